@@ -1,0 +1,96 @@
+"""Everything that can go wrong, as one tree: each class says whose fault it is, and so what follows.
+
+    StreamsError
+    ├── ConfigError        the settings: all problems at once, exit code 2
+    ├── UsageError         the command line: one line, exit code 2
+    ├── BrokerError        the broker or a topic: one line, exit code 1
+    ├── ItemError          one item: it becomes a dead letter with this code
+    ├── Retry              a custom function asks for its microbatch to be tried again later
+    └── CallError          one API call: its `Fault` decides what the engine does with the microbatch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class StreamsError(Exception):
+    """The root of every error that this package raises on purpose."""
+
+
+class ConfigError(StreamsError):
+    """The configuration cannot be used. `problems`: one line each, starting with the key's path."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class UsageError(StreamsError):
+    """A command was called in a way that cannot work; the message says what to do instead."""
+
+
+class BrokerError(StreamsError):
+    """The broker does not answer, or lacks what a command needs; the message says what to do."""
+
+
+class ItemError(StreamsError):
+    """The outcome of one item that cannot have a result: a dead letter.
+
+    `code`: a short snake_case word, the value of the header `streams-error-code`.
+    `message`: one sentence for a person; never holds the item's text.
+    """
+
+    def __init__(self, code: str, message: str = "") -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{code}: {message}" if message else code)
+
+
+class Retry(StreamsError):
+    """Raised by a custom function: call again with the same items, not before `after_s` seconds."""
+
+    def __init__(self, after_s: float = 1.0) -> None:
+        self.after_s = after_s
+        super().__init__(f"try again after {after_s} s")
+
+
+class Fault(StrEnum):
+    """What a failed call says. The rules that follow from each are in `streams.core.engine`."""
+
+    REJECTED = "rejected"  # 400, 413, 422: something in this request
+    REFUSED = "refused"  # the model declined to answer
+    TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked in halves
+    TOO_LARGE = "too_large"  # more than the model's context or the API's body limit
+    BAD_REPLY = "invalid_answer"  # a reply that cannot be read at all
+    TIMEOUT = "timeout"  # no reply within timeout_s
+    SERVER = "server_error"  # 5xx other than 529
+    CONNECTION = "connection"  # no connection, reset, cut
+    THROTTLED = "throttled"  # 429 with or without a reset, 529
+    ACCOUNT = "account"  # 401, 402, 403, 404 of the model, spend limits: nothing will pass
+    FUNCTION = "function_error"  # a custom function raised, or returned the wrong count
+    RETRY = "retry"  # a custom function raised `Retry`
+
+
+class CallError(StreamsError):
+    """One API call failed as a whole.
+
+    `retry_after_s`: how long the API asked us to wait, in seconds; None: it did not say.
+    `status`: the HTTP status; None where there was no response.
+    `message` never holds an item's text or a key.
+    """
+
+    def __init__(
+        self,
+        fault: Fault,
+        message: str = "",
+        *,
+        retry_after_s: float | None = None,
+        status: int | None = None,
+    ) -> None:
+        self.fault = fault
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.status = status
+        super().__init__(f"{fault.value}: {message}" if message else fault.value)
