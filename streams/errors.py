@@ -13,6 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # `streams.model` imports this module
+    from streams.model import Usage
 
 
 class StreamsError(Exception):
@@ -78,6 +82,7 @@ class CallError(StreamsError):
 
     `retry_after_s`: how long the API asked us to wait, in seconds; None: it did not say.
     `status`: the HTTP status; None where there was no response.
+    `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `message` never holds an item's text or a key.
     """
 
@@ -88,9 +93,11 @@ class CallError(StreamsError):
         *,
         retry_after_s: float | None = None,
         status: int | None = None,
+        usage: Usage | None = None,
     ) -> None:
         self.fault = fault
         self.message = message
         self.retry_after_s = retry_after_s
         self.status = status
+        self.usage = usage
         super().__init__(f"{fault.value}: {message}" if message else fault.value)
