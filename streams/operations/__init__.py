@@ -1,0 +1,90 @@
+"""What a task does to its items: classify, extract, embed, generate. Pure.
+
+    items ──► operation.request ──► provider ──► operation.answers ──► one answer per item
+
+`exchange` has the values on both sides of the provider; `prompts` the shape of what is asked;
+`salvage` and `replies` what becomes of an answer, however broken; docs/operations.md the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from streams.errors import ConfigError
+from streams.operations.classify import Classify
+from streams.operations.embed import Embed
+from streams.operations.exchange import (
+    Completion,
+    Operation,
+    Prompt,
+    Request,
+    Response,
+    Texts,
+    Vectors,
+)
+from streams.operations.extract import Extract
+from streams.operations.generate import Generate
+
+OPERATIONS: Final = ("classify", "extract", "embed", "generate")
+
+
+class TaskOperation(Protocol):
+    """What an operation needs to know of a task; `streams.settings.TaskSettings` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def operation(self) -> str: ...
+    @property
+    def labels(self) -> Sequence[str] | None: ...
+    @property
+    def instructions(self) -> str | None: ...
+    @property
+    def schema(self) -> Any: ...
+    @property
+    def dimension(self) -> int | None: ...
+    @property
+    def input_type(self) -> str | None: ...
+
+
+def make_operation(task: TaskOperation) -> Operation:
+    """The operation of a task. Raises ConfigError for one that is not here, or is not complete."""
+    place = f"task.{task.name}"
+    instructions = task.instructions or ""
+    if task.operation == "classify":
+        labels = list(task.labels or ())
+        if len(set(labels)) < max(2, len(labels)):
+            raise ConfigError([f"{place}.labels: two labels at least, all distinct"])
+        return Classify(labels, instructions)
+    if task.operation == "extract":
+        if not isinstance(task.schema, Mapping):
+            raise ConfigError([f"{place}.schema: extract needs the JSON Schema of its answers"])
+        return Extract(task.schema, instructions, place=f"{place}.schema")
+    if task.operation == "embed":
+        return Embed(task.dimension, task.input_type)
+    if task.operation == "generate":
+        if not instructions.strip():
+            raise ConfigError([f"{place}.instructions: generate needs to be told what to write"])
+        return Generate(instructions)
+    raise ConfigError(
+        [f"{place}.operation: {task.operation!r} is not one of {', '.join(OPERATIONS)}"]
+    )
+
+
+__all__ = [
+    "OPERATIONS",
+    "Classify",
+    "Completion",
+    "Embed",
+    "Extract",
+    "Generate",
+    "Operation",
+    "Prompt",
+    "Request",
+    "Response",
+    "TaskOperation",
+    "Texts",
+    "Vectors",
+    "make_operation",
+]

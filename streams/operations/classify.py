@@ -1,0 +1,56 @@
+"""Classification: one label of a fixed set per item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+
+from streams.model import Answer, Item, Unanswered
+from streams.operations.exchange import Prompt, Response
+from streams.operations.prompts import output_tokens, reply_schema, system_text, user_turn
+from streams.operations.replies import read_answers
+
+_FRAME_TOKENS_EACH: Final = 24
+"""Output tokens of a record around its label: braces, names, the id."""
+
+
+class Classify:
+    """Gives each item one of `labels`; its result is `{"label": str}`, spelled as configured.
+
+    `labels`: two at least, distinct. `instructions`: what to judge, in the user's own words.
+    A label in another case, or with blanks around it, is understood, unless two labels differ in
+    nothing else.
+    """
+
+    def __init__(self, labels: Sequence[str], instructions: str = "") -> None:
+        self._system = system_text(
+            "You label texts: every item gets the one label that fits it best.",
+            instructions.strip(),
+            f"Labels: {orjson.dumps(list(labels)).decode()}",
+        )
+        self._schema = reply_schema("label", {"type": "string", "enum": list(labels)}, {})
+        self._each = _FRAME_TOKENS_EACH + max(len(label.encode()) for label in labels)
+        self._exact = {label: label for label in labels}
+        self._folded: dict[str, str | None] = {}
+        for label in labels:
+            folded = label.strip().casefold()
+            self._folded[folded] = None if folded in self._folded else label
+
+    def request(self, items: Sequence[Item]) -> Prompt:
+        tokens = output_tokens(len(items), each=self._each)
+        return Prompt(self._system, user_turn(items), self._schema, tokens)
+
+    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+        return read_answers(len(items), response, self._result)
+
+    def describe(self) -> dict[str, Any]:
+        return {"operation": "classify", "prompt": self._system, "schema": self._schema}
+
+    def _result(self, record: Mapping[str, Any]) -> Answer:
+        written = record.get("label")
+        if not isinstance(written, str):
+            return Unanswered.INVALID
+        label = self._exact.get(written) or self._folded.get(written.strip().casefold())
+        return Unanswered.INVALID if label is None else {"label": label}

@@ -1,0 +1,76 @@
+"""What operations and providers say to each other: two kinds of request, two of response.
+
+Values alone: an operation makes a request without knowing who will carry it, and reads a response
+without knowing who has. A provider turns one into its SDK's call, and the SDK's reply into the
+other, judging nothing in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from streams.model import Answer, Item, Usage
+
+
+class Prompt(NamedTuple):
+    """A request to a model that writes text.
+
+    `system`: the task; the same for every microbatch of a task, so that it can be cached.
+    `user`: the items. `schema`: the JSON Schema that the reply keeps; constant too.
+    `max_tokens`: room for the answers, in output tokens, thinking not counted.
+    """
+
+    system: str
+    user: str
+    schema: Mapping[str, Any]
+    max_tokens: int
+
+
+class Texts(NamedTuple):
+    """A request for one vector per text. `input_type`, `dimension`: None: the model's default."""
+
+    texts: Sequence[str]
+    input_type: str | None
+    dimension: int | None
+
+
+class Completion(NamedTuple):
+    """What a model wrote, unjudged: `blocks` and `stop_reason` are the reply's own JSON values,
+    whatever they are. `usage`: None where the reply did not say."""
+
+    blocks: Any
+    stop_reason: Any
+    usage: Usage | None = None
+
+
+class Vectors(NamedTuple):
+    """One vector per text in the texts' order, unjudged: little-endian float32 as bytes, or a
+    list of floats. `usage`: None where the reply did not say."""
+
+    vectors: Any
+    usage: Usage | None = None
+
+
+Request = Prompt | Texts
+Response = Completion | Vectors
+
+
+class Operation(Protocol):
+    """What a task does to its items. Pure: no clock, no I/O, no state between microbatches."""
+
+    def request(self, items: Sequence[Item]) -> Request:
+        """The one request for this microbatch, which holds at least one item."""
+        ...
+
+    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+        """One answer per item, in the items' order.
+
+        Raises CallError where the response is of no use to any of them; nothing else, whatever
+        the response holds.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What the results depend on, as JSON: for the fingerprint."""
+        ...

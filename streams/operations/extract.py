@@ -1,0 +1,81 @@
+"""Extraction: one object of the user's JSON Schema per item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from jsonschema import Draft202012Validator
+
+from streams.errors import ConfigError
+from streams.model import Answer, Item, Unanswered
+from streams.operations.exchange import Prompt, Response
+from streams.operations.prompts import output_tokens, reply_schema, system_text, user_turn
+from streams.operations.replies import read_answers
+from streams.operations.schema import prepare
+from streams.operations.spelling import respelled
+
+_TOKENS_EACH: Final = 512
+_TOKENS_AT_LEAST: Final = 4_096
+
+
+class Extract:
+    """Gives each item an object that keeps `schema`; its result is that object.
+
+    `schema`: JSON Schema 2020-12 with "type": "object" at its root. What the API cannot enforce is
+    checked on the answer; an answer that breaks it is `Unanswered.INVALID`.
+    `instructions`: what to look for, in the user's own words.
+    Raises ConfigError where the schema cannot be sent, each problem starting with `place`.
+    """
+
+    def __init__(
+        self, schema: Mapping[str, Any], instructions: str = "", *, place: str = "schema"
+    ) -> None:
+        prepared = prepare(schema)
+        if prepared.problems:
+            raise ConfigError([f"{place}: {problem}" for problem in prepared.problems])
+        self._system = system_text(
+            "You extract data: every item gets one object with what its text says. "
+            "Take nothing from other items and invent nothing.",
+            instructions.strip(),
+        )
+        self._schema = reply_schema("data", prepared.schema, prepared.defs)
+        self._asked = schema
+        self._validator = Draft202012Validator(schema)
+
+    def request(self, items: Sequence[Item]) -> Prompt:
+        tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
+        return Prompt(self._system, user_turn(items), self._schema, tokens)
+
+    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+        return read_answers(len(items), response, self._result)
+
+    def describe(self) -> dict[str, Any]:
+        return {"operation": "extract", "prompt": self._system, "schema": self._asked}
+
+    def _result(self, record: Mapping[str, Any]) -> Answer:
+        data = record.get("data")
+        if not isinstance(data, dict) or not _writable(data):
+            return Unanswered.INVALID
+        if self._valid(data):
+            return data
+        # The API may answer with an enum's value in another case.
+        data = respelled(self._asked, data)
+        return data if self._valid(data) else Unanswered.INVALID
+
+    def _valid(self, data: Any) -> bool:
+        try:
+            return bool(self._validator.is_valid(data))
+        except Exception:  # a comparison of deep values may exhaust the stack
+            return False
+
+
+def _writable(data: Any) -> bool:
+    """Whether the result can be written inside an envelope: the JSON writer goes 254 levels deep,
+    its reader 1,024."""
+    try:
+        orjson.dumps([[[[data]]]])
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,41 @@
+"""Generation: one text per item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from streams.model import Answer, Item, Unanswered
+from streams.operations.exchange import Prompt, Response
+from streams.operations.prompts import output_tokens, reply_schema, system_text, user_turn
+from streams.operations.replies import read_answers
+
+_TOKENS_EACH: Final = 1_024
+_TOKENS_AT_LEAST: Final = 8_192
+"""A microbatch of few items may need more for each: one that was cut comes back in halves."""
+
+
+class Generate:
+    """Writes one text per item as `instructions` say; its result is `{"text": str}`."""
+
+    def __init__(self, instructions: str) -> None:
+        self._system = system_text(
+            "You write texts: every item gets one, written from that item alone.",
+            instructions.strip(),
+        )
+        self._schema = reply_schema("text", {"type": "string"}, {})
+
+    def request(self, items: Sequence[Item]) -> Prompt:
+        tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
+        return Prompt(self._system, user_turn(items), self._schema, tokens)
+
+    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+        return read_answers(len(items), response, _result)
+
+    def describe(self) -> dict[str, Any]:
+        return {"operation": "generate", "prompt": self._system, "schema": self._schema}
+
+
+def _result(record: Mapping[str, Any]) -> Answer:
+    text = record.get("text")
+    return {"text": text} if isinstance(text, str) else Unanswered.INVALID
