@@ -1,0 +1,40 @@
+"""One short name for everything that decides what a result says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def fingerprint(
+    *,
+    provider: str,
+    model: str | None = None,
+    prompt: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    version: str | None = None,
+) -> str:
+    """16 hexadecimal digits: equal ones mean comparable results, whichever run or worker made them.
+
+    They are the first 64 bits of the SHA-256 of the arguments as JSON with sorted keys, without
+    whitespace, in UTF-8. `prompt`: all constant text that the model is given. `schema`: what the
+    answer must keep to. `settings`: whatever else changes an answer (labels in their order,
+    dimension, temperature); nothing that does not, such as the size of a microbatch's window.
+    `version`: a custom function's own. The order of a mapping's keys does not count, a list's does.
+    Raises TypeError or ValueError for what JSON cannot hold.
+    """
+    facts = {
+        "provider": provider,
+        "model": model,
+        "prompt": prompt,
+        "schema": schema,
+        "settings": settings,
+        "version": version,
+    }
+    text = json.dumps(
+        facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
