@@ -1,0 +1,72 @@
+"""The keywords of `@app.microbatch`: the keys of [[task]] and its tables by their last name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from streams.errors import ConfigError
+from streams.settings.model import TaskSettings
+from streams.settings.problems import TABLES, keys_of, lines_of, nearest
+from streams.settings.rules import broken
+from streams.settings.task_rules import OPERATIONS_OF_KEY, broken_tasks
+
+_TABLES = [path for path in TABLES if path[:1] == ("task",)]
+_NOT_FOR_FUNCTIONS = {"name", "operation", "batch", "calls", "limits", "output"} | {
+    key for key, operations in OPERATIONS_OF_KEY.items() if "custom" not in operations
+}
+TABLE_OF_KEYWORD = {
+    key: path[1:] for path in _TABLES for key in keys_of(path) if key not in _NOT_FOR_FUNCTIONS
+}
+"""Where each keyword stands below [[task]]: `("batch",)` for max_items, `()` for source."""
+
+
+def task_from_keywords(name: str, **keywords: Any) -> TaskSettings:
+    """The settings of a custom function's task. `name`: the function's.
+
+    Raises `ConfigError` with one line for every problem, each starting with the keyword.
+    """
+    task: dict[str, Any] = {"name": name, "operation": "custom"}
+    problems = []
+    for keyword, value in keywords.items():
+        if keyword not in TABLE_OF_KEYWORD:
+            near = nearest(keyword, list(TABLE_OF_KEYWORD))
+            guess = f"did you mean {near}? " if near else ""
+            problems.append(
+                f"{keyword}: unknown keyword; {guess}allowed: {', '.join(TABLE_OF_KEYWORD)}"
+            )
+            continue
+        table = task
+        for part in TABLE_OF_KEYWORD[keyword]:
+            table = table.setdefault(part, {})
+        table[keyword] = value
+    raw = {"worker": {"id": "any"}, "task": [task]}
+    found = [*broken(raw, need_tasks=False)]
+    found += broken_tasks(raw, allow_custom=True, providers=())
+    problems += [f"{place[-1]}: {what}" for place, what in found]
+    settings = None
+    try:
+        settings = TaskSettings.model_validate(task)
+    except ValidationError as error:
+        problems += [_by_last_name(line, name) for line in _lines(error, raw)]
+    if problems or settings is None:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return settings
+
+
+def _lines(error: ValidationError, raw: dict[str, Any]) -> list[str]:
+    """The lines as if the task stood in a file, so that its keys are found."""
+    from streams.settings.model import Settings
+
+    try:
+        Settings.model_validate(raw)
+    except ValidationError as whole:
+        return lines_of(whole, raw, {})
+    return [str(error)]
+
+
+def _by_last_name(line: str, name: str) -> str:
+    subject, _, what = line.partition(": ")
+    keyword = subject.removeprefix(f"task.{name}.").rpartition(".")[2]
+    return f"{keyword}: {what}"
