@@ -16,7 +16,7 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from streams.operations.pointers import resolve
+from streams.operations.references import resolve
 
 MOST_OPTIONAL: Final = 24
 MOST_UNIONS: Final = 16
@@ -87,6 +87,8 @@ def prepare(schema: Any) -> Prepared:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return Prepared({}, {}, [f"{_place(error.absolute_path)}: {error.message}"])
+    except RecursionError:
+        return Prepared({}, {}, ["the schema is nested too deep"])
     if not isinstance(schema, dict) or schema.get("type") != "object":
         return Prepared({}, {}, ['the schema must have "type": "object" at its root'])
     preparation = _Preparation(schema)
@@ -115,6 +117,7 @@ class _Preparation:
         self._problems: list[str] = []
         self._names: dict[str, str] = {}  # pointer of a reference -> name in defs
         self._open: list[str] = []  # references being followed: one that comes again recurses
+        self._costs: dict[str, tuple[int, int]] = {}  # reference -> optionals, unions
         self._optional = 0
         self._unions = 0
 
@@ -208,12 +211,23 @@ class _Preparation:
             target = resolve(self._root, reference)
             if target is None:
                 return self._problem(path, f"{reference} is not in this schema")
-            name = self._new_name(reference)
-            self._open.append(reference)
-            self.defs[name] = self.subschema(target, (*path, "$ref"))
-            self._open.pop()
-            self._names[reference] = name
+            self._define(reference, target, path)
+        optional, unions = self._costs[reference]
+        self._optional += optional
+        self._unions += unions
         return {"$ref": f"#/$defs/{self._names[reference]}"}
+
+    def _define(self, reference: str, target: Any, path: tuple[str, ...]) -> None:
+        """Hoists what a reference names. Its counts are set aside: they count at each use."""
+        name = self._new_name(reference)
+        before = self._optional, self._unions
+        self._optional = self._unions = 0
+        self._open.append(reference)
+        self.defs[name] = self.subschema(target, (*path, "$ref"))
+        self._open.pop()
+        self._costs[reference] = (self._optional, self._unions)
+        self._optional, self._unions = before
+        self._names[reference] = name
 
     def _new_name(self, reference: str) -> str:
         base = re.sub(r"\W+", "_", reference.rsplit("/", 1)[-1]) or "definition"

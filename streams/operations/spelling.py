@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from streams.operations.pointers import resolve
+from streams.operations.references import resolve
 
 _DEEPEST: Final = 64
 """Levels of a schema that are followed; references may nest, but never recurse (`prepare`)."""

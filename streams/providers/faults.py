@@ -1,0 +1,208 @@
+"""What a failed call says: HTTP status, headers and body of either API to one `CallError`. Pure.
+
+The question behind each row is what would help. Another request: REJECTED, TOO_LARGE. The same one
+later: THROTTLED, SERVER, TIMEOUT, CONNECTION. Neither, until a person does something: ACCOUNT. That
+pauses the task, where otherwise its topic would drain into the dead letters. The table is in
+docs/operations.md.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NamedTuple
+
+from streams.errors import CallError, Fault
+
+Headers = Mapping[str, str]
+"""Response headers; names are looked up in lower case."""
+
+_BY_STATUS: Final[Mapping[int, Fault]] = {
+    401: Fault.ACCOUNT,
+    402: Fault.ACCOUNT,
+    403: Fault.ACCOUNT,
+    404: Fault.ACCOUNT,  # the model, or the address
+    405: Fault.ACCOUNT,  # the address
+    407: Fault.ACCOUNT,  # a proxy wants a password
+    408: Fault.TIMEOUT,
+    413: Fault.TOO_LARGE,
+    429: Fault.THROTTLED,
+    529: Fault.THROTTLED,
+}
+
+_SPENT: Final = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
+"""Codes of a 429 that lasts until the next month or a new contract, not until the next minute."""
+
+_ACCOUNT_CODES: Final = frozenset(
+    {
+        "cmek_key_disabled",
+        "cmek_key_network_blocked",
+        "key_profile_mismatch",
+        "organization_not_enrolled_in_beta",
+        "organization_on_hold",
+        "organization_type_not_supported",
+        "user_profile_not_found",
+        "user_profile_required",
+        "workspace_policy_violation",
+    }
+)
+
+_OF_ITEMS: Final = re.compile(r"\W*(messages|input|texts)\b", re.IGNORECASE)
+"""A message that starts so speaks of the items, whatever words follow."""
+
+_TOO_LARGE: Final = re.compile(
+    r"prompt is too long|exceed(s|ed)? (the )?(model'?s )?(maximum )?context|context (limit|length)"
+    r"|max(imum)? allowed tokens|too many tokens|request (is |body )?too large|batch size limit",
+    re.IGNORECASE,
+)
+
+_ACCOUNT: Final = re.compile(
+    # Money.
+    r"api usage limits|spend(ing)? limit|credit balance|purchase credits|billing"
+    # The schema, the model, parameters: the same in every request of the task.
+    r"|schema is too complex|grammar is too large|^schemas? contains|too many (optional|strict)"
+    r"|invalid model|model \S+ (is not supported|does not exist|not found)"
+    r"|not a (valid|supported) model|extra inputs are not permitted|unsupported parameter"
+    r"|^[`']?(output_config|model|max_tokens|thinking|system|tools|tool_choice|temperature|top_p"
+    r"|top_k|metadata|service_tier|speed|stream|cache_control|anthropic-version|anthropic-beta"
+    r"|output_dimension|output_dtype|input_type|truncation|encoding_format)\b"
+    r"|\b(output_dimension|output dimension|output_dtype|input_type)\b"
+    r"|this model does not support|is not supported (by|with|for) ",
+    re.IGNORECASE,
+)
+
+
+class Refusal(NamedTuple):
+    """What the body of an error says; all of it may be missing."""
+
+    kind: str = ""
+    code: str = ""
+    message: str = ""
+
+
+def call_error(status: int, headers: Headers, body: Any, *, now: datetime) -> CallError:
+    """The error for a response that is none: `body` as decoded JSON, or as text or None.
+
+    Never raises. `now`: the wall clock, for dates among the headers where the response has no
+    `Date` of its own.
+    """
+    refusal = read_refusal(body)
+    fault = fault_of(status, refusal)
+    wait = retry_after_s(headers, now=now)
+    if wait is None and fault is Fault.THROTTLED:
+        wait = reset_after_s(headers, now=now)
+    return CallError(fault, message_of(status, refusal, headers), retry_after_s=wait, status=status)
+
+
+def read_refusal(body: Any) -> Refusal:
+    """Both APIs' forms: `{"error": {"type", "message", "details"}}` and `{"detail": ...}`."""
+    if not isinstance(body, Mapping):
+        return Refusal()
+    error = body.get("error")
+    if isinstance(error, Mapping):
+        details = error.get("details")
+        code = details.get("error_code") if isinstance(details, Mapping) else None
+        return Refusal(_text(error.get("type")), _text(code), _text(error.get("message")))
+    for name in ("detail", "message", "error"):
+        if isinstance(body.get(name), str):
+            return Refusal(message=body[name])
+    return Refusal()
+
+
+def fault_of(status: int, refusal: Refusal) -> Fault:
+    if refusal.code in _SPENT:
+        return Fault.ACCOUNT
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status == 400:
+        return _fault_of_400(refusal)
+    if 400 <= status < 500:
+        return Fault.REJECTED
+    # Below 400 nobody answers who speaks this API: a redirect that was not followed.
+    return Fault.SERVER if status >= 500 else Fault.ACCOUNT
+
+
+def _fault_of_400(refusal: Refusal) -> Fault:
+    if refusal.code in _ACCOUNT_CODES:
+        return Fault.ACCOUNT
+    if _TOO_LARGE.search(refusal.message):
+        return Fault.TOO_LARGE
+    if not _OF_ITEMS.match(refusal.message) and _ACCOUNT.search(refusal.message):
+        return Fault.ACCOUNT
+    return Fault.REJECTED
+
+
+def message_of(status: int, refusal: Refusal, headers: Headers) -> str:
+    """One line for a person."""
+    said = " ".join(refusal.message.split())
+    line = f"HTTP {status}"
+    if refusal.kind or refusal.code:
+        line += f" {refusal.code or refusal.kind}"
+    line += f": {said[:300]}" if said else ", without a message of the API"
+    request_id = headers.get("request-id") or headers.get("x-request-id")
+    return f"{line} (request {request_id[:64]})" if request_id else line
+
+
+def retry_after_s(headers: Headers, *, now: datetime) -> float | None:
+    """How long the API asks to wait, in seconds from now, 0 or more; None: it does not say.
+
+    `retry-after-ms` before `Retry-After`, in seconds or as an HTTP date, which counts from the
+    response's own `Date`: two clocks need not agree.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is not None:
+        return seconds
+    until = _date(value)
+    return None if until is None else _seconds_until(until, headers, now)
+
+
+def reset_after_s(headers: Headers, *, now: datetime) -> float | None:
+    """When the limits that are used up are filled again, in seconds from now: what a 429 without
+    `Retry-After` says in its `anthropic-ratelimit-*` headers. None: they do not say."""
+    resets = []
+    for kind in ("requests", "tokens", "input-tokens", "output-tokens"):
+        name = f"anthropic-ratelimit-{kind}"
+        if _number(headers.get(f"{name}-remaining")) == 0:
+            until = _rfc3339(headers.get(f"{name}-reset"))
+            if until is not None:
+                resets.append(_seconds_until(until, headers, now))
+    return max(resets, default=None)
+
+
+def _seconds_until(until: datetime, headers: Headers, now: datetime) -> float:
+    return max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value) if value is not None else math.nan
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _date(value: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value) if value is not None else None
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
+
+
+def _rfc3339(value: str | None) -> datetime | None:
+    try:
+        date = datetime.fromisoformat(value) if value is not None else None
+    except ValueError:
+        return None
+    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,156 @@
+"""Custom functions as callers: `(Sequence[Item]) -> Sequence[result | ItemError | None]`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from streams.errors import CallError, Fault, ItemError, Retry
+from streams.model import DROP, Answer, Item, Reply
+
+logger = logging.getLogger(__name__)
+
+Answers = Sequence[Any]
+"""One per item, in the items' order: a result (any JSON value), an `ItemError` (dead letter), or
+None (the item is dropped)."""
+
+CustomFunction = Callable[[Sequence[Item]], Awaitable[Answers] | Answers]
+
+_MOST_THREADS: Final = 1_024
+
+
+class FunctionCaller:
+    """Calls a custom function for each microbatch.
+
+    An async function runs in the loop. Any other runs in a thread, and its call is not over before
+    it returns: cancelling the call (a timeout) waits for it, so that no more than `max_in_flight`
+    ever run; a second cancellation (a worker that stops) leaves it behind.
+    """
+
+    def __init__(
+        self, function: CustomFunction, *, version: str | None = None, max_in_flight: int = 64
+    ) -> None:
+        self._function = function
+        self._version = version
+        self._threads: ThreadPoolExecutor | None = None
+        self._size = min(max_in_flight, _MOST_THREADS)
+        self._in_loop = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+            getattr(function, "__call__", None)  # noqa: B004  an object with an async __call__
+        )
+
+    async def __call__(self, items: Sequence[Item]) -> Reply:
+        """Raises CallError: FUNCTION for an error or a wrong count, RETRY for a `Retry`."""
+        try:
+            returned = await self._run(items)
+        except asyncio.CancelledError:
+            if _cancelled_from_outside():
+                raise
+            failure = CallError(Fault.FUNCTION, "CancelledError inside the function")
+        except Retry as error:
+            failure = CallError(Fault.RETRY, str(error), retry_after_s=max(0.0, error.after_s))
+        except ItemError as error:
+            if len(items) == 1:
+                return Reply([error])
+            failure = CallError(Fault.FUNCTION, f"ItemError {error.code} for the whole microbatch")
+        except Exception as error:
+            logger.debug("the custom function raised", exc_info=True)
+            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{_place(error)}")
+        else:
+            return Reply(_answers(items, returned))
+        raise failure  # outside the handlers: the function's error may hold an item's text
+
+    def describe(self) -> dict[str, Any]:
+        return {"operation": "custom", "version": self._version}
+
+    async def aclose(self) -> None:
+        """Functions that still run in threads run on; nothing waits for them."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, items: Sequence[Item]) -> Any:
+        if self._in_loop:
+            returned: Any = self._function(items)
+        else:
+            returned = await self._in_thread(items)
+        return await returned if inspect.isawaitable(returned) else returned
+
+    async def _in_thread(self, items: Sequence[Item]) -> Any:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="streams-function")
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(self._threads, context.run, _caught, self._function, items)
+        try:
+            value, error = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+        if error is not None:
+            raise error
+        return value
+
+
+def _caught(function: CustomFunction, items: Sequence[Item]) -> tuple[Any, Exception | None]:
+    """The error as a value: no future takes a StopIteration, it would never be done."""
+    try:
+        return function(items), None
+    except StopIteration as error:
+        return None, RuntimeError(f"the function raised {type(error).__name__}")
+    except Exception as error:
+        return None, error
+
+
+def _cancelled_from_outside() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _answers(items: Sequence[Item], returned: Any) -> list[Answer]:
+    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes | bytearray):
+        raise CallError(
+            Fault.FUNCTION,
+            f"the function returned {type(returned).__name__}, not a sequence with one answer "
+            f"for each of {len(items)} items",
+        )
+    if len(returned) != len(items):
+        raise CallError(
+            Fault.FUNCTION, f"the function returned {len(returned)} answers for {len(items)} items"
+        )
+    return [_answer(value) for value in returned]
+
+
+def _answer(value: Any) -> Answer:
+    if value is None:
+        return DROP
+    if isinstance(value, BaseException) and not isinstance(value, ItemError):
+        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{_place(value)}")
+    return value
+
+
+def _place(error: BaseException) -> str:
+    """Where the error was raised. Its message is left out: it may quote the item."""
+    last: TracebackType | None = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return ""
+    code = last.tb_frame.f_code
+    return f" at {Path(code.co_filename).name}:{last.tb_lineno} in {code.co_name}"
+
+
+def function_caller(
+    function: CustomFunction, *, version: str | None = None, max_in_flight: int = 64
+) -> FunctionCaller:
+    """A caller for a custom function.
+
+    `version`: what the fingerprint of its results is made from. `max_in_flight`: the most threads
+    for a function that is not async.
+    """
+    return FunctionCaller(function, version=version, max_in_flight=max_in_flight)

@@ -1,0 +1,103 @@
+"""What calls cost, in whole nano-dollars, so that the shares of items add up exactly.
+
+Prices are list prices in USD per million tokens as of 2026-11-22, without taxes, discounts and free
+tokens. Sources: the vendors' model and pricing pages (docs/operations.md); a price changes there
+without notice, and here by hand.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from streams.model import Usage
+
+AS_OF: Final = "2026-11-22"
+
+LONG_PROMPT_TOKENS: Final = 100_000
+
+
+class Price(NamedTuple):
+    """Nano-dollars per token; 1 USD per million tokens = 1,000. `write_5m`, `write_1h`: input that
+    is written to the prompt cache for that time; `read`: input that is read from it."""
+
+    input: int
+    output: int = 0
+    write_5m: int = 0
+    write_1h: int = 0
+    read: int = 0
+
+
+_PRICES: Final[Mapping[str, Price]] = {
+    "claude-haiku-5-5": Price(100, 500, 125, 200, 10),
+    "claude-haiku-4-5": Price(1_000, 5_000, 1_250, 2_000, 100),
+    "claude-sonnet-5-5": Price(2_000, 10_000, 2_500, 4_000, 100),  # read: 200 until 2026-10-07
+    "claude-opus-5-5": Price(4_000, 20_000, 5_000, 8_000, 400),  # read: by the rule of a tenth
+    "claude-fable-5-1": Price(10_000, 50_000, 12_500, 20_000, 250),
+    "voyage-4-lite": Price(20),
+    "voyage-4": Price(60),
+    "voyage-4-large": Price(120),
+    "voyage-code-3": Price(180),
+    "voyage-context-3": Price(180),
+}
+
+_LONG_PROMPT_PRICES: Final[Mapping[str, Price]] = {
+    # Above LONG_PROMPT_TOKENS of input the whole request costs this.
+    "claude-haiku-5-5": Price(500, 2_500, 625, 1_000, 50),
+}
+
+_DATED: Final = re.compile(r"-\d{8}$")
+
+
+def known_price(model: str) -> bool:
+    """Whether the model's price is known; if not, its calls are counted as costing nothing."""
+    return _name(model) in _PRICES
+
+
+def claude_usage(model: str, usage: Any) -> Usage | None:
+    """Tokens and cost of one reply. `usage`: the reply's own JSON value, whatever it is; None
+    where it says nothing. `input_tokens` counts all input: new, written to the cache, read."""
+    if not isinstance(usage, Mapping):
+        return None
+    written = _count(usage.get("cache_creation_input_tokens"))
+    by_time = usage.get("cache_creation")
+    written_1h = 0
+    if isinstance(by_time, Mapping):
+        written_1h = _count(by_time.get("ephemeral_1h_input_tokens"))
+        written = max(written, written_1h + _count(by_time.get("ephemeral_5m_input_tokens")))
+    new, read = _count(usage.get("input_tokens")), _count(usage.get("cache_read_input_tokens"))
+    total, output = new + written + read, _count(usage.get("output_tokens"))
+    price = _price(model, total)
+    cost = (
+        new * price.input
+        + (written - written_1h) * price.write_5m
+        + written_1h * price.write_1h
+        + read * price.read
+        + output * price.output
+    )
+    return Usage(total, output, cost)
+
+
+def voyage_usage(model: str, usage: Any) -> Usage | None:
+    """Tokens and cost of one reply. `usage`: the reply's own JSON value; None where it says
+    nothing."""
+    if not isinstance(usage, Mapping):
+        return None
+    tokens = _count(usage.get("total_tokens"))
+    return Usage(tokens, 0, tokens * _price(model, tokens).input)
+
+
+def _price(model: str, input_tokens: int) -> Price:
+    name = _name(model)
+    if input_tokens > LONG_PROMPT_TOKENS and name in _LONG_PROMPT_PRICES:
+        return _LONG_PROMPT_PRICES[name]
+    return _PRICES.get(name, Price(0))
+
+
+def _name(model: str) -> str:
+    return _DATED.sub("", model)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

@@ -1,0 +1,164 @@
+"""Voyage through the official SDK: one call of the embeddings endpoint per request, no retries.
+
+The SDK (0.5) misreads much of what can go wrong: a 529 passes as success, an error page loses its
+headers, a reply cut short is printed to stderr. Therefore it is given a session of ours, the way it
+provides for (the `aiosession` variable): shared by all calls, where its own opens a connection for
+each, and strict, so that the SDK sees complete replies with status 200 alone. Its resource class
+is called instead of its client, which turns each vector into a list of floats and drops `index`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from streams.errors import CallError, ConfigError, Fault
+from streams.operations.exchange import Request, Texts, Vectors
+from streams.providers.faults import call_error
+from streams.providers.port import ProviderSettings, TaskModel, api_key
+from streams.providers.prices import voyage_usage
+from streams.providers.secrecy import reworded, without_keys
+from streams.providers.vectors import vectors_of
+
+KEY_VARIABLE: Final = "VOYAGE_API_KEY"
+MOST_TEXTS: Final = 1_000
+"""Texts in one request: the API refuses more."""
+
+_ABOVE_TIMEOUT: Final = 1.25
+_CONNECT_S: Final = 10.0
+
+
+class VoyageProvider:
+    """Carries texts to one Voyage model."""
+
+    operations: Final = frozenset({"embed"})
+
+    def __init__(self, sdk: Any, model: str, key: str, base_url: str | None) -> None:
+        self._sdk = sdk
+        self._model = model
+        self._key = key
+        self._base_url = base_url
+        self._session: _StrictSession | None = None
+
+    async def send(self, request: Request, timeout_s: float) -> Vectors:
+        if not isinstance(request, Texts):
+            raise CallError(Fault.REJECTED, "Voyage writes no texts")
+        if self._session is None:  # here, as a session belongs to the loop that it is made in
+            self._session = _StrictSession()
+        # A context variable: each call runs in its own task, so it is set in each.
+        mark = self._sdk.aiosession.set(self._session)
+        try:
+            reply = await self._sdk.Embedding.acreate(
+                api_key=self._key,
+                base_url=self._base_url,
+                request_timeout=timeout_s * _ABOVE_TIMEOUT + 1.0,
+                model=self._model,
+                input=list(request.texts),
+                input_type=request.input_type,
+                output_dimension=request.dimension,
+                output_dtype="float",
+                # A text above the model's context is refused, not cut in silence.
+                truncation=False,
+                encoding_format="base64",
+            )
+        except Exception as error:
+            failure = failure_of(error)
+            failure = reworded(failure, without_keys(failure.message, [self._key]))
+        else:
+            return _read(self._model, reply)
+        finally:
+            self._sdk.aiosession.reset(mark)
+        # Outside the handler: the SDK's error holds texts, and must not hang on ours as context.
+        raise failure
+
+    def describe(self) -> dict[str, Any]:
+        return {"provider": "voyage", "model": self._model, "settings": {"truncation": False}}
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class _StrictSession:
+    """What the SDK takes for its HTTP session: a response is complete and has status 200, or there
+    is none but our error."""
+
+    def __init__(self) -> None:
+        # The cap on calls in flight is the engine's.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    async def request(
+        self, *, timeout: aiohttp.ClientTimeout, **arguments: Any
+    ) -> aiohttp.ClientResponse:
+        total = timeout.total
+        connect = _CONNECT_S if total is None else min(total, _CONNECT_S)
+        limits = aiohttp.ClientTimeout(total=total, sock_connect=connect)
+        try:
+            response = await self._session.request(timeout=limits, **arguments)
+            body = await response.read()
+        except Exception as error:
+            failure = failure_of(error)
+        else:
+            if response.status == 200:
+                return response
+            failure = call_error(
+                response.status, response.headers, _decoded(body), now=datetime.now(UTC)
+            )
+            response.release()
+        raise failure
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _read(model: str, reply: Any) -> Vectors:
+    if not isinstance(reply, Mapping):
+        raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
+    usage = voyage_usage(model, reply.get("usage"))
+    return Vectors(vectors_of(reply.get("data")), usage)
+
+
+def failure_of(error: Exception) -> CallError:
+    """Whatever the SDK or its session raised, as the one error that the engine knows."""
+    if isinstance(error, CallError):
+        return error
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return CallError(Fault.CONNECTION, "no connection in time")
+    if isinstance(error, TimeoutError):
+        return CallError(Fault.TIMEOUT, "no reply in time")
+    if isinstance(error, aiohttp.InvalidURL):
+        return CallError(Fault.ACCOUNT, "provider.voyage.base_url is no address")
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return CallError(Fault.CONNECTION, f"the connection failed ({type(error).__name__})")
+    return CallError(Fault.BAD_REPLY, f"the reply cannot be read ({type(error).__name__})")
+
+
+def make_voyage(
+    task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]
+) -> VoyageProvider:
+    """The provider for a task. Raises ConfigError for a missing SDK or key."""
+    key, problem = api_key("voyage", KEY_VARIABLE, settings, environ)
+    problems = [problem] if problem else []
+    try:
+        import voyageai
+    except ImportError:
+        problems.append(
+            f"task.{task.name}.provider: the Voyage SDK is not installed: "
+            'pip install "streams-microbatch[voyage]"'
+        )
+    if problems:
+        raise ConfigError(problems)
+    return VoyageProvider(
+        voyageai, task.model, key, settings.base_url if settings is not None else None
+    )
