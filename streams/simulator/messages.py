@@ -1,0 +1,199 @@
+"""POST /v1/messages and /v1/messages/count_tokens: from a request to the model's answer.
+
+The steps: validate, count tokens, ask the cache and the limits, answer, play the script's fault
+into the answer, cut at `max_tokens`, bill. The same steps, without limits, answer the requests of
+a Message Batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from streams.simulator import limits
+from streams.simulator.answers import Answer, Choose, by_hash, by_meaning, words
+from streams.simulator.cache import Cached
+from streams.simulator.calls import Call
+from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
+from streams.simulator.corruption import corrupt_records, corrupt_text, mark_content
+from streams.simulator.prompt import PromptItem, input_tokens, items_in, last_user_text
+from streams.simulator.texts import first_sentence
+from streams.simulator.tokens import cut, estimate
+from streams.simulator.validation import check_count_tokens, check_message
+from streams.simulator.wire import RefusalError, Reply
+
+if TYPE_CHECKING:
+    from streams.simulator.script import Rule
+    from streams.simulator.simulation import Simulation
+
+_THINKING_TOKENS: Final = 24
+_THINKING_TOKENS_PER_ITEM: Final = 2
+_SIGNATURE: Final = "c2ltdWxhdGVk"
+
+
+class Composed:
+    """A message in the making. `text`: the answer's text; `answered`: items with a valid record in
+    it; `thinking_tokens`: 0 for none; `before`: content blocks that come first."""
+
+    def __init__(self, text: str, answered: int, thinking_tokens: int) -> None:
+        self.text = text
+        self.answered = answered
+        self.thinking_tokens = thinking_tokens
+        self.before: list[dict[str, Any]] = []
+        self.stop_reason = "end_turn"
+        self.stop_details: dict[str, Any] | None = None
+
+
+async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """POST /v1/messages."""
+    model = check_message(call.body, call.headers.get("anthropic-version", ""))
+    now, wall = simulation.now(), simulation.wall()
+    tokens = call.input_tokens or input_tokens(call.body)
+    if tokens > model.max_input:
+        raise RefusalError(400, f"prompt is too long: {tokens} tokens > {model.max_input} maximum")
+    buckets = simulation.claude_buckets(model.name)
+    cached = simulation.cache.use(call.body, model, now)
+    if buckets.limited:
+        limits.admit(buckets, model.name, max(tokens - cached.read, 0), now, wall)
+    message = await answer(simulation, call, model, tokens, cached, rule)
+    after: Mapping[str, str] = {}
+    if buckets.limited:
+        if buckets.output_tokens is not None:
+            buckets.output_tokens.take(call.output_tokens, now)
+        after = limits.headers(buckets, now, wall)
+    return Reply(200, orjson.dumps(message), after)
+
+
+async def count_tokens(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """POST /v1/messages/count_tokens."""
+    check_count_tokens(call.body)
+    return Reply(200, orjson.dumps({"input_tokens": input_tokens(call.body)}))
+
+
+async def answer(
+    simulation: Simulation,
+    call: Call,
+    model: Model,
+    tokens: int,
+    cached: Cached,
+    rule: Rule | None,
+) -> dict[str, Any]:
+    """The message that answers `call`, with its tokens and cost noted there."""
+    composed = await _compose(simulation, call, rule)
+    most = call.body["max_tokens"]
+    if rule is not None:
+        mark_content(composed, rule)
+    output = composed.thinking_tokens + estimate(composed.text)
+    if rule is not None and rule.fault == "max_tokens":
+        most = min(most, composed.thinking_tokens + rule.tokens_of(output))
+    if output > most:
+        composed.text = cut(composed.text, max(most - composed.thinking_tokens, 0))
+        composed.thinking_tokens = min(composed.thinking_tokens, most)
+        composed.stop_reason, output = "max_tokens", most
+        composed.answered = 0
+    written = cached.written_5m + cached.written_1h
+    billed = Tokens(max(tokens - cached.read - written, 0), output, *cached)
+    call.input_tokens, call.output_tokens = tokens, output
+    call.cost_nano_usd = cost_nano_usd(model, billed)
+    call.priced = model.input_price is not None
+    call.answered = composed.answered
+    return _message(call, composed, billed)
+
+
+async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Composed:
+    """The answer's text: by the request's schema, or an extract where it has none."""
+    prompt = last_user_text(call.body)
+    thinking = _thinking_tokens(call.body, len(call.items))
+    schema = schema_of(call.body)
+    if schema is None:
+        text = _plain(prompt, call.items)
+        return Composed(text if rule is None else corrupt_text(text, rule), 0, thinking)
+    plan = simulation.plans.of(schema)
+    choose = await _chooser(simulation, plan.enums, call.items, prompt)
+    made: Answer = plan.answer(prompt, call.items, choose, simulation.seed)
+    answered = len(made.records) if call.items else 0
+    if rule is not None:
+        answered = corrupt_records(made, plan.record, call.items, rule, call.n)
+    text = orjson.dumps(made.root).decode()
+    return Composed(text if rule is None else corrupt_text(text, rule), answered, thinking)
+
+
+async def _chooser(
+    simulation: Simulation,
+    enums: Sequence[Sequence[Any]],
+    items: Sequence[PromptItem],
+    prompt: str,
+) -> Choose:
+    """How enums are chosen for these items: by the encoder where there is one."""
+    hashed = by_hash(simulation.seed)
+    if simulation.encoder is None or not enums:
+        return hashed
+    texts = [item.text for item in items] or [prompt]
+    names = [words(value) for values in enums for value in values]
+    return by_meaning(await simulation.encoder.vectors([*names, *texts]), hashed)
+
+
+def _plain(prompt: str, items: Sequence[PromptItem]) -> str:
+    """An answer in plain text: the first sentence of each item, or of the prompt."""
+    if items:
+        return "\n".join(f"{item.id}: {first_sentence(item.text)}" for item in items)
+    return first_sentence(prompt) or "Nothing was asked."
+
+
+def read_items(body: Mapping[str, Any]) -> list[PromptItem]:
+    """The items of a request's last user turn."""
+    return items_in(last_user_text(body))
+
+
+def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of the structured answer that is asked for; None: plain text."""
+    config = body.get("output_config")
+    form = config.get("format") if isinstance(config, dict) else None
+    schema = form.get("schema") if isinstance(form, dict) else None
+    return schema if isinstance(schema, dict) else None
+
+
+def _thinking_tokens(body: Mapping[str, Any], items: int) -> int:
+    """What the model thinks before it answers: 0 where that is off or not worth it."""
+    thinking = body.get("thinking")
+    kind = thinking.get("type") if isinstance(thinking, dict) else None
+    if kind is None and not CLAUDE[body["model"]].thinks:
+        return 0
+    if kind in ("disabled", "between_tools"):
+        return 0
+    config = body.get("output_config")
+    if isinstance(config, dict) and config.get("effort") == "low":
+        return 0
+    return _THINKING_TOKENS + _THINKING_TOKENS_PER_ITEM * items
+
+
+def _message(call: Call, composed: Composed, billed: Tokens) -> dict[str, Any]:
+    content = [*composed.before]
+    if composed.thinking_tokens:
+        content.append({"type": "thinking", "thinking": "", "signature": _SIGNATURE})
+    if composed.text:
+        content.append({"type": "text", "text": composed.text})
+    return {
+        "id": "msg_" + call.request_id[4:],
+        "type": "message",
+        "role": "assistant",
+        "model": call.model,
+        "content": content,
+        "stop_reason": composed.stop_reason,
+        "stop_sequence": None,
+        "stop_details": composed.stop_details,
+        "usage": {
+            "input_tokens": billed.input,
+            "output_tokens": billed.output,
+            "cache_creation_input_tokens": billed.written_5m + billed.written_1h,
+            "cache_read_input_tokens": billed.read,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": billed.written_5m,
+                "ephemeral_1h_input_tokens": billed.written_1h,
+            },
+            "output_tokens_details": {"thinking_tokens": composed.thinking_tokens},
+            "service_tier": "standard",
+        },
+    }

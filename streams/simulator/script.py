@@ -1,0 +1,321 @@
+"""The script of faults: which call meets which fault.
+
+A script is a list of rules. The first rule that applies to a call gives it its fault; `delay`
+alone lets the rules after it apply too. A rule sees only calls that fit its `endpoint`, `model` and
+`text`, and numbers them from 1: `calls`, `every` and `probability` speak of that number, so that
+the same calls in the same order meet the same faults, whatever else is going on.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from streams.errors import UsageError
+from streams.simulator.calls import Call
+from streams.simulator.encoder import digest
+from streams.simulator.prompt import PromptItem
+
+STATUSES: Final[Mapping[str, tuple[int, str, str | None]]] = {
+    "bad_request": (400, "The request could not be processed.", None),
+    "spend_limit": (
+        400,
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01 "
+        "at 00:00 UTC.",
+        None,
+    ),
+    "unauthorized": (401, "invalid x-api-key", None),
+    "billing": (402, "Your credit balance is too low to access the API.", None),
+    "forbidden": (403, "Your API key does not have permission to use the resource.", None),
+    "not_found": (404, "model: not found", None),
+    "request_timeout": (408, "The request took too long to arrive.", None),
+    "conflict": (409, "The request conflicts with another.", None),
+    "too_large": (413, "Request exceeds the maximum size", None),
+    "unprocessable": (422, "The request is malformed.", None),
+    "rate_limited": (429, "This request would exceed your rate limit.", None),
+    "ramp_limit": (429, "Your usage is growing too fast.", "ramp_limit_exceeded"),
+    "spend_cap": (
+        429,
+        "You have reached the spend limit of your tier.",
+        "enforced_spend_limit_reached",
+    ),
+    "contract_cap": (
+        429,
+        "You have reached the spend limit of your contract.",
+        "contract_spend_limit_reached",
+    ),
+    "server_error": (500, "Internal server error", None),
+    "bad_gateway": (502, "Bad gateway", None),
+    "unavailable": (503, "Service unavailable", None),
+    "gateway_timeout": (504, "The request timed out.", None),
+    "overloaded": (529, "Overloaded", None),
+}
+"""Faults that are an error reply: status, message, `error.details.error_code`."""
+
+HTML: Final = frozenset(("bad_gateway_html", "rate_limited_html"))
+"""Error replies in HTML, as a proxy in between makes them: 502 and 429."""
+CONNECTION: Final = frozenset(("hang", "reset"))
+"""No reply at all: never answered; connection reset."""
+BODY: Final = frozenset(("reset_after_headers", "truncated_body", "empty_body", "invalid_body"))
+"""The answer's body does not arrive as it should."""
+MESSAGE: Final = frozenset(
+    [
+        "refusal",
+        "max_tokens",
+        "thinking_first",
+        "unknown_block",
+        "empty_content",
+        "fenced",
+        "trailing_prose",
+        "invalid_json",
+    ]
+)
+"""The message is not what was hoped for (Anthropic)."""
+RECORDS: Final = frozenset(
+    [
+        "missing",
+        "duplicate",
+        "conflicting",
+        "extra",
+        "unknown_id",
+        "reordered",
+        "enum_case",
+        "outside_enum",
+        "wrong_type",
+        "contagion",
+    ]
+)
+"""The records within a structured answer are wrong (Anthropic)."""
+VECTORS: Final = frozenset(("short_reply", "wrong_dimension", "reordered_index"))
+"""The vectors are not what was asked for (Voyage)."""
+FAULTS: Final = frozenset(
+    (
+        *STATUSES,
+        *HTML,
+        *CONNECTION,
+        *BODY,
+        *MESSAGE,
+        *RECORDS,
+        *VECTORS,
+        "status",
+        "delay",
+        "expired",
+    )
+)
+"""Every fault. `status`: any status and body; `expired`: of a request in a Message Batch."""
+
+MODEL_CALLS: Final = frozenset(
+    ("messages", "count_tokens", "embeddings", "contextualized", "multimodal", "rerank")
+)
+"""The endpoints that rules without `endpoint` apply to."""
+ENDPOINTS: Final = MODEL_CALLS | frozenset(
+    ("batches", "batch", "batch_results", "batch_request", "models", "other", "*")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. Every condition that is given must hold; none given: every model call.
+
+    Conditions: `calls` (a number, "3-7", or [3, 7]), `every` (each k-th), `probability` (0 to 1,
+    drawn from the seed), `text` (some item contains it), `endpoint`, `model`, `times` (at most so
+    often).
+    What the fault takes: `retry_after_s`, `retry_after_ms` (headers of error replies; None: not
+    sent), `should_retry` (header x-should-retry), `status`, `body`, `content_type`, `message`,
+    `error_code` (of error replies), `delay_ms`, `count` (how many items; with `text`, those that
+    contain it), `tokens` (where `max_tokens` cuts; None: at half), `partial` (a refusal after half
+    of the answer), `billed` (`hang` and `reset` happen after the work was done and is charged).
+    """
+
+    fault: str
+    calls: tuple[int, int] | None = None
+    every: int | None = None
+    probability: float | None = None
+    text: str | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    times: int | None = None
+    retry_after_s: float | None = None
+    retry_after_ms: float | None = None
+    should_retry: bool | None = None
+    status: int | None = None
+    body: str | None = None
+    content_type: str | None = None
+    message: str | None = None
+    error_code: str | None = None
+    delay_ms: float = 0.0
+    count: int = 1
+    tokens: int | None = None
+    partial: bool = False
+    billed: bool = False
+
+    def fits(self, call: Call) -> bool:
+        """Whether this rule counts the call at all."""
+        if self.endpoint is None:
+            if call.endpoint not in MODEL_CALLS and call.endpoint != "batch_request":
+                return False
+        elif self.endpoint not in (call.endpoint, "*"):
+            return False
+        if self.model is not None and self.model != call.model:
+            return False
+        text = self.text
+        return text is None or any(text in item.text for item in call.items)
+
+    def tokens_of(self, output: int) -> int:
+        """How many of `output` tokens a cut at `max_tokens` leaves."""
+        return output // 2 if self.tokens is None else self.tokens
+
+    def chosen(self, items: Sequence[PromptItem], n: int) -> list[int]:
+        """The places of the items that the fault befalls: those with the text, else `count` of
+        them from place `n mod len(items)` on."""
+        if self.text is not None:
+            return [place for place, item in enumerate(items) if self.text in item.text]
+        many = len(items)
+        return [(n + step) % many for step in range(min(self.count, many))]
+
+
+class Script:
+    """Rules and how often each has counted and played."""
+
+    def __init__(self, rules: Iterable[Rule], seed: int) -> None:
+        self.rules = tuple(rules)
+        self._seed = seed
+        self._seen = [0] * len(self.rules)
+        self._played = [0] * len(self.rules)
+
+    def match(self, call: Call) -> Rule | None:
+        """The rule whose fault this call meets; adds the delays of those that only delay."""
+        for place, rule in enumerate(self.rules):
+            if not rule.fits(call):
+                continue
+            self._seen[place] += 1
+            if not self._due(place, rule):
+                continue
+            self._played[place] += 1
+            call.delay_s += rule.delay_ms / 1000
+            if rule.fault != "delay":
+                return rule
+            call.fault = "delay"
+        return None
+
+    def restart(self) -> None:
+        """Counts every rule from 1 again."""
+        self._seen = [0] * len(self.rules)
+        self._played = [0] * len(self.rules)
+
+    def played(self) -> list[dict[str, Any]]:
+        """For `/state`: each rule's fault, how many calls it counted and how many met it."""
+        rows = zip(self.rules, self._seen, self._played, strict=True)
+        return [
+            {"fault": rule.fault, "seen": seen, "played": played} for rule, seen, played in rows
+        ]
+
+    def _due(self, place: int, rule: Rule) -> bool:
+        number = self._seen[place]
+        if rule.times is not None and self._played[place] >= rule.times:
+            return False
+        if rule.calls is not None and not rule.calls[0] <= number <= rule.calls[1]:
+            return False
+        if rule.every is not None and number % rule.every:
+            return False
+        if rule.probability is None:
+            return True
+        drawn = digest(self._seed, "rule", str(place), str(number)) / 2**64
+        return drawn < rule.probability
+
+
+def load_script(source: Any, seed: int) -> Script:
+    """A script from a file (`.json`, else TOML), or from what such a file holds: a list of rules,
+    or an object with the list under "rule" or "rules". Raises UsageError with every problem."""
+    if isinstance(source, str | Path):
+        source = _read(Path(source))
+    if isinstance(source, Mapping):
+        unknown = [name for name in source if name not in ("rule", "rules")]
+        if unknown:
+            raise UsageError(f"script: unknown key {unknown[0]!r}; rules stand under [[rule]]")
+        source = [*source.get("rule", ()), *source.get("rules", ())]
+    if not isinstance(source, list | tuple):
+        raise UsageError("script: a list of rules is expected")
+    rules, problems = [], []
+    for number, entry in enumerate(source, 1):
+        try:
+            rules.append(_rule(entry))
+        except (TypeError, ValueError) as error:
+            problems.append(f"script: rule {number}: {error}")
+    if problems:
+        raise UsageError("\n".join(problems))
+    return Script(rules, seed)
+
+
+def _read(path: Path) -> Any:
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".json":
+            return orjson.loads(content)
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        raise UsageError(f"script {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"script {path}: {error}") from None
+
+
+_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "every": int,
+    "probability": (int, float),
+    "times": int,
+    "retry_after_s": (int, float),
+    "retry_after_ms": (int, float),
+    "should_retry": bool,
+    "status": int,
+    "delay_ms": (int, float),
+    "count": int,
+    "tokens": int,
+    "partial": bool,
+    "billed": bool,
+    "calls": tuple,
+}
+
+
+def _rule(entry: Any) -> Rule:
+    if not isinstance(entry, Mapping):
+        raise TypeError(f"an object is expected, not {entry!r}")
+    known = {field.name for field in fields(Rule)}
+    unknown = [name for name in entry if name not in known]
+    if unknown:
+        raise ValueError(f"unknown key {unknown[0]!r}")
+    if entry.get("fault") not in FAULTS:
+        raise ValueError(
+            f"unknown fault {entry.get('fault')!r}; known: {', '.join(sorted(FAULTS))}"
+        )
+    if entry.get("endpoint") is not None and entry["endpoint"] not in ENDPOINTS:
+        allowed = ", ".join(sorted(ENDPOINTS))
+        raise ValueError(f"unknown endpoint {entry['endpoint']!r}; known: {allowed}")
+    given = {name: value for name, value in entry.items() if value is not None}
+    if "calls" in given:
+        given["calls"] = _range(given["calls"])
+    for name, value in given.items():
+        wanted = _TYPES.get(name, str)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+            raise TypeError(f"{name}: {value!r} is of the wrong type")
+    if given["fault"] == "status" and "status" not in given:
+        raise ValueError('fault "status" needs a `status`')
+    if given.get("every", 1) < 1 or given.get("count", 1) < 1:
+        raise ValueError("every and count start at 1")
+    return Rule(**given)
+
+
+def _range(calls: Any) -> tuple[int, int]:
+    """3, "3", "3-7", "3-" or [3, 7]; both ends belong to it."""
+    if isinstance(calls, int) and not isinstance(calls, bool):
+        return calls, calls
+    if isinstance(calls, str):
+        first, dash, last = calls.partition("-")
+        return int(first), (int(last) if last else 2**63) if dash else int(first)
+    if isinstance(calls, list | tuple) and len(calls) == 2:
+        return int(calls[0]), int(calls[1])
+    raise ValueError(f'calls: 3, "3-7" or [3, 7] is expected, not {calls!r}')

@@ -1,0 +1,72 @@
+"""What the simulator can be told at its start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from streams.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """One simulator. It listens on 127.0.0.1 alone. Raises UsageError for values out of range.
+
+    `port`: 0 takes a free one.
+    `latency_ms`, `jitter_ms`, `ms_per_token`: a successful call takes `latency_ms`, plus
+    `ms_per_token` for each output token, plus between 0 and `jitter_ms` drawn from `seed`.
+    `script`: the faults to play: a JSON or TOML file, or what such a file holds; None: none.
+    `requests_per_minute`, `input_tokens_per_minute`, `output_tokens_per_minute`: limits for each
+    Claude model; `voyage_requests_per_minute`, `voyage_tokens_per_minute`: for each Voyage model;
+    None: no limit, and no headers that name one.
+    `burst_s`: how many seconds' worth of a limit may be used at once.
+    `ledger_path`: every request is appended to it as a JSON line; None: kept in memory alone.
+    `ledger_size`: how many requests are remembered in memory.
+    `answers`: "offline" takes labels and vectors from the encoder of the extra `offline`, "hash"
+    from a hash, "auto" from the encoder where it is installed.
+    `batch_ms`: how long a Message Batch takes until it has ended.
+    `count_items`: keeps how often each item's text was answered, and so paid for.
+    """
+
+    port: int = 0
+    latency_ms: float = 200.0
+    jitter_ms: float = 0.0
+    ms_per_token: float = 0.0
+    seed: int = 0
+    script: Path | str | Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    voyage_requests_per_minute: int | None = None
+    voyage_tokens_per_minute: int | None = None
+    burst_s: float = 60.0
+    ledger_path: Path | None = None
+    ledger_size: int = 10_000
+    answers: Literal["auto", "offline", "hash"] = "auto"
+    batch_ms: float = 0.0
+    count_items: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("latency_ms", "jitter_ms", "ms_per_token", "batch_ms"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")
+        for name in (
+            "requests_per_minute",
+            "input_tokens_per_minute",
+            "output_tokens_per_minute",
+            "voyage_requests_per_minute",
+            "voyage_tokens_per_minute",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be 1 or more, not {value}")
+        if not 0 <= self.port <= 65535:
+            raise UsageError(f"port must be between 0 and 65535, not {self.port}")
+        if self.burst_s <= 0:
+            raise UsageError(f"burst_s must be above 0, not {self.burst_s}")
+        if self.ledger_size < 1:
+            raise UsageError(f"ledger_size must be 1 or more, not {self.ledger_size}")
+        if self.answers not in ("auto", "offline", "hash"):
+            raise UsageError(f"answers must be auto, offline or hash, not {self.answers!r}")

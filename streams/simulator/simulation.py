@@ -1,0 +1,109 @@
+"""What one simulator knows while it runs: clocks, limits, cache, plans, script, ledger."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from streams.simulator.answers import Plans
+from streams.simulator.batches import Batches
+from streams.simulator.cache import PromptCache
+from streams.simulator.calls import Call
+from streams.simulator.encoder import HASH, choose_encoder, digest
+from streams.simulator.ledger import Ledger
+from streams.simulator.limits import Bucket, Buckets
+from streams.simulator.script import load_script
+from streams.simulator.settings import SimulatorSettings
+
+
+class Simulation:
+    """The state that all requests share. Raises UsageError for a script that cannot be used.
+
+    `now`: seconds of a clock that only goes forward; `wall`: seconds since the epoch.
+    """
+
+    def __init__(self, settings: SimulatorSettings) -> None:
+        self.settings = settings
+        self.seed = settings.seed
+        self.now = time.monotonic
+        self.wall = time.time
+        self.script = load_script(settings.script or (), settings.seed)
+        self.encoder = choose_encoder(settings.answers)
+        self.plans = Plans()
+        self.cache = PromptCache()
+        self.batches = Batches()
+        self.ledger = Ledger(settings.ledger_size, settings.ledger_path, settings.count_items)
+        self._buckets: dict[str, Buckets] = {}
+
+    def start(self) -> None:
+        """Begins to load what takes long."""
+        if self.encoder is not None:
+            self.encoder.start()
+
+    def close(self) -> None:
+        """Ends the encoder's thread and closes the ledger's file."""
+        if self.encoder is not None:
+            self.encoder.stop()
+        self.ledger.close()
+
+    def claude_buckets(self, model: str) -> Buckets:
+        """The limits of a Claude model."""
+        settings = self.settings
+        return self._of(
+            model,
+            settings.requests_per_minute,
+            settings.input_tokens_per_minute,
+            settings.output_tokens_per_minute,
+        )
+
+    def voyage_buckets(self, model: str) -> Buckets:
+        """The limits of a Voyage model."""
+        settings = self.settings
+        return self._of(
+            model, settings.voyage_requests_per_minute, settings.voyage_tokens_per_minute, None
+        )
+
+    def _of(
+        self, model: str, requests: int | None, input_tokens: int | None, output: int | None
+    ) -> Buckets:
+        found = self._buckets.get(model)
+        if found is None:
+            now = self.now()
+            burst_s = self.settings.burst_s
+            found = self._buckets[model] = Buckets(
+                *(
+                    None if limit is None else Bucket(limit, burst_s, now)
+                    for limit in (requests, input_tokens, output)
+                )
+            )
+        return found
+
+    def due_s(self, call: Call) -> float:
+        """How long the call takes in all, in seconds: the latency model and the script's delay."""
+        settings = self.settings
+        took_ms = settings.latency_ms + settings.ms_per_token * call.output_tokens
+        if settings.jitter_ms:
+            took_ms += settings.jitter_ms * digest(self.seed, "jitter", str(call.n)) / 2**64
+        return took_ms / 1000 + call.delay_s
+
+    def request_id(self, n: int) -> str:
+        """The request id of request number `n`: the same in every run with the same seed."""
+        return f"req_sim{self.seed:x}n{n:08d}"
+
+    def state(self) -> dict[str, Any]:
+        """What `GET /simulator/state` shows."""
+        return {
+            "answers": HASH if self.encoder is None else self.encoder.name,
+            "seed": self.seed,
+            **self.ledger.state(),
+            "script": self.script.played(),
+        }
+
+    def reset(self) -> None:
+        """Back to the start: counts, limits, cache, batches and the script's numbers; the ledger's
+        file and the script's rules stay."""
+        self.ledger.reset()
+        self.script.restart()
+        self.cache.forget()
+        self.batches = Batches()
+        self._buckets.clear()
