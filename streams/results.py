@@ -114,19 +114,19 @@ class Encoder:
             outcome, item = slot.outcome, slot.item
             if outcome is DROP:
                 append(None)
-                continue
-            if outcome is FORWARD:
-                value = None
+            elif isinstance(outcome, ItemError):
+                dead[len(records)] = outcome
+                append(self.dead_letter(slot, outcome, now_ms))
             else:
                 try:
-                    if isinstance(outcome, ItemError):
-                        raise outcome
-                    value = value_of(slot, now_ms)
-                except ItemError as error:
+                    value = None if outcome is FORWARD else value_of(slot, now_ms)
+                except ItemError as caught:
+                    # Made anew: the one that was raised would keep this frame, and all in it, alive.
+                    error = ItemError(caught.code, caught.message)
                     dead[len(records)] = error
                     append(self.dead_letter(slot, error, now_ms))
-                    continue
-            append((item.key, value, item.headers, _timestamp(item)))
+                else:
+                    append((item.key, value, item.headers, _timestamp(item)))
         return Encoded(records, dead)
 
     def _envelope(self, slot: ReleasedSlot, now_ms: int) -> bytes:
@@ -159,7 +159,7 @@ class Encoder:
             "processed_at_ms": now_ms,
         }
         try:
-            value = orjson.dumps(envelope, None, WRITING)
+            value = b"%b" % orjson.dumps(envelope, None, WRITING)  # see COPIED in strict_json
         except Exception:
             # An id may hold what orjson does not write: a huge integer, a lone surrogate. What else
             # is wrong is the result's fault, and said so by `write`.

@@ -27,6 +27,10 @@ from streams.errors import ItemError
 WRITING: Final = orjson.OPT_SERIALIZE_NUMPY
 """How results are written: numpy's arrays and numbers as arrays and numbers."""
 
+# COPIED: orjson writes into at least 1,024 bytes and gives back what it did not need. Kept by the
+# hundred, such results make glibc return and fetch memory from the system each time: 3.4 us for a
+# short one, 7.5 us for an envelope. A copy of the right size costs 0.1 us.
+
 _HUGE = 2.0**63
 _TOO_DEEP = "the value is nested too deep"
 
@@ -104,7 +108,7 @@ def has_huge(value: dict[str, Any]) -> bool:
 
 def write(value: Any) -> bytes:
     try:
-        return orjson.dumps(value, None, WRITING)
+        return b"%b" % orjson.dumps(value, None, WRITING)  # a copy, see COPIED
     except TypeError as error:  # orjson's message names types, never values
         raise ItemError("invalid_result", f"the result is not JSON: {error}") from None
     except Exception as error:  # raised by an object of the user's while it was read
