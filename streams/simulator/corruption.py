@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.simulator.answers import Answer
+from streams.simulator.fault_names import RECORDS
 from streams.simulator.prompt import PromptItem
-from streams.simulator.script import RECORDS, Rule
+from streams.simulator.script import Rule
 
 if TYPE_CHECKING:
     from streams.simulator.messages import Composed

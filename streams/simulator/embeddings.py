@@ -172,7 +172,7 @@ def _check_count(texts: Sequence[Any]) -> None:
 
 
 def _charged_tokens(texts: Sequence[str], model: VoyageModel, truncation: Any) -> list[int]:
-    """The tokens of each text after truncation. Raises RefusalError (400) above the model's limits."""
+    """The tokens of each text after truncation. Raises RefusalError (400) above limits."""
     tokens = [estimate(text) for text in texts]
     if truncation is False and max(tokens) > model.context:
         raise RefusalError(

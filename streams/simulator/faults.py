@@ -11,7 +11,8 @@ from typing import Final
 from aiohttp import web
 
 from streams.simulator.calls import Call
-from streams.simulator.script import HTML, STATUSES, Rule
+from streams.simulator.fault_names import HTML, STATUSES
+from streams.simulator.script import Rule
 from streams.simulator.wire import HTML as HTML_TYPE
 from streams.simulator.wire import RefusalError, Reply, refuse
 

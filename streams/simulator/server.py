@@ -17,9 +17,10 @@ from streams.simulator.calls import Call
 from streams.simulator.control import PREFIX, control
 from streams.simulator.embeddings import texts_in
 from streams.simulator.endpoints import MOST_BATCH_BYTES, Endpoint, find, most_bytes
+from streams.simulator.fault_names import CONNECTION
 from streams.simulator.ledger import GONE
 from streams.simulator.messages import read_items
-from streams.simulator.script import CONNECTION, Rule
+from streams.simulator.script import Rule
 from streams.simulator.simulation import Simulation
 from streams.simulator.wire import RefusalError, Reply, refuse
 
@@ -192,5 +193,5 @@ class Request(web.BaseRequest):
     """A request that takes bodies up to the largest that an endpoint takes."""
 
     def __init__(self, *arguments: Any) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(*arguments, loop=loop, client_max_size=MOST_BATCH_BYTES + 1)
+        super().__init__(*arguments, asyncio.get_running_loop())
+        self._client_max_size = MOST_BATCH_BYTES + 1
