@@ -26,7 +26,7 @@ def records_in(text: str) -> list[Any] | None:
     """The records of a reply in their order, of any JSON type; None: it has nothing like records.
 
     Read as JSON where it is: `{"results": [...]}`, a bare array, a single record, or any of these
-    as a JSON string. Elsewhere the complete objects of the first array that has any.
+    as a JSON string. Elsewhere the complete objects of the first array that has one with an id.
     """
     try:
         whole = orjson.loads(text)
@@ -46,9 +46,9 @@ def _salvage(text: str) -> list[Any] | None:
     empty = False
     for position in islice(_openings(text), _PLACES):
         records, closed = _complete_objects(text, position)
-        if records:
+        if any("id" in record for record in records):
             return records
-        empty = empty or closed
+        empty = empty or (closed and not records)
     lone = _OBJECT.search(text)
     if lone is not None:
         records, _ = _complete_objects(text, lone.start())

@@ -1,0 +1,22 @@
+"""Items for the tests of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from streams.model import Item
+
+
+def items_of(texts: Sequence[str]) -> list[Item]:
+    """One item per text, as the decoder would make them."""
+    return [
+        Item({"text": text}, text, f"in/0/{n}", None, (), "in", 0, n, 1_700_000_000_000, None)
+        for n, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture
+def items() -> Callable[[Sequence[str]], list[Item]]:
+    return items_of
