@@ -1,0 +1,213 @@
+"""The composition root: settings -> a `faust.App` with its tasks. The only module that names
+concrete classes of every room.
+
+`streams.app.app` is made from the environment when it is first asked for, so that
+`faust -A streams.app worker` runs the configured tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import faust
+from faust.types.settings import Settings as FaustSettings
+from yarl import URL
+
+from streams.errors import ConfigError
+from streams.kafka.client import client_arguments
+from streams.kafka.credentials import faust_credentials
+from streams.kafka.transport import MAX_POLL_INTERVAL_S
+from streams.settings import Settings, TaskSettings, load_settings, task_from_keywords
+from streams.shells.assembly import Assembly, Plan
+from streams.shells.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+PREFETCH_SHARE = 4
+"""A quarter of `max_buffered_mb` is for what the consumer has fetched and nobody has taken."""
+
+
+class OwnSettings(FaustSettings):
+    """Faust's settings, deaf to Faust's own unprefixed environment variables: `BROKER_URL` and the
+    like would override what the configuration says."""
+
+    def getenv(self, env_name: str) -> Any:
+        return None
+
+
+class App(faust.App):
+    """A Faust app whose tasks run as microbatches; agents, topics and timers work as ever.
+
+    Made by `from_config`. Raises ConfigError for settings that cannot be used.
+    """
+
+    Settings = OwnSettings
+
+    def __init__(self, settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
+        self.streams_settings = settings
+        self._environ = os.environ if environ is None else environ
+        self._plans = [Plan(task, None) for task in settings.tasks if task.operation != "custom"]
+        self._custom = {task.name: task for task in settings.tasks if task.operation == "custom"}
+        self._assembly = Assembly(settings, self._environ)
+        self._record_host: Worker | None = None
+        self.fatal: BaseException | None = None
+        self.on_fatal: Callable[[BaseException], None] | None = None
+        if not settings.worker.id:
+            raise ConfigError(["worker.id: is missing; it names the consumer group"])
+        super().__init__(settings.worker.id, **self._faust_keywords())
+
+    @classmethod
+    def from_config(
+        cls, path: str | os.PathLike[str] | None = None, *, broker: str | None = None
+    ) -> Self:
+        """The app of a configuration file; None: `STREAMS_CONFIG`, else `./streams.toml`, else the
+        environment alone. `broker`: replaces `bootstrap_servers`. Raises ConfigError."""
+        file = None if path is None else Path(path)
+        settings = load_settings(file, os.environ, broker=broker, need_tasks=False)
+        return cls(settings)
+
+    def _faust_keywords(self) -> dict[str, Any]:
+        settings = self.streams_settings
+        kafka, worker = settings.kafka, settings.worker
+        host, _, port = (worker.web or "127.0.0.1:6066").rpartition(":")
+        servers = self._assembly.kafka.bootstrap_servers
+        return {
+            "broker": [URL(f"streams://{server}") for server in servers.split(",")],
+            "broker_credentials": faust_credentials(kafka),
+            "broker_session_timeout": kafka.session_timeout_s,
+            "broker_heartbeat_interval": min(3.0, kafka.session_timeout_s / 3),
+            "broker_request_timeout": max(90.0, kafka.session_timeout_s),
+            "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
+            "consumer_auto_offset_reset": worker.start,
+            "consumer_metadata_max_age_ms": 30_000,
+            "datadir": Path(tempfile.gettempdir()) / f"streams-{worker.id}",
+            "topic_disable_leader": True,
+            "web_enabled": False,
+            "web_bind": host.strip("[]"),
+            "web_port": int(port),
+            "autodiscover": False,
+        }
+
+    # -- tasks ---------------------------------------------------------------------------------
+
+    def microbatch(self, **keywords: Any) -> Callable[[Function], Function]:
+        """Make a function a task: one call per microbatch, one answer per item, in their order.
+
+        `async def (items: Sequence[Item]) -> Sequence[dict | ItemError | None]`; None drops the
+        item, `ItemError` sends it to the dead letters. A plain function runs in a thread. Keywords:
+        the keys of `[[task]]` and its tables by their last name (`source`, `sink`, `max_items`,
+        `mode`, ...), and `name` (default: the function's) and `version`. Without keywords, the
+        `[[task]]` of that name with `operation = "custom"`. Raises ConfigError.
+        """
+
+        def register(function: Function) -> Function:
+            name = keywords.pop("name", function.__name__)
+            task = self._custom.pop(name, None)
+            if task is None:
+                task = task_from_keywords(name, **keywords)
+            elif keywords:
+                raise ConfigError(
+                    [f"task.{name}: is configured in the file: give no keywords here"]
+                )
+            self._add(Plan(task, function))
+            return function
+
+        return register
+
+    def _add(self, plan: Plan) -> None:
+        if self._record_host is not None:
+            raise ConfigError([f"task.{plan.task.name}: the worker has started already"])
+        for other in self._plans:
+            if other.task.source == plan.task.source:
+                raise ConfigError(
+                    [
+                        f"task.{plan.task.name}.source: {plan.task.source} is the source of "
+                        f"{other.task.name} already; a second worker with its own id can read it too"
+                    ]
+                )
+        self._plans.append(plan)
+
+    @property
+    def tasks(self) -> list[TaskSettings]:
+        """The settings of the tasks that this app runs."""
+        return [plan.task for plan in self._plans]
+
+    # -- running -------------------------------------------------------------------------------
+
+    @property
+    def record_host(self) -> Worker:
+        """Who takes the records of the tasks' sources (`streams.kafka.transport.RecordHost`)."""
+        if self._record_host is None:
+            settings = self.streams_settings
+            buffered = settings.worker.max_buffered_mb * 1_000_000
+            self._record_host = Worker(
+                sources=(task.source for task in self.tasks),
+                consumer_keywords=self._consumer_keywords(buffered),
+                start=settings.worker.start,
+                checks_log_end=not self._assembly.embedded,
+                commit_interval_s=settings.worker.commit_interval_ms / 1000,
+                drain_s=settings.worker.drain_s,
+                buffered_bytes=buffered,
+                on_fatal=self._stop_for,
+            )
+        return self._record_host
+
+    def _consumer_keywords(self, buffered: int) -> dict[str, Any]:
+        kafka = self.streams_settings.kafka
+        alone = not self.agents and not self.tables
+        return {
+            **client_arguments(self._assembly.kafka),
+            "session_timeout_ms": int(kafka.session_timeout_s * 1000),
+            "heartbeat_interval_ms": int(min(3.0, kafka.session_timeout_s / 3) * 1000),
+            "fetch_max_wait_ms": 500,
+            "fetch_max_bytes": max(1_000_000, buffered // PREFETCH_SHARE),
+            "max_partition_fetch_bytes": min(1_048_576, max(65_536, buffered // PREFETCH_SHARE)),
+            # Offsets out of range must be an error; only agents need Faust's reset.
+            "auto_offset_reset": "none" if alone else self.conf.consumer_auto_offset_reset,
+        }
+
+    def _stop_for(self, error: BaseException) -> None:
+        if self.fatal is None:
+            self.fatal = error
+            logger.error("%s", error)
+            if self.on_fatal is not None:
+                self.on_fatal(error)
+
+    async def on_start(self) -> None:
+        if self._custom:
+            raise ConfigError(
+                [
+                    f"task.{name}: its operation is custom, and no function of that name is "
+                    "registered; run it with --app MODULE:ATTR"
+                    for name in self._custom
+                ]
+            )
+        for task in self.tasks:
+            self.topics.add(self.topic(task.source, value_type=bytes, acks=False))
+        await self._assembly.start(self._plans, self.record_host)
+        await super().on_start()
+
+    async def on_stop(self) -> None:
+        if not self.record_host.draining:
+            await self.record_host.drain(self.streams_settings.worker.shutdown_timeout_s)
+        await super().on_stop()
+
+    async def on_shutdown(self) -> None:
+        await super().on_shutdown()
+        await self._assembly.stop()
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, from the environment, the first time it is asked for."""
+    if name == "app":
+        made = App.from_config()
+        globals()["app"] = made
+        return made
+    raise AttributeError(name)

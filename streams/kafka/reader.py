@@ -1,0 +1,159 @@
+"""Reads the source partitions of the tasks as lists, inside Faust's consumer thread.
+
+Rules of this file:
+1. Everything here runs in the consumer thread; the worker's loop calls in with
+   `loop.call_soon_threadsafe`, in order: `open`, `allow`, `close`.
+2. A partition is read only between `open` and `close`. `close` happens in the first synchronous step
+   of a rebalance, `open` after it with an explicit seek: no record of an older assignment gets through.
+3. The reader keeps its own position per partition and seeks back to it when anything else (Faust's
+   recovery seeks all partitions) moved the fetcher: a gap can only be a gap of the log.
+4. One round of lists is on its way to the worker's loop at a time; the next starts when the worker
+   has answered with `allow`. Partitions are taken in rotation, each at most its allowance, so that a
+   backlog in one never starves another.
+
+Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
+paused, and builds an object per message (90 times slower).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError
+
+logger = logging.getLogger(__name__)
+
+Round = list[tuple[Any, Sequence[Any]]]
+"""Lists of records, each with the lane it belongs to."""
+
+IDLE_CHECK_S = 1.0
+
+
+class LaneReader:
+    """`deliver(round)` and `fail(error)` are called in the worker's loop."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        worker_loop: asyncio.AbstractEventLoop,
+        deliver: Callable[[Round], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._consumer = consumer
+        self._worker_loop = worker_loop
+        self._deliver = deliver
+        self._fail = fail
+        self._lanes: dict[TopicPartition, Any] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._allowance: Mapping[Any, int] = {}
+        self._under_way = False
+        self._changed = asyncio.Event()
+        self._turn = 0
+
+    def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
+        """Start reading these partitions at the given offsets; replaces what was open."""
+        self.close()
+        assigned = self._consumer.assignment()
+        for partition, (lane, offset) in lanes.items():
+            if partition in assigned:
+                self._lanes[partition] = lane
+                self._positions[partition] = offset
+                self._consumer.seek(partition, offset)
+
+    def close(self) -> None:
+        """Read nothing until the next `open`."""
+        self._lanes.clear()
+        self._positions.clear()
+        self._allowance = {}
+        self._changed.set()
+
+    def allow(self, allowance: Mapping[Any, int]) -> None:
+        """The worker took the last round; `allowance`: how many records each lane may get next."""
+        self._allowance = allowance
+        self._under_way = False
+        self._changed.set()
+
+    def set_allowance(self, allowance: Mapping[Any, int]) -> None:
+        """Room changed without a round in between."""
+        self._allowance = allowance
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Read until cancelled or the consumer is stopped; errors of a partition go to `fail`."""
+        while True:
+            try:
+                self._changed.clear()
+                lists = [] if self._under_way else await self._take()
+                if lists:
+                    self._under_way = True
+                    self._worker_loop.call_soon_threadsafe(self._deliver, lists)
+                else:
+                    await self._wait()
+            except ConsumerStoppedError:
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                if self._worker_loop.is_closed():
+                    return
+                self._worker_loop.call_soon_threadsafe(self._fail, error)
+                await asyncio.sleep(IDLE_CHECK_S)
+
+    async def _take(self) -> Round:
+        fetcher, allowance = self._consumer._fetcher, self._allowance
+        if not allowance or self._consumer._subscription.reassignment_in_progress:
+            return []
+        fetched = [
+            (partition, lane, allowance[lane])
+            for partition, lane in self._lanes.items()
+            if lane in allowance and partition in fetcher._records
+        ]
+        if not fetched:
+            return []
+        self._turn = (self._turn + 1) % len(fetched)
+        lists: Round = []
+        for partition, lane, most in fetched[self._turn :] + fetched[: self._turn]:
+            if self._moved(partition):
+                continue
+            records = (await fetcher.fetched_records([partition], timeout=0, max_records=most)).get(
+                partition
+            )
+            if partition not in self._lanes:  # a rebalance began while an await gave way
+                return []
+            self._positions[partition] = self._position(partition)
+            if records:
+                lists.append((lane, records))
+        return lists
+
+    def _position(self, partition: TopicPartition) -> int:
+        state = self._consumer._subscription.subscription.assignment.state_value(partition)
+        position: int = state._position
+        return position
+
+    def _moved(self, partition: TopicPartition) -> bool:
+        """Somebody else sought: go back to where this reader was."""
+        expected = self._positions[partition]
+        if self._position(partition) == expected:
+            return False
+        self._consumer.seek(partition, expected)
+        return True
+
+    async def _wait(self) -> None:
+        if self._under_way:
+            await self._changed.wait()
+            return
+        fetched = self._consumer._fetcher._create_fetch_waiter()
+        changed = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait(
+                (fetched, changed), timeout=IDLE_CHECK_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if fetched.done() and not fetched.cancelled():
+                fetched.result()
+        finally:
+            changed.cancel()
+            fetched.cancel()

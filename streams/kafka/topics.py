@@ -1,0 +1,145 @@
+"""Topics of a worker: the sources must exist; sinks and dead letters are created as the source is.
+
+"As the source is": the same number of partitions and replicas, and the source's own settings, except
+that the broker stamps the time of writing (`message.timestamp.type=LogAppendTime`): a result keeps its
+source's timestamp in the envelope, and an old one must not have the sink's retention delete it. A dead
+letter topic is never compacted, because it must take records without a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from streams.errors import BrokerError
+
+TOPIC_LEVEL = 1
+"""`config_source` of a setting made on the topic itself (DescribeConfigs, Kafka protocol)."""
+
+CREATED_WITHIN_S = 15.0
+DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
+
+
+class TopicFacts(NamedTuple):
+    """`partitions` and `replicas`: counts. `settings`: those made on the topic itself.
+    `max_message_bytes`: what a record batch may take."""
+
+    partitions: int
+    replicas: int
+    settings: Mapping[str, str]
+    max_message_bytes: int
+
+
+class Wanted(NamedTuple):
+    """A topic to create if it is missing, like `source`; `compacts`: whether it may be compacted."""
+
+    name: str
+    source: str
+    compacts: bool
+
+
+async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
+    """Facts of those topics that exist. Raises KafkaError."""
+    wanted = set(names)
+    # All topics are asked for: to ask for one by name may create it, where the broker is set so.
+    metadata = await admin.describe_topics()
+    found = {}
+    for topic in metadata:
+        if topic["topic"] not in wanted:
+            continue
+        if topic["error_code"] == 0 and topic["partitions"]:
+            found[topic["topic"]] = topic["partitions"]
+        elif topic["error_code"] not in (0, 3):
+            raise for_code(topic["error_code"])(topic["topic"])
+    settings = await _settings(admin, found)
+    return {
+        name: TopicFacts(
+            len(partitions),
+            len(partitions[0]["replicas"]),
+            settings[name][0],
+            settings[name][1],
+        )
+        for name, partitions in found.items()
+    }
+
+
+async def _settings(
+    admin: AIOKafkaAdminClient, names: Iterable[str]
+) -> dict[str, tuple[dict[str, str], int]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    answers = await admin.describe_configs(resources) if resources else []
+    found: dict[str, tuple[dict[str, str], int]] = {
+        resource.name: ({}, DEFAULT_MAX_MESSAGE_BYTES) for resource in resources
+    }
+    for answer in answers:
+        for resource in answer.to_object()["resources"]:
+            own, most = {}, DEFAULT_MAX_MESSAGE_BYTES
+            for entry in resource["config_entries"]:
+                name, value = entry["config_names"], entry["config_value"]
+                if name == "max.message.bytes" and value:
+                    most = int(value)
+                if _made_on_topic(entry) and value is not None:
+                    own[name] = value
+            found[resource["resource_name"]] = (own, most)
+    return found
+
+
+def _made_on_topic(entry: Mapping[str, Any]) -> bool:
+    if "config_source" in entry:
+        return bool(entry["config_source"] == TOPIC_LEVEL)
+    return not entry.get("is_default", True)
+
+
+async def prepare(
+    admin: AIOKafkaAdminClient, sources: Iterable[str], wanted: Iterable[Wanted]
+) -> tuple[dict[str, TopicFacts], list[str]]:
+    """Check the sources and create what is missing; returns every topic's facts and what was
+    created. Raises BrokerError for a missing source or a refused creation."""
+    sources, wanted = list(sources), list(wanted)
+    facts = await describe(admin, [*sources, *(topic.name for topic in wanted)])
+    if missing := [name for name in sources if name not in facts]:
+        names = ", ".join(missing)
+        raise BrokerError(f"the source topic {names} does not exist: create it, or publish to it")
+    absent = [topic for topic in wanted if topic.name not in facts]
+    if absent:
+        await _create(admin, [_like(topic, facts[topic.source]) for topic in absent])
+        facts |= await _wait_for(admin, [topic.name for topic in absent])
+    return facts, [topic.name for topic in absent]
+
+
+def _like(topic: Wanted, source: TopicFacts) -> NewTopic:
+    settings = {**source.settings, "message.timestamp.type": "LogAppendTime"}
+    if not topic.compacts:
+        settings.pop("cleanup.policy", None)
+    return NewTopic(topic.name, source.partitions, source.replicas, topic_configs=settings)
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
+    answer = await admin.create_topics(topics)
+    for entry in answer.topic_errors:
+        name, code, *rest = entry
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            reason = rest[0] if rest and rest[0] else error.__name__
+            raise BrokerError(f"the topic {name} could not be created: {reason}")
+
+
+async def _wait_for(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, TopicFacts]:
+    """A created topic takes a moment to reach every broker's metadata."""
+    deadline = asyncio.get_running_loop().time() + CREATED_WITHIN_S
+    while True:
+        try:
+            facts = await describe(admin, names)
+        except KafkaError:
+            facts = {}
+        if len(facts) == len(names):
+            return facts
+        if asyncio.get_running_loop().time() > deadline:
+            missing = ", ".join(name for name in names if name not in facts)
+            raise BrokerError(f"the topic {missing} was created but does not appear")
+        await asyncio.sleep(0.1)

@@ -1,0 +1,356 @@
+"""One task at work: feeds its engine with records and replies, and carries out what it decides.
+
+    records ─► decode ─► Arrived ─► engine ─► StartCall ─► caller ─► Replied | Failed ─► engine
+                                       └────► Release ─► encode ─► sink ─► Delivered ─► engine
+
+Every decision is the engine's. This file owns the clock, the calls under way and one timer, and
+turns every finished action into exactly one event. It runs in the worker's loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from random import random
+from typing import Any
+
+from streams.core.engine import Engine
+from streams.core.events import (
+    Action,
+    Arrived,
+    CancelCall,
+    Cancelled,
+    Closed,
+    Delivered,
+    Event,
+    Failed,
+    Halt,
+    Opened,
+    Paused,
+    Release,
+    Replied,
+    Resumed,
+    StartCall,
+    Tick,
+)
+from streams.core.limits import Limits
+from streams.core.slot import PENDING, Batch, Slot
+from streams.core.views import Statistics
+from streams.errors import CallError, Fault, ItemError
+from streams.kafka.sink import Parcel, Record, Sink
+from streams.model import DROP, Caller
+from streams.records import FORWARD, Decoder, estimate_tokens, text_bytes
+from streams.results import Encoder, record_bytes
+from streams.shells.lane import Lane
+from streams.shells.tally import Tally
+
+logger = logging.getLogger(__name__)
+
+ITEM_BYTES = 1_500
+"""What an item's Python objects hold beside its record's bytes (measured with tracemalloc)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where outcomes go. `partitions` of the source, the sink and the dead letters; `*_bytes`: what
+    a record batch of that topic may take."""
+
+    sink: str
+    dead_letter: str
+    source_partitions: int
+    sink_partitions: int
+    dead_letter_partitions: int
+    sink_bytes: int
+    dead_letter_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """What a task is made of; `timeout_s` is per call."""
+
+    name: str
+    source: str
+    limits: Limits
+    timeout_s: float
+    decoder: Decoder
+    encoder: Encoder
+    caller: Caller
+    partition_for: Callable[[bytes, int], int]
+
+
+class TaskShell:
+    """`on_room(lane)` is called when outcomes of a lane were delivered."""
+
+    def __init__(
+        self, parts: TaskParts, route: Route, sink: Sink, on_room: Callable[[Lane], None]
+    ) -> None:
+        self.parts = parts
+        self.route = route
+        self.tally = Tally()
+        self._sink = sink
+        self._on_room = on_room
+        self._loop = asyncio.get_running_loop()
+        self._engine = Engine(
+            parts.limits, batch_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
+        )
+        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float | None = None
+        self._paused = False
+
+    # -- lanes ---------------------------------------------------------------------------------
+
+    def open(self, lane: Lane) -> None:
+        self._handle(Opened(lane, lane.next_offset))
+
+    def close(self, lane: Lane) -> None:
+        """Drop what the lane holds; its late replies find nobody."""
+        lane.open = False
+        self._handle(Closed(lane))
+
+    def halt(self, lanes: Collection[Lane] | None = None) -> None:
+        """Start no new microbatch with items of these lanes; None: of any."""
+        self._handle(Halt(lanes))
+
+    def watermark(self, lane: Lane) -> int:
+        """The offset below which every item of the lane has a durable outcome."""
+        offset = self._engine.watermark(lane)
+        return lane.committed if offset is None else offset
+
+    def held(self, lane: Lane) -> int:
+        """Bytes of the lane's items that are not settled."""
+        return self._engine.held(lane)
+
+    def statistics(self) -> Statistics:
+        return self._engine.statistics()
+
+    def blocking(self, lane: Lane) -> Any:
+        """What holds the lane's watermark back, and why."""
+        return self._engine.blocking(lane)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._calls)
+
+    # -- events --------------------------------------------------------------------------------
+
+    def arrived(self, lane: Lane, records: Sequence[Any]) -> None:
+        """Take records of a lane, in offset order; those already taken are skipped."""
+        if records[0].offset < lane.next_offset:
+            records = [record for record in records if record.offset >= lane.next_offset]
+            if not records:
+                return
+        now = self._loop.time()
+        if self.tally.first_arrival_s is None:
+            self.tally.first_arrival_s = now
+        lane.next_offset = records[-1].offset + 1
+        decoded = self.parts.decoder.decode(records)
+        settled, total, slots = decoded.settled, 0, []
+        append = slots.append
+        for index, item in enumerate(decoded.items):
+            text = item.text
+            memory = ITEM_BYTES + (len(item.raw) if item.raw else 0)
+            total += memory
+            outcome = settled.get(index, PENDING) if settled else PENDING
+            append(
+                Slot(
+                    lane, item.offset, item, estimate_tokens(text), text_bytes(text), memory, now,
+                    outcome=outcome,
+                )
+            )  # fmt: skip
+        lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
+        self._handle(Arrived(slots))
+
+    def delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        """The sink has these outcomes, durable."""
+        if not lane.open:
+            return
+        self._count(lane, slots)
+        self._handle(Delivered(lane, slots))
+        self._on_room(lane)
+
+    def too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
+        """The broker refused a record for its size: the result becomes a dead letter, a dead letter
+        loses its value."""
+        if not lane.open:
+            return
+        limit = self.route.dead_letter_bytes
+        if topic == self.route.dead_letter:
+            limit = limit // 2 if topic != self.route.sink else limit
+        self._bury(lane, [(slot, _too_large())], limit)
+
+    def _handle(self, event: Event) -> None:
+        actions = self._engine.handle(event, self._loop.time())
+        for action in actions:
+            self._act(action)
+        self._set_timer()
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case StartCall(batch):
+                self.tally.called_items += batch.size
+                self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
+            case Release(lane, slots):
+                self._release(lane, slots)  # type: ignore[arg-type]
+            case CancelCall(batch_id):
+                if call := self._calls.get(batch_id):
+                    call.cancel()
+            case Paused(reason, until, message):
+                self._say_paused(reason, until, message)
+            case Resumed():
+                self._paused = False
+                logger.warning("task %s goes on", self.parts.name)
+
+    def _say_paused(self, reason: str, until: float, message: str) -> None:
+        wait_s = max(0.0, until - self._loop.time())
+        level = logging.WARNING
+        if reason == "account":
+            level = logging.ERROR
+            message += ". Nothing is lost: the task waits until the account is in order"
+        elif self._paused:
+            level = logging.INFO
+        self._paused = True
+        logger.log(
+            level, "task %s is paused (%s), next try in %.1f s: %s",
+            self.parts.name, reason, wait_s, message,
+        )  # fmt: skip
+
+    def _set_timer(self) -> None:
+        due = self._engine.next_deadline()
+        if due == self._timer_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = None if due is None else self._loop.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, None
+        self._handle(Tick())
+
+    # -- calls ---------------------------------------------------------------------------------
+
+    async def _call(self, batch: Batch) -> None:
+        event: Event
+        began = self._loop.time()
+        deadline = asyncio.timeout(self.parts.timeout_s)
+        try:
+            async with deadline:
+                reply = await self.parts.caller(batch.items)
+            event = Replied(batch.id, reply.answers, reply.usage)
+            self.tally.call_s += self._loop.time() - began
+            self.tally.answered_calls += 1
+        except CallError as error:
+            event = Failed(batch.id, error)
+        except asyncio.CancelledError:
+            event = Cancelled(batch.id)
+        except Exception as error:
+            event = Failed(batch.id, self._unexpected(error, deadline.expired()))
+        self._calls.pop(batch.id, None)
+        if not self._loop.is_closed():
+            self._handle(event)
+
+    def _unexpected(self, error: Exception, timed_out: bool) -> CallError:
+        if timed_out and isinstance(error, TimeoutError):
+            return CallError(Fault.TIMEOUT, f"no reply within {self.parts.timeout_s:g} s")
+        logger.error(
+            "task %s: the call raised %s", self.parts.name, type(error).__name__, exc_info=error
+        )
+        return CallError(Fault.FUNCTION, type(error).__name__)
+
+    # -- outcomes ------------------------------------------------------------------------------
+
+    def _release(self, lane: Lane, slots: list[Slot]) -> None:
+        encoded = self.parts.encoder.encode(slots, int(time.time() * 1000))
+        records, dead = encoded.records, encoded.dead
+        route = self.route
+        if not dead and None not in records and self._all_fit(records):
+            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))
+            return
+        kept: list[Slot] = []
+        results: list[Record] = []
+        buried: list[tuple[Slot, ItemError]] = []
+        dropped: list[Slot] = []
+        for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
+            if record is None:
+                dropped.append(slot)
+            elif index in dead:
+                buried.append((slot, dead[index]))
+            elif record_bytes(*record[:3]) > route.sink_bytes:
+                buried.append((slot, _too_large()))
+            else:
+                kept.append(slot)
+                results.append(record)
+        if results:
+            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
+        if buried:
+            self._bury(lane, buried, route.dead_letter_bytes)
+        if dropped:
+            # Not at once: the engine is still carrying out the event that released them.
+            self._loop.call_soon(self.delivered, lane, dropped)
+
+    def _all_fit(self, records: Sequence[Any]) -> bool:
+        """Whether every record is surely small enough; exact sizes are only counted if not."""
+        limit = self.route.sink_bytes // 2
+        return all(len(record[1] or b"") < limit for record in records) and all(
+            not record[2] or record_bytes(*record[:3]) <= self.route.sink_bytes
+            for record in records
+        )
+
+    def _bury(self, lane: Lane, dead: list[tuple[Slot, ItemError]], limit_bytes: int) -> None:
+        now_ms = int(time.time() * 1000)
+        records = []
+        for slot, error in dead:
+            slot.outcome = error
+            records.append(
+                self.parts.encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes)
+            )
+        slots = [slot for slot, _ in dead]
+        self._put(
+            self.route.dead_letter, self.route.dead_letter_partitions, Parcel(lane, slots, records)
+        )
+
+    def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
+        """The sink partition is the source partition where counts match, else by key; keyless
+        items go to `source partition mod sink partitions`."""
+        own = parcel.lane.partition.partition
+        if partitions == self.route.source_partitions:
+            self._sink.put(topic, own, parcel)
+            return
+        by_partition: dict[int, tuple[list[Any], list[Record]]] = {}
+        for slot, record in zip(parcel.slots, parcel.records, strict=True):
+            key = record[0]
+            partition = (
+                own % partitions if key is None else self.parts.partition_for(key, partitions)
+            )
+            slots, records = by_partition.setdefault(partition, ([], []))
+            slots.append(slot)
+            records.append(record)
+        for partition, (slots, records) in by_partition.items():
+            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
+
+    def _count(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        tally, now_ms = self.tally, time.time() * 1000
+        for slot in slots:
+            outcome = slot.outcome
+            if isinstance(outcome, ItemError):
+                tally.dead_letters[outcome.code] += 1
+            elif outcome is FORWARD:
+                tally.forwarded += 1
+            elif outcome is DROP:
+                tally.drops += 1
+            else:
+                tally.results += 1
+            tally.input_tokens += slot.input_tokens
+            tally.output_tokens += slot.output_tokens
+            tally.cost_nano_usd += slot.cost_nano_usd
+        tally.latencies.add([int(now_ms - slot.item.timestamp_ms) for slot in slots])
+        tally.last_delivery_s = self._loop.time()
+
+
+def _too_large() -> ItemError:
+    return ItemError("result_too_large", "the result is larger than its topic takes")

@@ -1,0 +1,264 @@
+"""All tasks of one process between Faust's consumer and the sink: lanes, room and commits.
+
+Rules of this file:
+1. Everything runs in the worker's loop. A lane exists from its assignment to its revocation.
+2. Offsets are committed from the engines' watermarks, one request for all lanes, never two at once,
+   until what is committed equals the watermark.
+3. Room is shared evenly over the lanes: each may hold `max_buffered_mb` / 2 / lanes of unsettled
+   items (the other half is for the consumer's prefetch and for results on their way); a lane
+   without room is not read, and is read again when half its share is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    AuthenticationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+
+from streams.core.slot import Slot
+from streams.errors import BrokerError
+from streams.kafka.reader import Round
+from streams.kafka.sink import Sink
+from streams.kafka.transport import Consumer
+from streams.shells.lane import Lane
+from streams.shells.tally import Tally, summary
+from streams.shells.task import TaskShell
+
+logger = logging.getLogger(__name__)
+
+MAX_ALLOWANCE = 1000
+"""Records a lane gets in one round at most, so that a round never blocks the loop for long."""
+
+COMMIT_WITHIN_S = 5.0
+CHECK_S = 0.02
+
+FATAL = (
+    BrokerError,
+    AuthenticationFailedError,
+    GroupAuthorizationFailedError,
+    OffsetOutOfRangeError,
+    TopicAuthorizationFailedError,
+)
+
+
+class Worker:
+    """The `RecordHost` of `streams.kafka.transport`.
+
+    `on_fatal(error)`: reading cannot go on; the process should stop with exit code 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Iterable[str],
+        consumer_keywords: Mapping[str, Any],
+        start: str,
+        checks_log_end: bool,
+        commit_interval_s: float,
+        drain_s: float,
+        buffered_bytes: int,
+        on_fatal: Callable[[BaseException], None],
+    ) -> None:
+        self.sources = frozenset(sources)
+        self.consumer_keywords = dict(consumer_keywords)
+        self.start = start
+        self.checks_log_end = checks_log_end
+        self._commit_interval_s = commit_interval_s
+        self._drain_s = drain_s
+        self._buffered_bytes = buffered_bytes // 2
+        self._on_fatal = on_fatal
+        self._tasks: dict[str, TaskShell] = {}
+        self._lanes: dict[TopicPartition, Lane] = {}
+        self._full: set[Lane] = set()
+        self._consumer: Consumer | None = None
+        self._sink: Sink | None = None
+        self._committing = asyncio.Lock()
+        self._committer: asyncio.Task[None] | None = None
+        self.ready = False
+        self.draining = False
+
+    # -- set up --------------------------------------------------------------------------------
+
+    def begin(self, tasks: Mapping[str, TaskShell], sink: Sink) -> None:
+        """Take the tasks by their source topic and start committing."""
+        self._tasks = dict(tasks)
+        self._sink = sink
+        self._committer = asyncio.ensure_future(self._commit_for_ever())
+
+    def attach(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    @property
+    def tasks(self) -> Sequence[TaskShell]:
+        return list(self._tasks.values())
+
+    @property
+    def lanes(self) -> Sequence[Lane]:
+        return list(self._lanes.values())
+
+    def summary(self) -> dict[str, Any]:
+        """The keys of the contract's section 6, over everything since the start."""
+        tallies: list[Tally] = [task.tally for task in self.tasks]
+        return summary(tallies, [task.statistics() for task in self.tasks])
+
+    # -- assignment and revocation -------------------------------------------------------------
+
+    def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Lane]:
+        """Make a lane for each partition."""
+        if self.draining:
+            return {}
+        for partition, offset in offsets.items():
+            task = self._tasks[partition.topic]
+            lane = self._lanes[partition] = Lane(partition, offset, task)
+            task.open(lane)
+        self.ready = True
+        logger.info("reading %s", _named(self._lanes))
+        return dict(self._lanes)
+
+    async def on_revoked(self) -> None:
+        """Finish what is in flight for at most `drain_s`, commit, and drop every lane.
+
+        Nothing is lost: the next owner starts at what was committed.
+        """
+        if not self._lanes:
+            return
+        for task in self.tasks:
+            task.halt(self.lanes)
+        await self._settle(self._drain_s)
+        await self._commit_once(COMMIT_WITHIN_S)
+        self._drop_lanes()
+
+    def _drop_lanes(self) -> None:
+        for lane in self.lanes:
+            lane.task.close(lane)
+        self._lanes.clear()
+        self._full.clear()
+
+    async def drain(self, within_s: float) -> bool:
+        """A graceful stop: start no new call, finish those in flight, commit. True: all that has
+        an outcome is committed; what has none is handed back by not being committed."""
+        self.draining = True
+        if self._committer is not None:
+            self._committer.cancel()
+        if self._consumer is not None:
+            self._consumer.close_reader()
+        deadline = asyncio.get_running_loop().time() + within_s
+        for task in self.tasks:
+            task.halt(None)
+        await self._settle(within_s * 0.8)
+        left = deadline - asyncio.get_running_loop().time()
+        done = await self._commit_once(max(0.1, left))
+        self._drop_lanes()
+        return done
+
+    async def _settle(self, within_s: float) -> None:
+        """Wait until no call is in flight and the sink has what was released."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while loop.time() < deadline:
+            busy = any(task.in_flight for task in self.tasks)
+            if not busy and not (self._sink and self._sink.pending()):
+                return
+            await asyncio.sleep(CHECK_S)
+
+    # -- records -------------------------------------------------------------------------------
+
+    def on_records(self, lists: Round) -> None:
+        """Take one round and say how much may come next."""
+        for lane, records in lists:
+            if lane.open and not self.draining:
+                lane.task.arrived(lane, records)
+        assert self._consumer is not None
+        self._consumer.allow(self._allowance())
+
+    def _allowance(self) -> dict[Lane, int]:
+        if self.draining or not self._lanes:
+            return {}
+        share = self._buffered_bytes // len(self._lanes)
+        allowance: dict[Lane, int] = {}
+        self._full.clear()
+        for lane in self._lanes.values():
+            room = share - lane.task.held(lane)
+            if room > 0:
+                allowance[lane] = max(1, min(MAX_ALLOWANCE, int(room / lane.mean_bytes)))
+            else:
+                self._full.add(lane)
+        return allowance
+
+    def on_room(self, lane: Lane) -> None:
+        """Outcomes were delivered: a lane that was full may be read again."""
+        if lane in self._full:
+            share = self._buffered_bytes // max(1, len(self._lanes))
+            if lane.task.held(lane) <= share // 2 and self._consumer is not None:
+                self._consumer.set_allowance(self._allowance())
+
+    def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        lane.task.delivered(lane, slots)
+
+    def on_too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
+        lane.task.too_large(lane, slot, topic)
+
+    def on_defect(self, error: BaseException) -> None:
+        logger.error("a writer failed: %r", error, exc_info=error)
+        self._on_fatal(error)
+
+    def on_reader_error(self, error: BaseException) -> None:
+        if isinstance(error, FATAL):
+            self._on_fatal(error)
+        else:
+            logger.warning("reading failed, trying again: %r", error)
+
+    # -- commits -------------------------------------------------------------------------------
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._commit_interval_s)
+            await self._commit_once(60.0)
+
+    async def _commit_once(self, within_s: float) -> bool:
+        """Commit every watermark that moved. False: it could not be done in time."""
+        try:
+            async with asyncio.timeout(within_s), self._committing:
+                return await self._commit()
+        except TimeoutError:
+            logger.error("the offsets could not be committed within %.1f s", within_s)
+        except KafkaError as error:
+            logger.warning("the offsets could not be committed: %s", error)
+        return False
+
+    async def _commit(self) -> bool:
+        moved = {}
+        for lane in self._lanes.values():
+            watermark = lane.task.watermark(lane)
+            if watermark > lane.committed:
+                moved[lane] = watermark
+        if not moved:
+            return True
+        assert self._consumer is not None
+        offsets = {lane.partition: offset for lane, offset in moved.items()}
+        if not await self._consumer.commit_watermarks(offsets):
+            return False
+        for lane, offset in moved.items():
+            lane.committed = offset
+        return True
+
+    async def close(self) -> None:
+        """After the consumer has stopped: end what is left."""
+        if self._committer is not None:
+            self._committer.cancel()
+        if self._sink is not None:
+            await self._sink.stop()
+
+
+def _named(partitions: Iterable[TopicPartition]) -> str:
+    return ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(partitions)) or "nothing"
