@@ -1,0 +1,1 @@
+"""The tests; `tests.brokers` starts the brokers that they run on."""
