@@ -1,0 +1,63 @@
+"""The pure engine: events in, actions out; no clock, no I/O, no asyncio, no logging.
+
+If you are here to read the code, start with `slot` (what is moved about) and `events` (the
+language), then `engine` (the whole), and after it in the order an item meets them: `windows`,
+`window`, `admission`, `pauses`, `repeats`, `sequencer`.
+`views`, `history` and `invariants` look on.
+"""
+
+from streams.core.engine import Engine
+from streams.core.events import (
+    Action,
+    Arrived,
+    CancelCall,
+    Cancelled,
+    Closed,
+    Delivered,
+    Event,
+    Failed,
+    Flush,
+    Halt,
+    Opened,
+    Paused,
+    Release,
+    Replied,
+    Resume,
+    Resumed,
+    StartCall,
+    Tick,
+)
+from streams.core.limits import Limits, Order
+from streams.core.slot import PENDING, Batch, Slot, State
+from streams.core.views import Blocking, LaneStatistics, Statistics
+
+__all__ = [
+    "PENDING",
+    "Action",
+    "Arrived",
+    "Batch",
+    "Blocking",
+    "CancelCall",
+    "Cancelled",
+    "Closed",
+    "Delivered",
+    "Engine",
+    "Event",
+    "Failed",
+    "Flush",
+    "Halt",
+    "LaneStatistics",
+    "Limits",
+    "Opened",
+    "Order",
+    "Paused",
+    "Release",
+    "Replied",
+    "Resume",
+    "Resumed",
+    "Slot",
+    "StartCall",
+    "State",
+    "Statistics",
+    "Tick",
+]

@@ -1,0 +1,148 @@
+"""Which call may start now: the limit in flight, the task's pauses, and repeats that are due.
+
+A decision and its record are one step: `start` takes the microbatch out of the queue, gives it its
+number and counts it in flight, so no later look can start it twice. A repeat gave its place back
+when its call failed and comes through the same gate as a new microbatch, but before it, because it
+holds back what comes after it in order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
+from math import inf
+
+from streams.core.limits import Limits
+from streams.core.pauses import Pauses
+from streams.core.sequencer import Lane
+from streams.core.slot import Batch, State
+from streams.errors import CallError
+from streams.policies.retry import Step, rule
+
+IN_FLIGHT = State.IN_FLIGHT
+DROPPED = State.DROPPED
+
+
+class Admission:
+    """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`)."""
+
+    def __init__(self, limits: Limits, batch_prefix: str, random: Callable[[], float]) -> None:
+        self._prefix = batch_prefix
+        self._repeats: list[tuple[float, int, Batch]] = []  # a heap by due time, then by failure
+        self._tie = count()
+        self._probe_new = False  # whether the next probe is to be a new microbatch
+        self.pauses = Pauses(limits, random)
+        self.calls: dict[str, Batch] = {}
+        self.started = 0
+        self.started_by_cause: Counter[str] = Counter()
+        self.new_by_reason: Counter[str] = Counter()
+        self.repeats_by_reason: Counter[str] = Counter()
+        self.successes = 0
+        self.max_in_flight_seen = 0
+
+    def may_start(self, now: float) -> bool:
+        """Whether a call may start: a place is free, and no pause holds it."""
+        pauses = self.pauses
+        return len(self.calls) < pauses.limit and pauses.opens_at <= now
+
+    def opens_at(self) -> float:
+        """From when on a call may start as things stand; inf: only an event can change that."""
+        return self.pauses.opens_at if len(self.calls) < self.pauses.limit else inf
+
+    def prefers_new(self) -> bool:
+        """Whether a new microbatch goes before a repeat: every other probe, so that one that
+        always fails is never the only one that is tried."""
+        return self.pauses.probing and self._probe_new
+
+    def next_repeat(self, now: float) -> Batch | None:
+        """Takes out the repeat that is due the longest."""
+        if self._repeats and self._repeats[0][0] <= now:
+            return heappop(self._repeats)[2]
+        return None
+
+    def next_repeat_at(self) -> float:
+        return self._repeats[0][0] if self._repeats else inf
+
+    def repeats(self) -> Iterator[Batch]:
+        return (entry[2] for entry in self._repeats)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is in flight and none is to be repeated."""
+        return not self.calls and not self._repeats
+
+    def start(self, batch: Batch, now: float) -> None:
+        """Counts a call in flight from now on, and each of its items in one call more."""
+        self.started += 1
+        batch.number = self.started
+        batch.id = f"{self._prefix}-{self.started}"
+        batch.started_at = now
+        if batch.successes is None:
+            batch.successes = self.successes
+        for index, slot in enumerate(batch.slots):
+            slot.index = index
+            slot.calls += 1
+            slot.state = IN_FLIGHT
+        self.started_by_cause[batch.cause] += 1
+        by_reason = self.new_by_reason if batch.cause == "new" else self.repeats_by_reason
+        by_reason[batch.reason] += 1
+        self.calls[batch.id] = batch
+        self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
+        if self.pauses.probing:
+            self._probe_new = not self._probe_new
+            self.pauses.started(batch)
+
+    def succeeded(self, batch: Batch) -> None:
+        """A call was answered: it gives its place back."""
+        del self.calls[batch.id]
+        self.successes += 1
+        batch.successes = None  # what it left unanswered starts afresh
+        self.pauses.answered(batch)
+        self.pauses.ended(batch)
+
+    def failed(self, batch: Batch, error: CallError, now: float) -> Step:
+        """A call failed: it gives its place back. Learns what that says about the API; returns
+        what is to follow for the microbatch."""
+        del self.calls[batch.id]
+        pauses = self.pauses
+        # Calls that had succeeded before an outage say nothing about it, so a probe's failure
+        # counts for itself.
+        others_succeed = self.successes > (batch.successes or 0) and not pauses.is_probe(batch)
+        step, cause = rule(error.fault, others_succeed=others_succeed)
+        if cause is not None:
+            pauses.failed(batch, cause, error, now, self.started)
+        elif step in (Step.HALVE, Step.ASK):
+            pauses.answered(batch)
+        elif step is Step.COUNT:
+            pauses.prolong(batch, now, self.started)
+        pauses.ended(batch)
+        batch.successes = self.successes
+        return step
+
+    def repeat(self, batch: Batch, now: float, wait_s: float) -> None:
+        """Queues a repeat, to start `wait_s` from now at the earliest."""
+        batch.failed_at = now
+        batch.due_at = now + wait_s
+        for slot in batch.slots:
+            slot.state = State.RETRYING
+        heappush(self._repeats, (batch.due_at, next(self._tie), batch))
+
+    def drop(self, lane: Lane) -> list[str]:
+        """The lane's slots are DROPPED: its repeats go; the ids of calls left without an owner."""
+        kept = []
+        for entry in self._repeats:
+            batch = entry[2]
+            batch.slots = [slot for slot in batch.slots if slot.home is not lane]
+            batch.size = len(batch.slots)
+            if batch.slots:
+                kept.append(entry)
+        self._repeats = kept
+        heapify(kept)
+        return [
+            batch.id
+            for batch in self.calls.values()
+            if any(slot.home is lane for slot in batch.slots)
+            and all(slot.state is DROPPED for slot in batch.slots)
+        ]

@@ -1,0 +1,359 @@
+"""The engine: events in, actions out. Everything that can be wrong about batching, order, retries,
+pauses and watermarks is decided here, without a clock, a loop or a broker.
+
+    Arrived ─► window ─► admission ─► StartCall · · Replied ─► sequencer ─► Release · · Delivered
+               (cut late)    ▲                      Failed                                  │
+                             └── repeats ◄────────────┘                       watermark ◄───┘
+
+Rules for this file and its neighbours:
+1. State changes only within `handle`, which decides and records in one step; what is to be done is
+   returned as values. An illegal event (`ValueError`) leaves the state as it was.
+2. Nothing here knows Kafka, and nothing asks for the time: `now` comes with each event.
+3. What follows a fault is the table in `streams.policies.retry`, carried out by `repeats.py`.
+4. Everything is counted where it is; `invariants.py` holds the counts against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from math import inf
+from typing import Any
+
+from streams.core import views
+from streams.core.admission import Admission
+from streams.core.events import (
+    Action,
+    Arrived,
+    CancelCall,
+    Cancelled,
+    Closed,
+    Delivered,
+    Event,
+    Failed,
+    Flush,
+    Halt,
+    Opened,
+    Paused,
+    Release,
+    Replied,
+    Resume,
+    Resumed,
+    StartCall,
+    Tick,
+)
+from streams.core.history import History
+from streams.core.invariants import check_invariants
+from streams.core.limits import Limits
+from streams.core.repeats import Aftermath, Repeats
+from streams.core.sequencer import Lane
+from streams.core.slot import PENDING, Batch, Slot, State
+from streams.core.windows import Windows
+from streams.errors import CallError, Fault, ItemError
+from streams.model import Unanswered, Usage
+from streams.policies.sharing import shares
+
+ANSWERED = State.ANSWERED
+IN_FLIGHT = State.IN_FLIGHT
+
+
+class Engine:
+    """One task's engine. `batch_prefix`: batch ids are "{batch_prefix}-{n}". `random`: draws from
+    [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`)."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        batch_prefix: str = "batch",
+        random: Callable[[], float],
+        tracing: bool = False,
+    ) -> None:
+        self.limits = limits
+        self.lanes: dict[Hashable, Lane] = {}
+        self.windows = Windows(limits)
+        self.admission = Admission(limits, batch_prefix, random)
+        self._repeats = Repeats(limits, random)
+        self._history = History() if tracing else None
+        self._halted = False
+        self._said: Paused | None = None  # the last Paused that no Resumed followed
+        self.held_total = 0
+        self._handlers: dict[type, Callable[[Any, float], list[Action]]] = {
+            Opened: self._opened,
+            Closed: self._closed,
+            Arrived: self._arrived,
+            Replied: self._replied,
+            Failed: self._failed,
+            Cancelled: self._cancelled,
+            Delivered: self._delivered,
+            Tick: lambda _event, _now: [],
+            Flush: self._flush,
+            Halt: self._halt,
+            Resume: self._resume,
+        }
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Takes one event in; returns what is to be done, in order. `now`: never goes back."""
+        actions = self._handlers[type(event)](event, now)
+        self._announce(actions)
+        self._start_calls(actions, now)
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """When to send a `Tick`; None: time alone changes nothing. A Tick then starts a call."""
+        opens_at = self.admission.opens_at()
+        if opens_at == inf:
+            return None
+        due_at = min(self.admission.next_repeat_at(), self.windows.next_at())
+        return None if due_at == inf else max(due_at, opens_at)
+
+    def watermark(self, lane: Hashable) -> int | None:
+        """The sequence number below which every item is durable; None: the lane is not open."""
+        found = self.lanes.get(lane)
+        return None if found is None else found.watermark
+
+    def held(self, lane: Hashable) -> int:
+        """Bytes of memory of the lane's slots that are not settled; `held_total`: of all."""
+        found = self.lanes.get(lane)
+        return 0 if found is None else found.held
+
+    def at_rest(self, lanes: Collection[Hashable] | None = None) -> bool:
+        """Whether nothing of these lanes (None: of any) is in flight, to be repeated, or awaiting
+        delivery. What waits, or waits for its turn behind what waits, does not count."""
+        return views.at_rest(self, lanes)
+
+    def statistics(self) -> views.Statistics:
+        """Counts as they are now; costs as much as there are lanes and repeats."""
+        return views.statistics(self)
+
+    def blocking(self, lane: Hashable) -> views.Blocking | None:
+        """The item at the watermark and why it is not settled; None: the lane holds nothing."""
+        found = self.lanes.get(lane)
+        if found is None or not found.unsettled:
+            return None
+        return views.blocking(found.unsettled[0], self.admission)
+
+    def settled_beyond(self, lane: Hashable) -> list[int]:
+        """The sequence numbers above the watermark that are settled (order "key" and "none")."""
+        found = self.lanes.get(lane)
+        if found is None:
+            return []
+        return [slot.seq for slot in found.unsettled if slot.state is State.SETTLED]
+
+    def history(self, lane: Hashable, seq: int) -> list[str]:
+        """What happened to an item, in order; empty without `tracing`."""
+        return [] if self._history is None else self._history.of(lane, seq)
+
+    def check_invariants(self) -> None:
+        """Raises `AssertionError`, naming the fact, if the state contradicts itself."""
+        check_invariants(self)
+
+    # -- lanes -----------------------------------------------------------------------------------
+
+    def _opened(self, event: Opened, now: float) -> list[Action]:
+        if event.lane in self.lanes:
+            raise ValueError(f"lane {event.lane} is open already")
+        lane = Lane(event.lane, event.next_seq, self.limits.order)
+        lane.halted = self._halted
+        self.lanes[event.lane] = lane
+        return []
+
+    def _closed(self, event: Closed, now: float) -> list[Action]:
+        lane = self.lanes.pop(event.lane, None)
+        if lane is None:
+            return []
+        self._note(lane.unsettled, now, "dropped: its lane was closed")
+        self.windows.remove(lane)
+        self.held_total -= lane.held
+        lane.drop()
+        return [CancelCall(batch_id) for batch_id in self.admission.drop(lane)]
+
+    def _halt(self, event: Halt, now: float) -> list[Action]:
+        if event.lanes is None:
+            self._halted = True
+        for lane in self._chosen(event.lanes):
+            if not lane.halted:
+                lane.halted = True
+                lane.parked = self.windows.remove(lane)
+        return []
+
+    def _resume(self, event: Resume, now: float) -> list[Action]:
+        if event.lanes is None:
+            self._halted = self.windows.flushing = False
+        for lane in self._chosen(event.lanes):
+            lane.halted = False
+            parked, lane.parked = lane.parked, []
+            self.windows.add(lane, parked)
+        return []
+
+    def _flush(self, event: Flush, now: float) -> list[Action]:
+        self.windows.flushing = True
+        return []
+
+    def _chosen(self, lanes: Collection[Hashable] | None) -> list[Lane]:
+        if lanes is None:
+            return list(self.lanes.values())
+        return [self.lanes[key] for key in lanes if key in self.lanes]
+
+    # -- arrival and delivery --------------------------------------------------------------------
+
+    def _arrived(self, event: Arrived, now: float) -> list[Action]:
+        slots = event.slots
+        if not slots:
+            return []
+        lane = self.lanes.get(slots[0].lane)
+        if lane is None:
+            raise ValueError(f"lane {slots[0].lane} is not open")
+        held = lane.held
+        lane.arrive(slots)
+        self.held_total += lane.held - held
+        self._note(slots, now, "arrived")
+        waiting, answered = self._screen(slots)
+        if lane.halted:
+            lane.parked += waiting
+        else:
+            self.windows.add(lane, waiting)
+        return self._release(lane, answered, now) if answered else []
+
+    def _screen(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
+        """Which slots need a call, and which have their outcome already."""
+        max_tokens = inf if self.limits.max_tokens is None else self.limits.max_tokens
+        max_bytes = inf if self.limits.max_bytes is None else self.limits.max_bytes
+        waiting: list[Slot] = []
+        answered: list[Slot] = []
+        for slot in slots:
+            if slot.outcome is PENDING:
+                if slot.weight <= max_tokens and slot.size <= max_bytes:
+                    waiting.append(slot)
+                    continue
+                if slot.weight > max_tokens:
+                    message = f"{slot.weight} tokens (estimated); max_tokens is {max_tokens}"
+                else:
+                    message = f"{slot.size} bytes; max_bytes is {max_bytes}"
+                slot.outcome = ItemError("too_large", message)
+            slot.state = ANSWERED
+            answered.append(slot)
+        return waiting, answered
+
+    def _delivered(self, event: Delivered, now: float) -> list[Action]:
+        lane = self.lanes.get(event.lane)
+        if lane is not None:
+            self.held_total -= lane.settle(event.slots)
+            self._note(event.slots, now, "delivered")
+        return []
+
+    def _release(self, lane: Lane, answered: list[Slot], now: float) -> list[Action]:
+        released = lane.release(answered)
+        self._note(released, now, "released")
+        return [Release(lane.key, released)] if released else []
+
+    # -- calls -----------------------------------------------------------------------------------
+
+    def _start_calls(self, actions: list[Action], now: float) -> None:
+        admission = self.admission
+        while admission.may_start(now):
+            if admission.prefers_new():
+                batch = self.windows.cut(now) or admission.next_repeat(now)
+            else:
+                batch = admission.next_repeat(now) or self.windows.cut(now)
+            if batch is None:
+                return
+            admission.start(batch, now)
+            if self._history is not None:
+                self._note(batch.slots, now, f"call {batch.id} ({batch.cause}, {batch.reason})")
+            actions.append(StartCall(batch))
+
+    def _replied(self, event: Replied, now: float) -> list[Action]:
+        batch = self.admission.calls.get(event.batch_id)
+        if batch is None:
+            return []
+        if len(event.answers) != batch.size:
+            message = f"{len(event.answers)} answers for {batch.size} items"
+            return self._failed(Failed(event.batch_id, CallError(Fault.BAD_REPLY, message)), now)
+        self.admission.succeeded(batch)
+        if event.usage is not None:
+            _share_usage(batch.slots, event.usage)
+        answered: list[Slot] = []
+        unanswered: list[tuple[Slot, Unanswered]] = []
+        for slot, answer in zip(batch.slots, event.answers, strict=True):
+            if slot.state is not IN_FLIGHT:
+                continue  # its lane was closed meanwhile
+            if answer.__class__ is Unanswered:
+                unanswered.append((slot, answer))
+            else:
+                slot.outcome = answer
+                slot.batch = batch
+                slot.state = ANSWERED
+                answered.append(slot)
+        aftermath = None
+        if unanswered:
+            aftermath = self._repeats.after_unanswered(batch, unanswered)
+        return self._conclude(batch, answered, aftermath, now)
+
+    def _failed(self, event: Failed, now: float) -> list[Action]:
+        batch = self.admission.calls.get(event.batch_id)
+        if batch is None:
+            return []
+        step = self.admission.failed(batch, event.error, now)
+        live = [slot for slot in batch.slots if slot.state is IN_FLIGHT]
+        if self._history is not None:
+            self._note(live, now, f"{batch.id} failed: {event.error}")
+        only = self.admission.is_idle and not self.windows.count
+        aftermath = self._repeats.after_failure(batch, live, event.error, step, only=only)
+        return self._conclude(batch, [], aftermath, now)
+
+    def _cancelled(self, event: Cancelled, now: float) -> list[Action]:
+        return self._failed(Failed(event.batch_id, _CANCELLED), now)
+
+    def _conclude(
+        self, batch: Batch, answered: list[Slot], aftermath: Aftermath | None, now: float
+    ) -> list[Action]:
+        """A call is over: releases what may go, queues what is to be repeated."""
+        if aftermath is not None:
+            for slot, error in aftermath.final:
+                slot.outcome = error
+                slot.batch = batch
+                slot.state = ANSWERED
+                answered.append(slot)
+            for repeat, wait_s in aftermath.repeats:
+                self.admission.repeat(repeat, now, wait_s)
+        batch.slots = []
+        by_lane: dict[Lane, list[Slot]] = {}
+        lane = None
+        for slot in answered:
+            if slot.home is not lane:
+                lane = slot.home
+                group = by_lane.setdefault(lane, [])
+            group.append(slot)
+        actions: list[Action] = []
+        for lane, group in by_lane.items():
+            actions += self._release(lane, group, now)
+        return actions
+
+    def _announce(self, actions: list[Action]) -> None:
+        """Says it when a pause begins, changes or ends."""
+        pause = self.admission.pauses.current
+        if pause is not None:
+            said = Paused(pause.cause.value, pause.until, pause.message)
+            if said != self._said:
+                self._said = said
+                actions.append(said)
+        elif self._said is not None:
+            self._said = None
+            actions.append(Resumed())
+
+    def _note(self, slots: Iterable[Slot], now: float, what: str) -> None:
+        if self._history is not None:
+            self._history.note(slots, now, what)
+
+
+_CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)
+
+
+def _share_usage(slots: Sequence[Slot], usage: Usage) -> None:
+    """Each slot's share of the call's usage, by weight; the sums are exact."""
+    weights = [slot.weight for slot in slots]
+    parts = zip(*(shares(total, weights) for total in usage), strict=True)
+    for slot, (input_tokens, output_tokens, cost_nano_usd) in zip(slots, parts, strict=True):
+        slot.input_tokens += input_tokens
+        slot.output_tokens += output_tokens
+        slot.cost_nano_usd += cost_nano_usd

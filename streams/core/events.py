@@ -1,0 +1,153 @@
+"""What goes into the engine (events) and what comes out of it (actions): values that carry lists.
+
+Every `StartCall` is answered by exactly one `Replied`, `Failed` or `Cancelled`, also after a
+`CancelCall`: until then the call holds its place in flight. Every slot of a `Release` is answered
+by one `Delivered` once its outcome is durable, in one list or several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
+
+from streams.core.slot import Batch, Slot
+from streams.errors import CallError
+from streams.model import Answer, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A lane begins; `next_seq`: the first sequence number it may bring."""
+
+    lane: Hashable
+    next_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A lane is gone (revoked): what it holds is dropped. Opened again, it is a new lane."""
+
+    lane: Hashable
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Slots of one lane, in sequence order, after those that arrived before."""
+
+    slots: Sequence[Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A call was answered: one answer per item, in the items' order."""
+
+    batch_id: str
+    answers: Sequence[Answer]
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A call failed as a whole."""
+
+    batch_id: str
+    error: CallError
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """A call that a `CancelCall` named has ended without a reply."""
+
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The outcomes of these released slots are durable."""
+
+    lane: Hashable
+    slots: Sequence[Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; due at `Engine.next_deadline()`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """The input has ended: windows close at once, whatever they hold, until `Resume`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """No new microbatch takes items of these lanes (None: of any lane, also of later ones).
+
+    What is in flight goes on, and so do its repeats; what waits stays, until `Resume` or `Closed`.
+    """
+
+    lanes: Collection[Hashable] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Undoes `Halt` for these lanes; None: every `Halt` and `Flush`."""
+
+    lanes: Collection[Hashable] | None = None
+
+
+Event = (
+    Opened
+    | Closed
+    | Arrived
+    | Replied
+    | Failed
+    | Cancelled
+    | Delivered
+    | Tick
+    | Flush
+    | Halt
+    | Resume
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StartCall:
+    """Make this call now."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class CancelCall:
+    """None of this call's items has an owner left: end it, and say so."""
+
+    batch_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The outcomes of these slots go to the sink, in this order; each slot exactly once."""
+
+    lane: Hashable
+    slots: list[Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """No call starts before `until` (then one probes). Said again whenever it changes.
+
+    `reason`: "throttled", "outage" or "account". `message`: of the error that caused it.
+    """
+
+    reason: str
+    until: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Calls succeed again: the pause is over."""
+
+
+Action = StartCall | CancelCall | Release | Paused | Resumed

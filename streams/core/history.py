@@ -1,0 +1,31 @@
+"""What happened to each item, for failure messages and for `/state`; recorded only when tracing."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Hashable, Iterable
+
+from streams.core.slot import Slot
+
+MAX_ITEMS = 10_000
+MAX_NOTES = 50
+
+
+class History:
+    """The last notes of the last items; older ones are forgotten."""
+
+    def __init__(self) -> None:
+        self._notes: OrderedDict[tuple[Hashable, int], deque[str]] = OrderedDict()
+
+    def note(self, slots: Iterable[Slot], now: float, what: str) -> None:
+        for slot in slots:
+            place = (slot.lane, slot.seq)
+            notes = self._notes.get(place)
+            if notes is None:
+                notes = self._notes[place] = deque(maxlen=MAX_NOTES)
+                if len(self._notes) > MAX_ITEMS:
+                    self._notes.popitem(last=False)
+            notes.append(f"{now:.3f} {what}")
+
+    def of(self, lane: Hashable, seq: int) -> list[str]:
+        return list(self._notes.get((lane, seq), ()))

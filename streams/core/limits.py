@@ -1,0 +1,46 @@
+"""What bounds an engine: frozen, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from streams.policies.retry import Backoff
+
+Order = Literal["partition", "key", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one task; `ValueError` where one is out of range.
+
+    A microbatch holds at most `max_items`, `max_tokens` (sum of weights; None: any) and `max_bytes`
+    (sum of sizes; None: any); a slot above them alone is a dead letter "too_large". Its window is
+    open for at most `max_wait_s` from its oldest item's arrival (0: never waits) while a call may
+    start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see
+    `streams.policies.retry`. `split`: whether a microbatch that failed may be divided. `order`:
+    outcomes leave in arrival order of the lane, of equal order keys, or at once.
+    """
+
+    max_items: int = 20
+    max_wait_s: float = 0.05
+    max_tokens: int | None = None
+    max_bytes: int | None = None
+    max_in_flight: int = 5
+    max_attempts: int = 6
+    max_asks: int = 2
+    split: bool = True
+    order: Order = "partition"
+    backoff: Backoff = field(default_factory=Backoff)
+    account_backoff: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=300.0))
+
+    def __post_init__(self) -> None:
+        for name in ("max_items", "max_tokens", "max_bytes", "max_in_flight", "max_attempts"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        for name in ("max_wait_s", "max_asks"):
+            if not getattr(self, name) >= 0:  # also refuses NaN
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.order not in ("partition", "key", "none"):
+            raise ValueError(f'order must be "partition", "key" or "none", not {self.order!r}')

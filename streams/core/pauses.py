@@ -1,0 +1,130 @@
+"""When the task as a whole may not call, and how it finds out that it may again.
+
+    flowing ──a fault──► paused ──until is over──► probing ──answered──► ramping up ──► flowing
+                            ▲                         │
+                            └──────── it failed ──────┘
+
+- One pause per cause; the task may call when the last of them is over.
+- A call that began before the pause neither prolongs its back-off (five calls that fail together
+  are one failure) nor, except for an outage, ends it. A longer `retry_after_s` always counts; a
+  shorter one never shortens the pause.
+- After the pause exactly one call is admitted. Its answer ends every pause; its failure makes the
+  next wait longer.
+- Then calls ramp up: two at a time, doubling with each answer, until `max_in_flight`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+
+from streams.core.limits import Limits
+from streams.core.slot import Batch
+from streams.errors import CallError
+from streams.policies.retry import Cause
+
+RETRY_AFTER_JITTER_S = 0.25
+"""At most this much is added to a `retry_after_s`, so that workers do not come back in step."""
+
+
+@dataclass(slots=True)
+class Pause:
+    """`number`: the last call that had begun when it began or was prolonged. `failures`: in a row,
+    the first one included."""
+
+    cause: Cause
+    until: float
+    message: str
+    number: int
+    failures: int = 1
+
+
+class Pauses:
+    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
+        self._limits = limits
+        self._random = random
+        self._pauses: dict[Cause, Pause] = {}
+        self._probe: Batch | None = None
+        self._ramp = limits.max_in_flight
+
+    @property
+    def current(self) -> Pause | None:
+        """The pause that ends last; None: calls may flow."""
+        if not self._pauses:
+            return None
+        return max(self._pauses.values(), key=lambda pause: pause.until)
+
+    @property
+    def opens_at(self) -> float:
+        """From when on calls may start; inf: not before something is heard of the probe."""
+        if not self._pauses:
+            return -inf
+        if self._probe is not None:
+            return inf
+        return max(pause.until for pause in self._pauses.values())
+
+    @property
+    def limit(self) -> int:
+        """How many calls may be in flight now that calls may start."""
+        return self._limits.max_in_flight if self._pauses else self._ramp
+
+    @property
+    def probing(self) -> bool:
+        """Whether the next call to start is a probe."""
+        return bool(self._pauses)
+
+    def is_probe(self, batch: Batch) -> bool:
+        return batch is self._probe
+
+    def started(self, batch: Batch) -> None:
+        if self._pauses:
+            self._probe = batch
+
+    def ended(self, batch: Batch) -> None:
+        """A call is over, whatever came of it (say first what did)."""
+        if batch is self._probe:
+            self._probe = None
+
+    def answered(self, batch: Batch) -> None:
+        """The API took a call and answered it, if only with a refusal of what it holds."""
+        if self._ramp < self._limits.max_in_flight:
+            self._ramp = min(self._limits.max_in_flight, self._ramp * 2)
+        if not self._pauses:
+            return
+        for cause, pause in list(self._pauses.items()):
+            if batch.number > pause.number or cause is Cause.OUTAGE:
+                del self._pauses[cause]
+        if not self._pauses:
+            self._probe = None
+            self._ramp = min(self._limits.max_in_flight, 2)
+
+    def failed(self, batch: Batch, cause: Cause, error: CallError, now: float, last: int) -> None:
+        """A call failed so that the task pauses. `last`: the number of the last call begun."""
+        pause = self._pauses.get(cause)
+        if pause is None:
+            until = now + self._wait_s(cause, 1, error.retry_after_s)
+            self._pauses[cause] = Pause(cause, until, error.message, last)
+            return
+        if batch.number > pause.number:
+            pause.failures += 1
+        elif error.retry_after_s is None:
+            return
+        until = now + self._wait_s(cause, pause.failures, error.retry_after_s)
+        if until > pause.until:
+            pause.until, pause.message, pause.number = until, error.message, last
+
+    def prolong(self, batch: Batch, now: float, last: int) -> None:
+        """The probe failed in a way of its own (a timeout): that ends no pause."""
+        pause = self.current
+        if batch is self._probe and pause is not None:
+            pause.failures += 1
+            pause.until = max(pause.until, now + self._wait_s(pause.cause, pause.failures, None))
+            pause.number = last
+
+    def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
+        if retry_after_s is not None:
+            return retry_after_s + RETRY_AFTER_JITTER_S * self._random()
+        if cause is Cause.ACCOUNT:
+            return self._limits.account_backoff.ceiling_s(failures)
+        return self._limits.backoff.equal_jitter_s(failures, self._random())

@@ -1,0 +1,74 @@
+"""The open windows of a task, one per batch key: which one closes next, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from math import inf
+
+from streams.core.limits import Limits
+from streams.core.sequencer import Lane
+from streams.core.slot import Batch, Slot
+from streams.core.window import Window
+
+
+class Windows:
+    """`flushing`: the input has ended; windows close without waiting for more."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: dict[Hashable, Window] = {}  # none is empty
+        self.flushing = False
+
+    def __iter__(self) -> Iterator[Window]:
+        return iter(self._open.values())
+
+    @property
+    def count(self) -> int:
+        """How many slots wait."""
+        return sum(window.count for window in self._open.values())
+
+    def add(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        """Slots of one lane, in order; each run of equal batch keys goes to its window."""
+        start = 0
+        for end in range(1, len(slots) + 1):
+            if end == len(slots) or slots[end].batch_key != slots[start].batch_key:
+                key = slots[start].batch_key
+                window = self._open.get(key)
+                if window is None:
+                    window = self._open[key] = Window(self._limits)
+                window.add(lane, slots[start:end])
+                start = end
+
+    def remove(self, lane: Lane) -> list[Slot]:
+        """Takes a lane out of every window; its waiting slots, in order."""
+        slots: list[Slot] = []
+        for key, window in list(self._open.items()):
+            slots += window.remove(lane)
+            if not window.count:
+                del self._open[key]
+        return sorted(slots, key=lambda slot: slot.seq)
+
+    def cut(self, now: float) -> Batch | None:
+        """The microbatch of the window that is due the longest, of those that close now."""
+        chosen: tuple[float, Hashable, str] | None = None
+        for key, window in self._open.items():
+            reason = window.closes(now, self.flushing)
+            if reason and (chosen is None or window.due_at < chosen[0]):
+                chosen = (window.due_at, key, reason)
+        if chosen is None:
+            return None
+        _, key, reason = chosen
+        window = self._open[key]
+        batch = Batch(window.cut(now), "new", reason)
+        if not window.count:
+            del self._open[key]
+        return batch
+
+    def next_at(self) -> float:
+        """When the next window closes as things stand; -inf: one would now; inf: none is open."""
+        next_at = inf
+        for window in self._open.values():
+            if window.closes(-inf, self.flushing):
+                return -inf
+            next_at = min(next_at, window.due_at)
+        return next_at

@@ -1,0 +1,115 @@
+"""What follows when a call fails as a whole: one table, and how long to wait.
+
+    fault        more than one item             one item alone                      attempt   task
+    -----------  -----------------------------  ----------------------------------  --------  ------
+    REJECTED     halved, at once                dead letter "rejected"              -         -
+    REFUSED      halved, at once                dead letter "refused"               -         -
+    TOO_LARGE    halved, at once                dead letter "too_large"             -         -
+    FUNCTION     halved, at once                dead letter "function_error"        -         -
+    TRUNCATED    halved, at once                dead letter "truncated"             -         -
+    BAD_REPLY    halved, at once                asked again at once, `max_asks`     -         -
+                                                times, then "invalid_answer"
+    TIMEOUT      backs off, divided so that     backs off; dead letter "timeout"    counted   -
+                 each is alone by its last      after `max_attempts`
+    SERVER *     as TIMEOUT                     as TIMEOUT, code "server_error"     counted   -
+    SERVER       again as it was                again                               -         pauses
+    CONNECTION * backs off alone, halved after  backs off alone                     -         -
+                 every third such failure
+    CONNECTION   again as it was                again                               -         pauses
+    THROTTLED    again as it was                again                               -         pauses
+    ACCOUNT      again as it was                again                               -         pauses
+    RETRY        again as it was after_s later  the same                            -         -
+
+    * while other calls succeed: one was answered since this microbatch's last failure, or since
+      its first call began. Otherwise it is the API that is out, not the item.
+
+Where nothing may be split (`Limits.split` False), what the table halves or divides stays whole,
+and a final failure is the outcome of every item of the call.
+
+Waits are those of the AWS Architecture Blog, "Exponential Backoff And Jitter" (2015):
+https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import NamedTuple
+
+from streams.errors import Fault
+
+
+class Step(Enum):
+    """What happens to the microbatch of a failed call."""
+
+    HALVE = "halved at once; alone: a dead letter"
+    ASK = "halved at once; alone: asked again at once, max_asks times"
+    COUNT = "a counted attempt: backs off, divided"
+    BACK_OFF = "backs off by itself, not counted"
+    PAUSE = "the task pauses; again as it was"
+    WAIT = "waits as long as it asked to; again as it was"
+
+
+class Cause(StrEnum):
+    """Why a task pauses; what `Paused.reason` says."""
+
+    THROTTLED = "throttled"  # 429, 529
+    OUTAGE = "outage"  # no connection, or 5xx for everybody
+    ACCOUNT = "account"  # 401, 403, spend limits: a person has to do something
+
+
+class Rule(NamedTuple):
+    step: Step
+    cause: Cause | None = None
+
+
+RULES: dict[Fault, Rule] = {
+    Fault.REJECTED: Rule(Step.HALVE),
+    Fault.REFUSED: Rule(Step.HALVE),
+    Fault.TOO_LARGE: Rule(Step.HALVE),
+    Fault.FUNCTION: Rule(Step.HALVE),
+    Fault.TRUNCATED: Rule(Step.HALVE),
+    Fault.BAD_REPLY: Rule(Step.ASK),
+    Fault.TIMEOUT: Rule(Step.COUNT),
+    Fault.SERVER: Rule(Step.PAUSE, Cause.OUTAGE),
+    Fault.CONNECTION: Rule(Step.PAUSE, Cause.OUTAGE),
+    Fault.THROTTLED: Rule(Step.PAUSE, Cause.THROTTLED),
+    Fault.ACCOUNT: Rule(Step.PAUSE, Cause.ACCOUNT),
+    Fault.RETRY: Rule(Step.WAIT),
+}
+
+WHILE_OTHERS_SUCCEED: dict[Fault, Rule] = {
+    Fault.SERVER: Rule(Step.COUNT),
+    Fault.CONNECTION: Rule(Step.BACK_OFF),
+}
+
+
+def rule(fault: Fault, *, others_succeed: bool) -> Rule:
+    """The row of the table for `fault`."""
+    if others_succeed and fault in WHILE_OTHERS_SUCCEED:
+        return WHILE_OTHERS_SUCCEED[fault]
+    return RULES[fault]
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential waits: `base_s` after the first failure, doubling up to `cap_s`.
+
+    `draw` in the methods is a random number in [0, 1), given by the caller.
+    """
+
+    base_s: float = 0.5
+    cap_s: float = 30.0
+
+    def ceiling_s(self, failures: int) -> float:
+        """The longest wait after so many failures in a row (from 1): 0.5, 1, 2, ... 30, 30 s."""
+        # The exponent is bounded because a float overflows at 2 ** 1024.
+        return min(self.cap_s, self.base_s * 2.0 ** min(failures - 1, 64))
+
+    def full_jitter_s(self, failures: int, draw: float) -> float:
+        """Anything from 0 to the ceiling: spreads many retries best; for one microbatch."""
+        return self.ceiling_s(failures) * draw
+
+    def equal_jitter_s(self, failures: int, draw: float) -> float:
+        """From half the ceiling up to it: never hammers; for a pause of the whole task."""
+        return self.ceiling_s(failures) * (1 + draw) / 2

@@ -1,0 +1,29 @@
+"""Sharing out a call's usage over its items, so that the shares add up exactly.
+
+The largest-remainder method (Hamilton's apportionment): everyone gets the whole part of their
+quota, and what is left goes, one each, to the largest fractions; equal fractions go by place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def shares(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` divided in proportion to `weights`; `sum(shares(t, w)) == t`, always.
+
+    No share is off its exact quota by a whole unit or more. Weights that are all 0 count as equal.
+    `weights` must not be empty and must not be negative; `total` must not be negative.
+    """
+    whole = sum(weights)
+    if whole == 0:
+        weights = [1] * len(weights)
+        whole = len(weights)
+    parts = [total * weight // whole for weight in weights]
+    left = total - sum(parts)
+    if left:
+        # Sorting is stable, so equal remainders keep their order: the result is deterministic.
+        by_remainder = sorted(range(len(parts)), key=lambda i: -(total * weights[i] % whole))
+        for i in by_remainder[:left]:
+            parts[i] += 1
+    return parts
