@@ -134,10 +134,13 @@ class Plan:
 
     def _array(self, schema: Mapping[str, Any], path: str) -> Maker:
         record = self._resolved(schema.get("items", {}))
-        make = self._compile(record, path + "/")
-        if "id" in record.get("properties", {}):
+        properties = record.get("properties", {})
+        if "id" in properties:
             self.record = self.record or record
-            return _records(make, record["properties"]["id"])
+            # The id is the item's own: a constant holds its place in the record's order.
+            fixed = {**record, "properties": {**properties, "id": {"const": None}}}
+            return _records(self._compile(fixed, path + "/"), properties["id"])
+        make = self._compile(record, path + "/")
         if "enum" in record:
             return lambda subject: [make(subject)]
         return lambda subject: _values(make, subject, path)
@@ -150,7 +153,7 @@ def _records(make: Maker, identity: Mapping[str, Any]) -> Maker:
     def records(subject: Subject) -> list[dict[str, Any]]:
         made = []
         for item in subject.items or (PromptItem("1", subject.text),):
-            record = make(subject._replace(text=item.text, items=(), records=[]))
+            record = make(Subject(item.text, subject.choose, subject.seed, (), []))
             record["id"] = str(item.id) if as_text else item.id
             made.append(record)
         subject.records.extend(made)

@@ -37,9 +37,12 @@ NOTHING: Final = Cached()
 
 def prefixes(body: Mapping[str, Any]) -> Iterator[Prefix]:
     """The prefixes that end at a `cache_control`, in the order tools, system, messages."""
+    in_order = list(_in_order(body))
+    while in_order and not isinstance(in_order[-1].get("cache_control"), dict):
+        in_order.pop()
     hashed = hashlib.sha256(str(body.get("model")).encode())
     tokens = 0
-    for block in _in_order(body):
+    for block in in_order:
         text = block.get("text")
         content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else b""
         hashed.update(content or orjson.dumps(block))

@@ -31,7 +31,7 @@ def digest(seed: int, *parts: str) -> int:
     """A whole number of 64 bits that depends on nothing but these words: the first 8 bytes, big
     endian, of the SHA-256 of `seed` and the parts, joined by zero bytes, in UTF-8."""
     joined = "\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.sha256(joined).digest()[:8], "big")
+    return int(hashlib.sha256(joined).hexdigest()[:16], 16)
 
 
 def installed() -> bool:

@@ -192,6 +192,7 @@ def _response(reply: Reply, headers: dict[str, str]) -> web.Response:
 class Request(web.BaseRequest):
     """A request that takes bodies up to the largest that an endpoint takes."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments, asyncio.get_running_loop())
-        self._client_max_size = MOST_BATCH_BYTES + 1
+    def __init__(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> None:
+        loop = asyncio.get_running_loop()
+        most = MOST_BATCH_BYTES + 1
+        super().__init__(message, payload, protocol, writer, task, loop, client_max_size=most)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import array
 import base64
 import hashlib
+import importlib
 import math
 import sys
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from typing import Any, Final
 
 from streams.simulator.encoder import Encoder
 
-Vector = Sequence[float]
 DTYPES: Final = ("float", "int8", "uint8", "binary", "ubinary")
+_LITTLE: Final = sys.byteorder == "little"
 
 
 async def unit_vectors(
@@ -32,29 +33,37 @@ async def unit_vectors(
 
 
 def hashed(text: str, dimension: int, seed: int) -> array.array[float]:
-    """The vector of `text` by hash: `dimension` little-endian 16-bit numbers out of SHAKE-256 of
-    `seed`, a zero byte and the text, divided by their length."""
+    """The vector of `text` by hash: `dimension` little-endian signed 16-bit numbers out of
+    SHAKE-256 of `seed`, a zero byte and the text, divided by their Euclidean length."""
     drawn = hashlib.shake_256(f"{seed}\0{text}".encode("utf-8", "surrogatepass"))
-    whole = array.array("h", drawn.digest(2 * dimension))
-    if sys.byteorder == "big":
+    digest = drawn.digest(2 * dimension)
+    if _numpy is not None and _LITTLE:
+        wide = _numpy.frombuffer(digest, "<i2").astype("f8")
+        return _as_array(wide / math.sqrt(float(wide @ wide)))
+    whole = array.array("h", digest)
+    if not _LITTLE:
         whole.byteswap()
-    length = math.sqrt(sum(number * number for number in whole)) or 1.0
+    length = math.sqrt(sum(number * number for number in whole))
     return array.array("f", [number / length for number in whole])
 
 
 def fitted(row: Any, dimension: int) -> array.array[float]:
     """An encoder's row cut or repeated to `dimension` numbers, of length 1."""
-    numbers = row.tolist()
-    repeated = (numbers * -(-dimension // len(numbers)))[:dimension]
-    length = math.sqrt(sum(number * number for number in repeated)) or 1.0
-    return array.array("f", [number / length for number in repeated])
+    repeated = row if dimension == len(row) else _numpy.resize(row, dimension)
+    return _as_array(repeated / math.sqrt(float(repeated @ repeated)))
 
 
-def quantized(vector: Vector, dtype: str) -> array.array[Any]:
+def _as_array(row: Any) -> array.array[float]:
+    vector = array.array("f")
+    vector.frombytes(row.astype("f4").tobytes())
+    return vector
+
+
+def quantized(vector: array.array[float], dtype: str) -> array.array[Any]:
     """The vector in one of DTYPES. `binary`: 8 signs in a byte, first number in the highest bit,
     as signed bytes with an offset of 128; `ubinary`: the same without the offset."""
     if dtype == "float":
-        return vector if isinstance(vector, array.array) else array.array("f", vector)
+        return vector
     if dtype in ("int8", "uint8"):
         shift = 0 if dtype == "int8" else 128
         scaled = [max(-127, min(127, round(number * 127))) + shift for number in vector]
@@ -72,7 +81,18 @@ def quantized(vector: Vector, dtype: str) -> array.array[Any]:
 
 def encoded(values: array.array[Any]) -> str:
     """The values' bytes, little-endian, in base64."""
-    if sys.byteorder == "big":
+    if not _LITTLE:
         values = values[:]
         values.byteswap()
     return base64.b64encode(values.tobytes()).decode()
+
+
+def _import_numpy() -> Any:
+    """numpy comes with the extras `offline` and `voyage`; without it hashing is 10 times slower."""
+    try:
+        return importlib.import_module("numpy")
+    except ImportError:
+        return None
+
+
+_numpy: Any = _import_numpy()
