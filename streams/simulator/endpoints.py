@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from streams.simulator import embeddings, messages, models
+from streams.simulator import batch_endpoints, embeddings, messages, models
 from streams.simulator.calls import Call
 from streams.simulator.script import Rule
 from streams.simulator.simulation import Simulation
@@ -17,7 +17,10 @@ MOST_BYTES: Final = 32 * 2**20
 MOST_BATCH_BYTES: Final = 256 * 2**20
 
 Respond = Callable[[Simulation, Call, Rule | None], Awaitable[Reply]]
-Stream = Callable[[Simulation, Call, web.BaseRequest, Reply], Awaitable[web.StreamResponse]]
+Stream = Callable[
+    [Simulation, Call, web.BaseRequest, Reply, dict[str, str], Rule | None],
+    Awaitable[web.StreamResponse],
+]
 
 
 class Endpoint(NamedTuple):
@@ -37,6 +40,7 @@ async def _nothing(simulation: Simulation, call: Call, rule: Rule | None) -> Rep
 
 _OTHER: Final = Endpoint("other", "anthropic", False, _nothing)
 _MODELS: Final = "/v1/models/"
+_BATCHES: Final = "/v1/messages/batches/"
 
 _EXACT: Final[Mapping[tuple[str, str], Endpoint]] = {
     ("POST", "/v1/messages"): Endpoint("messages", "anthropic", True, messages.create),
@@ -51,9 +55,27 @@ _EXACT: Final[Mapping[tuple[str, str], Endpoint]] = {
         "multimodal", "voyage", True, embeddings.multimodal
     ),
     ("POST", "/v1/rerank"): Endpoint("rerank", "voyage", True, embeddings.rerank),
+    ("POST", "/v1/messages/batches"): Endpoint(
+        "batches", "anthropic", False, batch_endpoints.create
+    ),
+    ("GET", "/v1/messages/batches"): Endpoint(
+        "batches", "anthropic", False, batch_endpoints.list_batches
+    ),
     ("GET", "/v1/models"): Endpoint("models", "anthropic", False, models.list_models),
 }
 _ONE_MODEL: Final = Endpoint("models", "anthropic", False, models.one_model)
+_ONE_BATCH: Final[Mapping[tuple[str, str], Endpoint]] = {
+    ("GET", ""): Endpoint("batch", "anthropic", False, batch_endpoints.retrieve),
+    ("DELETE", ""): Endpoint("batch", "anthropic", False, batch_endpoints.delete),
+    ("POST", "cancel"): Endpoint("batch", "anthropic", False, batch_endpoints.cancel),
+    ("GET", "results"): Endpoint(
+        "batch_results",
+        "anthropic",
+        False,
+        batch_endpoints.results,
+        batch_endpoints.send_results,
+    ),
+}
 
 
 def find(method: str, path: str) -> tuple[Endpoint, str]:
@@ -63,6 +85,9 @@ def find(method: str, path: str) -> tuple[Endpoint, str]:
         return exact, ""
     if method == "GET" and path.startswith(_MODELS):
         return _ONE_MODEL, path.removeprefix(_MODELS)
+    if path.startswith(_BATCHES):
+        name, _, operation = path.removeprefix(_BATCHES).partition("/")
+        return _ONE_BATCH.get((method, operation), _OTHER), name
     return _OTHER, ""
 
 

@@ -24,8 +24,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 seconds: closing sends a reset instead of a regular end."""
 
 
-def error_reply(rule: Rule, call: Call) -> Reply | None:
-    """The error reply that the rule asks for, in the form of the API called; None: not one."""
+def _headers(rule: Rule) -> dict[str, str]:
     headers: dict[str, str] = {}
     if rule.retry_after_s is not None:
         headers["retry-after"] = f"{rule.retry_after_s:g}"
@@ -33,10 +32,11 @@ def error_reply(rule: Rule, call: Call) -> Reply | None:
         headers["retry-after-ms"] = f"{rule.retry_after_ms:g}"
     if rule.should_retry is not None:
         headers["x-should-retry"] = "true" if rule.should_retry else "false"
-    if rule.fault in HTML:
-        status, title = (502, "Bad Gateway") if "bad" in rule.fault else (429, "Too Many Requests")
-        page = rule.body or _PAGE.format(status=status, title=title)
-        return Reply(status, page.encode(), headers, HTML_TYPE)
+    return headers
+
+
+def refusal(rule: Rule) -> RefusalError | None:
+    """The error that the rule asks for, with its headers; None: it asks for something else."""
     if rule.fault == "status":
         status, message, code = rule.status or 500, "An error by script.", None
     elif rule.fault in STATUSES:
@@ -44,13 +44,24 @@ def error_reply(rule: Rule, call: Call) -> Reply | None:
         status = rule.status or status
     else:
         return None
-    refusal = RefusalError(
+    return RefusalError(
         status,
         rule.message if rule.message is not None else message,
         error_code=rule.error_code or code,
-        headers=headers,
+        headers=_headers(rule),
     )
-    reply = refuse(refusal, call.provider, call.request_id)
+
+
+def error_reply(rule: Rule, call: Call) -> Reply | None:
+    """The error reply that the rule asks for, in the form of the API called; None: not one."""
+    if rule.fault in HTML:
+        status, title = (502, "Bad Gateway") if "bad" in rule.fault else (429, "Too Many Requests")
+        page = rule.body or _PAGE.format(status=status, title=title)
+        return Reply(status, page.encode(), _headers(rule), HTML_TYPE)
+    error = refusal(rule)
+    if error is None:
+        return None
+    reply = refuse(error, call.provider, call.request_id)
     if rule.body is not None:
         reply = reply._replace(body=rule.body.encode())
     if rule.content_type is not None:

@@ -61,6 +61,10 @@ class Server:
         except asyncio.CancelledError:
             call.status = GONE
             raise
+        except Exception:
+            # A defect of ours: aiohttp logs it and answers 500.
+            call.status = 500
+            raise
         finally:
             call.ended_at = simulation.wall()
             ledger.end(call)
@@ -93,10 +97,12 @@ class Server:
             await self._wait(call, call.delay_s)
         if rule is not None and rule.fault in CONNECTION:
             return await self._no_reply(request, call, rule)
+        if endpoint.stream is not None:
+            return await endpoint.stream(
+                self.simulation, call, request, reply, _headers(call), rule
+            )
         if faults.breaks_off(rule):
             return await self._break_off(request, call, reply, rule)
-        if endpoint.stream is not None:
-            return await endpoint.stream(self.simulation, call, request, reply)
         return _sent(call, reply)
 
     async def _wait(self, call: Call, due_s: float) -> None:

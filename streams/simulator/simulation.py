@@ -41,7 +41,8 @@ class Simulation:
             self.encoder.start()
 
     def close(self) -> None:
-        """Ends the encoder's thread and closes the ledger's file."""
+        """Ends what works in the background and closes the ledger's file."""
+        self.batches.stop()
         if self.encoder is not None:
             self.encoder.stop()
         self.ledger.close()
@@ -105,5 +106,6 @@ class Simulation:
         self.ledger.reset()
         self.script.restart()
         self.cache.forget()
+        self.batches.stop()
         self.batches = Batches()
         self._buckets.clear()

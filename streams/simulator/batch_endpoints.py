@@ -1,0 +1,118 @@
+"""The endpoints of the Message Batches: create, list, retrieve, cancel, delete, results."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import orjson
+from aiohttp import web
+
+from streams.simulator import faults
+from streams.simulator.batches import Batch
+from streams.simulator.calls import Call
+from streams.simulator.models import page_limit
+from streams.simulator.wire import RefusalError, Reply
+
+if TYPE_CHECKING:
+    from streams.simulator.script import Rule
+    from streams.simulator.simulation import Simulation
+
+
+async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """POST /v1/messages/batches."""
+    batch = simulation.batches.create(simulation, call.body.get("requests"), call.host)
+    return Reply(200, orjson.dumps(batch.as_json()))
+
+
+async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """GET /v1/messages/batches: the newest first; `after_id` goes on to older ones, `before_id`
+    back to newer ones."""
+    names = list(reversed(simulation.batches.known))
+    limit = page_limit(call)
+    after, before = call.query.get("after_id"), call.query.get("before_id")
+    for name in (after, before):
+        if name is not None and name not in simulation.batches.known:
+            raise RefusalError(404, f"Message Batch '{name}' not found")
+    if before is not None:
+        newer = names[: names.index(before)]
+        page, more = newer[-limit:], len(newer) > limit
+    else:
+        older = names if after is None else names[names.index(after) + 1 :]
+        page, more = older[:limit], len(older) > limit
+    body = {
+        "data": [simulation.batches.known[name].as_json() for name in page],
+        "has_more": more,
+        "first_id": page[0] if page else None,
+        "last_id": page[-1] if page else None,
+    }
+    return Reply(200, orjson.dumps(body))
+
+
+def _batch(simulation: Simulation, call: Call) -> Batch:
+    batch = simulation.batches.known.get(call.argument)
+    if batch is None:
+        raise RefusalError(404, f"Message Batch '{call.argument}' not found")
+    return batch
+
+
+async def retrieve(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """GET /v1/messages/batches/{id}."""
+    return Reply(200, orjson.dumps(_batch(simulation, call).as_json()))
+
+
+async def cancel(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """POST /v1/messages/batches/{id}/cancel: without effect on a batch that has ended."""
+    batch = _batch(simulation, call)
+    batch.cancel()
+    return Reply(200, orjson.dumps(batch.as_json()))
+
+
+async def delete(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """DELETE /v1/messages/batches/{id}: of a batch that has ended."""
+    batch = _batch(simulation, call)
+    if batch.status != "ended":
+        raise RefusalError(400, "A Message Batch can be deleted when it has ended; cancel it first")
+    del simulation.batches.known[batch.name]
+    return Reply(200, orjson.dumps({"id": batch.name, "type": "message_batch_deleted"}))
+
+
+async def results(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
+    """GET /v1/messages/batches/{id}/results: the lines, shuffled by the seed."""
+    batch = _batch(simulation, call)
+    if batch.status != "ended":
+        raise RefusalError(404, f"Message Batch '{batch.name}' has no available results")
+    lines = list(batch.results)
+    random.Random(f"{simulation.seed} {batch.name}").shuffle(lines)
+    return Reply(200, b"".join(lines), content_type="application/x-jsonl")
+
+
+async def send_results(
+    simulation: Simulation,
+    call: Call,
+    request: web.BaseRequest,
+    reply: Reply,
+    headers: dict[str, str],
+    rule: Rule | None,
+) -> web.StreamResponse:
+    """Sends the lines in chunks that end anywhere, also within a line or a character; by script,
+    half of them and then no more."""
+    response = web.StreamResponse(headers={**headers, "Content-Type": reply.content_type})
+    response.enable_chunked_encoding()
+    await response.prepare(request)
+    broken = faults.breaks_off(rule)
+    end = len(reply.body) // 2 if broken else len(reply.body)
+    sizes = random.Random(f"{simulation.seed} {call.argument} chunks")
+    at = 0
+    while at < end:
+        size = sizes.randrange(1, 65_536) if sizes.random() < 0.9 else 1
+        await response.write(reply.body[at : min(at + size, end)])
+        at += size
+    call.status = reply.status
+    if not broken:
+        await response.write_eof()
+    elif rule is not None and rule.fault == "reset_after_headers":
+        faults.reset(request)
+    else:
+        faults.close(request)
+    return response
