@@ -1,0 +1,163 @@
+"""How every Kafka client of this program is built and connected.
+
+`connected` is the one way in for commands: it waits for a broker for at most `CONNECT_WITHIN_S` and
+turns whatever aiokafka says into one `BrokerError` with the reason and what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from streams.errors import BrokerError, ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from streams.settings import KafkaSettings
+
+CONNECT_WITHIN_S = 10.0
+"""How long a broker may take to answer; the whole command must fail within 15 s."""
+
+
+class Client(Protocol):
+    """An aiokafka client before `start`."""
+
+    async def start(self) -> None: ...
+
+
+AnyClient = TypeVar("AnyClient", bound=Client)
+
+
+def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
+    """The keywords that aiokafka's producer, consumer, admin and bare client have in common.
+
+    Raises `UsageError` for "embedded", which is no address before somebody has started that broker,
+    and `ConfigError` for certificates that cannot be used.
+    """
+    if kafka.bootstrap_servers == "embedded":
+        raise UsageError(
+            'kafka.bootstrap_servers: "embedded" starts a broker with the worker; there is none to'
+            " connect to here: start one with `streams broker` and give its address with --broker"
+        )
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "security_protocol": kafka.security_protocol,
+        "client_id": "streams",
+    }
+    context = ssl_context(kafka)
+    if context is not None:
+        arguments["ssl_context"] = context
+    if kafka.sasl_mechanism is not None:
+        arguments |= {
+            "sasl_mechanism": kafka.sasl_mechanism,
+            "sasl_plain_username": kafka.sasl_username,
+            "sasl_plain_password": _plain(kafka.sasl_password),
+        }
+    return arguments
+
+
+def ssl_context(kafka: KafkaSettings) -> ssl.SSLContext | None:
+    """TLS with the broker's name and certificate checked; None where the protocol has no TLS."""
+    if kafka.security_protocol not in {"SSL", "SASL_SSL"}:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=kafka.ssl_cafile)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"kafka.ssl_cafile: holds no certificate: {error}"]) from None
+    if kafka.ssl_certfile is not None:
+        # An empty password rather than none: OpenSSL would ask for it on the terminal.
+        password = _plain(kafka.ssl_password) or ""
+        try:
+            context.load_cert_chain(kafka.ssl_certfile, kafka.ssl_keyfile, password)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                [f"kafka.ssl_certfile: no certificate with its key, or a wrong password: {error}"]
+            ) from None
+    return context
+
+
+def _plain(secret: Any) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    client: AnyClient, servers: str, *, within_s: float = CONNECT_WITHIN_S
+) -> AsyncIterator[AnyClient]:
+    """Start the client, hand it over, and close it. Raises `BrokerError` if no broker answers."""
+    await connect(client, servers, within_s=within_s)
+    try:
+        yield client
+    finally:
+        await _close(client)
+
+
+async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WITHIN_S) -> None:
+    """Start the client within `within_s` seconds.
+
+    Raises `BrokerError` if no broker answers; the client is closed then.
+    """
+    from aiokafka.errors import KafkaConnectionError, KafkaError
+
+    with _said() as said:
+        try:
+            await asyncio.wait_for(client.start(), within_s)
+        except BaseException as error:
+            await _close(client)
+            if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+                reason = f"no answer within {within_s:g} s"
+            elif isinstance(error, KafkaConnectionError):
+                reason = said[-1] if said else "no connection"
+            elif isinstance(error, (KafkaError, OSError)):
+                reason = f"{type(error).__name__} {error}".strip()
+            else:
+                raise
+            raise no_broker(servers, reason) from error
+
+
+def no_broker(servers: str, reason: str) -> BrokerError:
+    """The one line about a broker that does not answer."""
+    return BrokerError(
+        f"no broker answers at {servers}: {reason}; is it running, and is the address right?"
+        " (--broker HOST:PORT, or kafka.bootstrap_servers)"
+    )
+
+
+async def _close(client: Any) -> None:
+    """Close whatever there is; a broker that hangs must not keep us, either."""
+    close = getattr(client, "stop", None) or client.close
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(close(), 2.0)
+
+
+@contextlib.contextmanager
+def _said() -> Any:
+    """Collects why aiokafka could not connect: it logs the reason and raises without it."""
+    said: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if isinstance(record.args, tuple) and record.args:
+                said.append(_reason(record.args[-1]))
+
+    listener = Listener(logging.WARNING)
+    logger = logging.getLogger("aiokafka")
+    logger.addHandler(listener)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(listener)
+
+
+def _reason(error: Any) -> str:
+    while isinstance(error, Exception) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
+        return "connection refused"
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return "no answer"
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

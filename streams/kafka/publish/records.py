@@ -1,0 +1,90 @@
+"""What the readers of every format hand over, and how lines come out of a stream of bytes.
+
+Memory is constant whatever the file holds: a block is 1 MiB, and a line longer than what the topic
+takes is not kept, only counted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+BLOCK_BYTES = 1 << 20
+KEPT_BYTES = 1000
+"""How much of a line that is too long stays, for the rejects."""
+
+
+class Reject(NamedTuple):
+    """A line that is not published. `line`: from 1, where the record starts. `reason`: one
+    sentence without the line's text. `raw`: the line; cut where `size` is more."""
+
+    line: int
+    reason: str
+    raw: bytes
+    size: int
+
+
+class Records(NamedTuple):
+    """A stretch of input: `values` to publish with their `lines` and decoded `documents`, in order.
+    `position`: bytes of the input read so far."""
+
+    lines: list[int]
+    values: list[bytes]
+    documents: list[dict[str, Any]]
+    rejects: list[Reject]
+    position: int
+
+
+class Lines(NamedTuple):
+    """Whole lines without their ends. `first`: the number of the first. `cut`: the true size of
+    the first line, of which only the start was kept; 0 if all of it is there. `position`: bytes
+    read."""
+
+    first: int
+    lines: list[bytes]
+    cut: int
+    position: int
+
+
+def blocks_of(descriptor: int) -> Iterator[bytes]:
+    """What the file or pipe has, as it comes: a slow pipe gives small blocks at once.
+
+    Read below Python's buffers: a thread that waits in one of those cannot be left behind.
+    """
+    while block := os.read(descriptor, BLOCK_BYTES):
+        yield block
+
+
+def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
+    """Lines ended by LF or CRLF; the last may lack its end. `longest`: bytes kept of a line."""
+    number, position = 1, 0
+    held: list[bytes] = []
+    size = 0
+    for block in blocks:
+        position += len(block)
+        parts = block.split(b"\n")
+        size += len(parts[0])
+        if size <= longest:
+            held.append(parts[0])
+        else:
+            held = [b"".join([*held, parts[0][:KEPT_BYTES]])[:KEPT_BYTES]]
+        if len(parts) == 1:
+            continue
+        rest = parts.pop()
+        parts[0] = b"".join(held)
+        yield Lines(number, _without_cr(parts), size if size > longest else 0, position)
+        number += len(parts)
+        held, size = [rest], len(rest)
+    if size:
+        cut = size if size > longest else 0
+        yield Lines(number, _without_cr([b"".join(held)]), cut, position)
+
+
+def _without_cr(lines: list[bytes]) -> list[bytes]:
+    return [line[:-1] if line.endswith(b"\r") else line for line in lines]
+
+
+def too_long(size: int, most: int) -> str:
+    """The reason of a line that no record can carry."""
+    return f"too large: {size} bytes, and the topic takes {most}"

@@ -1,0 +1,143 @@
+"""Follows a topic without a consumer group: `streams tail`.
+
+Partitions are read side by side, each in its order; between partitions there is none. Records of
+aborted transactions do not show. On the embedded broker times are of no use, and `latest` may show
+the last records again: it answers such look-ups by batch and by its own clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+from streams.errors import BrokerError, UsageError
+from streams.kafka.client import client_arguments, connected, no_broker
+
+if TYPE_CHECKING:
+    from streams.settings import KafkaSettings
+
+T = TypeVar("T")
+POLL_MS = 500
+QUIET_S = 5.0
+"""After so long without a record the broker is asked whether it is still there."""
+ANSWER_WITHIN_S = 9.0
+_AGO = re.compile(r"-(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+
+
+class Start(NamedTuple):
+    """Where to begin in every partition: `at` is an offset or ms since the epoch."""
+
+    kind: Literal["earliest", "latest", "offset", "time"]
+    at: int = 0
+
+
+def parse_start(text: str, now: datetime) -> Start:
+    """`earliest`, `latest`, an offset, an ISO 8601 time (UTC where it names no zone), or how long
+    ago: `-90s`, `-15m`, `-2h`, `-1d12h`. Raises UsageError for anything else."""
+    if text in {"earliest", "latest"}:
+        return Start(text)  # type: ignore[arg-type]
+    if text.isascii() and text.isdigit() and len(text) < 19:
+        return Start("offset", int(text))
+    ago = _AGO.fullmatch(text)
+    try:
+        if ago is not None and any(ago.groups()):
+            days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
+            moment = now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        else:
+            moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        return Start("time", max(0, int(moment.timestamp() * 1000)))
+    except (ValueError, OverflowError):
+        raise UsageError(
+            "--from must be earliest, latest, an offset, a time as 2026-11-23T10:00:00Z, or how"
+            f" long ago as -2h, not {text!r}"
+        ) from None
+
+
+async def tail(
+    kafka: KafkaSettings, topic: str, start: Start, *, count: int | None = None
+) -> AsyncIterator[list[Any]]:
+    """Records as they come, aiokafka's own, in lists. `count`: ends after so many, None: never.
+
+    Raises BrokerError for a broker that does not answer, now or later, and for a missing topic.
+    """
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    servers = kafka.bootstrap_servers
+    arguments = {**client_arguments(kafka), "request_timeout_ms": int(ANSWER_WITHIN_S * 1000)}
+    admin = AIOKafkaAdminClient(**arguments)
+    consumer = AIOKafkaConsumer(
+        **arguments,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        fetch_max_wait_ms=POLL_MS,
+    )
+    async with connected(admin, servers), connected(consumer, servers):
+        partitions = await _answer(servers, _partitions(admin, topic))
+        await _answer(servers, _assign(consumer, topic, partitions, start))
+        left = count
+        quiet_since = asyncio.get_running_loop().time()
+        while left is None or left > 0:
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
+            records = [record for some in found.values() for record in some]
+            now = asyncio.get_running_loop().time()
+            if records:
+                quiet_since = now
+                left = None if left is None else left - len(records)
+                yield records
+            elif now - quiet_since >= QUIET_S:
+                await _answer(servers, _partitions(admin, topic))
+                quiet_since = asyncio.get_running_loop().time()
+
+
+async def _answer(servers: str, asked: Awaitable[T]) -> T:
+    """Await what asks the broker. Raises BrokerError where no answer comes."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        return await asyncio.wait_for(asked, ANSWER_WITHIN_S)
+    except TimeoutError:
+        raise no_broker(servers, f"no answer within {ANSWER_WITHIN_S:g} s") from None
+    except KafkaError as error:
+        raise no_broker(servers, f"{type(error).__name__} {error}".strip()) from error
+
+
+async def _partitions(admin: Any, topic: str) -> list[int]:
+    """The topic's partitions. Raises BrokerError if there is no such topic."""
+    # All topics are asked for: to ask for one by name may create it, where the broker is set so.
+    topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
+    if topics.get(topic):
+        return sorted(partition["partition"] for partition in topics[topic])
+    near = get_close_matches(topic, topics, n=1)
+    guess = f'; did you mean "{near[0]}"?' if near else ""
+    raise BrokerError(f"the topic {topic} does not exist{guess}")
+
+
+async def _assign(consumer: Any, topic: str, partitions: list[int], start: Start) -> None:
+    from aiokafka import TopicPartition
+
+    where = [TopicPartition(topic, partition) for partition in partitions]
+    consumer.assign(where)
+    first = await consumer.beginning_offsets(where)
+    last = await consumer.end_offsets(where)
+    at = dict(first)
+    if start.kind == "latest":
+        at = last
+    elif start.kind == "offset":
+        at = {place: min(max(start.at, first[place]), last[place]) for place in where}
+    elif start.kind == "time":
+        found = await consumer.offsets_for_times(dict.fromkeys(where, start.at))
+        at = {
+            place: last[place] if found.get(place) is None else found[place].offset
+            for place in where
+        }
+    for place in where:
+        consumer.seek(place, at[place])

@@ -1,0 +1,92 @@
+"""A record as a person or a program wants to see it: one line of text, or one JSON object."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+_CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}
+_CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
+
+
+def json_line(record: Any) -> bytes:
+    """One JSON object with its line end. `value`: the record's own JSON, byte for byte but for line
+    ends between its tokens; else a string, else `{"base64": ...}`; null for a tombstone. `headers`:
+    an object; a name that is there more than once has a list."""
+    return orjson.dumps(
+        {
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+            "timestamp_ms": record.timestamp,
+            "key": as_text(record.key),
+            "headers": _headers(record.headers),
+            "value": _value(record.value),
+        },
+        option=orjson.OPT_APPEND_NEWLINE,
+    )
+
+
+def text_line(record: Any) -> str:
+    """`partition:offset  time  key  value` between tabs, with its line end; control characters are
+    escaped, so that no record plays with the terminal."""
+    key = "-" if record.key is None else _printable(record.key)
+    value = "(null)" if record.value is None else _printable(record.value)
+    return f"{record.partition}:{record.offset}\t{_time(record.timestamp)}\t{key}\t{value}\n"
+
+
+def as_text(raw: bytes | None) -> str | dict[str, str] | None:
+    """UTF-8 as a string, other bytes as `{"base64": ...}`."""
+    if raw is None:
+        return None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(raw).decode()}
+
+
+def _value(raw: bytes | None) -> Any:
+    if raw is None:
+        return None
+    if not _is_json(raw):
+        return as_text(raw)
+    # In valid JSON a line end can only stand between tokens, where a blank does as well.
+    return orjson.Fragment(raw.replace(b"\n", b" ").replace(b"\r", b" "))
+
+
+def _is_json(raw: bytes) -> bool:
+    try:
+        orjson.loads(raw)
+    except ValueError:
+        try:  # orjson refuses escaped lone surrogates, which JSON allows
+            json.loads(raw.decode("utf-8"), parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return False
+    return True
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(name)
+
+
+def _headers(headers: Any) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {}
+    for name, value in headers:
+        found.setdefault(name, []).append(as_text(value))
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _printable(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace").translate(_CONTROL)
+
+
+def _time(timestamp_ms: int) -> str:
+    try:
+        moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return str(timestamp_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
