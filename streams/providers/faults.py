@@ -36,6 +36,9 @@ _BY_STATUS: Final[Mapping[int, Fault]] = {
 _SPENT: Final = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
 """Codes of a 429 that lasts until the next month or a new contract, not until the next minute."""
 
+_SPENT_MESSAGE: Final = re.compile(r"spend(ing)? limit", re.IGNORECASE)
+"""The same without a code. Not "billing": Voyage speaks of it in the 429 of any new account."""
+
 _ACCOUNT_CODES: Final = frozenset(
     {
         "cmek_key_disabled",
@@ -113,7 +116,7 @@ def read_refusal(body: Any) -> Refusal:
 
 
 def fault_of(status: int, refusal: Refusal) -> Fault:
-    if refusal.code in _SPENT:
+    if refusal.code in _SPENT or (status == 429 and _SPENT_MESSAGE.search(refusal.message)):
         return Fault.ACCOUNT
     if status in _BY_STATUS:
         return _BY_STATUS[status]

@@ -1,0 +1,101 @@
+"""Tokens and money of a call: whole nano-dollars."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.model import Usage
+from streams.providers.prices import claude_usage, known_price, voyage_usage
+
+MILLION = 1_000_000
+
+
+def usd(usage: Usage | None) -> float:
+    assert usage is not None
+    return usage.cost_nano_usd / 1e9
+
+
+@pytest.mark.parametrize(
+    ("model", "dollars"),
+    [
+        ("claude-haiku-5-5", 0.50 + 2.50),  # a prompt above 100,000 tokens
+        ("claude-haiku-4-5", 1 + 5),
+        ("claude-haiku-4-5-20251001", 1 + 5),
+        ("claude-sonnet-5-5", 2 + 10),
+        ("claude-opus-5-5", 4 + 20),
+        ("claude-fable-5-1", 10 + 50),
+    ],
+)
+def test_a_million_tokens_in_and_out_cost_what_the_price_list_says(model, dollars):
+    usage = claude_usage(model, {"input_tokens": MILLION, "output_tokens": MILLION})
+    assert usd(usage) == pytest.approx(dollars)
+    assert known_price(model)
+
+
+def test_haiku_costs_five_times_as_much_from_the_first_token_above_100_000():
+    """The whole request does, cached input counted in."""
+    short = claude_usage("claude-haiku-5-5", {"input_tokens": 100_000, "output_tokens": 10})
+    long = claude_usage(
+        "claude-haiku-5-5",
+        {"input_tokens": 1, "cache_read_input_tokens": 100_000, "output_tokens": 10},
+    )
+    assert short == Usage(100_000, 10, 100_000 * 100 + 10 * 500)
+    assert long == Usage(100_001, 10, 500 + 100_000 * 50 + 10 * 2_500)
+
+
+def test_input_is_the_sum_of_new_written_and_read_each_at_its_price():
+    usage = claude_usage(
+        "claude-haiku-5-5",
+        {
+            "input_tokens": 10,
+            "output_tokens": 4,
+            "cache_read_input_tokens": 1_000,
+            "cache_creation_input_tokens": 300,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": 100,
+                "ephemeral_1h_input_tokens": 200,
+            },
+        },
+    )
+    assert usage == Usage(1_310, 4, 10 * 100 + 4 * 500 + 1_000 * 10 + 100 * 125 + 200 * 200)
+
+
+def test_a_model_without_a_known_price_counts_tokens_and_costs_nothing():
+    assert claude_usage("claude-next", {"input_tokens": 3, "output_tokens": 2}) == Usage(3, 2, 0)
+    assert not known_price("claude-next")
+
+
+@pytest.mark.parametrize(
+    ("model", "dollars"),
+    [
+        ("voyage-4-lite", 0.02),
+        ("voyage-4", 0.06),
+        ("voyage-4-large", 0.12),
+        ("voyage-code-3", 0.18),
+    ],
+)
+def test_embeddings_cost_their_input(model, dollars):
+    usage = voyage_usage(model, {"total_tokens": MILLION})
+    assert usage is not None
+    assert usage.input_tokens == MILLION
+    assert usd(usage) == pytest.approx(dollars)
+
+
+@pytest.mark.parametrize("usage", [None, [], "12", 7])
+def test_a_reply_without_usage_has_none(usage):
+    assert claude_usage("claude-haiku-5-5", usage) is None
+    assert voyage_usage("voyage-4", usage) is None
+
+
+values = st.none() | st.booleans() | st.integers(-5, 10**9) | st.floats() | st.text()
+names = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_creation",
+         "cache_read_input_tokens", "total_tokens"]  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(names), values | st.dictionaries(st.text(), values)))
+def test_no_usage_makes_the_count_fail_or_go_below_zero(usage):
+    for counted in (claude_usage("claude-haiku-5-5", usage), voyage_usage("voyage-4", usage)):
+        assert counted is not None
+        assert all(type(number) is int and number >= 0 for number in counted)
