@@ -22,7 +22,8 @@ from streams.errors import ConfigError
 from streams.kafka.client import client_arguments
 from streams.kafka.credentials import faust_credentials
 from streams.kafka.transport import MAX_POLL_INTERVAL_S
-from streams.settings import Settings, TaskSettings, load_settings, task_from_keywords
+from streams.settings import Settings as StreamsSettings
+from streams.settings import TaskSettings, load_settings, task_from_keywords
 from streams.shells.assembly import Assembly, Plan
 from streams.shells.worker import Worker
 
@@ -50,7 +51,9 @@ class App(faust.App):
 
     Settings = OwnSettings
 
-    def __init__(self, settings: Settings, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: StreamsSettings, *, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.streams_settings = settings
         self._environ = os.environ if environ is None else environ
         self._plans = [Plan(task, None) for task in settings.tasks if task.operation != "custom"]
@@ -129,7 +132,7 @@ class App(faust.App):
                 raise ConfigError(
                     [
                         f"task.{plan.task.name}.source: {plan.task.source} is the source of "
-                        f"{other.task.name} already; a second worker with its own id can read it too"
+                        f"{other.task.name} already; a second worker with its own id can read it"
                     ]
                 )
         self._plans.append(plan)

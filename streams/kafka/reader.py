@@ -3,13 +3,14 @@
 Rules of this file:
 1. Everything here runs in the consumer thread; the worker's loop calls in with
    `loop.call_soon_threadsafe`, in order: `open`, `allow`, `close`.
-2. A partition is read only between `open` and `close`. `close` happens in the first synchronous step
-   of a rebalance, `open` after it with an explicit seek: no record of an older assignment gets through.
+2. A partition is read only between `open` and `close`. `close` happens in the first synchronous
+   step of a rebalance, `open` after it with an explicit seek: no record of an older assignment gets
+   through.
 3. The reader keeps its own position per partition and seeks back to it when anything else (Faust's
    recovery seeks all partitions) moved the fetcher: a gap can only be a gap of the log.
 4. One round of lists is on its way to the worker's loop at a time; the next starts when the worker
-   has answered with `allow`. Partitions are taken in rotation, each at most its allowance, so that a
-   backlog in one never starves another.
+   has answered with `allow`. Partitions are taken in rotation, each at most its allowance, so that
+   a backlog in one never starves another.
 
 Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
 paused, and builds an object per message (90 times slower).

@@ -1,15 +1,16 @@
-"""Writes outcomes to Kafka: one ordered writer per sink partition, at most one batch unacknowledged.
+"""Writes outcomes to Kafka: one ordered writer per sink partition, one batch unacknowledged.
 
 Rules of this file:
 1. A record leaves its writer's queue only when the broker acknowledged it. Whatever fails in
    between, the same records are offered again in the same order.
-2. `send_batch` itself raising means "not accepted": offer again, same producer. The *acknowledgement*
-   failing leaves a hole in the idempotent producer's sequence: that producer is retired (its other
-   batches still finish) and the writer goes on with a new one from the first unacknowledged record.
+2. `send_batch` itself raising means "not accepted": offer again, same producer. The
+   *acknowledgement* failing leaves a hole in the idempotent producer's sequence: that producer is
+   retired (its other batches still finish) and the writer goes on with a new one from the first
+   unacknowledged record.
 3. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
    sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps.
-4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which gives
-   it another outcome. A refused timestamp becomes now.
+4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which
+   gives it another outcome. A refused timestamp becomes now.
 5. Records of a lane that is no longer open are dropped: its next owner will write them.
 
 Why one unacknowledged batch: pipelined sends break the order when a broker pauses (facts measured
@@ -23,6 +24,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -126,7 +128,7 @@ class Sink:
             assert self._producer is not None
             return self._producer
 
-    async def renew(self, failed: AIOKafkaProducer) -> None:
+    async def renew(self, failed: Any) -> None:
         """Retire this producer, unless another writer already did."""
         async with self._renewing:
             if self._producer is not failed:
@@ -160,6 +162,7 @@ class PartitionWriter:
         self._where = where
         self._parcels: deque[Parcel] = deque()
         self._pending = 0
+        self._settled = 0  # records of the first parcel that are durable
         self._now_from: int | None = None  # timestamps above this become now; None: keep all
         self._most: int | None = None  # records in a batch; None: as many as fit
         self.task: asyncio.Task[None] | None = None
@@ -198,13 +201,13 @@ class PartitionWriter:
     def _fill(self, producer: AIOKafkaProducer) -> tuple[Any, int]:
         """Append queued records to a new batch until it is full; returns it and their number."""
         while self._parcels and not self._parcels[0].lane.open:
-            self._pending -= len(self._parcels.popleft().slots)
+            self._pop()
         batch, taken = producer.create_batch(), 0
-        append, most = batch.append, self._most
+        append, most, first = batch.append, self._most, self._settled
         for parcel in self._parcels:
             if not parcel.lane.open:
                 break  # dropped when it comes to the front
-            for key, value, headers, timestamp in parcel.records:
+            for key, value, headers, timestamp in islice(parcel.records, first, None):
                 headers = list(headers) if headers else NO_HEADERS  # the builder takes lists only
                 if self._now_from is not None and (timestamp or 0) > self._now_from:
                     timestamp = None
@@ -213,6 +216,7 @@ class PartitionWriter:
                 ):
                     return batch, taken
                 taken += 1
+            first = 0
         return batch, taken
 
     async def _send(self, producer: AIOKafkaProducer, batch: Any, taken: int) -> bool:
@@ -261,21 +265,25 @@ class PartitionWriter:
         if taken > 1:
             self._most = taken // 2
             return
-        parcel = self._parcels[0]
-        self._advance(parcel, 1)
-        self._sink.too_large(parcel.lane, parcel.slots[0], self._where.topic)
+        parcel, slot = self._parcels[0], self._parcels[0].slots[self._settled]
+        self._advance(1)
+        self._sink.too_large(parcel.lane, slot, self._where.topic)
 
     def _settle(self, taken: int) -> None:
+        """The first `taken` records are durable."""
         while taken:
-            parcel = self._parcels[0]
-            count = min(taken, len(parcel.slots))
+            parcel, first = self._parcels[0], self._settled
+            count = min(taken, len(parcel.slots) - first)
             taken -= count
-            self._advance(parcel, count)
-            self._sink.settled(parcel.lane, parcel.slots[:count])
+            self._advance(count)
+            self._sink.settled(parcel.lane, parcel.slots[first : first + count])
 
-    def _advance(self, parcel: Parcel, count: int) -> None:
+    def _advance(self, count: int) -> None:
+        self._settled += count
         self._pending -= count
-        if count == len(parcel.slots):
-            self._parcels.popleft()
-        else:
-            self._parcels[0] = Parcel(parcel.lane, parcel.slots[count:], parcel.records[count:])
+        if self._settled == len(self._parcels[0].slots):
+            self._pop()
+
+    def _pop(self) -> None:
+        self._pending -= len(self._parcels.popleft().slots) - self._settled
+        self._settled = 0

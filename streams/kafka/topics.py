@@ -1,9 +1,9 @@
 """Topics of a worker: the sources must exist; sinks and dead letters are created as the source is.
 
-"As the source is": the same number of partitions and replicas, and the source's own settings, except
-that the broker stamps the time of writing (`message.timestamp.type=LogAppendTime`): a result keeps its
-source's timestamp in the envelope, and an old one must not have the sink's retention delete it. A dead
-letter topic is never compacted, because it must take records without a key.
+"As the source is": the same number of partitions and replicas, and the source's own settings,
+except that the broker stamps the time of writing (`message.timestamp.type=LogAppendTime`): a result
+keeps its source's timestamp in the envelope, and an old one must not have the sink's retention
+delete it. A dead letter topic is never compacted, because it must take records without a key.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class TopicFacts(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A topic to create if it is missing, like `source`; `compacts`: whether it may be compacted."""
+    """A topic to create if it is missing, like `source`; `compacts`: whether it may be
+    compacted."""
 
     name: str
     source: str

@@ -1,15 +1,15 @@
-"""The Faust transport `streams://`: source topics of tasks as lists, everything else as Faust does it.
+"""The Faust transport `streams://`: the tasks' source topics as lists, all else as Faust does it.
 
 Faust keeps the group, the assignor, the consumer thread, agents and tables. For the topics of the
 tasks (`RecordHost.sources`) this subclass replaces the per-message path: `LaneReader` reads them,
-`RecordHost` gets lists, and offsets are committed from the host's watermarks, never from Faust's acks
-(Faust 0.15.3 commits past an item in flight, issue faust-streaming/faust#606).
+`RecordHost` gets lists, and offsets are committed from the host's watermarks, never from Faust's
+acks (Faust 0.15.3 commits past an item in flight, issue faust-streaming/faust#606).
 
 Order of a rebalance, all of it awaited by the coordinator (in the consumer thread unless said):
 1. revoked: the reader is closed at once, in the same synchronous step; worker loop: the host drains
    for at most `drain_s`, commits, drops its lanes; then Faust's own handling.
-2. assigned: Faust's own handling; the committed offsets of our partitions are read and checked; worker
-   loop: the host makes new lanes; the reader seeks and opens them.
+2. assigned: Faust's own handling; the committed offsets of our partitions are read and checked;
+   worker loop: the host makes new lanes; the reader seeks and opens them.
 
 Private names of Faust, mode and aiokafka that this file leans on are held by
 `tests/contract/test_faust_private_names.py`.
@@ -237,7 +237,10 @@ class Consumer(driver.Consumer):
     async def _starting_offsets(self, ours: set[TopicPartition]) -> dict[TopicPartition, int]:
         while True:
             try:
-                return await self._call(self._thread.starting_offsets(ours))
+                offsets: dict[TopicPartition, int] = await self._call(
+                    self._thread.starting_offsets(ours)
+                )
+                return offsets
             except BrokerError as error:
                 self.host.on_reader_error(error)
                 return {}

@@ -55,7 +55,7 @@ class Assembly:
         self._worker: Worker | None = None
 
     async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
-        """Check and create topics, connect the sink and the providers, hand the tasks to the worker.
+        """Check and create topics, connect sink and providers, hand the tasks to the worker.
 
         Raises BrokerError, ConfigError.
         """
@@ -115,7 +115,7 @@ class Assembly:
 
     def _caller(self, plan: Plan) -> Any:
         if plan.function is not None:
-            caller = function_caller(plan.function)
+            caller: Any = function_caller(plan.function)
         else:
             provider = self._settings.provider.get(plan.task.provider)
             caller = make_caller(plan.task, provider, environ=self._environ)
@@ -125,7 +125,7 @@ class Assembly:
     def _parts(self, plan: Plan, caller: Any) -> TaskParts:
         task = plan.task
         batch, calls = task.batch, task.calls
-        described = {"provider": "custom", "version": task.version}
+        described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
         return TaskParts(

@@ -149,7 +149,8 @@ class TaskShell:
             self.tally.first_arrival_s = now
         lane.next_offset = records[-1].offset + 1
         decoded = self.parts.decoder.decode(records)
-        settled, total, slots = decoded.settled, 0, []
+        settled, total = decoded.settled, 0
+        slots: list[Slot] = []
         append = slots.append
         for index, item in enumerate(decoded.items):
             text = item.text
@@ -269,7 +270,7 @@ class TaskShell:
         records, dead = encoded.records, encoded.dead
         route = self.route
         if not dead and None not in records and self._all_fit(records):
-            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))
+            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
             return
         kept: list[Slot] = []
         results: list[Record] = []
