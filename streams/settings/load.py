@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from streams.settings.rules import broken
 from streams.settings.task_rules import broken_tasks
 
 DEFAULT_FILE = Path("streams.toml")
-PROVIDERS = frozenset(PROVIDER_OF.values())
-KEY_VARIABLES = {"anthropic": "ANTHROPIC_API_KEY", "voyage": "VOYAGE_API_KEY"}
 
 
 def find_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -40,13 +39,12 @@ def load_settings(
     broker: str | None = None,
     need_tasks: bool,
     allow_custom: bool = True,
-    providers: Collection[str] = PROVIDERS,
 ) -> Settings:
     """The settings from the file, overridden by the environment, overridden by `broker`.
 
     `path`: the file, None: STREAMS_CONFIG, else ./streams.toml, else no file. `broker`: what
     `--broker` says, None: nothing. `need_tasks`: no task is an error. `allow_custom`: whether a
-    task may leave its function to an application. `providers`: the names a task may use.
+    task may leave its function to an application.
 
     Raises `ConfigError` with one line for every problem there is, each starting with the key's path
     or the variable's name. A file that cannot be read or parsed is the only problem then.
@@ -63,8 +61,8 @@ def load_settings(
         raw["kafka"]["bootstrap_servers"] = broker
         origins["kafka", "bootstrap_servers"] = "--broker"
     found = list(broken(raw, need_tasks=need_tasks))
-    found += broken_tasks(raw, allow_custom=allow_custom, providers=providers)
-    settings, wrong = _validated(raw, directory, origins, environ)
+    found += broken_tasks(raw, allow_custom=allow_custom, providers=_provider_names())
+    settings, wrong = _validated(raw, directory, origins)
     problems += wrong + [f"{path_of(place, raw, origins)}: {what}" for place, what in found]
     if need_tasks and not raw.get("task"):
         problems.append(_no_task(file))
@@ -73,60 +71,43 @@ def load_settings(
     return settings
 
 
+def _provider_names() -> list[str]:
+    """The providers that exist. One is registered by `streams.providers`, which takes long to
+    import: while nobody has imported it, there are only our own."""
+    rooms = sys.modules.get("streams.providers")
+    return sorted(set(PROVIDER_OF.values())) if rooms is None else rooms.provider_names()
+
+
 def _validated(
-    raw: dict[str, Any],
-    directory: Path,
-    origins: Mapping[Location, str],
-    environ: Mapping[str, str],
+    raw: dict[str, Any], directory: Path, origins: Mapping[Location, str]
 ) -> tuple[Settings | None, list[str]]:
-    secrets, unread = _secrets(raw, directory, environ)
+    kafka, unread = _with_passwords(raw.get("kafka", {}), directory)
     problems = [f"{path_of(place, raw, origins)}: {what}" for place, what in unread]
-    filled = {**raw}
-    for (table, *names, key), secret in secrets.items():
-        _put(filled, (table, *names, key), secret)
     try:
-        return Settings.model_validate(filled, context={"directory": directory}), problems
+        settings = Settings.model_validate(
+            {**raw, "kafka": kafka}, context={"directory": directory}
+        )
     except ValidationError as error:
         lines = lines_of(error, raw, origins)
-        return None, lines + [p for p in problems if p.split(":")[0] not in _subjects(lines)]
+        told = {line.partition(": ")[0] for line in lines}
+        return None, lines + [line for line in problems if line.partition(": ")[0] not in told]
+    return settings, problems
 
 
-def _subjects(lines: list[str]) -> set[str]:
-    return {line.split(":")[0] for line in lines}
-
-
-def _secrets(
-    raw: dict[str, Any], directory: Path, environ: Mapping[str, str]
-) -> tuple[dict[tuple[str, ...], str], list[tuple[Location, str]]]:
-    """The passwords and API keys that files or variables hold, by where they belong.
-
-    A STREAMS_ variable wins over the file that the configuration names, and that one over the
-    provider's own variable.
-    """
-    found: dict[tuple[str, ...], str] = {}
+def _with_passwords(kafka: Any, directory: Path) -> tuple[Any, list[tuple[Location, str]]]:
+    """[kafka] with the passwords out of the files that it names; a variable's password wins."""
     problems: list[tuple[Location, str]] = []
-    tables: dict[tuple[str, ...], Any] = {("kafka",): raw.get("kafka")}
-    providers = raw.get("provider") if isinstance(raw.get("provider"), dict) else {}
-    for name in {*KEY_VARIABLES, *(providers or {})}:
-        tables["provider", name] = (providers or {}).get(name, {})
-        variable = KEY_VARIABLES.get(name)
-        if (
-            variable
-            and environ.get(variable, "").strip()
-            and isinstance(tables["provider", name], dict)
-        ):
-            found["provider", name, "api_key"] = environ[variable].strip()
-    for place, table in tables.items():
-        for key in SECRETS:
-            named = table.get(f"{key}_file") if isinstance(table, dict) else None
-            if isinstance(table, dict) and key in table:
-                found[(*place, key)] = table[key]
-            elif isinstance(named, str):
-                try:
-                    found[(*place, key)] = _secret_of(directory / named)
-                except ValueError as error:
-                    problems.append(((*place, f"{key}_file"), str(error)))
-    return found, problems
+    if not isinstance(kafka, dict):
+        return kafka, problems
+    filled = dict(kafka)
+    for key in sorted(SECRETS):
+        named = kafka.get(f"{key}_file")
+        if isinstance(named, str) and key not in kafka:
+            try:
+                filled[key] = _secret_of(directory / named)
+            except ValueError as error:
+                problems.append((("kafka", f"{key}_file"), str(error)))
+    return filled, problems
 
 
 def _secret_of(path: Path) -> str:
@@ -136,26 +117,13 @@ def _secret_of(path: Path) -> str:
     return secret
 
 
-def _put(tables: dict[str, Any], place: tuple[str, ...], value: str) -> None:
-    """Set a nested value without changing the tables on the way: they are copied."""
-    *names, key = place
-    for name in names:
-        tables[name] = {**tables.get(name, {})}
-        tables = tables[name]
-    tables[key] = value
-
-
 def _take_secrets_out(raw: dict[str, Any]) -> list[str]:
-    """Secrets written into the file are refused, and forgotten."""
-    tables: dict[str, Any] = {"kafka": raw.get("kafka")}
-    if isinstance(raw.get("provider"), dict):
-        tables |= {f"provider.{name}": table for name, table in raw["provider"].items()}
-    problems = []
-    for path, table in tables.items():
-        for key in SECRETS & set(table if isinstance(table, dict) else ()):
-            del table[key]
-            problems.append(f"{path}.{key}: {SECRET_IN_FILE}")
-    return sorted(problems)
+    """Passwords written into the file are refused, and forgotten."""
+    kafka = raw.get("kafka")
+    found = sorted(SECRETS & set(kafka if isinstance(kafka, dict) else ()))
+    for key in found:
+        del raw["kafka"][key]
+    return [f"kafka.{key}: {SECRET_IN_FILE}" for key in found]
 
 
 def _parse(file: Path) -> dict[str, Any]:

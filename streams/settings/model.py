@@ -224,12 +224,11 @@ def with_defaults(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ProviderSettings(Table):
-    """How to reach one API. `base_url`: None: the SDK's own. `api_key`: None: none was found; it
-    never shows in a repr or a dump."""
+    """How to reach one API. `base_url`: None: the SDK's own. `api_key_file`: holds the key; None:
+    the environment has it. The key itself is never part of the settings."""
 
     base_url: str | None = string(None, 'an address as "https://host/path"')
     api_key_file: Path | None = string(None, FILE)
-    api_key: SecretStr | None = Field(default=None, exclude=True, description="a text")
 
     @field_validator("base_url")
     @classmethod

@@ -38,7 +38,7 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("task", "output"): OutputSettings,
     ("provider",): ProviderSettings,
 }
-SECRETS = frozenset({"api_key", "sasl_password", "ssl_password"})
+SECRETS = frozenset({"sasl_password", "ssl_password"})
 _SECRET_LIKE = re.compile(r"(^|_)(api_?key|password|secret|token)$")
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")
 
