@@ -6,7 +6,6 @@ have no call has its outcome settled at once. What counts as JSON: see `streams.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -167,9 +166,9 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-_ITEM_BYTES = 850
-_ERROR_BYTES = 450
-_MEMBER_BYTES = 100
+_ITEM_BYTES = 900
+_ERROR_BYTES = 600
+_MEMBER_BYTES = 115
 _OBJECT_BYTES = 200
 _ARRAY_BYTES = 80
 _HEADER_BYTES = 170
@@ -179,7 +178,7 @@ _MOST_PER_BYTE = 80
 def held_bytes(item: Item) -> int:
     """About how much memory an item holds until it is settled, on the high side; for back-pressure.
 
-    Measured on CPython 3.11 with tracemalloc (`tests/records/test_memory.py` holds it to that): 850
+    Measured on CPython 3.11 with tracemalloc (`tests/records/test_weights.py` holds it to that): 900
     bytes for the item, its slot and their numbers, whatever the record holds; the value, the key
     and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and the
     decoded value by its commas and brackets, at most 80 bytes for each byte that is not the text.

@@ -121,7 +121,7 @@ class Encoder:
                 try:
                     value = None if outcome is FORWARD else value_of(slot, now_ms)
                 except ItemError as caught:
-                    # Made anew: the one that was raised would keep this frame, and all in it, alive.
+                    # Made anew: the raised one would keep this frame, and all in it, alive.
                     error = ItemError(caught.code, caught.message)
                     dead[len(records)] = error
                     append(self.dead_letter(slot, error, now_ms))
@@ -164,7 +164,8 @@ class Encoder:
             # An id may hold what orjson does not write: a huge integer, a lone surrogate. What else
             # is wrong is the result's fault, and said so by `write`.
             try:
-                envelope["id"] = orjson.Fragment(json.dumps(item.id, allow_nan=False))
+                literal = json.dumps(item.id, allow_nan=False, separators=(",", ":"))
+                envelope["id"] = orjson.Fragment(literal)
             except (ValueError, RecursionError):
                 raise ItemError("invalid_result", "the id cannot be written as JSON") from None
             value = write(envelope)
@@ -211,9 +212,10 @@ class Encoder:
         where the source has none; the message is cut at 1,000 bytes of UTF-8.
 
         `limit_bytes`: what the record may take at most, as `record_bytes` counts; None: no limit.
-        A record above it loses its value, then the source's headers, then its key, as far as it
-        must; a header each says so: `streams-value-omitted: <bytes>`,
-        `streams-headers-omitted: <count>`, `streams-key-omitted: <bytes>`.
+        A record above it loses its value, then the source's headers, then its key, then the error
+        message, as far as it must; a header says so for each of the source's:
+        `streams-value-omitted: <bytes>`, `streams-headers-omitted: <count>`,
+        `streams-key-omitted: <bytes>`.
         """
         item = slot.item
         key, value, headers, stamp = item.key, item.raw, item.headers, _timestamp(item)
@@ -229,6 +231,8 @@ class Encoder:
         if key is not None and record_bytes(key, None, facts) > limit_bytes:
             facts.append(("streams-key-omitted", b"%d" % len(key)))
             key = None
+        if record_bytes(key, None, facts) > limit_bytes:
+            facts[1] = (facts[1][0], b"")
         return key, None, facts, stamp
 
     def _facts(

@@ -19,6 +19,8 @@ import orjson
 VECTOR = "embedding_f32"
 """The key of a result under which a vector travels, as bytes."""
 
+_SMALLEST_NORMAL = 2.0**-126
+
 Layout = Literal["floats", "base64"]
 
 
@@ -78,7 +80,8 @@ def numbers_without_numpy(vector: bytes) -> bytes:
 
 
 def _shortest(number: float) -> str:
-    for digits in range(6, 9):
+    # Six digits are safe in every normal float32; the subnormal ones have fewer.
+    for digits in range(6 if abs(number) >= _SMALLEST_NORMAL else 1, 9):
         text = f"{number:.{digits}g}"
         if array("f", [float(text)])[0] == number:
             return text

@@ -1,0 +1,118 @@
+"""What an item weighs: tokens for the window, bytes for the request, memory for back-pressure."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import string
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.core.slot import Slot
+from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
+
+from .samples import Record, item_of
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 1),
+        ("a" * 300, 101),
+        ("é" * 300, 281),
+        ("д" * 300, 281),
+        ("汉" * 300, 461),
+        ("😀" * 300, 641),
+    ],
+)
+def test_tokens_are_a_third_of_ascii_and_more_of_other_scripts(text: str, tokens: int) -> None:
+    assert estimate_tokens(text) == tokens
+
+
+def test_one_curly_quote_does_not_make_a_long_text_expensive() -> None:
+    assert estimate_tokens("a" * 3_000 + "’") - estimate_tokens("a" * 3_000) <= 3
+
+
+@given(st.text(st.characters()), st.text(st.characters()))
+def test_a_longer_text_never_weighs_less_and_a_surrogate_never_raises(a: str, b: str) -> None:
+    assert estimate_tokens(a + b) >= estimate_tokens(a) >= 1
+    assert text_bytes(a + b) == text_bytes(a) + text_bytes(b)
+
+
+@given(st.text())
+def test_text_bytes_is_the_length_in_utf8(text: str) -> None:
+    assert text_bytes(text) == len(text.encode())
+
+
+CHANCE = random.Random(20260101)
+
+
+def words(count: int) -> str:
+    return "".join(CHANCE.choice(string.ascii_lowercase + " ") for _ in range(count))
+
+
+SHAPES: dict[str, Callable[[int], Any]] = {
+    "short": lambda n: {"text": words(1)},
+    "plain": lambda n: {"id": n, "text": words(120), "user": words(8), "stars": 4, "lang": "en"},
+    "nested": lambda n: {"text": words(99), "price": 4.5, "tags": ["a", words(4)], "by": {"a": n}},
+    "long": lambda n: {"id": n, "text": words(10_000)},
+    "chinese": lambda n: {"id": n, "text": "汉字" * 150},
+    "one emoji": lambda n: {"id": n, "text": words(1_000) + "😀"},
+    "many members": lambda n: {"text": words(9), **{f"f{i}": words(6) for i in range(20)}},
+    "numbers": lambda n: {"text": words(9), "v": [CHANCE.random() for _ in range(100)]},
+    "objects": lambda n: {"text": words(9), "v": [{"a": 1} for _ in range(100)]},
+    "empty objects": lambda n: {"text": words(9), "v": [{} for _ in range(100)]},
+    "empty arrays": lambda n: {"text": words(9), "v": [[] for _ in range(100)]},
+    "not JSON": lambda n: f"{{cut of {n}",
+}
+
+
+@pytest.mark.parametrize("text", ["/text", "{/text} {/text}"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) -> None:
+    values = [
+        json.dumps(SHAPES[shape](n), ensure_ascii=False, separators=(",", ":")).encode()
+        for n in range(200)
+    ]
+    if shape == "not JSON":
+        values = [value.strip(b'"') for value in values]
+    decoder = Decoder(text=text)
+    decoder.decode([Record(value) for value in values[:2]])  # fills orjson's cache of keys
+    gc.collect()
+    tracemalloc.start()
+    try:
+        records = [
+            Record(
+                value=bytes(bytearray(value)),
+                key=b"key-%d" % n,
+                headers=(("".join(["header", str(n)]), b"value %d" % n),),
+                offset=10_000 + n,
+                timestamp=1_790_000_000_000 + n,
+            )
+            for n, value in enumerate(values)
+        ]
+        items, settled = decoder.decode(records)
+        del records
+        slots = [
+            Slot(0, item.offset, item, 1_000 + n, 1_000 + n, 1_000 + n, float(n))
+            for n, item in enumerate(items)
+        ]
+        gc.collect()
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert bool(settled) == (shape == "not JSON")
+    counted = sum(held_bytes(slot.item) for slot in slots)
+    assert used <= counted, f"{used / 200:.0f} taken, {counted / 200:.0f} counted for each"
+    if shape in ("plain", "long", "chinese", "one emoji") and text == "/text":
+        assert counted <= 1.6 * used, "so far above that little of the room would be used"
+
+
+def test_a_tombstone_holds_little() -> None:
+    assert held_bytes(item_of(None)) < 1_600
