@@ -45,10 +45,10 @@ def records_in(text: str) -> list[Any] | None:
 def _salvage(text: str) -> list[Any] | None:
     empty = False
     for position in islice(_openings(text), _PLACES):
-        records, closed = _complete_objects(text, position)
+        records, nothing = _complete_objects(text, position)
         if any("id" in record for record in records):
             return records
-        empty = empty or (closed and not records)
+        empty = empty or nothing
     lone = _OBJECT.search(text)
     if lone is not None:
         records, _ = _complete_objects(text, lone.start())
@@ -66,18 +66,20 @@ def _openings(text: str) -> Iterator[int]:
 
 def _complete_objects(text: str, position: int) -> tuple[list[Any], bool]:
     """The objects that open and close from `position` on, up to the bracket that closes the array
-    around them; and whether that bracket came. A string that is never closed ends the search."""
+    around them; and whether there was nothing before that bracket. A string that is never closed
+    ends the search."""
     found: list[Any] = []
+    empty = True
     depth = start = 0
     for match in _TOKEN.finditer(text, position):
         token = match[0]
         if token in "{[":
             if depth == 0:
-                start = match.start()
+                start, empty = match.start(), False
             depth += 1
         elif token in "}]":
             if depth == 0:
-                return found, True
+                return found, empty
             depth -= 1
             if depth == 0:
                 found.extend(_objects(text[start : match.end()]))

@@ -71,6 +71,12 @@ class TaskCaller:
         settings = {**operation.get("settings", {}), **provider.get("settings", {})}
         return {**operation, **provider, "settings": settings}
 
+    @property
+    def rate_limits(self) -> Mapping[str, str]:
+        """The API's rate-limit headers of the last reply, without their common prefix, as
+        `requests-remaining`; empty for APIs that send none."""
+        return getattr(self._provider, "rate_limits", {})
+
     async def aclose(self) -> None:
         """Closes the connections; once, after the last call."""
         await self._provider.aclose()

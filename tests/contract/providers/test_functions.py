@@ -1,0 +1,244 @@
+"""Custom functions as callers: what each way of answering or failing becomes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from streams.errors import CallError, Fault, ItemError, Retry
+from streams.model import DROP, Item
+from streams.providers import FunctionCaller, function_caller
+from tests.operations.conftest import items_of
+
+ITEMS = items_of(["secret one", "secret two", "secret three"])
+
+
+def both(answer: Any) -> list[FunctionCaller]:
+    """The same function twice: async, and not. An exception is raised, anything else returned."""
+
+    def sync(items: Sequence[Item]) -> Any:
+        if isinstance(answer, BaseException) or (
+            isinstance(answer, type) and issubclass(answer, BaseException)
+        ):
+            raise answer
+        return answer(items) if callable(answer) else answer
+
+    async def in_loop(items: Sequence[Item]) -> Any:
+        return sync(items)
+
+    return [function_caller(in_loop), function_caller(sync)]
+
+
+async def fault_of(caller: FunctionCaller, items: Sequence[Item] = ITEMS) -> CallError:
+    with pytest.raises(CallError) as caught:
+        await caller(items)
+    await caller.aclose()
+    assert "secret" not in str(caught.value)
+    assert caught.value.__context__ is caught.value.__cause__ is None
+    return caught.value
+
+
+async def test_answers_stand_in_the_items_order_and_none_drops_an_item():
+    error = ItemError("too_rude", "no")
+    for caller in both(lambda items: [{"n": 1}, None, error]):
+        reply = await caller(ITEMS)
+        assert reply.answers == [{"n": 1}, DROP, error]
+        assert reply.usage is None
+        await caller.aclose()
+
+
+@pytest.mark.parametrize("value", ["text", [1, 2], 7, 1.5, True, {}])
+async def test_a_result_of_any_json_type_is_taken_as_it_is(value):
+    for caller in both([value] * 3):
+        assert (await caller(ITEMS)).answers == [value] * 3
+        await caller.aclose()
+
+
+async def test_a_tuple_is_a_sequence():
+    for caller in both((1, 2, 3)):
+        assert (await caller(ITEMS)).answers == [1, 2, 3]
+        await caller.aclose()
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        ([1, 2], "2 answers for 3 items"),
+        ([], "0 answers for 3 items"),
+        ([1] * 4, "4 answers for 3 items"),
+        (None, "returned NoneType"),
+        ("abc", "returned str"),
+        (b"abc", "returned bytes"),
+        ({"a": 1, "b": 2, "c": 3}, "returned dict"),
+        ({1, 2, 3}, "returned set"),
+    ],
+)
+async def test_what_is_not_one_answer_for_each_item_is_an_error_of_the_call(returned, said):
+    for caller in both(returned):
+        error = await fault_of(caller)
+        assert error.fault is Fault.FUNCTION
+        assert said in error.message
+
+
+async def test_a_retry_asks_for_the_same_items_later():
+    for caller in both(Retry(2.5)):
+        error = await fault_of(caller)
+        assert (error.fault, error.retry_after_s) == (Fault.RETRY, 2.5)
+
+
+@pytest.mark.parametrize("raised", [ValueError("secret one"), TimeoutError(), StopIteration("x")])
+async def test_any_other_error_is_told_by_type_and_place_never_by_its_message(raised):
+    """A TimeoutError of the function's own is no timeout of the call."""
+    for caller in both(raised):
+        error = await fault_of(caller)
+        assert error.fault is Fault.FUNCTION
+        assert error.retry_after_s is None
+    assert "ValueError at test_functions.py:" in (await fault_of(both(ValueError())[0])).message
+
+
+async def test_an_item_error_for_a_whole_microbatch_is_divided_and_for_one_item_is_its_outcome():
+    """Alone, the item keeps the function's own code."""
+    for caller in both(ItemError("too_rude")):
+        error = await fault_of(caller)
+        assert (error.fault, "too_rude" in error.message) == (Fault.FUNCTION, True)
+    for caller in both(ItemError("too_rude")):
+        [answer] = (await caller(ITEMS[:1])).answers
+        assert answer.code == "too_rude"
+        await caller.aclose()
+
+
+async def test_another_error_in_an_items_place_is_that_items_alone():
+    """As `asyncio.gather(..., return_exceptions=True)` gives them."""
+    for caller in both([1, ValueError("secret"), 3]):
+        answers = (await caller(ITEMS)).answers
+        assert (answers[0], answers[2]) == (1, 3)
+        assert isinstance(answers[1], ItemError)
+        assert (answers[1].code, "secret" in answers[1].message) == ("function_error", False)
+        await caller.aclose()
+
+
+async def test_a_cancellation_inside_the_function_is_its_error_and_one_from_outside_is_not():
+    """Otherwise a function whose own task was cancelled would leave its items without outcome."""
+
+    async def cancelled(items: Sequence[Item]) -> Any:
+        task = asyncio.create_task(asyncio.sleep(3600))
+        task.cancel()
+        await task
+
+    error = await fault_of(function_caller(cancelled))
+    assert error.fault is Fault.FUNCTION
+
+    async def endless(items: Sequence[Item]) -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await function_caller(endless)(ITEMS)
+
+
+async def test_callables_of_every_kind_are_taken_for_what_they_are():
+    class Labeller:
+        async def __call__(self, items: Sequence[Item]) -> list[int]:
+            return [threading.get_ident()] * len(items)
+
+        def elsewhere(self, items: Sequence[Item], extra: int = 0) -> list[int]:
+            return [threading.get_ident()] * len(items)
+
+    async def in_loop(items: Sequence[Item], extra: int = 0) -> list[int]:
+        return [threading.get_ident()] * len(items)
+
+    here = threading.get_ident()
+    for function, inside in [
+        (in_loop, True),
+        (functools.partial(in_loop, extra=1), True),
+        (Labeller(), True),
+        (Labeller().elsewhere, False),
+        (functools.partial(Labeller().elsewhere, extra=1), False),
+    ]:
+        caller = function_caller(function)
+        answers = (await caller(ITEMS)).answers
+        assert (answers == [here] * 3) is inside, function
+        await caller.aclose()
+
+
+async def test_a_plain_function_that_returns_a_coroutine_is_awaited():
+    async def in_loop(items: Sequence[Item]) -> list[int]:
+        return [1] * len(items)
+
+    caller = function_caller(lambda items: in_loop(items))
+    assert (await caller(ITEMS)).answers == [1, 1, 1]
+    await caller.aclose()
+
+
+async def test_context_variables_are_seen_inside_the_thread():
+    """Tracing and log correlation hang on them."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable")
+    variable.set("seen")
+    caller = function_caller(lambda items: [variable.get()] * len(items))
+    assert (await caller(ITEMS)).answers == ["seen"] * 3
+    await caller.aclose()
+
+
+async def test_a_plain_function_holds_its_slot_until_it_returns_also_after_its_timeout():
+    """So no more than max_in_flight ever run: a thread cannot be stopped."""
+    started, end = threading.Event(), threading.Event()
+
+    def slow(items: Sequence[Item]) -> list[int]:
+        started.set()
+        assert end.wait(30)
+        return [1] * len(items)
+
+    caller = function_caller(slow)
+    call = asyncio.create_task(caller(ITEMS))
+    await asyncio.to_thread(started.wait, 30)
+    call.cancel()
+    done, _ = await asyncio.wait([call], timeout=0.05)
+    assert not done, "the call was over while the function still ran"
+    end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await caller.aclose()
+
+
+async def test_a_second_cancellation_leaves_the_function_behind():
+    """A worker that stops must not wait for a function that never returns."""
+    started, end = threading.Event(), threading.Event()
+
+    def slow(items: Sequence[Item]) -> None:
+        started.set()
+        end.wait(30)
+
+    caller = function_caller(slow)
+    call = asyncio.create_task(caller(ITEMS))
+    await asyncio.to_thread(started.wait, 30)
+    for _ in range(2):
+        call.cancel()
+        done, _ = await asyncio.wait([call], timeout=0.02)
+    assert done
+    end.set()
+    await caller.aclose()
+
+
+async def test_as_many_threads_run_as_calls_may_be_in_flight():
+    """The loop's own executor has 6 threads on two cores."""
+    meeting = threading.Barrier(24, timeout=30)
+
+    def meet(items: Sequence[Item]) -> list[int]:
+        meeting.wait()
+        return [1] * len(items)
+
+    caller = function_caller(meet, max_in_flight=24)
+    replies = await asyncio.gather(*(caller(ITEMS) for _ in range(24)))
+    assert len(replies) == 24
+    await caller.aclose()
+
+
+def test_the_description_is_the_version():
+    """The function's text is not comparable: what it calls may change without it."""
+    assert function_caller(len, version="2").describe() == {"operation": "custom", "version": "2"}
