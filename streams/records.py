@@ -178,10 +178,10 @@ _MOST_PER_BYTE = 80
 def held_bytes(item: Item) -> int:
     """About how much memory an item holds until it is settled, on the high side; for back-pressure.
 
-    Measured on CPython 3.11 with tracemalloc (`tests/records/test_weights.py` holds it to that): 900
-    bytes for the item, its slot and their numbers, whatever the record holds; the value, the key
-    and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and the
-    decoded value by its commas and brackets, at most 80 bytes for each byte that is not the text.
+    Measured on CPython 3.11 with tracemalloc, and held to it by `tests/records/test_weights.py`:
+    900 bytes for the item, its slot and their numbers, whatever the record holds; the value, the
+    key and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and
+    the decoded value by its commas and brackets, at most 80 bytes for each byte that is not text.
     Its result is not in it.
     """
     value, text, _, key, headers, _, _, _, _, raw = item
