@@ -194,7 +194,11 @@ class App(faust.App):
             )
         for task in self.tasks:
             self.topics.add(self.topic(task.source, value_type=bytes, acks=False))
-        await self._assembly.start(self._plans, self.record_host)
+        try:
+            await self._assembly.start(self._plans, self.record_host)
+        except BaseException:
+            await self._assembly.stop()
+            raise
         await super().on_start()
 
     async def on_stop(self) -> None:

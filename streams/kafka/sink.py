@@ -28,7 +28,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    UnknownError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +83,24 @@ class Sink:
         self._settled = asyncio.Event()
 
     async def start(self) -> None:
-        """Connect. Raises KafkaError where no broker answers."""
-        self._producer = await self._connect()
+        """Connect. Raises KafkaError where no broker answers.
+
+        A broker that gives out no producer ids (the embedded one) gets a plain producer: what it
+        acknowledges late may be written twice.
+        """
+        try:
+            self._producer = await self._connect()
+        except UnknownError:
+            if not self.idempotent:
+                raise
+            logger.warning("this broker has no idempotent producers: for trying out only")
+            self._keywords["enable_idempotence"] = False
+            self._producer = await self._connect()
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a batch that is sent again is written once; known after `start`."""
+        return bool(self._keywords.get("enable_idempotence"))
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(max_batch_size=BATCH_BYTES, linger_ms=0, **self._keywords)
@@ -119,8 +140,9 @@ class Sink:
         for task in [*tasks, *self._retired]:
             task.cancel()
         await asyncio.gather(*tasks, *self._retired, return_exceptions=True)
-        if self._producer is not None:
-            await self._producer.stop()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await producer.stop()
 
     async def producer(self) -> AIOKafkaProducer:
         """The producer in use, also while another writer is renewing it."""

@@ -53,6 +53,7 @@ class Assembly:
         self._broker: EmbeddedBroker | None = None
         self._callers: list[Any] = []
         self._worker: Worker | None = None
+        self._sink: Sink | None = None
 
     async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
         """Check and create topics, connect sink and providers, hand the tasks to the worker.
@@ -65,13 +66,14 @@ class Assembly:
             await asyncio.to_thread(self._broker.start)
         callers = [self._caller(plan) for plan in plans]
         facts = await self._topics([plan.task for plan in plans])
-        sink = Sink(
+        sink = self._sink = Sink(
             self._producer_keywords(facts),
             on_delivered=worker.on_delivered,
             on_too_large=worker.on_too_large,
             on_defect=worker.on_defect,
         )
         await connect(sink, self.kafka.bootstrap_servers)
+        worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
         shells = {
             plan.task.source: TaskShell(
                 self._parts(plan, caller), _route(plan.task, facts), sink, worker.on_room
@@ -81,10 +83,13 @@ class Assembly:
         worker.begin(shells, sink)
 
     async def stop(self) -> None:
+        """Close everything that was begun; also after a start that failed half-way."""
         if self._worker is not None:
             await self._worker.close()
-        for caller in self._callers:
-            await caller.aclose()
+        if self._sink is not None:
+            await self._sink.stop()
+        while self._callers:
+            await self._callers.pop().aclose()
         if self._broker is not None:
             await asyncio.to_thread(self._broker.stop)
 
@@ -128,6 +133,8 @@ class Assembly:
         described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
+            operation = {"operation": described.pop("operation")}
+            described["settings"] = {**described.get("settings", {}), **operation}
         return TaskParts(
             name=task.name,
             source=task.source,

@@ -88,9 +88,8 @@ class Process:
             committed = await self._drain()
             self._exit_code = 0 if committed and failed is None else 1
             self._print_summary()
-            await self._app.stop()
         finally:
-            await self._app.on_shutdown()
+            await self._app.stop()
         if isinstance(failed, StreamsError):
             raise failed
         return self._exit_code

@@ -136,6 +136,15 @@ class TaskShell:
     def in_flight(self) -> int:
         return len(self._calls)
 
+    async def stop(self) -> None:
+        """End the calls under way and the timer; nothing comes of them."""
+        if self._timer is not None:
+            self._timer.cancel()
+        calls = list(self._calls.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
     # -- events --------------------------------------------------------------------------------
 
     def arrived(self, lane: Lane, records: Sequence[Any]) -> None:

@@ -256,8 +256,8 @@ class Worker:
         """After the consumer has stopped: end what is left."""
         if self._committer is not None:
             self._committer.cancel()
-        if self._sink is not None:
-            await self._sink.stop()
+        for task in self.tasks:
+            await task.stop()
 
 
 def _named(partitions: Iterable[TopicPartition]) -> str:
