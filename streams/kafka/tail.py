@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -61,7 +61,7 @@ def parse_start(text: str, now: datetime) -> Start:
 
 async def tail(
     kafka: KafkaSettings, topic: str, start: Start, *, count: int | None = None
-) -> AsyncIterator[list[Any]]:
+) -> AsyncGenerator[list[Any], None]:
     """Records as they come, aiokafka's own, in lists. `count`: ends after so many, None: never.
 
     Raises BrokerError for a broker that does not answer, now or later, and for a missing topic.

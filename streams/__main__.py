@@ -1,0 +1,5 @@
+"""`python -m streams` is the command `streams`."""
+
+from streams.cli.main import run
+
+run()

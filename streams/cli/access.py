@@ -1,0 +1,120 @@
+"""Asks the broker, the topics and the APIs of a configuration whether they are there.
+
+The API calls are the cheapest there are: a model's description from Anthropic (free), the embedding
+of one word from Voyage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import StreamsError
+from streams.kafka.client import client_arguments, connected
+
+if TYPE_CHECKING:
+    from streams.settings import KafkaSettings, Settings, TaskSettings
+
+ANSWER_WITHIN_S = 10.0
+
+Check = tuple[str, bool, str]
+"""What was asked, whether it is fine, and one line about it."""
+
+
+async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Check]:
+    """Every check in turn; none of them raises."""
+    if settings.kafka.bootstrap_servers == "embedded":
+        yield "broker", True, "embedded: starts with the worker"
+    else:
+        for check in await _broker(settings.kafka, settings.tasks):
+            yield check
+    asked = set()
+    for task in settings.tasks:
+        if task.operation != "custom" and (task.provider, task.model) not in asked:
+            asked.add((task.provider, task.model))
+            yield await _api(settings, task, environ)
+
+
+async def _broker(kafka: KafkaSettings, tasks: tuple[TaskSettings, ...]) -> list[Check]:
+    from aiokafka.admin import AIOKafkaAdminClient
+    from aiokafka.errors import KafkaError
+
+    from streams.kafka.topics import describe
+
+    servers = kafka.bootstrap_servers
+    try:
+        arguments = client_arguments(kafka)
+        admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=9000)
+        async with connected(admin, servers):
+            brokers = len((await admin.describe_cluster())["brokers"])
+            names = {t for task in tasks for t in (task.source, task.sink, task.dead_letter)}
+            facts = await describe(admin, names)
+    except (StreamsError, KafkaError, TimeoutError) as error:
+        return [("broker", False, str(error) or type(error).__name__)]
+    found: list[Check] = [
+        ("broker", True, f"{servers}: {brokers} broker{'s' if brokers > 1 else ''}")
+    ]
+    for task in tasks:
+        found += _topics(task, {name: fact.partitions for name, fact in facts.items()})
+    return found
+
+
+def _topics(task: TaskSettings, partitions: Mapping[str, int]) -> list[Check]:
+    if task.source not in partitions:
+        hint = "does not exist: create it, or publish to it"
+        return [(f"topic {task.source}", False, hint)]
+    count = partitions[task.source]
+    found = [(f"topic {task.source}", True, f"source of {task.name}, {count} partitions")]
+    for name, role in ((task.sink, "sink"), (task.dead_letter, "dead letters")):
+        if name not in partitions:
+            detail = f"{role} of {task.name}, will be created with {count} partitions"
+        else:
+            detail = f"{role} of {task.name}, {partitions[name]} partitions"
+        found.append((f"topic {name}", True, detail))
+    return found
+
+
+async def _api(settings: Settings, task: TaskSettings, environ: Mapping[str, str]) -> Check:
+    what = f"{task.provider} {task.model}"
+    ask = {"anthropic": _anthropic, "voyage": _voyage}.get(task.provider)
+    if ask is None:
+        return what, True, "not asked: a registered provider"
+    from streams.providers.port import api_key
+
+    provider = settings.provider[task.provider]
+    variable = f"{task.provider.upper()}_API_KEY"
+    key, missing = api_key(task.provider, variable, provider, environ)
+    if missing:
+        return what, False, missing
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return what, True, await ask(key, provider.base_url, task.model)
+    except ImportError:
+        extra = f"pip install 'streams-microbatch[{task.provider}]'"
+        return what, False, f"its SDK is not installed: {extra}"
+    except TimeoutError:
+        return what, False, f"no answer within {ANSWER_WITHIN_S:g} s"
+    except Exception as error:
+        status = getattr(error, "status_code", None) or getattr(error, "http_status", None)
+        reason = f"{type(error).__name__}{f' ({status})' if status else ''}: {error}"
+        return what, False, " ".join(reason.replace(key, "***").split())[:300]
+
+
+async def _anthropic(key: str, base_url: str | None, model: str) -> str:
+    from anthropic import AsyncAnthropic
+
+    keywords: dict[str, Any] = {"base_url": base_url} if base_url else {}
+    async with AsyncAnthropic(api_key=key, max_retries=0, **keywords) as client:
+        found = await client.models.retrieve(model)
+    return f"{found.display_name or found.id} answers"
+
+
+async def _voyage(key: str, base_url: str | None, model: str) -> str:
+    import voyageai
+
+    client = voyageai.AsyncClient(
+        api_key=key, max_retries=0, timeout=ANSWER_WITHIN_S, base_url=base_url
+    )
+    found = await client.embed(["ok"], model=model, input_type="document")
+    return f"answers with {len(found.embeddings[0])} dimensions"

@@ -1,0 +1,80 @@
+"""`streams check`: is the configuration right, and with --connect: is everything there?"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streams.cli.options import Broker, Config, Debug, Json
+from streams.cli.output import put_json, quiet_clients, tell
+from streams.errors import ConfigError
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
+
+
+def check(
+    config: Config = None,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Ask the broker, the topics and the APIs too.")
+    ] = False,
+    broker: Broker = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Validate the configuration; every problem at once."""
+    from streams.settings import find_file, load_settings
+
+    file = find_file(config, os.environ)
+    facts: dict[str, Any] = {"ok": True, "config": None if file is None else str(file)}
+    try:
+        settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
+    except ConfigError as error:
+        if as_json:
+            put_json({**facts, "ok": False, "problems": list(error.problems)})
+        raise
+    facts["tasks"] = [
+        {key: getattr(task, key) for key in ("name", "source", "operation", "provider", "model")}
+        | {"sink": task.sink, "dead_letter": task.dead_letter}
+        for task in settings.tasks
+    ]
+    tell(f"{file or 'the environment'}: the configuration is valid")
+    for task in settings.tasks:
+        what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
+        tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
+    if connect:
+        quiet_clients(debug=debug)
+        facts["checks"] = _connect(settings)
+        facts["ok"] = all(entry["ok"] for entry in facts["checks"])
+        _table(facts["checks"])
+    if as_json:
+        put_json(facts)
+    return 0 if facts["ok"] else 1
+
+
+def _connect(settings: Settings) -> list[dict[str, Any]]:
+    import asyncio
+
+    from streams.cli.access import checks
+
+    async def all_of_them() -> list[dict[str, Any]]:
+        return [
+            {"what": what, "ok": ok, "detail": detail}
+            async for what, ok, detail in checks(settings, os.environ)
+        ]
+
+    return asyncio.run(all_of_them())
+
+
+def _table(entries: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for entry in entries:
+        state = Text("ok", "green") if entry["ok"] else Text("FAILED", "bold red")
+        table.add_row(state, Text(entry["what"]), Text(entry["detail"]))
+    Console(stderr=True, width=None).print(table, soft_wrap=True)

@@ -1,0 +1,31 @@
+"""Commands that are named and not there yet: refused, never silently accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from streams.errors import UsageError
+
+COMMANDS = {
+    "replay": "Reprocess a range of a topic",
+    "dead": "Look at dead letters and send them again",
+    "diff": "Compare two enrichments of the same items",
+    "top": "Watch running workers",
+}
+_ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+def add_to(app: typer.Typer) -> None:
+    for name, help in COMMANDS.items():
+        text = f"{help} (not available in this version)."
+        app.command(name, help=text, context_settings=_ANYTHING)(_refused(name))
+
+
+def _refused(name: str) -> Callable[..., int]:
+    def command(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> int:
+        raise UsageError(f"{name} is not available in this version")
+
+    return command

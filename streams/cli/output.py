@@ -1,0 +1,37 @@
+"""What commands say: lines to stderr, JSON to stdout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+
+def tell(line: str) -> None:
+    """One line for a person, on stderr."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def fail(line: str) -> None:
+    """One line that says what went wrong and what to do."""
+    tell(f"error: {' '.join(line.split())}")
+
+
+def put_json(what: Any) -> None:
+    """One JSON object with its line end, on stdout."""
+    import orjson
+
+    sys.stdout.buffer.write(orjson.dumps(what, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.flush()
+
+
+def quiet_clients(*, debug: bool) -> None:
+    """Keep the Kafka client's own log lines off the terminal: each failure is told once, by us."""
+    if debug:
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+        return
+    for name in ("aiokafka", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False

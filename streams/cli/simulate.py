@@ -1,0 +1,54 @@
+"""`streams simulate`: the API simulator alone, for one's own tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.options import Debug, Json
+
+
+def simulate(
+    port: Annotated[int, typer.Option(help="0: a free one.")] = 0,
+    latency_ms: Annotated[float, typer.Option(help="Of each call.")] = 200.0,
+    jitter_ms: Annotated[float, typer.Option(help="Added at random, from 0 to this.")] = 0.0,
+    ms_per_token: Annotated[float, typer.Option(help="Added for each token of output.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of everything random.")] = 0,
+    script: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Faults to play: JSON or TOML.")
+    ] = None,
+    rpm: Annotated[int | None, typer.Option(metavar="N", help="Requests per minute.")] = None,
+    itpm: Annotated[int | None, typer.Option(metavar="N", help="Input tokens per minute.")] = None,
+    otpm: Annotated[int | None, typer.Option(metavar="N", help="Output tokens per minute.")] = None,
+    voyage_rpm: Annotated[int | None, typer.Option(metavar="N", help="Voyage's requests.")] = None,
+    voyage_tpm: Annotated[int | None, typer.Option(metavar="N", help="Voyage's tokens.")] = None,
+    burst_s: Annotated[float, typer.Option(help="Seconds of a limit usable at once.")] = 60.0,
+    ledger: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Takes a JSON line for each request.")
+    ] = None,
+    answers: Annotated[str, typer.Option(help="auto, offline or hash.")] = "auto",
+    as_json: Json = False,
+    debug: Debug = False,
+) -> int:
+    """Run the simulator of the Anthropic and the Voyage API until Ctrl-C."""
+    from streams.simulator import SimulatorSettings, run
+
+    settings = SimulatorSettings(
+        port=port,
+        latency_ms=latency_ms,
+        jitter_ms=jitter_ms,
+        ms_per_token=ms_per_token,
+        seed=seed,
+        script=script,
+        requests_per_minute=rpm,
+        input_tokens_per_minute=itpm,
+        output_tokens_per_minute=otpm,
+        voyage_requests_per_minute=voyage_rpm,
+        voyage_tokens_per_minute=voyage_tpm,
+        burst_s=burst_s,
+        ledger_path=ledger,
+        answers=answers,  # type: ignore[arg-type]  # checked there
+    )
+    return run(settings, as_json=as_json)
