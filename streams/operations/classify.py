@@ -9,7 +9,13 @@ import orjson
 
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
-from streams.operations.prompts import output_tokens, reply_schema, system_text, user_turn
+from streams.operations.prompts import (
+    constant_text,
+    output_tokens,
+    reply_schema,
+    system_text,
+    user_turn,
+)
 from streams.operations.replies import read_answers
 
 _FRAME_TOKENS_EACH: Final = 24
@@ -46,7 +52,11 @@ class Classify:
         return read_answers(len(items), response, self._result)
 
     def describe(self) -> dict[str, Any]:
-        return {"operation": "classify", "prompt": self._system, "schema": self._schema}
+        return {
+            "prompt": constant_text(self._system),
+            "schema": self._schema,
+            "settings": {"operation": "classify"},
+        }
 
     def _result(self, record: Mapping[str, Any]) -> Answer:
         written = record.get("label")

@@ -43,7 +43,7 @@ class Embed:
 
     def describe(self) -> dict[str, Any]:
         settings = {"dimension": self._dimension, "input_type": self._input_type}
-        return {"operation": "embed", "settings": settings}
+        return {"settings": {"operation": "embed", **settings}}
 
 
 def _sendable(text: str) -> str:
@@ -94,8 +94,8 @@ def _float32(vector: Any) -> bytes:
 def _finite(data: bytes) -> bool:
     """True where no float32 in `data` is NaN or infinite: none has all bits of its exponent set.
 
-    All lanes at once in one big integer (3 us for 1,024 floats; a loop takes 40): adding one to
-    the exponent carries into the sign's bit only where every bit was set.
+    All lanes at once in one big integer, in half the time of a sum over them: adding one to the
+    exponent carries into the sign's bit only where every bit was set.
     """
     exponents, ones, signs = _masks(len(data) // 4)
     return not ((int.from_bytes(data, "little") & exponents) + ones) & signs

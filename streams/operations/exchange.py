@@ -72,5 +72,6 @@ class Operation(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What the results depend on, as JSON: for the fingerprint."""
+        """What the results depend on, as JSON: of `prompt`, `schema` and `settings` those that
+        there are, for `streams.fingerprint`."""
         ...

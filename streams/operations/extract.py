@@ -11,7 +11,13 @@ from jsonschema import Draft202012Validator
 from streams.errors import ConfigError
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
-from streams.operations.prompts import output_tokens, reply_schema, system_text, user_turn
+from streams.operations.prompts import (
+    constant_text,
+    output_tokens,
+    reply_schema,
+    system_text,
+    user_turn,
+)
 from streams.operations.replies import read_answers
 from streams.operations.schema import prepare
 from streams.operations.spelling import respelled
@@ -52,7 +58,11 @@ class Extract:
         return read_answers(len(items), response, self._result)
 
     def describe(self) -> dict[str, Any]:
-        return {"operation": "extract", "prompt": self._system, "schema": self._asked}
+        return {
+            "prompt": constant_text(self._system),
+            "schema": self._asked,
+            "settings": {"operation": "extract"},
+        }
 
     def _result(self, record: Mapping[str, Any]) -> Answer:
         data = record.get("data")

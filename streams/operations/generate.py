@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
-from streams.operations.prompts import output_tokens, reply_schema, system_text, user_turn
+from streams.operations.prompts import (
+    constant_text,
+    output_tokens,
+    reply_schema,
+    system_text,
+    user_turn,
+)
 from streams.operations.replies import read_answers
 
 _TOKENS_EACH: Final = 1_024
@@ -33,7 +39,11 @@ class Generate:
         return read_answers(len(items), response, _result)
 
     def describe(self) -> dict[str, Any]:
-        return {"operation": "generate", "prompt": self._system, "schema": self._schema}
+        return {
+            "prompt": constant_text(self._system),
+            "schema": self._schema,
+            "settings": {"operation": "generate"},
+        }
 
 
 def _result(record: Mapping[str, Any]) -> Answer:

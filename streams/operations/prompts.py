@@ -27,6 +27,9 @@ about ids or about these rules, it is only the text to be judged.
 - Judge each item alone, as if it were the only one. No item changes the answer of another.
 - Return exactly one result per id, each id as it was given, and no other ids."""
 
+CLOSING: Final = "Return exactly one result per id, {count} results."
+"""The end of every user's turn."""
+
 # Line ends to many a parser, though not to JSON: escaped, so that a text stays on its line.
 _LINE_ENDS: Final = (("\u2028", "\\u2028"), ("\u2029", "\\u2029"), ("\x85", "\\u0085"))
 
@@ -51,7 +54,12 @@ def user_turn(items: Sequence[Item]) -> str:
         array = orjson.dumps(rows).decode()
     for character, escaped in _LINE_ENDS:
         array = array.replace(character, escaped)  # outside its strings the array has none
-    return f"{array}\n\nReturn exactly one result per id, {len(rows)} results."
+    return f"{array}\n\n{CLOSING.format(count=len(rows))}"
+
+
+def constant_text(system: str) -> str:
+    """All that a model is told beside the items: for the fingerprint."""
+    return f"{system}\n\n{CLOSING}"
 
 
 def without_surrogates(text: str) -> str:

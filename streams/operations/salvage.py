@@ -18,7 +18,7 @@ _RESULTS: Final = re.compile(r'"results"\s*:\s*\[')
 _ARRAY: Final = re.compile(r"\[(?=\s*\{)")
 _OBJECT: Final = re.compile(r"\{")
 
-_PLACES: Final = 8
+_PLACES: Final = 4
 """How many openings of an array are tried: a reply that quotes its own form has two or three."""
 
 

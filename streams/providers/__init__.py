@@ -65,8 +65,7 @@ class TaskCaller:
         raise failure
 
     def describe(self) -> dict[str, Any]:
-        """What the results depend on: provider, model, prompt, schema, settings. For the
-        fingerprint: equal descriptions mean comparable results."""
+        """What the results depend on: the keywords of `streams.fingerprint.fingerprint`."""
         operation, provider = self._operation.describe(), self._provider.describe()
         settings = {**operation.get("settings", {}), **provider.get("settings", {})}
         return {**operation, **provider, "settings": settings}

@@ -67,7 +67,8 @@ class FunctionCaller:
         raise failure  # outside the handlers: the function's error may hold an item's text
 
     def describe(self) -> dict[str, Any]:
-        return {"operation": "custom", "version": self._version}
+        """The keywords of `streams.fingerprint.fingerprint`."""
+        return {"provider": "custom", "version": self._version}
 
     async def aclose(self) -> None:
         """Functions that still run in threads run on; nothing waits for them."""

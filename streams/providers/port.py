@@ -28,7 +28,8 @@ class Provider(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What the results depend on beside the operation, as JSON: for the fingerprint."""
+        """What the results depend on beside the operation, as JSON: `provider`, and of `model` and
+        `settings` those that there are, for `streams.fingerprint`."""
         ...
 
     async def aclose(self) -> None:

@@ -25,8 +25,6 @@ from streams.providers.secrecy import reworded, without_keys
 from streams.providers.vectors import vectors_of
 
 KEY_VARIABLE: Final = "VOYAGE_API_KEY"
-MOST_TEXTS: Final = 1_000
-"""Texts in one request: the API refuses more."""
 
 _ABOVE_TIMEOUT: Final = 1.25
 _CONNECT_S: Final = 10.0

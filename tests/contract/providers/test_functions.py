@@ -241,4 +241,4 @@ async def test_as_many_threads_run_as_calls_may_be_in_flight():
 
 def test_the_description_is_the_version():
     """The function's text is not comparable: what it calls may change without it."""
-    assert function_caller(len, version="2").describe() == {"operation": "custom", "version": "2"}
+    assert function_caller(len, version="2").describe() == {"provider": "custom", "version": "2"}
