@@ -24,6 +24,8 @@ from streams.policies.retry import Step, rule
 IN_FLIGHT = State.IN_FLIGHT
 DROPPED = State.DROPPED
 
+STUBBORN_STRIKES = 3
+
 
 class Admission:
     """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`)."""
@@ -32,7 +34,7 @@ class Admission:
         self._prefix = batch_prefix
         self._repeats: list[tuple[float, int, Batch]] = []  # a heap by due time, then by failure
         self._tie = count()
-        self._probe_new = False  # whether the next probe is to be a new microbatch
+        self._turn = "repeat"  # whose turn it is where repeats do not simply go first
         self.pauses = Pauses(limits, random)
         self.calls: dict[str, Batch] = {}
         self.started = 0
@@ -52,9 +54,13 @@ class Admission:
         return self.pauses.opens_at if len(self.calls) < self.pauses.limit else inf
 
     def prefers_new(self) -> bool:
-        """Whether a new microbatch goes before a repeat: every other probe, so that one that
-        always fails is never the only one that is tried."""
-        return self.pauses.probing and self._probe_new
+        """Whether a new microbatch goes before a repeat. In general it does not; but where the next
+        call is a probe, or the repeat has failed often, they take turns, so that one that always
+        fails is never the only one that is tried."""
+        if self._turn == "repeat":
+            return False
+        stubborn = self._repeats and self._repeats[0][2].strikes >= STUBBORN_STRIKES
+        return self.pauses.probing or bool(stubborn)
 
     def next_repeat(self, now: float) -> Batch | None:
         """Takes out the repeat that is due the longest."""
@@ -88,10 +94,10 @@ class Admission:
         self.started_by_cause[batch.cause] += 1
         by_reason = self.new_by_reason if batch.cause == "new" else self.repeats_by_reason
         by_reason[batch.reason] += 1
+        self._turn = "repeat" if batch.cause == "new" else "new"
         self.calls[batch.id] = batch
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
         if self.pauses.probing:
-            self._probe_new = not self._probe_new
             self.pauses.started(batch)
 
     def succeeded(self, batch: Batch) -> None:

@@ -15,7 +15,7 @@ Rules for this file and its neighbours:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable
 from math import inf
 from typing import Any
 
@@ -33,11 +33,9 @@ from streams.core.events import (
     Flush,
     Halt,
     Opened,
-    Paused,
     Release,
     Replied,
     Resume,
-    Resumed,
     StartCall,
     Tick,
 )
@@ -46,11 +44,10 @@ from streams.core.invariants import check_invariants
 from streams.core.limits import Limits
 from streams.core.repeats import Aftermath, Repeats
 from streams.core.sequencer import Lane
-from streams.core.slot import PENDING, Batch, Slot, State
-from streams.core.windows import Windows
-from streams.errors import CallError, Fault, ItemError
-from streams.model import Unanswered, Usage
-from streams.policies.sharing import shares
+from streams.core.slot import Batch, Slot, State
+from streams.core.windows import Windows, screen
+from streams.errors import CallError, Fault
+from streams.model import Unanswered
 
 ANSWERED = State.ANSWERED
 IN_FLIGHT = State.IN_FLIGHT
@@ -75,7 +72,6 @@ class Engine:
         self._repeats = Repeats(limits, random)
         self._history = History() if tracing else None
         self._halted = False
-        self._said: Paused | None = None  # the last Paused that no Resumed followed
         self.held_total = 0
         self._handlers: dict[type, Callable[[Any, float], list[Action]]] = {
             Opened: self._opened,
@@ -94,7 +90,9 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event in; returns what is to be done, in order. `now`: never goes back."""
         actions = self._handlers[type(event)](event, now)
-        self._announce(actions)
+        said = self.admission.pauses.say()
+        if said is not None:
+            actions.append(said)
         self._start_calls(actions, now)
         return actions
 
@@ -127,17 +125,12 @@ class Engine:
 
     def blocking(self, lane: Hashable) -> views.Blocking | None:
         """The item at the watermark and why it is not settled; None: the lane holds nothing."""
-        found = self.lanes.get(lane)
-        if found is None or not found.unsettled:
-            return None
-        return views.blocking(found.unsettled[0], self.admission)
+        return views.blocking(self, lane)
 
     def settled_beyond(self, lane: Hashable) -> list[int]:
         """The sequence numbers above the watermark that are settled (order "key" and "none")."""
         found = self.lanes.get(lane)
-        if found is None:
-            return []
-        return [slot.seq for slot in found.unsettled if slot.state is State.SETTLED]
+        return [] if found is None else found.settled_beyond()
 
     def history(self, lane: Hashable, seq: int) -> list[str]:
         """What happened to an item, in order; empty without `tracing`."""
@@ -207,32 +200,12 @@ class Engine:
         lane.arrive(slots)
         self.held_total += lane.held - held
         self._note(slots, now, "arrived")
-        waiting, answered = self._screen(slots)
+        waiting, answered = screen(slots, self.limits)
         if lane.halted:
             lane.parked += waiting
         else:
             self.windows.add(lane, waiting)
         return self._release(lane, answered, now) if answered else []
-
-    def _screen(self, slots: Sequence[Slot]) -> tuple[list[Slot], list[Slot]]:
-        """Which slots need a call, and which have their outcome already."""
-        max_tokens = inf if self.limits.max_tokens is None else self.limits.max_tokens
-        max_bytes = inf if self.limits.max_bytes is None else self.limits.max_bytes
-        waiting: list[Slot] = []
-        answered: list[Slot] = []
-        for slot in slots:
-            if slot.outcome is PENDING:
-                if slot.weight <= max_tokens and slot.size <= max_bytes:
-                    waiting.append(slot)
-                    continue
-                if slot.weight > max_tokens:
-                    message = f"{slot.weight} tokens (estimated); max_tokens is {max_tokens}"
-                else:
-                    message = f"{slot.size} bytes; max_bytes is {max_bytes}"
-                slot.outcome = ItemError("too_large", message)
-            slot.state = ANSWERED
-            answered.append(slot)
-        return waiting, answered
 
     def _delivered(self, event: Delivered, now: float) -> list[Action]:
         lane = self.lanes.get(event.lane)
@@ -271,7 +244,7 @@ class Engine:
             return self._failed(Failed(event.batch_id, CallError(Fault.BAD_REPLY, message)), now)
         self.admission.succeeded(batch)
         if event.usage is not None:
-            _share_usage(batch.slots, event.usage)
+            batch.share(event.usage)
         answered: list[Slot] = []
         unanswered: list[tuple[Slot, Unanswered]] = []
         for slot, answer in zip(batch.slots, event.answers, strict=True):
@@ -316,6 +289,9 @@ class Engine:
                 answered.append(slot)
             for repeat, wait_s in aftermath.repeats:
                 self.admission.repeat(repeat, now, wait_s)
+                if self._history is not None:
+                    what = f"{repeat.cause} with {repeat.size - 1} others in {wait_s:.3f} s"
+                    self._note(repeat.slots, now, what)
         batch.slots = []
         by_lane: dict[Lane, list[Slot]] = {}
         lane = None
@@ -329,31 +305,9 @@ class Engine:
             actions += self._release(lane, group, now)
         return actions
 
-    def _announce(self, actions: list[Action]) -> None:
-        """Says it when a pause begins, changes or ends."""
-        pause = self.admission.pauses.current
-        if pause is not None:
-            said = Paused(pause.cause.value, pause.until, pause.message)
-            if said != self._said:
-                self._said = said
-                actions.append(said)
-        elif self._said is not None:
-            self._said = None
-            actions.append(Resumed())
-
     def _note(self, slots: Iterable[Slot], now: float, what: str) -> None:
         if self._history is not None:
             self._history.note(slots, now, what)
 
 
 _CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)
-
-
-def _share_usage(slots: Sequence[Slot], usage: Usage) -> None:
-    """Each slot's share of the call's usage, by weight; the sums are exact."""
-    weights = [slot.weight for slot in slots]
-    parts = zip(*(shares(total, weights) for total in usage), strict=True)
-    for slot, (input_tokens, output_tokens, cost_nano_usd) in zip(slots, parts, strict=True):
-        slot.input_tokens += input_tokens
-        slot.output_tokens += output_tokens
-        slot.cost_nano_usd += cost_nano_usd

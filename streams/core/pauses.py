@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 
+from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
 from streams.core.slot import Batch
 from streams.errors import CallError
@@ -47,6 +48,7 @@ class Pauses:
         self._pauses: dict[Cause, Pause] = {}
         self._probe: Batch | None = None
         self._ramp = limits.max_in_flight
+        self._said: Paused | None = None  # the last that no Resumed followed
 
     @property
     def current(self) -> Pause | None:
@@ -73,6 +75,18 @@ class Pauses:
     def probing(self) -> bool:
         """Whether the next call to start is a probe."""
         return bool(self._pauses)
+
+    def say(self) -> Paused | Resumed | None:
+        """What is new since it was last asked: a pause that began or changed, or that all ended."""
+        pause = self.current
+        if pause is None:
+            ended, self._said = self._said is not None, None
+            return Resumed() if ended else None
+        said = Paused(pause.cause.value, pause.until, pause.message)
+        if said == self._said:
+            return None
+        self._said = said
+        return said
 
     def is_probe(self, batch: Batch) -> bool:
         return batch is self._probe

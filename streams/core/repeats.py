@@ -49,12 +49,11 @@ class Repeats:
         if step is Step.COUNT:
             return self._count(batch, live, error)
         parts: Sequence[Sequence[Slot]] = [live]
-        strikes = batch.strikes
+        strikes = batch.strikes + (error.fault in _STRIKES)
         wait_s = 0.0
         if step is Step.WAIT:
             wait_s = 1.0 if error.retry_after_s is None else error.retry_after_s
-        elif error.fault in (Fault.CONNECTION, Fault.SERVER):
-            strikes += 1
+        elif error.fault in _STRIKES:
             if step is Step.BACK_OFF:
                 wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())
             if (step is Step.BACK_OFF or only) and strikes % STRIKES_BEFORE_SPLIT == 0:
@@ -165,6 +164,7 @@ class Repeats:
         return repeats
 
 
+_STRIKES = (Fault.CONNECTION, Fault.SERVER, Fault.RETRY)
 _CUT = "the answer was cut at the model's limit of tokens"
 _ASKED = "no usable answer after asking again {} times"
 _UNREADABLE = CallError(Fault.BAD_REPLY, "no item of the reply could be used")

@@ -117,6 +117,10 @@ class Lane:
         """The sequence number below which every slot is settled."""
         return self.unsettled[0].seq if self.unsettled else self.next_seq
 
+    def settled_beyond(self) -> list[int]:
+        """The sequence numbers of slots that are settled before one that arrived earlier."""
+        return [slot.seq for slot in self.unsettled if slot.state is SETTLED]
+
     def arrive(self, slots: Sequence[Slot]) -> None:
         """Takes slots in; `ValueError`, and nothing taken, if they are not in sequence."""
         least = self.next_seq
@@ -156,6 +160,12 @@ class Lane:
         unsettled = self.unsettled
         while unsettled and unsettled[0].state is SETTLED:
             unsettled.popleft()
+        if unsettled:
+            # Those that settled beyond the watermark keep their place, but not their payload.
+            head = unsettled[0].seq
+            for slot in slots:
+                if slot.state is SETTLED and slot.seq > head:
+                    slot.item = slot.outcome = slot.batch = None
         self.held -= memory
         return memory
 

@@ -15,6 +15,9 @@ from collections.abc import Hashable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from streams.model import Usage
+from streams.policies.sharing import shares
+
 if TYPE_CHECKING:
     from streams.core.sequencer import Lane
 
@@ -177,6 +180,16 @@ class Batch:
     def items(self) -> list[Any]:
         """The items, in the order the answers are expected in."""
         return [slot.item for slot in self.slots]
+
+    def share(self, usage: Usage) -> None:
+        """Adds to each slot its share of the call's usage, by weight; the sums are exact."""
+        slots = self.slots
+        weights = [slot.weight for slot in slots]
+        parts = zip(slots, *(shares(total, weights) for total in usage), strict=True)
+        for slot, input_tokens, output_tokens, cost_nano_usd in parts:
+            slot.input_tokens += input_tokens
+            slot.output_tokens += output_tokens
+            slot.cost_nano_usd += cost_nano_usd
 
     def __repr__(self) -> str:
         return f"<Batch {self.id or 'not started'} {self.cause} of {self.size}>"

@@ -6,9 +6,8 @@ from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.core.admission import Admission
 from streams.core.sequencer import Lane
-from streams.core.slot import Slot, State
+from streams.core.slot import State
 
 if TYPE_CHECKING:
     from streams.core.engine import Engine
@@ -121,7 +120,11 @@ def at_rest(engine: Engine, keys: Collection[Hashable] | None) -> bool:
     return not any(lane.delivering for lane in lanes)
 
 
-def blocking(slot: Slot, admission: Admission) -> Blocking:
+def blocking(engine: Engine, key: Hashable) -> Blocking | None:
+    lane = engine.lanes.get(key)
+    if lane is None or not lane.unsettled:
+        return None
+    slot, admission = lane.unsettled[0], engine.admission
     if slot.state is State.WAITING:
         return Blocking(slot.seq, slot.state, slot.calls, since=slot.arrived_at)
     for batch in admission.calls.values():

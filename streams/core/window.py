@@ -124,15 +124,23 @@ class Window:
         for slot in slots:
             self.tokens -= slot.weight
             self.bytes -= slot.size
-        while self._deadlines and self._deadlines[0][2].state is not WAITING:
-            heappop(self._deadlines)
-        due_at = self._deadlines[0][0] if self._deadlines else inf
+        due_at = self._next_deadline() if self._deadlines else inf
         for queue in self._queues.values():
             while queue and queue[0].state is not WAITING:
                 queue.popleft()
             if queue:
                 due_at = min(due_at, queue[0].arrived_at + self.limits.max_wait_s)
         self.due_at = due_at
+
+    def _next_deadline(self) -> float:
+        """The earliest deadline of what waits; forgets those of slots that were taken."""
+        deadlines = self._deadlines
+        if len(deadlines) > 2 * self.count + 16:
+            deadlines[:] = [entry for entry in deadlines if entry[2].state is WAITING]
+            heapify(deadlines)
+        while deadlines and deadlines[0][2].state is not WAITING:
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else inf
 
 
 class _Cut:

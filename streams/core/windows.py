@@ -7,8 +7,33 @@ from math import inf
 
 from streams.core.limits import Limits
 from streams.core.sequencer import Lane
-from streams.core.slot import Batch, Slot
+from streams.core.slot import PENDING, Batch, Slot, State
 from streams.core.window import Window
+from streams.errors import ItemError
+
+
+def screen(slots: Sequence[Slot], limits: Limits) -> tuple[list[Slot], list[Slot]]:
+    """Which slots need a call, and which have their outcome already.
+
+    Those that arrived with one, and those that are too large for any microbatch.
+    """
+    max_tokens = inf if limits.max_tokens is None else limits.max_tokens
+    max_bytes = inf if limits.max_bytes is None else limits.max_bytes
+    waiting: list[Slot] = []
+    answered: list[Slot] = []
+    for slot in slots:
+        if slot.outcome is PENDING:
+            if slot.weight <= max_tokens and slot.size <= max_bytes:
+                waiting.append(slot)
+                continue
+            if slot.weight > max_tokens:
+                message = f"{slot.weight} tokens (estimated); max_tokens is {max_tokens}"
+            else:
+                message = f"{slot.size} bytes; max_bytes is {max_bytes}"
+            slot.outcome = ItemError("too_large", message)
+        slot.state = State.ANSWERED
+        answered.append(slot)
+    return waiting, answered
 
 
 class Windows:

@@ -23,7 +23,8 @@ def shares(total: int, weights: Sequence[int]) -> list[int]:
     left = total - sum(parts)
     if left:
         # Sorting is stable, so equal remainders keep their order: the result is deterministic.
-        by_remainder = sorted(range(len(parts)), key=lambda i: -(total * weights[i] % whole))
+        remainders = [total * weight % whole for weight in weights]
+        by_remainder = sorted(range(len(parts)), key=remainders.__getitem__, reverse=True)
         for i in by_remainder[:left]:
             parts[i] += 1
     return parts

@@ -1,0 +1,231 @@
+"""A small language for the engine in virtual time.
+
+An item of lane "a" with sequence number 3 is written `a3`. Calls, releases and lanes are strings
+of such words, so that a test reads as the specification:
+
+    s = Scenario(max_items=2)
+    s.arrive("a0 a1 a2")                # at 0.0 s, in order
+    assert s.calls() == ["a0 a1"]       # calls that have started since it was last asked
+    s.reply("a0 a1")
+    s.at(0.05)                          # time passes; ticks are sent exactly when they are due
+    assert s.calls() == ["a2"]
+    assert s.released() == ["a0 a1"]    # one string per release
+
+After every event all invariants are checked. Outcomes are delivered only by `deliver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from streams.core import (
+    Action,
+    Arrived,
+    CancelCall,
+    Cancelled,
+    Closed,
+    Delivered,
+    Engine,
+    Event,
+    Failed,
+    Limits,
+    Opened,
+    Paused,
+    Release,
+    Replied,
+    Resumed,
+    Slot,
+    StartCall,
+    Tick,
+)
+from streams.core.slot import Batch
+from streams.errors import CallError, Fault, ItemError
+from streams.model import Unanswered, Usage
+
+
+class Scenario:
+    """`draw`: what the jitter draws, in [0, 1). Lanes open by themselves, from sequence number 0."""
+
+    def __init__(self, *, draw: float = 0.5, **limits: Any) -> None:
+        self.limits = Limits(**{"max_items": 10, "max_wait_s": 0.05, "max_in_flight": 1, **limits})
+        self.engine = Engine(self.limits, batch_prefix="t", random=lambda: draw, tracing=True)
+        self.now = 0.0
+        self.ticks = 0
+        self.actions: list[Action] = []
+        self.in_flight: dict[str, Batch] = {}  # by what it holds
+        self.slots: dict[str, Slot] = {}
+        self._started: list[Batch] = []
+        self._words: dict[str, str] = {}  # batch id -> what it holds
+        self._undelivered: list[Release] = []
+        self._released: list[str] = []
+        self._cancelled: list[str] = []
+        self._said: list[Paused | Resumed] = []
+
+    # -- events ------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> list[Action]:
+        actions = self.engine.handle(event, self.now)
+        self.engine.check_invariants()
+        for action in actions:
+            self._record(action)
+        return actions
+
+    def at(self, time_s: float) -> Scenario:
+        """Lets time pass until `time_s`, with a Tick at each deadline on the way."""
+        while (due := self.engine.next_deadline()) is not None and due <= time_s:
+            assert due > self.now, f"due at {due}, but it is {self.now}"
+            self.now = due
+            self.ticks += 1
+            assert self.handle(Tick()), f"a tick at its deadline {due} did nothing"
+        self.now = max(self.now, time_s)
+        return self
+
+    def arrive(self, words: str, **fields: Any) -> Scenario:
+        """Slots arrive now, one event for each run of one lane. `fields`: of every slot."""
+        run: list[Slot] = []
+        for word in words.split():
+            lane, seq = word[0], int(word[1:])
+            if lane not in self.engine.lanes:
+                self.handle(Opened(lane))
+            if run and run[0].lane != lane:
+                self.handle(Arrived(run))
+                run = []
+            slot = Slot(lane, seq, word, **{"arrived_at": self.now, "memory": 1, **fields})
+            self.slots[word] = slot
+            run.append(slot)
+        if run:
+            self.handle(Arrived(run))
+        return self
+
+    def reply(self, words: str, *, usage: Usage | None = None, **answers: Any) -> Scenario:
+        """The call with these items is answered: each with its own name in capitals, or as said."""
+        batch = self.in_flight.pop(words)
+        self.handle(
+            Replied(batch.id, [answers.get(word, word.upper()) for word in batch.items], usage)
+        )
+        return self
+
+    def fail(
+        self, words: str, fault: Fault, retry_after_s: float | None = None, message: str = "no"
+    ) -> Scenario:
+        batch = self.in_flight.pop(words)
+        self.handle(Failed(batch.id, CallError(fault, message, retry_after_s=retry_after_s)))
+        return self
+
+    def cancel(self, words: str) -> Scenario:
+        """The call has ended because it was cancelled."""
+        self.handle(Cancelled(self.in_flight.pop(words).id))
+        return self
+
+    def deliver(self, words: str | None = None) -> Scenario:
+        """What was released is durable: all of it, or these slots of one lane."""
+        if words is not None:
+            slots = [self.slots[word] for word in words.split()]
+            self.handle(Delivered(slots[0].lane, slots))
+            return self
+        undelivered, self._undelivered = self._undelivered, []
+        for release in undelivered:
+            self.handle(Delivered(release.lane, release.slots))
+        return self
+
+    def close(self, lane: str) -> Scenario:
+        self.handle(Closed(lane))
+        return self
+
+    def run(
+        self, respond: Callable[[Batch], list[Any] | CallError], *, until_s: float = 1e6
+    ) -> int:
+        """Answers every call as `respond` says until nothing more happens; how many calls."""
+        calls = 0
+        while True:
+            if self.in_flight:
+                words, batch = next(iter(self.in_flight.items()))
+                del self.in_flight[words]
+                said = respond(batch)
+                calls += 1
+                if isinstance(said, CallError):
+                    self.handle(Failed(batch.id, said))
+                else:
+                    self.handle(Replied(batch.id, said))
+                continue
+            due = self.engine.next_deadline()
+            if due is None or due > until_s:
+                return calls
+            self.at(due)
+
+    # -- what came of it ---------------------------------------------------------------------
+
+    def calls(self) -> list[str]:
+        """The calls that have started since it was last asked."""
+        started, self._started = self._started, []
+        return [self._words[batch.id] for batch in started]
+
+    def batches(self) -> list[Batch]:
+        """The same as values."""
+        started, self._started = self._started, []
+        return started
+
+    def released(self) -> list[str]:
+        released, self._released = self._released, []
+        return released
+
+    def cancelled(self) -> list[str]:
+        cancelled, self._cancelled = self._cancelled, []
+        return cancelled
+
+    def said(self) -> list[Paused | Resumed]:
+        said, self._said = self._said, []
+        return said
+
+    def outcomes(self) -> dict[str, Any]:
+        """What became of each item: its answer, or the code of its dead letter."""
+        return {word: _told(slot.outcome) for word, slot in self.slots.items()}
+
+    def codes(self) -> dict[str, str]:
+        """The dead letters and their codes."""
+        return {
+            word: slot.outcome.code
+            for word, slot in self.slots.items()
+            if isinstance(slot.outcome, ItemError)
+        }
+
+    def watermark(self, lane: str) -> int | None:
+        return self.engine.watermark(lane)
+
+    def _record(self, action: Action) -> None:
+        match action:
+            case StartCall(batch):
+                words = " ".join(batch.items)
+                self._words[batch.id] = words
+                assert words not in self.in_flight, f"{words} started twice"
+                self.in_flight[words] = batch
+                self._started.append(batch)
+            case Release(lane, slots):
+                assert all(slot.lane == lane for slot in slots)
+                self._released.append(_words(slots))
+                self._undelivered.append(action)
+            case CancelCall(batch_id):
+                self._cancelled.append(self._words[batch_id])
+            case Paused() | Resumed():
+                self._said.append(action)
+
+
+def words(lane: str, count: int, start: int = 0) -> str:
+    """`words("a", 3)` is "a0 a1 a2"."""
+    return " ".join(f"{lane}{seq}" for seq in range(start, start + count))
+
+
+def error(fault: Fault, **fields: Any) -> CallError:
+    return CallError(fault, "no", **fields)
+
+
+MISSING, INVALID, CUT = Unanswered.MISSING, Unanswered.INVALID, Unanswered.CUT
+
+
+def _words(slots: Iterable[Slot]) -> str:
+    return " ".join(f"{slot.lane}{slot.seq}" for slot in slots)
+
+
+def _told(outcome: Any) -> Any:
+    return outcome.code if isinstance(outcome, ItemError) else outcome
