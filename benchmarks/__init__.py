@@ -1,0 +1,10 @@
+"""What the project promises in figures, and the commands that show them.
+
+    python -m benchmarks              every bar, one table
+    python -m benchmarks.throughput   the worker beside a bare echo and a Faust agent
+    python -m benchmarks.waiting      the worker with a function that waits, and with an API
+    python -m benchmarks.memory       the worker with a million items in the backlog
+
+They need a broker: `--broker HOST:PORT`, else `STREAMS_TEST_BROKER`, else Apache Kafka's jars. Each
+makes its own topics and deletes them. `engine` and `records` measure two rooms without a broker.
+"""

@@ -1,0 +1,122 @@
+"""What every benchmark stands on: a broker, topics of its own, and items in them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+ITEM_BYTES = 200
+BATCH_BYTES = 256 * 1024
+PROSE = (
+    "The battery lasted for two days, far more than I expected; the parcel took nine days though, "
+    "and nobody at the shop could say where it was. I would still buy it again for that price. "
+)
+
+logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # topics that are seconds old are noisy
+
+
+def item(number: int) -> bytes:
+    """An item whose value is exactly `ITEM_BYTES` bytes of JSON."""
+    head = b'{"id": %d, "text": "' % number
+    return head + PROSE[: ITEM_BYTES - len(head) - 2].encode() + b'"}'
+
+
+@contextlib.contextmanager
+def broker(chosen: str | None) -> Iterator[tuple[str, str]]:
+    """An address and what answers there. `chosen`: `--broker`; None: `STREAMS_TEST_BROKER`, a kind
+    or an address; unset: Apache Kafka's jars."""
+    wanted = chosen or os.environ.get("STREAMS_TEST_BROKER") or "java"
+    if ":" in wanted:
+        yield wanted, f"the broker at {wanted}"
+        return
+    from tests.brokers.choose import start
+
+    made = start(wanted)
+    try:
+        yield made.bootstrap, made.description
+    finally:
+        made.close()
+
+
+class Topics:
+    """Topics with a name of their own on one broker; all of them are deleted at the end."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self._admin = AIOKafkaAdminClient(bootstrap_servers=server)
+        self._watcher = AIOKafkaConsumer(bootstrap_servers=server)
+        self._made: dict[str, int] = {}
+
+    async def make(self, partitions: int) -> str:
+        """A new, empty topic."""
+        name = f"bench-{secrets.token_hex(4)}"
+        await self._admin.create_topics([NewTopic(name, partitions, 1)])
+        self._made[name] = partitions
+        return name
+
+    async def delete(self, name: str) -> None:
+        del self._made[name]
+        with contextlib.suppress(Exception):
+            await self._admin.delete_topics([name])
+
+    async def fill(self, name: str, items: int) -> None:
+        """Write that many items, the same number to each partition, with keys."""
+        partitions = self._made[name]
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.server, max_batch_size=BATCH_BYTES
+        ) as producer:
+            await asyncio.gather(
+                *(
+                    _fill(producer, name, partition, range(partition, items, partitions))
+                    for partition in range(partitions)
+                )
+            )
+
+    async def count(self, name: str) -> int:
+        """How many records the topic has."""
+        partitions = [TopicPartition(name, n) for n in range(self._made[name])]
+        return sum((await self._watcher.end_offsets(partitions)).values())
+
+    async def __aenter__(self) -> Topics:
+        await self._admin.start()
+        await self._watcher.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in list(self._made):
+            await self.delete(name)
+        await self._watcher.stop()
+        await self._admin.close()
+
+
+async def _fill(producer: AIOKafkaProducer, name: str, partition: int, numbers: range) -> None:
+    batch = producer.create_batch()
+    for number in numbers:
+        while not batch.append(key=b"%08d" % number, value=item(number), timestamp=None):
+            await (await producer.send_batch(batch, name, partition=partition))
+            batch = producer.create_batch()
+    await (await producer.send_batch(batch, name, partition=partition))
+
+
+@contextlib.asynccontextmanager
+async def topics(server: str) -> AsyncIterator[Topics]:
+    async with Topics(server) as made:
+        yield made
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The options that every benchmark has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--broker", metavar="HOST:PORT", help="default: STREAMS_TEST_BROKER")
+    parser.add_argument("--json", action="store_true", help="print one JSON object alone")
+    return parser
