@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.app import App
-from streams.demo.judge import Verdict, judge, outcome_of
+from streams.judge import Verdict, judge, outcome_of
 from streams.demo.texts import demo_items
 from streams.demo.view import View
 from streams.errors import BrokerError, StreamsError, UsageError

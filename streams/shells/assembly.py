@@ -14,7 +14,7 @@ from aiokafka.partitioner import murmur2
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.fingerprint import fingerprint
-from streams.kafka.broker import EmbeddedBroker, free_port
+from streams.kafka.process import free_port
 from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
@@ -50,7 +50,7 @@ class Assembly:
         if self.embedded:
             address = {"bootstrap_servers": f"127.0.0.1:{self._port}"}
             self.kafka = settings.kafka.model_copy(update=address)
-        self._broker: EmbeddedBroker | None = None
+        self._broker: Any = None
         self._callers: list[Any] = []
         self._worker: Worker | None = None
         self._sink: Sink | None = None
@@ -62,6 +62,8 @@ class Assembly:
         """
         self._worker = worker
         if self.embedded:
+            from streams.kafka.broker import EmbeddedBroker
+
             self._broker = EmbeddedBroker(port=self._port)
             await asyncio.to_thread(self._broker.start)
         callers = [self._caller(plan) for plan in plans]
