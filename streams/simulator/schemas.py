@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
 
 from streams.simulator.patterns import PatternError, matching
 from streams.simulator.texts import FORMATS
@@ -55,10 +57,22 @@ def check_schema(schema: Any) -> None:
     key = orjson.dumps(schema)
     if key in _accepted:
         return
+    _check_form(schema)
     _Check(schema).run()
     if len(_accepted) >= _KEPT:
         _accepted.clear()
     _accepted[key] = None
+
+
+def _check_form(schema: dict[str, Any]) -> None:
+    """Refuses what is no JSON Schema at all."""
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = "".join(f".{step}" for step in error.absolute_path)
+        raise RefusalError(
+            400, f"output_config.format.schema{where}: JSON schema is invalid: {error.message}"
+        ) from None
 
 
 class _Check:
@@ -121,6 +135,8 @@ class _Check:
                 400,
                 f"{where}: For 'array' type, 'minItems' values other than 0 or 1 are not supported",
             )
+        if schema.get("enum") == []:
+            raise RefusalError(400, f"{where}: 'enum' must not be empty")
         if any(isinstance(value, dict | list) for value in schema.get("enum", ())):
             raise RefusalError(400, f"{where}: 'enum' may hold strings, numbers, booleans and null")
         if schema.get("format", "date") not in FORMATS:

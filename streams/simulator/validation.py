@@ -85,10 +85,17 @@ def _check_common(body: Mapping[str, Any], known: frozenset[str]) -> Model:
     unknown = next((name for name in body if name not in known), None)
     if unknown is not None:
         raise RefusalError(400, f"{unknown}: Extra inputs are not permitted")
-    model = CLAUDE.get(body["model"]) if isinstance(body["model"], str) else None
+    if not isinstance(body["model"], str):
+        raise RefusalError(400, "model: Input should be a valid string")
+    model = CLAUDE.get(body["model"])
     if model is None:
         raise RefusalError(404, f"model: {body['model']}")
     _check_turns(body["messages"])
+    if body.get("system") is not None:
+        _check_blocks(body["system"], "system")
+    tools = body.get("tools", [])
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise RefusalError(400, "tools: Input should be a valid list")
     _check_breakpoints(body)
     _check_output(body, model)
     _check_tools(body, model)
@@ -101,15 +108,15 @@ def _check_turns(messages: Any) -> None:
     if not messages:
         raise RefusalError(400, "messages: at least one message is required")
     for place, message in enumerate(messages):
+        path = f"messages.{place}"
         if not isinstance(message, dict) or message.get("role") not in ("user", "assistant"):
-            raise RefusalError(400, f"messages.{place}.role: Input should be 'user' or 'assistant'")
+            raise RefusalError(400, f"{path}.role: Input should be 'user' or 'assistant'")
         content = message.get("content")
         if not content:
-            raise RefusalError(400, f"messages.{place}: user messages must have non-empty content")
+            raise RefusalError(400, f"{path}: user messages must have non-empty content")
         if not isinstance(content, str | list):
-            raise RefusalError(400, f"messages.{place}.content: Input should be a valid list")
-        if any(b.get("type") == "text" and not b.get("text") for b in blocks(content)):
-            raise RefusalError(400, "messages: text content blocks must be non-empty")
+            raise RefusalError(400, f"{path}.content: Input should be a valid list")
+        _check_blocks(content, f"{path}.content")
     if messages[0]["role"] != "user":
         raise RefusalError(400, "messages: first message must use the user role")
     if messages[-1]["role"] == "assistant":
@@ -120,11 +127,24 @@ def _check_turns(messages: Any) -> None:
         )
 
 
+def _check_blocks(content: Any, path: str) -> None:
+    """A text, or a list of blocks: objects with a type, text blocks with a text."""
+    if isinstance(content, str):
+        return
+    if not isinstance(content, list) or not all(isinstance(block, dict) for block in content):
+        raise RefusalError(400, f"{path}: Input should be a valid list")
+    for block in content:
+        kind = block.get("type")
+        if not isinstance(kind, str):
+            raise RefusalError(400, f"{path}: type: Field required")
+        if kind == "text" and not (isinstance(block.get("text"), str) and block["text"]):
+            raise RefusalError(400, f"{path}: text content blocks must be non-empty")
+
+
 def _check_breakpoints(body: Mapping[str, Any]) -> None:
     contents = [body.get("system"), *(m.get("content") for m in body["messages"])]
     found = sum("cache_control" in block for content in contents for block in blocks(content))
-    tools = body.get("tools")
-    found += sum("cache_control" in tool for tool in tools) if isinstance(tools, list) else 0
+    found += sum("cache_control" in tool for tool in body.get("tools", ()))
     if found > BREAKPOINTS:
         raise RefusalError(
             400,

@@ -1,0 +1,55 @@
+"""Simulators and the unmodified SDKs that talk to them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+anthropic = pytest.importorskip("anthropic")
+voyageai = pytest.importorskip("voyageai")
+
+from streams.simulator import Simulator, SimulatorSettings, serve  # noqa: E402  # after the skips
+
+Start = Callable[..., Awaitable[Simulator]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Starts simulators: no latency and hashed answers unless a test says otherwise."""
+    running: list[Simulator] = []
+
+    async def start_one(**changes: Any) -> Simulator:
+        settings = {"latency_ms": 0.0, "answers": "hash", **changes}
+        running.append(await serve(SimulatorSettings(**settings)))
+        return running[-1]
+
+    yield start_one
+    for simulator in running:
+        await simulator.stop()
+
+
+@pytest.fixture
+async def claude() -> AsyncIterator[Callable[..., Any]]:
+    """Makes clients of the Anthropic SDK that do not try again by themselves."""
+    made: list[Any] = []
+
+    def make(simulator: Simulator, **changes: Any) -> Any:
+        options = {"api_key": "a key", "base_url": simulator.url, "max_retries": 0, **changes}
+        made.append(anthropic.AsyncAnthropic(**options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        await client.close()
+
+
+@pytest.fixture
+def voyage() -> Callable[..., Any]:
+    """Makes clients of the Voyage SDK."""
+
+    def make(simulator: Simulator, **changes: Any) -> Any:
+        return voyageai.AsyncClient(api_key="a key", base_url=simulator.voyage_url, **changes)
+
+    return make
