@@ -8,11 +8,11 @@ user hears of at the start. Source of the limits: docs/operations.md.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
@@ -69,6 +69,12 @@ _FORMATS: Final = frozenset(
 )
 _SIMPLE_PATTERN: Final = re.compile(r"(?:[^\\()]|\\[wdsWDS.\-\[\]{}()*+?^$|/\\])*")
 """No groups, look-arounds, back-references or word boundaries."""
+
+
+_JSON: Final = json.JSONEncoder(
+    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str
+)
+"""Not orjson: a limit may be an integer of more than 64 bits."""
 
 
 class Prepared(NamedTuple):
@@ -201,7 +207,7 @@ class _Preparation:
             if told["minItems"] <= 1:
                 del told["minItems"]
         if told:
-            note = f"Must satisfy {orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()}."
+            note = f"Must satisfy {_JSON.encode(told)}."
             wire["description"] = f"{schema.get('description', '')} {note}".strip()
 
     def _reference(self, reference: str, path: tuple[str, ...]) -> dict[str, Any]:
