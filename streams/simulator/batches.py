@@ -175,7 +175,6 @@ async def _result(simulation: Simulation, params: Mapping[str, Any]) -> dict[str
 async def _answered(simulation: Simulation, call: Call) -> dict[str, Any]:
     rule = simulation.script.match(call)
     if rule is not None:
-        call.fault = rule.fault
         if rule.fault == "expired":
             return {"type": "expired"}
         scripted = faults.refusal(rule)

@@ -105,7 +105,7 @@ async def multimodal(simulation: Simulation, call: Call, rule: Rule | None) -> R
     _admit(simulation, call, model, sum(tokens))
     data = await _data(simulation, call, model, texts, rule)
     total = sum(tokens)
-    usage = {"text_tokens": total, "image_pixels": 0, "total_tokens": total}
+    usage = {"text_tokens": total, "image_pixels": 0, "video_pixels": 0, "total_tokens": total}
     return Reply(
         200, orjson.dumps({"object": "list", "data": data, "model": model.name, "usage": usage})
     )

@@ -1,9 +1,9 @@
 """The script of faults: which call meets which fault.
 
 A script is a list of rules. The first rule that applies to a call gives it its fault; `delay`
-alone lets the rules after it apply too. A rule sees only calls that fit its `endpoint`, `model` and
-`text`, and numbers them from 1: `calls`, `every` and `probability` speak of that number, so that
-the same calls in the same order meet the same faults, whatever else is going on.
+alone lets the rules after it apply too. A rule counts the calls that fit its `endpoint`, `model`
+and `text`, from 1, whether or not an earlier rule takes them: `calls`, `every` and `probability`
+speak of that number, so that the same calls in the same order meet the same faults.
 """
 
 from __future__ import annotations
@@ -95,18 +95,20 @@ class Script:
 
     def match(self, call: Call) -> Rule | None:
         """The rule whose fault this call meets; adds the delays of those that only delay."""
+        met: Rule | None = None
         for place, rule in enumerate(self.rules):
             if not rule.fits(call):
                 continue
+            # Every rule counts the call, also when one before it has given it its fault.
             self._seen[place] += 1
-            if not self._due(place, rule):
+            if met is not None or not self._due(place, rule):
                 continue
             self._played[place] += 1
             call.delay_s += rule.delay_ms / 1000
+            call.fault = rule.fault
             if rule.fault != "delay":
-                return rule
-            call.fault = "delay"
-        return None
+                met = rule
+        return met
 
     def restart(self) -> None:
         """Counts every rule from 1 again."""

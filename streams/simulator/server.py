@@ -78,7 +78,6 @@ class Server:
             await _read(request, call)
             rule = self.simulation.script.match(call)
             if rule is not None:
-                call.fault = rule.fault
                 if rule.fault in CONNECTION and not rule.billed:
                     return await self._no_reply(request, call, rule)
                 scripted = faults.error_reply(rule, call)
