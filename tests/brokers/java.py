@@ -1,51 +1,48 @@
 """Apache Kafka itself, from the jars that Maven Central holds: one node or three, in seconds.
 
 Needs Java 17 or newer, and Maven once (the jars are kept). Nodes can be stopped, killed, frozen and
-started again with their data. Three settings differ from what a broker does by itself, and are
-said here: topics are not created by mentioning them (`auto.create.topics.enable=false`: a misspelt
-topic is a failure), internal topics have 8 partitions, and a group's first rebalance does not wait.
+started again with their data. Settings that differ from what a broker does by itself are in
+`_settings`: topics are not created by mentioning them (a misspelt topic is a failure), internal
+topics have 8 partitions, a group's first rebalance does not wait, a dead node is given up after 3 s.
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
-import hashlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import tempfile
-import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from streams.kafka.process import TiedProcess, brokers_known_to, free_port, wait_until_answering
 from tests.brokers.features import KAFKA, Unavailable, tail
+from tests.brokers.jars import class_archive, jars, java_command, kafka_version
 
-HERE = Path(__file__).parent
-POM = HERE / "pom.xml"
-CHECKOUT = HERE.parent.parent
-VERSION = re.search(r"<kafka.version>(.+?)<", POM.read_text()).group(1)  # type: ignore[union-attr]
-OLDEST_JAVA = 17
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 120.0
 HEAP = "512m"
+DATA = "streams-kafka-"
 
 
 class JavaNode:
     """One Kafka node, broker and controller in one process."""
 
-    def __init__(self, number: int, directory: Path, settings: dict[str, str], port: int) -> None:
+    def __init__(
+        self, number: int, directory: Path, settings: dict[str, str], port: int, *, fast_start: bool
+    ) -> None:
         self.number = number
         self.directory = directory
         self.log_path = directory / "server.log"
         self.settings = settings
         self.port = port
+        self.fast_start = fast_start
         self.process: TiedProcess | None = None
+        self.archiving: Path | None = None
         self._frozen = False
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -55,19 +52,19 @@ class JavaNode:
 
     def format(self, cluster_id: str) -> None:
         """Writes the node's empty metadata; needed once."""
-        done = subprocess.run(
-            [*_java("128m"), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"]
-            + [str(self._write_properties())],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = java_command("128m", fast_start=True)
+        command += ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"]
+        command += [str(self._write_properties())]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Unavailable(f"the storage of node {self.number} was not formatted: {done.stdout}")
+            raise Unavailable(f"node {self.number}'s storage was not formatted: {done.stdout}")
 
-    def launch(self) -> None:
-        """Starts the process without waiting for its answer."""
-        command = [*_java(HEAP), "kafka.Kafka", str(self._write_properties())]
+    def launch(self, *, archive: bool = False) -> None:
+        """Starts the process without waiting for its answer. `archive`: have it write the class
+        archive when it stops."""
+        self.archiving = self.directory / "classes.jsa" if archive else None
+        command = java_command(HEAP, fast_start=self.fast_start, archive_into=self.archiving)
+        command += ["kafka.Kafka", str(self._write_properties())]
         with self.log_path.open("ab") as log:
             self.process = TiedProcess(
                 command, output=log, environ=os.environ.copy(), directory=self.directory
@@ -81,6 +78,7 @@ class JavaNode:
         self.wait_until_answering(1)
 
     def wait_until_answering(self, brokers: int) -> None:
+        """Until the node lists `brokers` brokers as alive."""
         assert self.process is not None
         if not wait_until_answering(
             self.process, self.port, brokers=brokers, timeout_s=START_TIMEOUT_S
@@ -106,6 +104,7 @@ class JavaNode:
         self._frozen = True
 
     def thaw(self) -> None:
+        """SIGCONT, if it was frozen."""
         if self._frozen and self.process is not None:
             self.process.send_signal(signal.SIGCONT)
         self._frozen = False
@@ -117,13 +116,19 @@ class JavaNode:
 
 
 class JavaBroker:
-    """Apache Kafka with `nodes` nodes. `port`: of the first node, the others follow; None: any."""
+    """Apache Kafka with `nodes` nodes, running until `close` or until this process ends.
+
+    `port`: of the first node, the others follow; None: any free ones. `fast_start`: compile lightly
+    (for tests); False for a broker that is measured.
+    """
 
     kind = "java"
 
-    def __init__(self, nodes: int = 1, port: int | None = None) -> None:
-        self.description = f"Apache Kafka {VERSION} (java)"
-        self.directory = Path(tempfile.mkdtemp(prefix="streams-kafka-"))
+    def __init__(self, nodes: int = 1, port: int | None = None, *, fast_start: bool = True) -> None:
+        self.description = f"Apache Kafka {kafka_version()} (java)"
+        self.fast_start = fast_start
+        _remove_what_killed_runs_left()
+        self.directory = Path(tempfile.mkdtemp(prefix=f"{DATA}{os.getpid()}-"))
         self.nodes: list[JavaNode] = []
         try:
             self._start(nodes, port)
@@ -146,7 +151,7 @@ class JavaBroker:
             if not node.alive:
                 node.launch()
         for node in self.nodes:
-            if not brokers_known_to(node.port) >= len(self.nodes):
+            if brokers_known_to(node.port) < len(self.nodes):
                 node.wait_until_answering(len(self.nodes))
 
     def log_marks(self) -> list[int]:
@@ -154,6 +159,7 @@ class JavaBroker:
         return [n.log_path.stat().st_size if n.log_path.exists() else 0 for n in self.nodes]
 
     def log_since(self, marks: list[int], lines: int = 60) -> str:
+        """The last `lines` lines of each node's log, of what came after `marks`."""
         parts = []
         for node, mark in zip(self.nodes, marks, strict=True):
             parts.append(f"-- node {node.number}, {'running' if node.alive else 'not running'}")
@@ -163,6 +169,10 @@ class JavaBroker:
     def close(self) -> None:
         """Kills every node and removes the data."""
         for node in self.nodes:
+            if node.archiving is not None and not class_archive().exists():
+                node.stop()
+                with contextlib.suppress(OSError):
+                    shutil.move(node.archiving, class_archive())
             node.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -175,22 +185,23 @@ class JavaBroker:
     def _start(self, count: int, port: int | None) -> None:
         jars()
         cluster_id = _cluster_id()
-        for attempt in range(5):
+        archive = count == 1 and not class_archive().exists()
+        attempts = 1 if port is not None else 5
+        for attempt in range(attempts):
             self._place(count, port)
             with ThreadPoolExecutor(count) as pool:
                 list(pool.map(lambda node: node.format(cluster_id), self.nodes))
             for node in self.nodes:
-                node.launch()
+                node.launch(archive=archive)
             try:
                 for node in self.nodes:
                     node.wait_until_answering(count)
             except Unavailable as error:
-                taken = "already in use" in str(error)
-                if port is not None or not taken or attempt == 4:
+                if "already in use" not in str(error) or attempt == attempts - 1:
                     raise
                 for node in self.nodes:
                     node.kill()
-                shutil.rmtree(self.directory, ignore_errors=True)
+                shutil.rmtree(self.directory)
             else:
                 return
 
@@ -202,7 +213,8 @@ class JavaBroker:
         for n in range(count):
             directory = self.directory / f"node-{n}"
             settings = _settings(n, count, ports[n], controllers[n], voters, directory)
-            self.nodes.append(JavaNode(n, directory, settings, ports[n]))
+            node = JavaNode(n, directory, settings, ports[n], fast_start=self.fast_start)
+            self.nodes.append(node)
 
 
 def _settings(
@@ -230,70 +242,10 @@ def _settings(
         "share.coordinator.state.topic.replication.factor": replicas,
         "share.coordinator.state.topic.min.isr": in_sync,
         "group.initial.rebalance.delay.ms": "0",
-        # A killed node of three is given up after 3 s, not 9.
-        "broker.session.timeout.ms": "3000",
+        "broker.session.timeout.ms": "3000",  # a killed node of three is given up sooner (9 s)
         "broker.heartbeat.interval.ms": "500",
-        # Memory: the cleaner's map alone takes 128 MB by default.
-        "log.cleaner.dedupe.buffer.size": "16777216",
+        "log.cleaner.dedupe.buffer.size": "16777216",  # on the heap; 128 MB by default
     }
-
-
-def jars() -> Path:
-    """The directory with Kafka's jars, fetched by Maven the first time. Two processes that ask at
-    once fetch once; a fetch that was cut leaves nothing behind."""
-    root = Path(os.environ.get("STREAMS_TEST_KAFKA_CACHE") or CHECKOUT / ".kafka" / "lib")
-    ready = root / hashlib.sha256(POM.read_bytes()).hexdigest()[:12]
-    if ready.is_dir():
-        return ready
-    root.mkdir(parents=True, exist_ok=True)
-    with _locked(root / ".lock"):
-        if ready.is_dir():
-            return ready
-        if shutil.which("mvn") is None:
-            raise Unavailable("Apache Kafka's jars are not here and Maven (mvn) is not installed")
-        with tempfile.TemporaryDirectory(dir=root) as directory:
-            target = Path(directory) / "lib"
-            command = ["mvn", "-q", "-B", "-C", "-f", str(POM), "dependency:copy-dependencies"]
-            command += [f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise Unavailable(f"Maven could not fetch Apache Kafka:\n{done.stdout[-2000:]}")
-            target.rename(ready)
-    return ready
-
-
-def java_version() -> int | None:
-    """The major version of the `java` that would run; None without one."""
-    with contextlib.suppress(OSError):
-        shown = subprocess.run([_java_path(), "-version"], capture_output=True, text=True).stderr
-        if found := re.search(r'version "(?:1\.)?(\d+)', shown):
-            return int(found.group(1))
-    return None
-
-
-def missing() -> str | None:
-    """Why this kind cannot run here; None: it can."""
-    version = java_version()
-    if version is None or version < OLDEST_JAVA:
-        return f"needs Java {OLDEST_JAVA} or newer, found {version or 'none'}"
-    try:
-        jars()
-    except Unavailable as error:
-        return str(error)
-    return None
-
-
-def _java_path() -> str:
-    home = os.environ.get("JAVA_HOME")
-    path = Path(home, "bin", "java") if home else None
-    return str(path) if path and path.exists() else (shutil.which("java") or "/usr/bin/java")
-
-
-def _java(heap: str) -> list[str]:
-    logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
-    # Fewer compiler and collector threads than the machine has cores: the tests need those too.
-    options = [f"-Xmx{heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-Xshare:auto", logging]
-    return [_java_path(), *options, "-cp", f"{jars()}/*"]
 
 
 def _cluster_id() -> str:
@@ -302,13 +254,18 @@ def _cluster_id() -> str:
     return text
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.2)
-        yield
+def _remove_what_killed_runs_left() -> None:
+    for directory in Path(tempfile.gettempdir()).glob(f"{DATA}*"):
+        owner = re.match(rf"{DATA}(\d+)-", directory.name)
+        if owner and not _runs(int(owner.group(1))):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
