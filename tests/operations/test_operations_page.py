@@ -1,0 +1,29 @@
+"""docs/operations.md says what the code does."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+from streams.operations.schema import MOST_OPTIONAL, MOST_UNIONS
+from streams.providers import prices
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+
+
+def test_the_price_table_is_the_one_that_is_counted_with():
+    rows = re.findall(r"^\| (claude-[^|]+|voyage-[^|]+) \|([\d. |]+)\|$", PAGE, re.MULTILINE)
+    told = {
+        name: prices.Price(*(int(Decimal(cell.strip()) * 1000) for cell in cells.split("|")))
+        for name, cells in rows
+    }
+    counted = dict(prices._PRICES)
+    for name, price in prices._LONG_PROMPT_PRICES.items():
+        counted[f"{name}, prompt above {prices.LONG_PROMPT_TOKENS:,} tokens"] = price
+    assert told == counted
+    assert prices.AS_OF in PAGE
+
+
+def test_the_limits_of_schemas_are_those_that_are_checked():
+    assert f"more than {MOST_OPTIONAL} optional properties or {MOST_UNIONS} of" in PAGE
