@@ -50,6 +50,7 @@ class App(faust.App):
     """
 
     Settings = OwnSettings
+    mundane_level = "debug"
 
     def __init__(
         self, settings: StreamsSettings, *, environ: Mapping[str, str] | None = None

@@ -93,6 +93,7 @@ class RebalanceListener(driver.ConsumerRebalanceListener):
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread plus the reader."""
 
+    mundane_level = "debug"
     _reader: LaneReader | None = None
     _reading: asyncio.Task[None] | None = None
 
@@ -203,6 +204,7 @@ class Consumer(driver.Consumer):
     """Hands lists to the host; Faust's own messages go on to the conductor."""
 
     RebalanceListener: ClassVar[type[RebalanceListener]] = RebalanceListener
+    mundane_level = "debug"
     _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -25,6 +25,7 @@ from typing import Any
 from streams.app import App
 from streams.errors import StreamsError, UsageError
 from streams.settings import Settings
+from streams.shells.logs import configure
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,7 @@ def _calm_collector() -> None:
 
 def run_app(app: App, *, as_json: bool = False) -> int:
     """Run a worker until SIGTERM, SIGINT or a failure; returns its exit code."""
+    configure()
     return Process(app, as_json=as_json).run()
 
 

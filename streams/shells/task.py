@@ -267,9 +267,9 @@ class TaskShell:
     def _unexpected(self, error: Exception, timed_out: bool) -> CallError:
         if timed_out and isinstance(error, TimeoutError):
             return CallError(Fault.TIMEOUT, f"no reply within {self.parts.timeout_s:g} s")
-        logger.error(
-            "task %s: the call raised %s", self.parts.name, type(error).__name__, exc_info=error
-        )
+        # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
+        logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
+        logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
         return CallError(Fault.FUNCTION, type(error).__name__)
 
     # -- outcomes ------------------------------------------------------------------------------

@@ -177,6 +177,20 @@ async def committed(bootstrap: str, group: str, topic: str, partitions: int) -> 
         await consumer.stop()
 
 
+async def commit(bootstrap: str, group: str, topic: str, offset: int) -> None:
+    """Set the group's committed offset of partition 0."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.commit({partition: offset})
+    finally:
+        await consumer.stop()
+
+
 async def eventually(
     what: Callable[[], Awaitable[bool]], within_s: float, describe: Callable[[], str] = str
 ) -> None:

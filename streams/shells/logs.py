@@ -1,0 +1,43 @@
+"""What a worker says on stderr: its own news, and of the libraries below only what goes wrong."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+SAID_AGAIN_AFTER_S = 30.0
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
+
+
+class OnceInAWhile(logging.Filter):
+    """Lets the same message of a library pass once in 30 s: aiokafka repeats a warning with every
+    attempt, ten times a second and per partition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said_at: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.startswith("streams"):
+            return True
+        # By the template, not the text: that differs in the partition alone.
+        said, now = (record.name, record.msg), time.monotonic()
+        if now - self._said_at.get(said, -SAID_AGAIN_AFTER_S) < SAID_AGAIN_AFTER_S:
+            return False
+        self._said_at[said] = now
+        return True
+
+
+def configure(*, debug: bool = False) -> None:
+    """Set up logging on stderr, unless the program has its own. `debug`: everything, which may show
+    items' texts."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(FORMAT))
+    handler.addFilter(OnceInAWhile())
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG if debug else logging.WARNING)
+    logging.getLogger("streams").setLevel(logging.DEBUG if debug else logging.INFO)
