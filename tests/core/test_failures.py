@@ -62,24 +62,26 @@ def poisoned(poison: str, fault: Fault) -> Any:
 
 
 @pytest.mark.parametrize("fault", [Fault.REJECTED, Fault.REFUSED, Fault.BAD_REPLY])
-@pytest.mark.parametrize("size", [1, 2, 7, 20, 33, 100])
+@pytest.mark.parametrize("size", [1, 2, 7, 20, 100])
 def test_one_poison_item_is_isolated_and_its_neighbours_get_their_results(
     size: int, fault: Fault
 ) -> None:
-    """At most 2 * ceil(log2 N) + 1 extra calls (+ 1: an unreadable item alone is asked twice); of
-    20 items on average at most 9."""
+    """At most 2 * ceil(log2 N) + 1 extra calls, wherever it stands; of 20 on average at most 9."""
+    places = range(size) if size <= 20 else (0, 1, 49, 50, 74, 99)
     extra_calls = []
-    for place in range(size):
-        s = Scenario(max_items=size, max_wait_s=0)
+    for place in places:
+        s = Scenario(max_items=size, max_wait_s=0, check=size == 7)
         s.arrive(words("a", size))
         extra_calls.append(s.run(poisoned(f"a{place}", fault)) - 1)
-        code = "invalid_answer" if fault is Fault.BAD_REPLY else fault.value
-        assert s.codes() == {f"a{place}": code}
-        assert s.released()[-1].split()[-1] == f"a{size - 1}"
-        for word, outcome in s.outcomes().items():
-            assert outcome in (word.upper(), code)
-    bound = 2 * ceil(log2(size)) + 1 if size > 1 else 2 * (fault is Fault.BAD_REPLY)
-    assert max(extra_calls) <= bound
+        assert s.codes() == {f"a{place}": fault.value}
+        assert " ".join(s.released()) == words("a", size)
+        assert sorted(s.outcomes().values()) == sorted(
+            [fault.value, *(f"A{n}" for n in range(size) if n != place)]
+        )
+    if size == 1:
+        assert extra_calls == [2 if fault is Fault.BAD_REPLY else 0]
+    else:
+        assert max(extra_calls) <= 2 * ceil(log2(size)) + 1
     if size == 20 and fault is not Fault.BAD_REPLY:
         assert sum(extra_calls) / size <= 9
 
@@ -135,7 +137,7 @@ def test_an_unreadable_reply_is_asked_again_whole_where_nothing_may_be_split() -
     assert s.codes() == {"a0": "invalid_answer", "a1": "invalid_answer"}
 
 
-# -- answers that are missing or invalid ------------------------------------------------------------
+# -- answers that are missing or invalid ----------------------------------------------------------
 
 
 def test_missing_answers_are_asked_again_together_and_the_others_stand() -> None:
@@ -197,29 +199,17 @@ def test_an_answer_is_final_at_once_where_none_is_to_be_asked_again() -> None:
 # -- counted attempts ----------------------------------------------------------------------------
 
 
-def test_a_timeout_backs_off_exponentially_with_full_jitter_and_is_final_after_max_attempts() -> (
-    None
-):
-    """With half of each wait drawn: 0.25, 0.5, 1, 2, 4 s."""
+def test_a_timeout_is_tried_again_after_waits_that_double_and_final_after_max_attempts() -> None:
+    """Full jitter with half of each wait drawn: of 0.5, 1, 2, 4, 8 s."""
     s = Scenario(max_items=1, max_attempts=6, draw=0.5)
-    s.arrive("a0")
-    times = []
-    while s.in_flight:
-        times.append(s.now)
-        s.fail("a0", Fault.TIMEOUT)
-        s.at(s.now + 100)
-    assert [after - before for before, after in zip(times, times[1:], strict=False)] == [100.0] * 5
+    s.arrive("a0").fail("a0", Fault.TIMEOUT)
+    waits = []
+    while (due := s.engine.next_deadline()) is not None:
+        waits.append(due - s.now)
+        s.at(due).fail("a0", Fault.TIMEOUT)
+    assert waits == [0.25, 0.5, 1.0, 2.0, 4.0]
     assert s.codes() == {"a0": "timeout"}
     assert s.slots["a0"].calls == 6
-
-
-@pytest.mark.parametrize(("failures", "wait_s"), [(1, 0.25), (2, 0.5), (3, 1.0), (5, 4.0)])
-def test_the_wait_doubles_with_each_attempt(failures: int, wait_s: float) -> None:
-    s = Scenario(max_items=1, draw=0.5)
-    s.arrive("a0")
-    for _ in range(failures):
-        s.at(s.now + 100).fail("a0", Fault.TIMEOUT)
-    assert s.engine.next_deadline() == s.now + wait_s
 
 
 def test_a_timeout_of_several_divides_them_so_that_each_is_alone_by_its_last_attempt() -> None:

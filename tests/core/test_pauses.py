@@ -48,7 +48,7 @@ def test_the_task_pauses_then_one_call_probes_and_its_answer_lets_everything_flo
 @pytest.mark.parametrize("fault", PAUSING)
 def test_an_outage_of_ten_minutes_costs_no_dead_letter_and_hammers_nobody(fault: Fault) -> None:
     s = Scenario(max_items=20, max_in_flight=5, draw=0.99)
-    s.arrive(words("a", 400))
+    s.arrive(words("a", 150))
     probes = 0
     while s.now < 600:
         for call in list(s.in_flight):

@@ -56,13 +56,13 @@ def test_a_linger_of_5_ms_needs_at_most_two_wakeups_per_batch() -> None:
     """thin-edge truncated its wait to whole seconds and span until the window was due."""
     s = Scenario(max_items=100, max_wait_s=0.005, max_in_flight=100)
     batches = 0
-    for n in range(200):
+    for n in range(100):
         s.at(n * 0.0031)
         s.arrive(f"a{n}")
         batches += len(s.calls())
     s.at(2.0)
     batches += len(s.calls())
-    assert batches > 50
+    assert batches > 25
     assert s.ticks <= 2 * batches
 
 
@@ -211,8 +211,8 @@ def test_the_next_batch_begins_at_the_next_lane() -> None:
 
 
 def test_a_backlog_in_one_lane_does_not_hold_another_lanes_new_item_back() -> None:
-    """100,000 items wait in one lane; the other lane's item is in the very next call."""
-    s = Scenario(max_items=100, max_in_flight=1)
+    """5,000 items wait in one lane; the other lane's item is in the very next call."""
+    s = Scenario(max_items=100, max_in_flight=1, check=False)
     s.arrive(words("a", 5_000))
     (first,) = s.calls()
     s.arrive("b0")
@@ -235,9 +235,10 @@ def test_lanes_take_turns_by_tokens_too() -> None:
 def test_the_oldest_item_is_reached_while_places_are_free_however_many_lanes_there_are() -> None:
     s = Scenario(max_items=2, max_wait_s=0.05, max_in_flight=10)
     for lane in "abcdefghi":
-        s.arrive(f"{lane}0 {lane}1") if lane == "a" else s.arrive(f"{lane}0")
+        s.arrive(f"{lane}0")
     s.at(0.05)
-    assert sorted(" ".join(s.calls()).split()) == sorted(["a0", "a1", "b0", "c0", "d0", "e0", "f0", "g0", "h0", "i0"])
+    assert " ".join(s.calls()).split() == [f"{lane}0" for lane in "abcdefghi"]
+    assert s.now == 0.05
 
 
 # -- deadlines ---------------------------------------------------------------------------------

@@ -1,0 +1,241 @@
+"""The naive model of the engine: plain dicts and lists, no cleverness, no code of the engine.
+
+It keeps what an outsider knows (what arrived, what was called, what was answered, what was said to
+be durable) and works out from it, slowly, what has to be true. It does not predict when a repeat
+starts; it judges every call that starts and every outcome that appears.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.core import Limits
+from streams.core.slot import Slot
+from streams.errors import Fault, ItemError
+from streams.model import Unanswered
+
+REQUEST_FAULTS = {Fault.REJECTED, Fault.REFUSED, Fault.TOO_LARGE, Fault.FUNCTION, Fault.TRUNCATED}
+ANSWERS_OF_THE_API = REQUEST_FAULTS | {Fault.BAD_REPLY}
+
+
+@dataclass
+class Item:
+    """What is known of one item of one incarnation of a lane."""
+
+    slot: Slot
+    lane: str
+    seq: int
+    place: str = "waiting"  # waiting | in flight | to repeat | answered | released | settled
+    outcome: Any = None
+    calls: int = 0
+    timeouts: int = 0
+    server_errors: int = 0
+    unusable: int = 0  # replies without a usable answer for it
+
+    @property
+    def left(self) -> bool:
+        return self.place in ("released", "settled")
+
+    @property
+    def answered(self) -> bool:
+        return self.left or self.place == "answered"
+
+
+@dataclass
+class Call:
+    items: list[Item]
+    cause: str
+
+
+@dataclass
+class Model:
+    limits: Limits
+    lanes: dict[str, list[Item]] = field(default_factory=dict)  # every item since it opened
+    next_seq: dict[str, int] = field(default_factory=dict)
+    halted: set[str] = field(default_factory=set)
+    halted_all: bool = False
+    flushing: bool = False
+    calls: dict[str, Call] = field(default_factory=dict)
+    by_slot: dict[int, Item] = field(default_factory=dict)
+    paused_until: float | None = None
+    probe: str | None = None
+    ramp: int = 10**9
+    causes: dict[str, int] = field(default_factory=dict)
+    usage: list[int] = field(default_factory=lambda: [0, 0, 0])
+    used_by: list[Slot] = field(default_factory=list)
+
+    # -- what happens ------------------------------------------------------------------------
+
+    def open(self, lane: str, next_seq: int) -> None:
+        self.lanes[lane] = []
+        self.next_seq[lane] = next_seq
+        if self.halted_all:
+            self.halted.add(lane)
+
+    def close(self, lane: str) -> None:
+        for item in self.lanes.pop(lane):
+            item.place = "dropped"
+        del self.next_seq[lane]
+        self.halted.discard(lane)
+
+    def arrive(self, lane: str, slots: list[Slot], has_outcome: list[bool]) -> None:
+        for slot, decided in zip(slots, has_outcome, strict=True):
+            item = Item(slot, lane, slot.seq)
+            if decided:
+                item.place, item.outcome = "answered", slot.outcome
+            elif self._too_large(slot):
+                item.place, item.outcome = "answered", slot.outcome
+                assert slot.outcome.code == "too_large"
+            self.lanes[lane].append(item)
+            self.next_seq[lane] = slot.seq + 1
+            self.by_slot[id(slot)] = item
+            self.used_by.append(slot)
+
+    def start(self, batch: Any, now: float) -> None:
+        """Judges a call that starts."""
+        items = [self.by_slot[id(slot)] for slot in batch.slots]
+        expected = "waiting" if batch.cause == "new" else "to repeat"
+        for item in items:
+            assert item.place == expected, f"{batch} takes what is {item.place}"
+            assert batch.cause != "new" or item.lane not in self.halted, "its lane is halted"
+            item.place = "in flight"
+            item.calls += 1
+        limits = self.limits
+        assert 1 <= len(items) <= limits.max_items
+        assert sum(slot.weight for slot in batch.slots) <= (limits.max_tokens or 10**9)
+        assert sum(slot.size for slot in batch.slots) <= (limits.max_bytes or 10**9)
+        assert len({slot.batch_key for slot in batch.slots}) == 1
+        assert len(self.calls) < limits.max_in_flight, "more calls than the limit"
+        if self.paused_until is not None:
+            assert now >= self.paused_until, "a call started in a pause"
+            assert self.probe is None, "two probes at once"
+            self.probe = batch.id
+        else:
+            assert len(self.calls) < self.ramp, "more calls than the ramp allows"
+        self.calls[batch.id] = Call(items, batch.cause)
+        self.causes[batch.cause] = self.causes.get(batch.cause, 0) + 1
+
+    def end(self, batch_id: str) -> Call:
+        if self.probe == batch_id:
+            self.probe = None
+        return self.calls.pop(batch_id)
+
+    def reply(self, call: Call, answers: list[Any]) -> None:
+        for item, answer in zip(call.items, answers, strict=True):
+            if item.place != "in flight":
+                continue
+            if isinstance(answer, Unanswered):
+                item.unusable += answer is not Unanswered.CUT
+                self._after_failure(item, self._codes_of(answer, call, item))
+            else:
+                item.place, item.outcome = "answered", answer
+
+    def fail(self, call: Call, fault: Fault) -> None:
+        for item in call.items:
+            if item.place == "in flight":
+                item.timeouts += fault is Fault.TIMEOUT
+                item.server_errors += fault is Fault.SERVER
+                item.unusable += fault is Fault.BAD_REPLY
+                self._after_failure(item, self._codes_of(fault, call, item))
+
+    def resumed(self) -> None:
+        self.paused_until, self.probe = None, None
+        self.ramp = min(2, self.limits.max_in_flight)
+
+    # -- the rules, naively ------------------------------------------------------------------
+
+    def _too_large(self, slot: Slot) -> bool:
+        limits = self.limits
+        return slot.weight > (limits.max_tokens or 10**9) or slot.size > (limits.max_bytes or 10**9)
+
+    def _codes_of(self, why: Fault | Unanswered, call: Call, item: Item) -> tuple[str, bool, bool]:
+        """The dead-letter code that may follow; whether it may; whether it must."""
+        alone = len(call.items) == 1
+        final_together = alone or not self.limits.split
+        if why in REQUEST_FAULTS or why is Unanswered.CUT:
+            return why.value, final_together, final_together
+        if why in (Fault.TIMEOUT, Fault.SERVER):
+            counted = item.timeouts + item.server_errors
+            may = final_together and counted >= self.limits.max_attempts
+            must = final_together and item.timeouts >= self.limits.max_attempts
+            return why.value, may, must
+        if why in (Fault.BAD_REPLY, Unanswered.MISSING, Unanswered.INVALID):
+            asks = self.limits.max_asks
+            # Halving down to it may have come before it was asked alone.
+            return why.value, item.unusable > asks, item.unusable > asks + 1 + len(bin(256))
+        return "", False, False
+
+    @staticmethod
+    def _after_failure(item: Item, verdict: tuple[str, bool, bool]) -> None:
+        code, may, must = verdict
+        outcome = item.slot.outcome
+        if isinstance(outcome, ItemError):
+            assert may, f"{outcome.code} too early for {item}"
+            assert outcome.code == code, f"{outcome.code} instead of {code} for {item}"
+            item.place, item.outcome = "answered", outcome
+        else:
+            assert not must, f"{code} is due for {item}"
+            item.place = "to repeat"
+
+    # -- what has to be true -----------------------------------------------------------------
+
+    def may_leave(self) -> dict[str, list[Item]]:
+        """By lane, the answered items whose turn it is, in arrival order."""
+        turns: dict[str, list[Item]] = {}
+        for lane, items in self.lanes.items():
+            blocked: set[Any] = set()
+            for item in items:
+                group = {
+                    "partition": lane,
+                    "key": item.slot.order_key or ("alone", item.seq),
+                    "none": ("alone", item.seq),
+                }[self.limits.order]
+                if item.place == "answered" and group not in blocked:
+                    turns.setdefault(lane, []).append(item)
+                if not item.answered:
+                    blocked.add(group)
+        return turns
+
+    def watermark(self, lane: str) -> int:
+        unsettled = [item.seq for item in self.lanes[lane] if item.place != "settled"]
+        return min(unsettled, default=self.next_seq[lane])
+
+    def held(self, lane: str) -> int:
+        return sum(item.slot.memory for item in self.lanes[lane] if item.place != "settled")
+
+    def waiting(self) -> list[Item]:
+        """What may be taken into a new call."""
+        return [
+            item
+            for lane, items in self.lanes.items()
+            if lane not in self.halted
+            for item in items
+            if item.place == "waiting"
+        ]
+
+    def may_call(self, now: float) -> bool:
+        if self.paused_until is not None:
+            free = self.probe is None and now >= self.paused_until
+            return free and len(self.calls) < self.limits.max_in_flight
+        return len(self.calls) < min(self.limits.max_in_flight, self.ramp)
+
+    def due_at(self) -> float:
+        """When a window closes by time; -inf: one is full, or everything is flushed."""
+        due_at = float("inf")
+        groups: dict[Any, list[Slot]] = {}
+        for item in self.waiting():
+            slot = item.slot
+            groups.setdefault(slot.batch_key, []).append(slot)
+            deadline_at = float("inf") if slot.deadline_at is None else slot.deadline_at
+            due_at = min(due_at, slot.arrived_at + self.limits.max_wait_s, deadline_at)
+        for slots in groups.values():
+            full = (
+                self.flushing
+                or len(slots) >= self.limits.max_items
+                or sum(slot.weight for slot in slots) >= (self.limits.max_tokens or 10**9)
+                or sum(slot.size for slot in slots) >= (self.limits.max_bytes or 10**9)
+            )
+            if full:
+                return -float("inf")
+        return due_at
