@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.judge import Verdict, judge, outcome_of
+from streams.kafka.topics import TopicFacts, describe
 
 CHECKOUT = Path(__file__).parents[2]
 POLL_S = 0.1
@@ -96,6 +97,15 @@ async def create_topic(bootstrap: str, name: str, partitions: int, **settings: s
         topic = NewTopic(name, partitions, 1, topic_configs=configs)
         answer = await admin.create_topics([topic])
         assert answer.topic_errors[0][1] == 0, answer
+    finally:
+        await admin.close()
+
+
+async def topic_settings(bootstrap: str, name: str) -> TopicFacts:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        return (await describe(admin, [name]))[name]
     finally:
         await admin.close()
 
