@@ -1,0 +1,324 @@
+"""Every scripted fault as the Anthropic SDK meets it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import anthropic
+import orjson
+import pytest
+
+from streams.simulator.fault_names import STATUSES
+from tests.contract.simulator.asking import (
+    LABELS,
+    microbatch,
+    results_of,
+    schema_of,
+    text_of,
+    texts,
+)
+
+ERRORS = {
+    "bad_request": (anthropic.BadRequestError, 400, "invalid_request_error"),
+    "spend_limit": (anthropic.BadRequestError, 400, "invalid_request_error"),
+    "unauthorized": (anthropic.AuthenticationError, 401, "authentication_error"),
+    "billing": (anthropic.PaymentRequiredError, 402, "billing_error"),
+    "forbidden": (anthropic.PermissionDeniedError, 403, "permission_error"),
+    "not_found": (anthropic.NotFoundError, 404, "not_found_error"),
+    "request_timeout": (anthropic.RequestTimeoutError, 408, "timeout_error"),
+    "conflict": (anthropic.ConflictError, 409, "conflict_error"),
+    "too_large": (anthropic.ContentTooLargeError, 413, "request_too_large"),
+    "unprocessable": (anthropic.UnprocessableEntityError, 422, "invalid_request_error"),
+    "rate_limited": (anthropic.RateLimitError, 429, "rate_limit_error"),
+    "ramp_limit": (anthropic.RampLimitExceededError, 429, "rate_limit_error"),
+    "spend_cap": (anthropic.EnforcedSpendLimitReachedError, 429, "rate_limit_error"),
+    "contract_cap": (anthropic.ContractSpendLimitReachedError, 429, "rate_limit_error"),
+    "server_error": (anthropic.InternalServerError, 500, "api_error"),
+    "bad_gateway": (anthropic.InternalServerError, 502, "api_error"),
+    "unavailable": (anthropic.ServiceUnavailableError, 503, "api_error"),
+    "gateway_timeout": (anthropic.GatewayTimeoutError, 504, "timeout_error"),
+    "overloaded": (anthropic.OverloadedError, 529, "overloaded_error"),
+}
+
+
+def test_every_error_by_script_is_tested_here():
+    assert set(ERRORS) == set(STATUSES)
+
+
+async def failure(client, **changes):
+    """The error that one call raises."""
+    with pytest.raises(anthropic.AnthropicError) as caught:
+        await client.messages.create(**microbatch(texts(2), **changes))
+    return caught.value
+
+
+@pytest.mark.parametrize("fault", ERRORS)
+async def test_is_raised_as_the_sdks_own_error(start, claude, fault):
+    """With its status, type and request id, and without a retry-after that nobody asked for."""
+    error_class, status, kind = ERRORS[fault]
+    simulator = await start(script=[{"fault": fault}])
+    error = await failure(claude(simulator))
+    assert type(error) is error_class
+    assert (error.status_code, error.type) == (status, kind)
+    assert error.request_id == "req_sim0n00000001"
+    assert "retry-after" not in error.response.headers
+    assert simulator.state()["by_status"] == {str(status): 1}
+    assert simulator.state()["by_fault"] == {fault: 1}
+    assert simulator.state()["cost_usd"] == 0
+
+
+async def test_a_users_spend_limit_is_a_400_that_says_so(start, claude):
+    error = await failure(claude(await start(script=[{"fault": "spend_limit"}])))
+    assert error.api_message.startswith("You have reached your specified API usage limits")
+
+
+async def test_a_spend_cap_is_a_429_with_its_code_and_no_retry_after(start, claude):
+    error = await failure(claude(await start(script=[{"fault": "spend_cap"}])))
+    assert error.error_code == "enforced_spend_limit_reached"
+
+
+@pytest.mark.parametrize(
+    ("given", "header", "value"),
+    [
+        ({"retry_after_s": 2}, "retry-after", "2"),
+        ({"retry_after_s": 0.5}, "retry-after", "0.5"),
+        ({"retry_after_ms": 30}, "retry-after-ms", "30"),
+        ({"should_retry": False}, "x-should-retry", "false"),
+    ],
+)
+async def test_the_script_may_say_when_to_try_again(start, claude, given, header, value):
+    error = await failure(claude(await start(script=[{"fault": "rate_limited", **given}])))
+    assert error.response.headers[header] == value
+
+
+async def test_the_sdks_own_retry_follows_retry_after_ms_and_is_seen_in_the_ledger(start, claude):
+    rule = {"fault": "overloaded", "retry_after_ms": 30, "times": 2}
+    simulator = await start(script=[rule])
+    client = claude(simulator, max_retries=2)
+    message = await client.messages.create(**microbatch(texts(2)))
+    assert len(results_of(message)) == 2
+    records = list(simulator.simulation.ledger.since(0))
+    assert [(record["attempt"], record["status"]) for record in records] == [
+        (0, 529),
+        (1, 529),
+        (2, 200),
+    ]
+
+
+async def test_a_502_in_html_has_no_type_but_a_body(start, claude):
+    error = await failure(claude(await start(script=[{"fault": "bad_gateway_html"}])))
+    assert isinstance(error, anthropic.InternalServerError)
+    assert error.status_code == 502
+    assert error.type is None
+    assert "<html>" in error.response.text
+
+
+async def test_any_other_status_and_body_can_be_scripted(start, claude):
+    rule = {"fault": "status", "status": 418, "body": "tea", "content_type": "text/plain"}
+    error = await failure(claude(await start(script=[rule])))
+    assert error.status_code == 418
+    assert error.response.text == "tea"
+
+
+async def test_a_call_that_hangs_ends_with_the_clients_timeout(start, claude):
+    """The ledger then shows it as gone, and it is not open any more."""
+    simulator = await start(script=[{"fault": "hang"}])
+    error = await failure(claude(simulator, timeout=0.2))
+    assert isinstance(error, anthropic.APITimeoutError)
+    await drained(simulator)
+    assert simulator.state()["by_status"] == {"499": 1}
+
+
+async def drained(simulator):
+    """Waits until the server has seen that the client is gone, at most five seconds."""
+    async with asyncio.timeout(5):
+        while simulator.state()["open"]:
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("billed", [False, True])
+async def test_a_call_that_hangs_may_have_been_charged(start, claude, billed):
+    """As the real API charges a call whose client went away."""
+    simulator = await start(script=[{"fault": "hang", "billed": billed}])
+    await failure(claude(simulator, timeout=0.2))
+    await drained(simulator)
+    state = simulator.state()
+    assert (state["cost_usd"] > 0) is billed
+    assert state["items_answered"] == 0
+
+
+async def test_a_delay_comes_on_top_of_the_latency(start, claude):
+    client = claude(await start(script=[{"fault": "delay", "delay_ms": 120, "calls": 1}]))
+    began = time.monotonic()
+    await client.messages.create(**microbatch(texts(1)))
+    assert time.monotonic() - began >= 0.12
+    began = time.monotonic()
+    await client.messages.create(**microbatch(texts(1)))
+    assert time.monotonic() - began < 0.12
+
+
+@pytest.mark.parametrize("fault", ["reset", "reset_after_headers", "truncated_body"])
+async def test_a_connection_that_breaks_is_a_connection_error(start, claude, fault):
+    simulator = await start(script=[{"fault": fault, "times": 1}])
+    client = claude(simulator)
+    error = await failure(client)
+    assert type(error) is anthropic.APIConnectionError
+    message = await client.messages.create(**microbatch(texts(2)))
+    assert len(results_of(message)) == 2
+    assert simulator.state()["by_status"] == {("0" if fault == "reset" else "200"): 1} | {
+        "200": 1 if fault == "reset" else 2
+    }
+    assert simulator.state()["items_answered"] == 2
+
+
+async def test_an_empty_or_cut_body_is_a_reply_that_cannot_be_read(start, claude):
+    rules = [{"fault": "empty_body", "calls": 1}, {"fault": "invalid_body", "calls": 2}]
+    client = claude(await start(script=rules))
+    for _ in rules:
+        with pytest.raises((anthropic.APIResponseValidationError, ValueError)):
+            await client.messages.create(**microbatch(texts(2)))
+
+
+async def asked(start, claude, fault, count=6, **more):
+    """The message of one call that meets the fault, and the simulator's count of good answers."""
+    simulator = await start(script=[{"fault": fault, **more}])
+    message = await claude(simulator).messages.create(**microbatch(texts(count)))
+    return message, simulator.state()["items_answered"]
+
+
+async def test_a_refusal_has_no_content_but_is_billed(start, claude):
+    message, answered = await asked(start, claude, "refusal")
+    assert (message.stop_reason, message.content, answered) == ("refusal", [], 0)
+    assert message.stop_details.category == "general_harms"
+    assert message.usage.input_tokens > 0
+
+
+async def test_a_refusal_may_come_after_half_of_the_answer(start, claude):
+    message, answered = await asked(start, claude, "refusal", partial=True)
+    assert (message.stop_reason, answered) == ("refusal", 0)
+    assert text_of(message).startswith('{"results":[{"id":"1"')
+
+
+async def test_an_answer_can_be_cut_below_max_tokens(start, claude):
+    message, _ = await asked(start, claude, "max_tokens", tokens=12)
+    assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 12)
+    with pytest.raises(ValueError):
+        orjson.loads(text_of(message))
+
+
+async def test_a_thinking_block_can_come_first(start, claude):
+    message, answered = await asked(start, claude, "thinking_first")
+    assert [block.type for block in message.content] == ["thinking", "text"]
+    assert answered == len(results_of(message)) == 6
+
+
+async def test_a_block_of_an_unknown_type_can_come_first(start, claude):
+    message, _ = await asked(start, claude, "unknown_block")
+    assert [block.type for block in message.content] == ["brand_new", "text"]
+    assert getattr(message.content[0], "text", None) is None
+    assert len(results_of(message)) == 6
+
+
+async def test_an_answer_can_have_no_content_at_all(start, claude):
+    message, answered = await asked(start, claude, "empty_content")
+    assert (message.content, message.stop_reason, answered) == ([], "end_turn", 0)
+
+
+async def test_the_text_can_be_fenced_followed_by_prose_or_no_json(start, claude):
+    fenced, _ = await asked(start, claude, "fenced")
+    assert text_of(fenced).startswith("```json\n{") and text_of(fenced).endswith("}\n```")
+    prose, _ = await asked(start, claude, "trailing_prose")
+    assert text_of(prose).startswith('{"results"') and text_of(prose).endswith(".")
+    invalid, answered = await asked(start, claude, "invalid_json")
+    assert answered == 0
+    for message in (fenced, prose, invalid):
+        with pytest.raises(ValueError):
+            orjson.loads(text_of(message))
+
+
+async def test_records_can_be_missing(start, claude):
+    message, answered = await asked(start, claude, "missing", count=6, text="number 2 ")
+    assert [record["id"] for record in results_of(message)] == ["1", "3", "4", "5", "6"]
+    assert answered == 5
+
+
+async def test_as_many_records_are_missing_as_the_script_says(start, claude):
+    simulator = await start(script=[{"fault": "missing", "count": 4}])
+    message = await claude(simulator).messages.create(**microbatch(texts(6)))
+    assert len(results_of(message)) == 2
+
+
+async def test_records_can_come_twice_the_same_or_contradicting(start, claude):
+    same, answered = await asked(start, claude, "duplicate", text="number 3 ")
+    first, second = [record for record in results_of(same) if record["id"] == "3"]
+    assert first == second
+    assert answered == 6
+    other, answered = await asked(start, claude, "conflicting", text="number 3 ")
+    first, second = [record for record in results_of(other) if record["id"] == "3"]
+    assert first["label"] != second["label"]
+    assert second["label"] in LABELS
+    assert answered == 5
+
+
+async def test_records_can_have_ids_that_nobody_asked_for(start, claude):
+    extra, answered = await asked(start, claude, "extra")
+    assert [record["id"] for record in results_of(extra)] == [*"123456", "no-such-id"]
+    assert answered == 6
+    unknown, answered = await asked(start, claude, "unknown_id", text="number 1 ")
+    assert [record["id"] for record in results_of(unknown)] == ["no-such-id", *"23456"]
+    assert answered == 5
+
+
+async def test_records_can_come_in_another_order(start, claude):
+    message, answered = await asked(start, claude, "reordered")
+    assert [record["id"] for record in results_of(message)] == [*"654321"]
+    assert answered == 6
+
+
+async def test_labels_can_be_of_another_case_or_outside_the_enum_or_of_another_type(start, claude):
+    case, answered = await asked(start, claude, "enum_case", text="number 1 ")
+    assert results_of(case)[0]["label"] in {label.upper() for label in LABELS}
+    assert answered == 6
+    for fault in ("outside_enum", "wrong_type"):
+        message, answered = await asked(start, claude, fault, text="number 1 ")
+        assert results_of(message)[0]["label"] not in LABELS
+        assert {record["label"] for record in results_of(message)[1:]} <= set(LABELS)
+        assert answered == 5
+    assert results_of(message)[0]["label"] == 7
+
+
+async def test_one_item_can_change_the_answers_of_all(start, claude):
+    message, answered = await asked(start, claude, "contagion", text="number 4 ")
+    alone, _ = await asked(start, claude, "delay")
+    infected = next(record["label"] for record in results_of(alone) if record["id"] == "4")
+    assert {record["label"] for record in results_of(message)} == {infected}
+    assert answered == 0
+
+
+@pytest.mark.parametrize("fault", ["bad_request", "server_error", "overloaded"])
+async def test_a_poison_item_fails_every_call_it_is_in_and_no_other(start, claude, fault):
+    client = claude(await start(script=[{"fault": fault, "text": "number 3 "}]))
+    with pytest.raises(anthropic.APIStatusError):
+        await client.messages.create(**microbatch(texts(4)))
+    with pytest.raises(anthropic.APIStatusError):
+        await client.messages.create(**microbatch(texts(4)[2:3]))
+    message = await client.messages.create(**microbatch(texts(2)))
+    assert len(results_of(message)) == 2
+
+
+async def test_a_poison_item_can_be_one_that_never_gets_an_answer(start, claude):
+    message, _ = await asked(start, claude, "missing", count=1, text="number 1 ")
+    assert results_of(message) == []
+
+
+async def test_extracted_objects_can_be_spoilt_too(start, claude):
+    members = {"product": {"type": "string"}, "stars": {"type": "integer"}}
+    form = {"type": "json_schema", "schema": schema_of(**members)}
+    simulator = await start(script=[{"fault": "wrong_type", "text": "number 2 "}])
+    message = await claude(simulator).messages.create(
+        **microbatch(texts(3), output_config={"format": form})
+    )
+    good, bad, _ = results_of(message)
+    assert isinstance(good["product"], str)
+    assert bad["product"] == 7
