@@ -6,6 +6,7 @@ Run with Faust's own arguments: `worker --without-web`.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 
@@ -36,4 +37,6 @@ async def label(stream: faust.StreamT) -> None:
 
 
 if __name__ == "__main__":
+    for name in ("aiokafka", "faust", "mode"):  # else each send makes log records for nobody
+        logging.getLogger(name).setLevel(logging.WARNING)
     app.main()
