@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Debug, Json
-from streams.cli.output import put_json, tell
+from streams.cli.output import put_json
+from streams.errors import BrokerError
 
 
 def broker(
@@ -17,20 +18,28 @@ def broker(
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Run the embedded broker until Ctrl-C. It keeps everything in memory: for trying out."""
+    """Run the embedded broker until Ctrl-C or SIGTERM; prints its address. For trying out."""
     import signal
     import threading
 
     from streams.kafka.broker import EmbeddedBroker
 
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    received: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        received.append(number)
+        ended.set()
+
+    # Set here, because a shell starts what runs in its background deaf to Ctrl-C.
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     with EmbeddedBroker(port=port) as running:
         if as_json:
             put_json({"bootstrap": running.bootstrap})
         else:
-            tell("embedded broker (Tansu), in memory: for trying out; Ctrl-C ends it")
             typer.echo(running.bootstrap)
         while not ended.wait(0.5):
-            pass
-    return 0
+            if not running.alive:
+                raise BrokerError(f"the embedded broker ended by itself: {running.log[-500:]}")
+    return 130 if received[0] == signal.SIGINT else 0

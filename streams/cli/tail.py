@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
-from streams.cli.output import quiet_clients
+from streams.cli.output import quiet_clients, tell
 from streams.errors import UsageError
 
 
@@ -54,6 +54,8 @@ def tail(
     async def follow() -> None:
         async with aclosing(records_of(kafka, topic, begin, count=count)) as batches:
             async for records in batches:
+                if not records:
+                    tell(f"following {topic} from {start}")
                 for record in records:
                     out.write(json_line(record) if as_json else text_line(record).encode())
                 out.flush()

@@ -1,8 +1,9 @@
 """Follows a topic without a consumer group: `streams tail`.
 
 Partitions are read side by side, each in its order; between partitions there is none. Records of
-aborted transactions do not show. On the embedded broker times are of no use, and `latest` may show
-the last records again: it answers such look-ups by batch and by its own clock.
+aborted transactions do not show. The embedded broker looks times up by its own clock and in whole
+batches, so times are refused there; and it misreports where a partition ends, so that `latest` asks
+a fetch instead.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from streams.errors import BrokerError, UsageError
+from streams.kafka.broker import refuse_on_embedded
 from streams.kafka.client import client_arguments, connected, no_broker
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_MS = 500
+EMBEDDED_CLUSTER_ID = "embedded"
 QUIET_S = 5.0
 """After so long without a record the broker is asked whether it is still there."""
 ANSWER_WITHIN_S = 9.0
@@ -62,7 +65,8 @@ def parse_start(text: str, now: datetime) -> Start:
 async def tail(
     kafka: KafkaSettings, topic: str, start: Start, *, count: int | None = None
 ) -> AsyncGenerator[list[Any], None]:
-    """Records as they come, aiokafka's own, in lists. `count`: ends after so many, None: never.
+    """Records as they come, aiokafka's own, in lists; an empty list first, when it stands at its
+    start and misses nothing from then on. `count`: ends after so many, None: never.
 
     Raises BrokerError for a broker that does not answer, now or later, and for a missing topic.
     """
@@ -82,7 +86,13 @@ async def tail(
     )
     async with connected(admin, servers), connected(consumer, servers):
         partitions = await _answer(servers, _partitions(admin, topic))
+        embedded = await _answer(servers, _is_embedded(admin))
+        if embedded and start.kind == "time":
+            refuse_on_embedded("time_lookup", "--from")
         await _answer(servers, _assign(consumer, topic, partitions, start))
+        if embedded and start.kind == "latest":
+            await _answer(servers, _skip_to_high_watermark(consumer))
+        yield []
         left = count
         quiet_since = asyncio.get_running_loop().time()
         while left is None or left > 0:
@@ -119,6 +129,18 @@ async def _partitions(admin: Any, topic: str) -> list[int]:
     near = get_close_matches(topic, topics, n=1)
     guess = f'; did you mean "{near[0]}"?' if near else ""
     raise BrokerError(f"the topic {topic} does not exist{guess}")
+
+
+async def _is_embedded(admin: Any) -> bool:
+    return bool((await admin.describe_cluster()).get("cluster_id") == EMBEDDED_CLUSTER_ID)
+
+
+async def _skip_to_high_watermark(consumer: Any) -> None:
+    """What is fetched meanwhile was there before, as far as anybody can tell."""
+    while any(consumer.highwater(place) is None for place in consumer.assignment()):
+        await consumer.getmany(timeout_ms=100)
+    for place in consumer.assignment():
+        consumer.seek(place, consumer.highwater(place))
 
 
 async def _assign(consumer: Any, topic: str, partitions: list[int], start: Start) -> None:

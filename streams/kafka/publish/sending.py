@@ -48,8 +48,11 @@ class Sending:
                 line.put([(None, value) for value in values[step::count]])
             self._next = (self._next + len(values)) % count
         else:
+            shares: list[list[tuple[bytes | None, bytes]]] = [[] for _ in self._lines]
             for key, value in zip(keys, values, strict=True):
-                self._lines[_place(key, len(self._lines))].put([(key, value)])
+                shares[_place(key, len(shares))].append((key, value))
+            for line, share in zip(self._lines, shares, strict=True):
+                line.put(share)
         self._queued_bytes += sum(map(len, values)) + sum(map(len, keys or ()))
         for line in self._lines:
             line.start()
