@@ -34,8 +34,8 @@ if os.fork() == 0:
 os.close(pipe)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Runs in a bare interpreter (about 10 ms). The watcher gives up the child's output, so that whoever
-reads it sees its end when the server ends."""
+"""Runs in a bare interpreter (about 10 ms). The watcher gives up the child's output, so that
+whoever reads it sees its end when the server ends."""
 
 LOWEST_PORT: Final = 15_000
 HIGHEST_PORT: Final = 32_000
@@ -118,6 +118,19 @@ def free_port() -> int:
                 continue
             return port
     raise BrokerError(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")
+
+
+def refuse_taken_port(port: int) -> None:
+    """Raises `BrokerError` when somebody listens on 127.0.0.1:`port`: a server of ours would fail,
+    and the answer of the other would be taken for its own."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BrokerError(
+                f"port {port} on 127.0.0.1 cannot be used: {error.strerror}"
+            ) from error
 
 
 def brokers_known_to(port: int, *, timeout_s: float = 5.0) -> int:

@@ -13,7 +13,7 @@ import sys
 import threading
 
 from tests.brokers.choose import start
-from tests.brokers.features import Unavailable
+from tests.brokers.features import UnavailableError
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
         signal.signal(number, lambda *_: asked_to_stop.set())
     try:
         broker = start(chosen.kind, nodes=chosen.nodes, port=chosen.port)
-    except Unavailable as error:
+    except UnavailableError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     try:

@@ -17,10 +17,10 @@ KAFKA = frozenset(
         "version_4",  # Apache Kafka itself, not something that speaks like it
     }
 )
-"""Everything that Apache Kafka can do and another broker may not; names for `@pytest.mark.needs`."""
+"""What Apache Kafka can do and another broker may not: names for `@pytest.mark.needs`."""
 
 
-class Unavailable(RuntimeError):
+class UnavailableError(RuntimeError):
     """This kind of broker cannot run here; the message says why."""
 
 

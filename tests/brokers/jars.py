@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.brokers.features import Unavailable
+from tests.brokers.features import UnavailableError
 
 HERE = Path(__file__).parent
 POM = HERE / "pom.xml"
@@ -48,14 +48,14 @@ def jars() -> Path:
 
 def _fetch(ready: Path) -> None:
     if shutil.which("mvn") is None:
-        raise Unavailable("Apache Kafka's jars are not here and Maven (mvn) is not installed")
+        raise UnavailableError("Apache Kafka's jars are not here and Maven (mvn) is not installed")
     with tempfile.TemporaryDirectory(dir=ready.parent) as directory:
         target = Path(directory) / "lib"
         command = ["mvn", "-q", "-B", "-C", "-f", str(POM), "dependency:copy-dependencies"]
         command += [f"-DoutputDirectory={target}", "-DincludeScope=runtime"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Unavailable(f"Maven could not fetch Apache Kafka:\n{done.stdout[-2000:]}")
+            raise UnavailableError(f"Maven could not fetch Apache Kafka:\n{done.stdout[-2000:]}")
         target.rename(ready)
 
 
@@ -76,7 +76,7 @@ def missing() -> str | None:
         return f"needs Java {OLDEST_JAVA} or newer, found {found.group(1) if found else 'none'}"
     try:
         jars()
-    except Unavailable as error:
+    except UnavailableError as error:
         return str(error)
     return None
 

@@ -3,7 +3,7 @@
 Needs Java 17 or newer, and Maven once (the jars are kept). Nodes can be stopped, killed, frozen and
 started again with their data. Settings that differ from what a broker does by itself are in
 `_settings`: topics are not created by mentioning them (a misspelt topic is a failure), internal
-topics have 8 partitions, a group's first rebalance does not wait, a dead node is given up after 3 s.
+topics have 8 partitions, groups first rebalance at once, a dead node is given up after 3 s.
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from streams.kafka.process import TiedProcess, brokers_known_to, free_port, wait_until_answering
-from tests.brokers.features import KAFKA, Unavailable, tail
+from streams.kafka.process import (
+    TiedProcess,
+    brokers_known_to,
+    free_port,
+    refuse_taken_port,
+    wait_until_answering,
+)
+from tests.brokers.features import KAFKA, UnavailableError, tail
 from tests.brokers.jars import class_archive, jars, java_command, kafka_version
 
 START_TIMEOUT_S = 120.0
@@ -57,7 +63,7 @@ class JavaNode:
         command += [str(self._write_properties())]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Unavailable(f"node {self.number}'s storage was not formatted: {done.stdout}")
+            raise UnavailableError(f"node {self.number}'s storage was not formatted: {done.stdout}")
 
     def launch(self, *, archive: bool = False) -> None:
         """Starts the process without waiting for its answer. `archive`: have it write the class
@@ -83,7 +89,9 @@ class JavaNode:
         if not wait_until_answering(
             self.process, self.port, brokers=brokers, timeout_s=START_TIMEOUT_S
         ):
-            raise Unavailable(f"node {self.number} does not answer:\n{tail(self.log_path, 30)}")
+            raise UnavailableError(
+                f"node {self.number} does not answer:\n{tail(self.log_path, 30)}"
+            )
 
     def stop(self) -> None:
         """SIGTERM: leaves in order, keeps its data."""
@@ -128,6 +136,9 @@ class JavaBroker:
         self.description = f"Apache Kafka {kafka_version()} (java)"
         self.fast_start = fast_start
         _remove_what_killed_runs_left()
+        if port is not None:
+            for n in range(nodes):
+                refuse_taken_port(port + n)
         self.directory = Path(tempfile.mkdtemp(prefix=f"{DATA}{os.getpid()}-"))
         self.nodes: list[JavaNode] = []
         try:
@@ -196,7 +207,7 @@ class JavaBroker:
             try:
                 for node in self.nodes:
                     node.wait_until_answering(count)
-            except Unavailable as error:
+            except UnavailableError as error:
                 if "already in use" not in str(error) or attempt == attempts - 1:
                     raise
                 for node in self.nodes:

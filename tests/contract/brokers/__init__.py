@@ -1,0 +1,1 @@
+"""What every broker must do for us, and what the embedded one cannot."""
