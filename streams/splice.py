@@ -45,7 +45,8 @@ class Enrichment:
         where that stands; null is replaced. Raises `NotAnObjectError` for an enrichment of another
         kind. `result`: JSON.
         """
-        if b"enrichment" in document or b"\\u" in document:  # a key may be spelled with escapes
+        # A key may be spelled with escapes; those of ASCII letters are \u006_ and \u007_.
+        if b"enrichment" in document or b"\\u006" in document or b"\\u007" in document:
             outer = _last_member(document, 0, MEMBER)
             if outer is not None:
                 return self._join(document, outer, result)

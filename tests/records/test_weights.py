@@ -50,6 +50,7 @@ def test_text_bytes_is_the_length_in_utf8(text: str) -> None:
     assert text_bytes(text) == len(text.encode())
 
 
+COUNT = 60
 CHANCE = random.Random(20260101)
 
 
@@ -78,7 +79,7 @@ SHAPES: dict[str, Callable[[int], Any]] = {
 def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) -> None:
     values = [
         json.dumps(SHAPES[shape](n), ensure_ascii=False, separators=(",", ":")).encode()
-        for n in range(200)
+        for n in range(COUNT)
     ]
     if shape == "not JSON":
         values = [value.strip(b'"') for value in values]
@@ -109,7 +110,7 @@ def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) 
         tracemalloc.stop()
     assert bool(settled) == (shape == "not JSON")
     counted = sum(held_bytes(slot.item) for slot in slots)
-    assert used <= counted, f"{used / 200:.0f} taken, {counted / 200:.0f} counted for each"
+    assert used <= counted, f"{used / COUNT:.0f} taken, {counted / COUNT:.0f} counted for each"
     if shape in ("plain", "long", "chinese", "one emoji") and text == "/text":
         assert counted <= 1.6 * used, "so far above that little of the room would be used"
 
