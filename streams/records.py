@@ -167,7 +167,7 @@ def text_bytes(text: str) -> int:
 
 
 _ITEM_BYTES = 900
-_ERROR_BYTES = 600
+_ERROR_BYTES = 750
 _MEMBER_BYTES = 115
 _OBJECT_BYTES = 200
 _ARRAY_BYTES = 80
