@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
@@ -29,12 +30,14 @@ class Ledger:
         self._file: BinaryIO | None = path.open("ab") if path is not None else None
         self._records: deque[dict[str, Any]] = deque(maxlen=size)
         self._count_items = count_items
+        self.idle = asyncio.Event()
         self._clear()
 
     def _clear(self) -> None:
         self._records.clear()
         self.requests = 0
         self.open: set[Call] = set()
+        self.idle.set()
         self.concurrent: Counter[str] = Counter()
         self.max_concurrent: Counter[str] = Counter()
         self.by_endpoint: Counter[str] = Counter()
@@ -51,6 +54,7 @@ class Ledger:
         """The request is here: from now on it is open."""
         if call.counted:
             self.open.add(call)
+            self.idle.clear()
             for name in ("all", call.endpoint):
                 now = self.concurrent[name] = self.concurrent[name] + 1
                 if now > self.max_concurrent[name]:
@@ -61,6 +65,8 @@ class Ledger:
         """The request has its reply, or will never have one."""
         if call in self.open:
             self.open.discard(call)
+            if not self.open:
+                self.idle.set()
             for name in ("all", call.endpoint):
                 self.concurrent[name] -= 1
         self.by_endpoint[call.endpoint] += 1

@@ -39,6 +39,10 @@ class Simulator:
         """The same as `GET /simulator/state`."""
         return self.simulation.state()
 
+    async def idle(self) -> None:
+        """Waits until no call is open: all have been answered, or their clients are gone."""
+        await self.simulation.ledger.idle.wait()
+
     async def stop(self) -> None:
         """Stops listening and drops what is open. Does nothing the second time."""
         await self._runner.cleanup()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import anthropic
@@ -126,15 +125,8 @@ async def test_a_call_that_hangs_ends_with_the_clients_timeout(start, claude):
     simulator = await start(script=[{"fault": "hang"}])
     error = await failure(claude(simulator, timeout=0.2))
     assert isinstance(error, anthropic.APITimeoutError)
-    await drained(simulator)
+    await simulator.idle()
     assert simulator.state()["by_status"] == {"499": 1}
-
-
-async def drained(simulator):
-    """Waits until the server has seen that the client is gone, at most five seconds."""
-    async with asyncio.timeout(5):
-        while simulator.state()["open"]:
-            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("billed", [False, True])
@@ -142,7 +134,7 @@ async def test_a_call_that_hangs_may_have_been_charged(start, claude, billed):
     """As the real API charges a call whose client went away."""
     simulator = await start(script=[{"fault": "hang", "billed": billed}])
     await failure(claude(simulator, timeout=0.2))
-    await drained(simulator)
+    await simulator.idle()
     state = simulator.state()
     assert (state["cost_usd"] > 0) is billed
     assert state["items_answered"] == 0
@@ -227,9 +219,11 @@ async def test_an_answer_can_have_no_content_at_all(start, claude):
 
 async def test_the_text_can_be_fenced_followed_by_prose_or_no_json(start, claude):
     fenced, _ = await asked(start, claude, "fenced")
-    assert text_of(fenced).startswith("```json\n{") and text_of(fenced).endswith("}\n```")
+    assert text_of(fenced).startswith("```json\n{")
+    assert text_of(fenced).endswith("}\n```")
     prose, _ = await asked(start, claude, "trailing_prose")
-    assert text_of(prose).startswith('{"results"') and text_of(prose).endswith(".")
+    assert text_of(prose).startswith('{"results"')
+    assert text_of(prose).endswith(".")
     invalid, answered = await asked(start, claude, "invalid_json")
     assert answered == 0
     for message in (fenced, prose, invalid):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import aiohttp
 import numpy as np
 import pytest
@@ -77,9 +75,7 @@ async def test_a_call_that_hangs_ends_with_the_clients_timeout(start, voyage):
     simulator = await start(script=[{"fault": "hang"}])
     with pytest.raises(error.Timeout):
         await embed(voyage(simulator, timeout=0.2))
-    async with asyncio.timeout(5):
-        while simulator.state()["open"]:
-            await asyncio.sleep(0.005)
+    await simulator.idle()
     assert simulator.state()["by_status"] == {"499": 1}
 
 
