@@ -1,4 +1,55 @@
 """Kafka microbatches for AI APIs: items in, one API call per microbatch, ordered results out.
 
-    source ──► window ──► admission ──► call ──► sequencer ──► sink ──► commit
+    source records (lists)                                                   results (lists)
+    Kafka ──► reader ──► ┌──────────────────── core (pure) ────────────────┐ ──► sink ──► Kafka
+    list ──► map_batches │ windows ─► admission ─► sequencer ─► watermark  │ ──► list
+                         └───────┼──────────▲────────────────────┼─────────┘
+                             StartCall      │ Replied, Failed    └──► commit
+                                 ▼          │
+                               caller ──► provider (Claude, Voyage, your function)
+
+If you are here to read the code, start with
+
+1. `streams.model` and `streams.errors`: the values that cross the rooms, and all that goes wrong;
+2. `streams.core` (`slot`, `events`, `engine`, then as its docstring says) and
+   `streams.policies.retry`: every decision, without a clock or a loop;
+3. `streams.shells.map` and `streams.shells.driver`: the smallest thing that drives the engine;
+4. `streams.shells.task` and `streams.shells.worker`: the same engine between Kafka and an API, with
+   `streams.records` and `streams.results` at its ends;
+5. `streams.kafka.transport`, `streams.kafka.reader` and `streams.kafka.sink`: how records come as
+   lists and results leave in order;
+6. `streams.operations` and `streams.providers`: what is asked of the APIs, and what their answers
+   and errors mean;
+7. `streams.app` and `streams.settings`: how it is put together.
+
+The names below are public; what is not listed here may change. Those that need more than this page
+are imported when they are first asked for, so that `import streams` stays light.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import ItemError, Retry
+from streams.model import Item, Position
+
+if TYPE_CHECKING:
+    from streams.app import App
+    from streams.shells.map import map_batches
+
+__all__ = ["App", "Item", "ItemError", "Position", "Retry", "map_batches"]
+
+_LATER = {"App": "streams.app", "map_batches": "streams.shells.map"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(_LATER[name]), name)
+    globals()[name] = found  # the next time it is there
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,38 @@
+"""`docs/library.md` does what it says: every block of it runs, and its table is the signature."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from streams import map_batches
+
+PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[f"block{number}" for number in range(len(BLOCKS))])
+def test_each_block_of_the_page_runs_as_a_program(block: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_has_blocks_and_they_check_something() -> None:
+    assert len(BLOCKS) >= 5
+    assert all("assert" in block for block in BLOCKS)
+
+
+def test_the_table_of_limits_is_the_signature_with_its_defaults() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE, re.MULTILINE)
+    parameters = inspect.signature(map_batches).parameters.values()
+    wanted = [
+        (each.name, str(each.default)) for each in parameters if each.kind is each.KEYWORD_ONLY
+    ]
+    assert rows == wanted

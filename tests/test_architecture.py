@@ -1,0 +1,148 @@
+"""The rooms are what the plan says: the pure ones stay pure, the map of the package is true."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import streams
+
+PACKAGE = Path(streams.__file__).parent
+
+IMPURE = frozenset(
+    re.findall(
+        r"\w+",
+        "asyncio time random os socket logging threading aiokafka faust anthropic voyageai aiohttp "
+        "subprocess multiprocessing concurrent selectors signal datetime secrets uuid requests "
+        "httpx prometheus_client",
+    )
+)
+"""What gives a module a clock, chance, threads, files or the network."""
+
+PURE_ROOMS = ("core", "policies", "operations")
+
+
+def imports_of(source: str) -> Iterator[str]:
+    """The modules that a source text imports, wherever in it, also for types alone."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports hide what is imported"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def file_of(module: str) -> Path | None:
+    """The file of one of our modules; None: it is no module of ours."""
+    if module.split(".")[0] != "streams":
+        return None
+    path = PACKAGE.joinpath(*module.split(".")[1:])
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file
+    return None
+
+
+def impure_imports(source: str) -> set[str]:
+    return {name for name in imports_of(source) if name.split(".")[0] in IMPURE}
+
+
+def pure_files() -> list[Path]:
+    """The modules of the pure rooms, and every other module of ours that they import."""
+    todo = [file for room in PURE_ROOMS for file in sorted((PACKAGE / room).glob("**/*.py"))]
+    seen: dict[Path, None] = {}
+    while todo:
+        file = todo.pop()
+        if file not in seen:
+            seen[file] = None
+            todo += [found for name in imports_of(file.read_text()) if (found := file_of(name))]
+    # `import streams.core` runs `streams/__init__.py`; that it imports later is not theirs.
+    return [file for file in seen if file != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("file", pure_files(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_what_decides_imports_no_clock_no_chance_no_network_and_no_loop(file: Path) -> None:
+    assert impure_imports(file.read_text()) == set()
+
+
+def test_every_pure_room_is_there_to_be_looked_at() -> None:
+    rooms = {file.relative_to(PACKAGE).parts[0] for file in pure_files()}
+    assert rooms >= set(PURE_ROOMS)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time",
+        "import os.path",
+        "from asyncio import sleep",
+        "from concurrent.futures import Future",
+        "def late():\n    import random",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import aiohttp",
+    ],
+)
+def test_the_rule_sees_an_import_that_breaks_it(source: str) -> None:
+    assert impure_imports(source)
+
+
+def test_the_core_knows_neither_kafka_nor_the_apis_nor_the_shells() -> None:
+    allowed = {"core", "policies", "errors", "model"}
+    for file in (PACKAGE / "core").glob("*.py"):
+        ours = {name.split(".")[1] for name in imports_of(file.read_text()) if file_of(name)}
+        assert ours <= allowed, file.name
+
+
+def test_no_room_that_the_app_is_put_together_from_imports_the_app() -> None:
+    for room in (*PURE_ROOMS, "kafka", "providers", "settings", "simulator", "web"):
+        for file in (PACKAGE / room).glob("**/*.py"):
+            assert "streams.app" not in set(imports_of(file.read_text())), file
+
+
+def test_the_reading_order_names_modules_that_exist() -> None:
+    named = set(re.findall(r"`(streams(?:\.\w+)+)`", streams.__doc__ or ""))
+    assert len(named) >= 15
+    missing = {name for name in named if importlib.util.find_spec(name) is None}
+    assert missing == set()
+
+
+def test_the_reading_order_names_every_room_that_does_the_work() -> None:
+    text = streams.__doc__ or ""
+    for room in ("core", "policies", "shells", "kafka", "operations", "providers", "settings"):
+        assert f"streams.{room}" in text, room
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for name in streams.__all__:
+        assert getattr(streams, name).__name__ == name
+    assert set(streams.__all__) <= set(dir(streams))
+    with pytest.raises(AttributeError, match="nothing_of_the_kind"):
+        _ = streams.nothing_of_the_kind  # type: ignore[attr-defined]
+
+
+HEAVY = {"faust", "aiokafka", "aiohttp", "orjson", "pydantic", "anthropic", "voyageai", "typer"}
+
+
+def imported_by(statement: str) -> set[str]:
+    """The modules that a fresh interpreter has after the statement."""
+    program = f"{statement}\nimport sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_none_of_what_it_may_need_later() -> None:
+    assert not imported_by("import streams") & {*HEAVY, "asyncio"}
+
+
+def test_map_batches_needs_neither_kafka_nor_the_apis() -> None:
+    assert not imported_by("from streams import map_batches") & HEAVY
