@@ -46,8 +46,12 @@ def _answer(item: Item) -> dict[str, Any] | ItemError | None:
 
 
 if os.environ.get("TEST_AGENT_TOPIC"):
-    agent_topic = app.topic(os.environ["TEST_AGENT_TOPIC"], value_type=bytes, value_serializer="raw")
-    agent_sink = app.topic(os.environ["TEST_AGENT_TOPIC"] + ".out", value_type=bytes, value_serializer="raw")
+    agent_topic = app.topic(
+        os.environ["TEST_AGENT_TOPIC"], value_type=bytes, value_serializer="raw"
+    )
+    agent_sink = app.topic(
+        os.environ["TEST_AGENT_TOPIC"] + ".out", value_type=bytes, value_serializer="raw"
+    )
 
     @app.agent(agent_topic)
     async def ordinary(stream: Any) -> None:

@@ -81,7 +81,10 @@ async def test_a_second_signal_stops_at_once_with_130(broker, topic):
     await publish(broker.bootstrap, source, items(400, PARTITIONS))
     group = f"{source}-group"
     worker = WorkerProcess(
-        broker.bootstrap, group, variables={"TEST_SOURCE": source, "TEST_CALL_S": "8"}, worker=WORKER
+        broker.bootstrap,
+        group,
+        variables={"TEST_SOURCE": source, "TEST_CALL_S": "8"},
+        worker=WORKER,
     )
     try:
 

@@ -1,0 +1,117 @@
+"""Every private name of Faust, mode and aiokafka that we lean on: an upgrade that moves one fails
+here, loudly and by name, instead of losing records."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
+from aiokafka.producer.sender import SendProduceReqHandler
+from faust.app.base import App
+from faust.transport import consumer as faust_consumer
+from faust.transport.drivers import aiokafka as driver
+from faust.types.settings import Settings
+from mode.services import Service
+from mode.threads import QueueServiceThread, ServiceThread
+
+import streams.kafka.transport as ours
+
+
+def _parameters(function) -> list[str]:
+    return list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (
+            driver.AIOKafkaConsumerThread,
+            "_fetch_records",
+            ["self", "consumer", "active_partitions", "timeout", "max_records"],
+        ),
+        (driver.AIOKafkaConsumerThread, "seek_to_committed", ["self"]),
+        (driver.AIOKafkaConsumerThread, "close", ["self"]),
+        (driver.AIOKafkaConsumerThread, "on_thread_stop", ["self"]),
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.Consumer, "verify_event_path", ["self", "now", "tp"]),
+        (
+            faust_consumer.ThreadDelegateConsumer,
+            "_getmany",
+            ["self", "active_partitions", "timeout"],
+        ),
+        (faust_consumer.Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (
+            faust_consumer.Consumer,
+            "on_partitions_assigned",
+            ["self", "assigned", "generation_id"],
+        ),
+        (Settings, "getenv", ["self", "env_name"]),
+        (Fetcher, "fetched_records", ["self", "partitions", "timeout", "max_records"]),
+        (Fetcher, "_create_fetch_waiter", ["self"]),
+        (FetchResult, "getall", ["self", "max_records"]),
+        (MessageAccumulator, "add_batch", ["self", "builder", "tp", "timeout"]),
+        (BatchBuilder, "append", ["self", "timestamp", "key", "value", "headers"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_the_method_we_override_or_call_has_these_parameters(owner, name, parameters):
+    assert _parameters(getattr(owner, name))[: len(parameters)] == parameters
+
+
+def test_the_rebalance_listener_is_called_in_a_synchronous_step():
+    """`on_partitions_revoked` is a plain function that returns an awaitable: the reader is closed
+    before anything can interleave."""
+    assert not inspect.iscoroutinefunction(driver.ConsumerRebalanceListener.on_partitions_revoked)
+    assert driver.Consumer.RebalanceListener is driver.ConsumerRebalanceListener
+    assert not inspect.iscoroutinefunction(ours.RebalanceListener.on_partitions_revoked)
+
+
+def test_the_thread_has_a_loop_of_its_own_and_knows_its_parents():
+    source = inspect.getsource(ServiceThread.__init__)
+    assert "self.parent_loop" in source
+    assert "self.thread_loop" in source
+    assert issubclass(faust_consumer.ConsumerThread, QueueServiceThread)
+
+
+def test_the_consumer_has_a_fetcher_and_a_subscription():
+    source = inspect.getsource(AIOKafkaConsumer)
+    for name in ("self._fetcher", "self._subscription", "self._coordinator"):
+        assert name in source
+
+
+async def test_a_partitions_position_is_a_plain_attribute():
+    """Read by the reader to notice that somebody else sought."""
+    state = TopicPartitionState(object())
+    assert state._position is None
+    state.seek(7)
+    assert state._position == 7
+
+
+def test_a_rebalance_in_progress_can_be_asked_for():
+    assert isinstance(SubscriptionState.reassignment_in_progress, property)
+
+
+def test_the_fetcher_keeps_what_it_fetched_by_partition():
+    assert "self._records = " in inspect.getsource(Fetcher.__init__).replace(": ", " ")
+
+
+def test_an_idempotent_batch_is_repeated_for_ever():
+    """The sink's rule 3: without it a slow broker makes duplicates."""
+    assert "txn_manager is None and batch.expired()" in inspect.getsource(
+        SendProduceReqHandler._can_retry
+    )
+
+
+def test_faust_starts_the_apps_own_part_before_its_consumer():
+    """Topics are checked in `on_start`, before the group is joined."""
+    source = inspect.getsource(Service._actually_start)
+    assert source.index("self.on_start()") < source.index("child.maybe_start()")
+    assert hasattr(App, "on_start")
+    assert hasattr(App, "crash_reason")
+    assert hasattr(App, "wait_until_stopped")
