@@ -79,6 +79,15 @@ class Model:
         del self.next_seq[lane]
         self.halted.discard(lane)
 
+    def halt(self, lanes: set[str] | None) -> None:
+        self.halted_all = self.halted_all or lanes is None
+        self.halted |= set(self.lanes) if lanes is None else lanes & set(self.lanes)
+
+    def resume(self, lanes: set[str] | None) -> None:
+        self.halted -= set(self.lanes) if lanes is None else lanes
+        if lanes is None:
+            self.halted_all = self.flushing = False
+
     def arrive(self, lane: str, slots: list[Slot], has_outcome: list[bool]) -> None:
         for slot, decided in zip(slots, has_outcome, strict=True):
             item = Item(slot, lane, slot.seq)

@@ -50,34 +50,25 @@ from .effort import effort
 from .model import ANSWERS_OF_THE_API, Model
 
 LANES = st.sampled_from("abc")
-SLOT_FIELDS = st.fixed_dictionaries(
-    {
-        "gap": st.integers(0, 2),
-        "weight": st.integers(0, 9),
-        "size": st.integers(0, 9),
-        "memory": st.integers(0, 5),
-        "batch_key": st.sampled_from([None, None, None, "k"]),
-        "order_key": st.sampled_from([None, "x", "y"]),
-        "deadline_in_s": st.sampled_from([None, None, None, 0.01]),
-        "outcome": st.sampled_from(
-            [PENDING, PENDING, PENDING, PENDING, None, ItemError("no_text")]
-        ),
-    }
-)
-ANSWERS = st.sampled_from(
-    [
-        1,
-        1,
-        1,
-        1,
-        None,
-        DROP,
-        ItemError("sad"),
-        Unanswered.MISSING,
-        Unanswered.INVALID,
-        Unanswered.CUT,
-    ]
-)
+PLAIN: dict[str, Any] = {"gap": 0, "weight": 2, "size": 1, "memory": 3}
+ITEMS = [
+    PLAIN,
+    PLAIN | {"order_key": "x"},
+    PLAIN | {"order_key": "x", "weight": 5},
+    PLAIN | {"order_key": "y", "size": 7},
+    PLAIN | {"weight": 8, "gap": 2},
+    PLAIN | {"weight": 9, "memory": 0},
+    PLAIN | {"weight": 0, "size": 9},
+    PLAIN | {"batch_key": "k"},
+    PLAIN | {"batch_key": "k", "order_key": "x"},
+    PLAIN | {"deadline_in_s": 0.01},
+    PLAIN | {"outcome": None, "order_key": "y"},
+    PLAIN | {"outcome": ItemError("no_text")},
+]
+"""One draw an item, or Hypothesis spends its time on drawing."""
+
+ANSWERS = [1, None, DROP, ItemError("sad"), *Unanswered, *Unanswered]
+DISTURBANCES = ["close", "halt", "resume", "resume all", "flush", "cancel", "late"]
 LIMITS = st.builds(
     Limits,
     max_items=st.integers(1, 6),
@@ -148,53 +139,54 @@ class EngineMachine(RuleBasedStateMachine):
 
     # -- lanes and items ---------------------------------------------------------------------
 
-    @rule(lane=LANES, next_seq=st.integers(0, 3))
-    def open_lane(self, lane: str, next_seq: int) -> None:
+    @rule(
+        lane=LANES,
+        items=st.lists(st.sampled_from(ITEMS), min_size=1, max_size=8),
+        next_seq=st.integers(0, 3),
+    )
+    def arrive(self, lane: str, items: list[dict[str, Any]], next_seq: int) -> None:
         if lane not in self.model.lanes:
             self.model.open(lane, next_seq)
             self.judge(self.handle(Opened(lane, next_seq)))
-
-    @precondition(lambda self: self.model.lanes)
-    @rule(data=st.data())
-    def close_lane(self, data: Any) -> None:
-        lane = data.draw(st.sampled_from(sorted(self.model.lanes)))
-        self.model.close(lane)
-        self.judge(self.handle(Closed(lane)))
-        for batch_id, call in self.model.calls.items():
-            dead = all(item.place == "dropped" for item in call.items)
-            assert not dead or batch_id in self.cancelled, "nobody's call goes on"
-
-    @precondition(lambda self: self.model.lanes)
-    @rule(data=st.data(), fields=st.lists(SLOT_FIELDS, min_size=1, max_size=8))
-    def arrive(self, data: Any, fields: list[dict[str, Any]]) -> None:
-        lane = data.draw(st.sampled_from(sorted(self.model.lanes)))
         seq = self.model.next_seq[lane]
         slots = []
-        for values in fields:
-            fresh = dict(values)
-            seq += fresh.pop("gap")
-            wait_s = fresh.pop("deadline_in_s")
-            deadline_at = None if wait_s is None else self.now + wait_s
-            slots.append(
-                Slot(lane, seq, None, arrived_at=self.now, deadline_at=deadline_at, **fresh)
-            )
+        for fields in items:
+            fields = dict(fields)
+            seq += fields.pop("gap")
+            if "deadline_in_s" in fields:
+                fields["deadline_at"] = self.now + fields.pop("deadline_in_s")
+            slots.append(Slot(lane, seq, None, arrived_at=self.now, **fields))
             seq += 1
         decided = [slot.outcome is not PENDING for slot in slots]
         actions = self.handle(Arrived(slots))
         self.model.arrive(lane, slots, decided)
         self.judge(actions)
 
+    def close_lane(self, lane: str) -> None:
+        self.model.close(lane)
+        self.judge(self.handle(Closed(lane)))
+        for batch_id, call in self.model.calls.items():
+            dead = all(item.place == "dropped" for item in call.items)
+            assert not dead or batch_id in self.cancelled, "nobody's call goes on"
+
     # -- calls -------------------------------------------------------------------------------
 
     @precondition(lambda self: self.model.calls)
-    @rule(data=st.data(), usage=st.none() | st.builds(Usage, *[st.integers(0, 99)] * 3))
-    def reply(self, data: Any, usage: Usage | None) -> None:
-        batch_id = data.draw(st.sampled_from(sorted(self.model.calls)))
-        size = len(self.model.calls[batch_id].items)
-        answers = data.draw(st.just([1] * size) | st.lists(ANSWERS, min_size=size, max_size=size))
-        self.answer(batch_id, answers, usage)
+    @rule(which=st.integers(0, 9), usage=st.sampled_from([None, Usage(7, 2, 1_001)]))
+    def reply_in_full(self, which: int, usage: Usage | None) -> None:
+        self.answer(_pick(list(self.model.calls), which), [1], usage)
+
+    @precondition(lambda self: self.model.calls)
+    @rule(
+        which=st.integers(0, 9), answers=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=6)
+    )
+    def reply_in_part(self, which: int, answers: list[Any]) -> None:
+        self.answer(_pick(list(self.model.calls), which), answers, Usage(10, 3, 500))
 
     def answer(self, batch_id: str, answers: list[Any], usage: Usage | None = None) -> None:
+        """Each answer is one of its own, so that an item that got another's is found out."""
+        answers = (answers * 6)[: len(self.model.calls[batch_id].items)]
+        answers = [object() if said == 1 else said for said in answers]
         actions = self.handle(Replied(batch_id, answers, usage))
         if usage is not None:
             self.model.usage = [a + b for a, b in zip(self.model.usage, usage, strict=True)]
@@ -203,43 +195,33 @@ class EngineMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.calls)
     @rule(
-        data=st.data(),
+        which=st.integers(0, 9),
         fault=st.sampled_from(list(Fault)),
         retry_after_s=st.sampled_from([None, 0.0, 0.2, 3.0]),
     )
-    def fail(self, data: Any, fault: Fault, retry_after_s: float | None) -> None:
-        batch_id = data.draw(st.sampled_from(sorted(self.model.calls)))
+    def fail(self, which: int, fault: Fault, retry_after_s: float | None) -> None:
+        batch_id = _pick(list(self.model.calls), which)
         error = CallError(fault, "no", retry_after_s=retry_after_s)
         actions = self.handle(Failed(batch_id, error))
         self.model.fail(self.model.end(batch_id), fault)
         self.judge(actions, answered_by_api=fault in ANSWERS_OF_THE_API)
 
-    @precondition(lambda self: self.model.calls)
-    @rule(data=st.data())
-    def end_cancelled(self, data: Any) -> None:
-        """Asked for or not: a worker that stops cancels calls whose items still have an owner."""
-        batch_id = data.draw(st.sampled_from(sorted(self.model.calls)))
+    def end_cancelled(self, batch_id: str) -> None:
+        """Asked for or not: a worker that stops cancels calls whose items still have an owner.
+        A call that has been heard of is not heard of again."""
         actions = self.handle(Cancelled(batch_id))
         self.model.fail(self.model.end(batch_id), Fault.RETRY)
         self.judge(actions)
-
-    @rule(batch=st.integers(1, 30))
-    def hear_late_of_a_call(self, batch: int) -> None:
-        """A call that has been heard of is not heard of again."""
-        batch_id = f"p-{batch}"
-        if batch_id not in self.model.calls:
-            self.judge(self.handle(Failed(batch_id, CallError(Fault.TIMEOUT))))
-            self.judge(self.handle(Replied(batch_id, [])))
+        self.judge(self.handle(Failed(batch_id, CallError(Fault.TIMEOUT))))
+        self.judge(self.handle(Replied(batch_id, [])))
 
     # -- deliveries --------------------------------------------------------------------------
 
     @precondition(lambda self: self.undelivered)
-    @rule(data=st.data())
-    def deliver(self, data: Any) -> None:
+    @rule(which=st.integers(0, 9), cut=st.integers(1, 9))
+    def deliver(self, which: int, cut: int) -> None:
         """Releases become durable in any order, whole or in part, also after their lane closed."""
-        which = data.draw(st.integers(0, len(self.undelivered) - 1))
-        release = self.undelivered.pop(which)
-        cut = data.draw(st.integers(1, len(release.slots)))
+        release = self.undelivered.pop(which % len(self.undelivered))
         slots, rest = release.slots[-cut:], release.slots[:-cut]
         if rest:
             self.undelivered.append(Release(release.lane, rest))
@@ -266,31 +248,29 @@ class EngineMachine(RuleBasedStateMachine):
             self.judge(actions)
         self.now = until
 
-    @rule(seconds=st.sampled_from([0.0, 0.01, 1.0]))
-    def tick_late(self, seconds: float) -> None:
-        """A shell that was busy; or a tick that nobody asked for."""
-        self.now += seconds
-        self.judge(self.handle(Tick()))
-
-    @rule(lanes=st.none() | st.sets(LANES))
-    def halt(self, lanes: set[str] | None) -> None:
-        self.model.halted_all = self.model.halted_all or lanes is None
-        self.model.halted |= set(self.model.lanes) & (
-            set(self.model.lanes) if lanes is None else lanes
-        )
-        self.judge(self.handle(Halt(lanes)))
-
-    @rule(lanes=st.none() | st.sets(LANES))
-    def resume(self, lanes: set[str] | None) -> None:
-        self.model.halted -= set("abc") if lanes is None else lanes
-        if lanes is None:
-            self.model.halted_all = self.model.flushing = False
-        self.judge(self.handle(Resume(lanes)))
-
-    @rule()
-    def flush(self) -> None:
-        self.model.flushing = True
-        self.judge(self.handle(Flush()))
+    @rule(
+        what=st.sampled_from(DISTURBANCES),
+        which=st.integers(0, 9),
+    )
+    def disturb(self, what: str, which: int) -> None:
+        lane = "abc"[which % 3]
+        lanes = None if which % 4 == 0 or what == "resume all" else {lane}
+        if what == "close" and lane in self.model.lanes:
+            self.close_lane(lane)
+        elif what == "halt":
+            self.model.halt(lanes)
+            self.judge(self.handle(Halt(lanes)))
+        elif what in ("resume", "resume all"):
+            self.model.resume(lanes)
+            self.judge(self.handle(Resume(lanes)))
+        elif what == "flush":
+            self.model.flushing = True
+            self.judge(self.handle(Flush()))
+        elif what == "cancel" and self.model.calls:
+            self.end_cancelled(_pick(list(self.model.calls), which))
+        elif what == "late":  # a shell that was busy, or a tick that nobody asked for
+            self.now += which / 10
+            self.judge(self.handle(Tick()))
 
     # -- after every step --------------------------------------------------------------------
 
@@ -324,12 +304,11 @@ class EngineMachine(RuleBasedStateMachine):
         """The API works again: every item gets its outcome, in order, and nothing is left over."""
         if not hasattr(self, "engine"):
             return
-        self.resume(None)
-        self.flush()
+        self.disturb("resume all", 0)
+        self.disturb("flush", 0)
         for _ in range(5_000):
             if self.model.calls:
-                batch_id, call = next(iter(self.model.calls.items()))
-                self.answer(batch_id, [1] * len(call.items))
+                self.answer(next(iter(self.model.calls)), [1])
             elif self.undelivered:
                 self.settle(self.undelivered.pop())
             elif (due := self.engine.next_deadline()) is not None:
@@ -347,5 +326,9 @@ class EngineMachine(RuleBasedStateMachine):
         assert self.engine.next_deadline() is None
 
 
+def _pick(from_these: list[str], which: int) -> str:
+    return from_these[which % len(from_these)]
+
+
 TestEngine = EngineMachine.TestCase
-TestEngine.settings = effort(100, stateful_step_count=40)
+TestEngine.settings = effort(100, stateful_step_count=50)
