@@ -28,11 +28,12 @@ class Simulator:
     `simulation`: its state, for tests in the same process.
     """
 
-    def __init__(self, simulation: Simulation, runner: web.ServerRunner, port: int) -> None:
-        self.simulation = simulation
+    def __init__(self, server: Server, runner: web.ServerRunner, port: int) -> None:
+        self.simulation = server.simulation
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self.voyage_url = f"{self.url}/v1"
+        self._server = server
         self._runner = runner
 
     def state(self) -> dict[str, Any]:
@@ -45,6 +46,7 @@ class Simulator:
 
     async def stop(self) -> None:
         """Stops listening and drops what is open. Does nothing the second time."""
+        await self._server.drop()
         await self._runner.cleanup()
         self.simulation.close()
 
@@ -65,8 +67,8 @@ async def serve(settings: SimulatorSettings | None = None) -> Simulator:
         access_log=None,
         keepalive_timeout=_IDLE_S,
     )
-    # Nothing is owed to calls that are open at the end: they are dropped at once.
-    runner = web.ServerRunner(http, handle_signals=False, shutdown_timeout=0.0)
+    # The requests are dropped before this (`stop`); 0 would mean to wait for ever.
+    runner = web.ServerRunner(http, handle_signals=False, shutdown_timeout=0.01)
     await runner.setup()
     try:
         site = web.TCPSite(runner, HOST, settings.port, backlog=1024)
@@ -76,7 +78,7 @@ async def serve(settings: SimulatorSettings | None = None) -> Simulator:
         simulation.close()
         raise
     simulation.start()
-    return Simulator(simulation, runner, runner.addresses[0][1])
+    return Simulator(server, runner, runner.addresses[0][1])
 
 
 def run(settings: SimulatorSettings, *, as_json: bool = False) -> int:

@@ -33,6 +33,14 @@ class Server:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
+        self._open: set[asyncio.Task[Any]] = set()
+
+    async def drop(self) -> None:
+        """Ends every request that is open; their connections are closed without an answer."""
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its headers to its reply. Cancelled when the client goes away."""
@@ -54,6 +62,9 @@ class Server:
             simulation.request_id(n),
         )
         call.argument, call.query, call.host = argument, request.query, request.host
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
         call.arrived_at, call.started = simulation.wall(), simulation.now()
         ledger.begin(call)
         try:
@@ -66,6 +77,7 @@ class Server:
             call.status = 500
             raise
         finally:
+            self._open.discard(task)
             call.ended_at = simulation.wall()
             ledger.end(call)
 

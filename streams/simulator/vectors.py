@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import array
 import base64
+import functools
 import hashlib
 import importlib
 import math
@@ -20,6 +21,16 @@ from streams.simulator.encoder import Encoder
 
 DTYPES: Final = ("float", "int8", "uint8", "binary", "ubinary")
 _LITTLE: Final = sys.byteorder == "little"
+
+
+@functools.cache
+def numpy_if_there() -> Any:
+    """numpy, which comes with the extras `offline` and `voyage`; without it (None) hashing is ten
+    times slower. Imported when it is first needed: it takes longer than all the rest."""
+    try:
+        return importlib.import_module("numpy")
+    except ImportError:
+        return None
 
 
 async def unit_vectors(
@@ -37,8 +48,9 @@ def hashed(text: str, dimension: int, seed: int) -> array.array[float]:
     SHAKE-256 of `seed`, a zero byte and the text, divided by their Euclidean length."""
     drawn = hashlib.shake_256(f"{seed}\0{text}".encode("utf-8", "surrogatepass"))
     digest = drawn.digest(2 * dimension)
-    if _numpy is not None and _LITTLE:
-        wide = _numpy.frombuffer(digest, "<i2").astype("f8")
+    numpy = numpy_if_there()
+    if numpy is not None and _LITTLE:
+        wide = numpy.frombuffer(digest, "<i2").astype("f8")
         return _as_array(wide / math.sqrt(float(wide @ wide)))
     whole = array.array("h", digest)
     if not _LITTLE:
@@ -49,7 +61,7 @@ def hashed(text: str, dimension: int, seed: int) -> array.array[float]:
 
 def fitted(row: Any, dimension: int) -> array.array[float]:
     """An encoder's row cut or repeated to `dimension` numbers, of length 1."""
-    repeated = row if dimension == len(row) else _numpy.resize(row, dimension)
+    repeated = row if dimension == len(row) else numpy_if_there().resize(row, dimension)
     return _as_array(repeated / math.sqrt(float(repeated @ repeated)))
 
 
@@ -85,14 +97,3 @@ def encoded(values: array.array[Any]) -> str:
         values = values[:]
         values.byteswap()
     return base64.b64encode(values.tobytes()).decode()
-
-
-def _import_numpy() -> Any:
-    """numpy comes with the extras `offline` and `voyage`; without it hashing is 10 times slower."""
-    try:
-        return importlib.import_module("numpy")
-    except ImportError:
-        return None
-
-
-_numpy: Any = _import_numpy()

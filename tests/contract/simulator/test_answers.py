@@ -63,7 +63,7 @@ ITEMS = st.lists(st.text(max_size=60), min_size=1, max_size=5).map(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(objects(SCHEMAS), ITEMS, st.integers(0, 9))
 def test_an_answer_satisfies_its_schema_and_has_one_record_per_item(record, items, seed):
     """Whatever the record's schema, the texts and the seed."""
