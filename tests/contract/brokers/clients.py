@@ -13,6 +13,8 @@ WITHIN_MS = 20_000
 
 @contextlib.asynccontextmanager
 async def producing(bootstrap: str, **settings: Any) -> AsyncIterator[AIOKafkaProducer]:
+    # aiokafka's default is the leader alone: what it acknowledged is lost with it.
+    settings = {"acks": "all"} | settings
     producer = AIOKafkaProducer(bootstrap_servers=bootstrap, **settings)
     await producer.start()
     try:

@@ -13,9 +13,13 @@ from tests.contract.brokers.clients import consuming, partition, producing, send
 
 async def test_a_topic_has_the_partitions_it_was_created_with(broker, topic):
     name = await topic(partitions=5)
-    async with consuming(broker.bootstrap) as consumer:
-        consumer.subscribe([name])
-        assert len(await consumer._client._wait_on_metadata(name)) == 5
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([name])
+    finally:
+        await admin.close()
+    assert sorted(part["partition"] for part in described["partitions"]) == [0, 1, 2, 3, 4]
 
 
 async def test_creating_a_topic_again_says_that_it_exists(broker, topic):
@@ -32,8 +36,9 @@ async def test_creating_a_topic_again_says_that_it_exists(broker, topic):
 @pytest.mark.needs("version_4")
 async def test_a_topic_is_not_made_by_mentioning_it(broker):
     async with consuming(broker.bootstrap) as consumer:
-        await consumer.topics()
-        assert await consumer._client.fetch_all_metadata() is not None
+        assert not consumer.partitions_for_topic("misspelt")
+        consumer.assign([partition("misspelt")])
+        await consumer.getmany(timeout_ms=500)
         assert "misspelt" not in await consumer.topics()
 
 
