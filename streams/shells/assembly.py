@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
 
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.fingerprint import fingerprint
-from streams.kafka.process import free_port
 from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
 from streams.providers import function_caller, make_caller
 from streams.records import Decoder
 from streams.results import Encoder
 from streams.settings import Settings, TaskSettings
-from streams.shells.task import Route, TaskParts, TaskShell
+from streams.shells.outcomes import Route
+from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -135,8 +135,6 @@ class Assembly:
         described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
-            operation = {"operation": described.pop("operation")}
-            described["settings"] = {**described.get("settings", {}), **operation}
         return TaskParts(
             name=task.name,
             source=task.source,
@@ -159,7 +157,6 @@ class Assembly:
                 embedding=task.output.embedding,
             ),
             caller=caller,
-            partition_for=_partition_for,
         )
 
 
@@ -174,9 +171,3 @@ def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:
         sink_bytes=sink.max_message_bytes,
         dead_letter_bytes=dead.max_message_bytes,
     )
-
-
-def _partition_for(key: bytes, partitions: int) -> int:
-    """Where Kafka's default partitioner puts a key (murmur2, as the Java client)."""
-    number: int = murmur2(key)
-    return (number & 0x7FFFFFFF) % partitions

@@ -41,31 +41,15 @@ from streams.core.limits import Limits
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Statistics
 from streams.errors import CallError, Fault, ItemError
-from streams.kafka.sink import Parcel, Record, Sink
+from streams.kafka.sink import Sink
 from streams.model import DROP, Caller
-from streams.records import FORWARD, Decoder, estimate_tokens, text_bytes
-from streams.results import Encoder, record_bytes
+from streams.records import FORWARD, Decoder, estimate_tokens, held_bytes, text_bytes
+from streams.results import Encoder
 from streams.shells.lane import Lane
+from streams.shells.outcomes import Outcomes, Route
 from streams.shells.tally import Tally
 
 logger = logging.getLogger(__name__)
-
-ITEM_BYTES = 1_500
-"""What an item's Python objects hold beside its record's bytes (measured with tracemalloc)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where outcomes go. `partitions` of the source, the sink and the dead letters; `*_bytes`: what
-    a record batch of that topic may take."""
-
-    sink: str
-    dead_letter: str
-    source_partitions: int
-    sink_partitions: int
-    dead_letter_partitions: int
-    sink_bytes: int
-    dead_letter_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +63,6 @@ class TaskParts:
     decoder: Decoder
     encoder: Encoder
     caller: Caller
-    partition_for: Callable[[bytes, int], int]
 
 
 class TaskShell:
@@ -89,9 +72,8 @@ class TaskShell:
         self, parts: TaskParts, route: Route, sink: Sink, on_room: Callable[[Lane], None]
     ) -> None:
         self.parts = parts
-        self.route = route
         self.tally = Tally()
-        self._sink = sink
+        self._outcomes = Outcomes(parts.encoder, route, sink)
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(
@@ -160,10 +142,10 @@ class TaskShell:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
-        append = slots.append
+        append, result_bytes = slots.append, int(self._outcomes.result_bytes)
         for index, item in enumerate(decoded.items):
             text = item.text
-            memory = ITEM_BYTES + (len(item.raw) if item.raw else 0)
+            memory = held_bytes(item) + result_bytes
             total += memory
             outcome = settled.get(index, PENDING) if settled else PENDING
             append(
@@ -184,14 +166,9 @@ class TaskShell:
         self._on_room(lane)
 
     def too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
-        """The broker refused a record for its size: the result becomes a dead letter, a dead letter
-        loses its value."""
-        if not lane.open:
-            return
-        limit = self.route.dead_letter_bytes
-        if topic == self.route.dead_letter:
-            limit = limit // 2 if topic != self.route.sink else limit
-        self._bury(lane, [(slot, _too_large())], limit)
+        """The broker refused a record for its size."""
+        if lane.open:
+            self._outcomes.too_large(lane, slot, topic)
 
     def _handle(self, event: Event) -> None:
         actions = self._engine.handle(event, self._loop.time())
@@ -275,73 +252,9 @@ class TaskShell:
     # -- outcomes ------------------------------------------------------------------------------
 
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        encoded = self.parts.encoder.encode(slots, int(time.time() * 1000))
-        records, dead = encoded.records, encoded.dead
-        route = self.route
-        if not dead and None not in records and self._all_fit(records):
-            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
-            return
-        kept: list[Slot] = []
-        results: list[Record] = []
-        buried: list[tuple[Slot, ItemError]] = []
-        dropped: list[Slot] = []
-        for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
-            if record is None:
-                dropped.append(slot)
-            elif index in dead:
-                buried.append((slot, dead[index]))
-            elif record_bytes(*record[:3]) > route.sink_bytes:
-                buried.append((slot, _too_large()))
-            else:
-                kept.append(slot)
-                results.append(record)
-        if results:
-            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
-        if buried:
-            self._bury(lane, buried, route.dead_letter_bytes)
-        if dropped:
+        if dropped := self._outcomes.write(lane, slots):
             # Not at once: the engine is still carrying out the event that released them.
             self._loop.call_soon(self.delivered, lane, dropped)
-
-    def _all_fit(self, records: Sequence[Any]) -> bool:
-        """Whether every record is surely small enough; exact sizes are only counted if not."""
-        limit = self.route.sink_bytes // 2
-        return all(len(record[1] or b"") < limit for record in records) and all(
-            not record[2] or record_bytes(*record[:3]) <= self.route.sink_bytes
-            for record in records
-        )
-
-    def _bury(self, lane: Lane, dead: list[tuple[Slot, ItemError]], limit_bytes: int) -> None:
-        now_ms = int(time.time() * 1000)
-        records = []
-        for slot, error in dead:
-            slot.outcome = error
-            records.append(
-                self.parts.encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes)
-            )
-        slots = [slot for slot, _ in dead]
-        self._put(
-            self.route.dead_letter, self.route.dead_letter_partitions, Parcel(lane, slots, records)
-        )
-
-    def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
-        """The sink partition is the source partition where counts match, else by key; keyless
-        items go to `source partition mod sink partitions`."""
-        own = parcel.lane.partition.partition
-        if partitions == self.route.source_partitions:
-            self._sink.put(topic, own, parcel)
-            return
-        by_partition: dict[int, tuple[list[Any], list[Record]]] = {}
-        for slot, record in zip(parcel.slots, parcel.records, strict=True):
-            key = record[0]
-            partition = (
-                own % partitions if key is None else self.parts.partition_for(key, partitions)
-            )
-            slots, records = by_partition.setdefault(partition, ([], []))
-            slots.append(slot)
-            records.append(record)
-        for partition, (slots, records) in by_partition.items():
-            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
 
     def _count(self, lane: Lane, slots: Sequence[Slot]) -> None:
         tally, now_ms = self.tally, time.time() * 1000
@@ -360,7 +273,3 @@ class TaskShell:
             tally.cost_nano_usd += slot.cost_nano_usd
         tally.latencies.add([int(now_ms - slot.item.timestamp_ms) for slot in slots])
         tally.last_delivery_s = self._loop.time()
-
-
-def _too_large() -> ItemError:
-    return ItemError("result_too_large", "the result is larger than its topic takes")

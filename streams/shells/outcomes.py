@@ -1,0 +1,128 @@
+"""Where the outcomes of a task go: results to the sink, dead letters beside them, drops nowhere.
+
+Every outcome can be written (contract section 2): a result too large for the sink is a dead letter
+`result_too_large`, a dead letter too large loses its value, then what else it must.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.partitioner import murmur2
+
+from streams.core.slot import Slot
+from streams.errors import ItemError
+from streams.kafka.sink import Parcel, Record, Sink
+from streams.results import Encoder, record_bytes
+from streams.shells.lane import Lane
+
+ROUND_SHARE = 0.1
+"""Of the newest round in the moving average of what a result takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Topics, their partitions, and what a record batch of each may take, in bytes."""
+
+    sink: str
+    dead_letter: str
+    source_partitions: int
+    sink_partitions: int
+    dead_letter_partitions: int
+    sink_bytes: int
+    dead_letter_bytes: int
+
+
+class Outcomes:
+    """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
+    encoded result takes; items reserve it on arrival, so that results count as held memory too."""
+
+    def __init__(self, encoder: Encoder, route: Route, sink: Sink) -> None:
+        self._encoder = encoder
+        self._route = route
+        self._sink = sink
+        self.result_bytes = 0.0
+
+    def write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
+        """Queue the outcomes of these slots for the sink, in order; returns those that leave
+        nothing to write."""
+        encoded = self._encoder.encode(slots, int(time.time() * 1000))
+        records, dead, route = encoded.records, encoded.dead, self._route
+        if not dead and None not in records and self._all_fit(records):
+            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
+            return []
+        kept: list[Slot] = []
+        results: list[Record] = []
+        buried: list[tuple[Slot, ItemError]] = []
+        dropped: list[Slot] = []
+        for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
+            if record is None:
+                dropped.append(slot)
+            elif index in dead:
+                buried.append((slot, dead[index]))
+            elif record_bytes(*record[:3]) > route.sink_bytes:
+                buried.append((slot, _too_large()))
+            else:
+                kept.append(slot)
+                results.append(record)
+        if results:
+            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
+        if buried:
+            self._bury(lane, buried, route.dead_letter_bytes)
+        return dropped
+
+    def too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
+        """The broker refused a record for its size, whatever we had counted."""
+        limit = self._route.dead_letter_bytes
+        if topic == self._route.dead_letter:
+            limit //= 2
+        self._bury(lane, [(slot, _too_large())], limit)
+
+    def _all_fit(self, records: Sequence[Any]) -> bool:
+        """Whether every record is surely small enough; exact sizes are only counted if not."""
+        sizes = [len(record[1] or b"") + len(record[0] or b"") for record in records]
+        self.result_bytes += ROUND_SHARE * (sum(sizes) / len(sizes) - self.result_bytes)
+        limit = self._route.sink_bytes
+        return max(sizes) <= limit // 2 and all(
+            not record[2] or record_bytes(*record[:3]) <= limit for record in records
+        )
+
+    def _bury(self, lane: Lane, dead: list[tuple[Slot, ItemError]], limit_bytes: int) -> None:
+        now_ms = int(time.time() * 1000)
+        slots, records = [], []
+        for slot, error in dead:
+            slot.outcome = error
+            slots.append(slot)
+            records.append(self._encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes))
+        route = self._route
+        self._put(route.dead_letter, route.dead_letter_partitions, Parcel(lane, slots, records))
+
+    def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
+        """The sink partition is the source partition where counts match, else by key; keyless
+        items go to `source partition mod sink partitions` (contract G2)."""
+        own = parcel.lane.partition.partition
+        if partitions == self._route.source_partitions:
+            self._sink.put(topic, own, parcel)
+            return
+        by_partition: dict[int, tuple[list[Any], list[Record]]] = {}
+        for slot, record in zip(parcel.slots, parcel.records, strict=True):
+            key = record[0]
+            partition = own % partitions if key is None else partition_for(key, partitions)
+            slots, records = by_partition.setdefault(partition, ([], []))
+            slots.append(slot)
+            records.append(record)
+        for partition, (slots, records) in by_partition.items():
+            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
+
+
+def partition_for(key: bytes, partitions: int) -> int:
+    """Where Kafka's default partitioner puts a key: murmur2, as the Java client."""
+    number: int = murmur2(key)
+    return (number & 0x7FFFFFFF) % partitions
+
+
+def _too_large() -> ItemError:
+    return ItemError("result_too_large", "the result is larger than its topic takes")
