@@ -10,7 +10,6 @@ import pytest
 from tests.integration.harness import (
     WorkerProcess,
     committed,
-    create_topic,
     eventually,
     items,
     publish,

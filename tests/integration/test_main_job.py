@@ -49,7 +49,7 @@ def _value(number: int, text: str = "some text") -> bytes:
 
 
 async def test_every_item_has_one_outcome_in_its_place(broker, topic):
-    """Results in the source's partition and order; dead letters beside them; drops leave nothing."""
+    """Results in the source's partition and order, dead letters beside them, drops nowhere."""
     source = topic(3)
     texts = ["fine", "refuse me", "drop me", "raise", "fine"]
     records = [(None, _value(n, texts[n % 5]), n % 3) for n in range(300)]

@@ -3,6 +3,7 @@ code says which."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 
@@ -93,7 +94,7 @@ async def test_a_second_signal_stops_at_once_with_130(broker, topic):
 
         await eventually(calling, 60, lambda: worker.log)
         worker.signal(signal.SIGINT)
-        time.sleep(0.5)
+        await asyncio.sleep(0.5)  # for the first signal to be taken
         began = time.monotonic()
         worker.signal(signal.SIGINT)
         assert worker.wait(5) == 130
