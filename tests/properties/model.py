@@ -167,7 +167,9 @@ class Model:
         if why in (Fault.TIMEOUT, Fault.SERVER):
             counted = item.timeouts + item.server_errors
             may = final_together and counted >= self.limits.max_attempts
-            must = final_together and item.timeouts >= self.limits.max_attempts
+            # A server error may turn out to be an outage, and count for nothing.
+            timed_out = why is Fault.TIMEOUT and item.timeouts >= self.limits.max_attempts
+            must = final_together and timed_out
             return why.value, may, must
         if why in (Fault.BAD_REPLY, Unanswered.MISSING, Unanswered.INVALID):
             asks = self.limits.max_asks
