@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from streams.simulator.answers import Answer
@@ -83,8 +83,9 @@ def _spoil(record: dict[str, Any], fault: str, schema: Mapping[str, Any]) -> Non
         if name is not None:
             record[name] = 7 if isinstance(record[name], str) else "seven"
     else:
-        for name in _enums(schema):
-            record[name] = OUTSIDE if fault == "outside_enum" else str(record[name]).swapcase()
+        for container, name, _ in _enums(record, schema):
+            value = container[name]
+            container[name] = OUTSIDE if fault == "outside_enum" else str(value).swapcase()
 
 
 def _strange_id(real: Any) -> Any:
@@ -93,23 +94,29 @@ def _strange_id(real: Any) -> Any:
 
 def _differing(record: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     """A copy that says something else, and is valid as well where there is a second label."""
-    changed = dict(record)
-    for name, values in _enums(schema).items():
-        changed[name] = next((value for value in values if value != record[name]), record[name])
+    changed = copy.deepcopy(record)
+    for container, name, values in _enums(changed, schema):
+        old = container[name]
+        container[name] = next((value for value in values if value != old), old)
     if changed == record:
         name = next((name for name in record if isinstance(record[name], str) and name != "id"), "")
         changed[name or "id"] = f"{record.get(name, '')} (again)"
     return changed
 
 
-def _enums(schema: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
-    """The members of a record that are words out of a list."""
+def _enums(
+    record: dict[str, Any], schema: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], str, Sequence[Any]]]:
+    """The members of a record, and of objects within it, that are words out of a list: the object,
+    the member's name, the list."""
     properties: Mapping[str, Any] = schema.get("properties", {})
-    return {
-        name: part["enum"]
-        for name, part in properties.items()
-        if name != "id" and isinstance(part, dict) and "enum" in part
-    }
+    for name, part in properties.items():
+        if name == "id" or name not in record or not isinstance(part, dict):
+            continue
+        if "enum" in part:
+            yield record, name, part["enum"]
+        elif isinstance(record[name], dict):
+            yield from _enums(record[name], part)
 
 
 def corrupt_text(text: str, rule: Rule) -> str:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from streams.errors import UsageError
 from streams.simulator.calls import Call
 from streams.simulator.catalogue import NANO_USD
 
@@ -24,10 +25,11 @@ def item_hash(text: str) -> str:
 
 
 class Ledger:
-    """Counts and records. `begin` and `end` bracket every request, in the order of arrival."""
+    """Counts and records. `begin` and `end` bracket every request. Raises UsageError for a file
+    that cannot be written."""
 
     def __init__(self, size: int, path: Path | None, count_items: bool) -> None:
-        self._file: BinaryIO | None = path.open("ab") if path is not None else None
+        self._file = None if path is None else _opened(path)
         self._records: deque[dict[str, Any]] = deque(maxlen=size)
         self._count_items = count_items
         self.idle = asyncio.Event()
@@ -137,6 +139,13 @@ class Ledger:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise UsageError(f"ledger {path}: {error.strerror}") from None
 
 
 def _without_all(counts: Counter[str]) -> dict[str, int]:

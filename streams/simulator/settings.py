@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class SimulatorSettings:
 
     def __post_init__(self) -> None:
         for name in ("latency_ms", "jitter_ms", "ms_per_token", "batch_ms"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:  # nor NaN
                 raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")
         for name in (
             "requests_per_minute",
@@ -64,7 +65,7 @@ class SimulatorSettings:
                 raise UsageError(f"{name} must be 1 or more, not {value}")
         if not 0 <= self.port <= 65535:
             raise UsageError(f"port must be between 0 and 65535, not {self.port}")
-        if self.burst_s <= 0:
+        if not 0 < self.burst_s < math.inf:
             raise UsageError(f"burst_s must be above 0, not {self.burst_s}")
         if self.ledger_size < 1:
             raise UsageError(f"ledger_size must be 1 or more, not {self.ledger_size}")

@@ -316,3 +316,25 @@ async def test_extracted_objects_can_be_spoilt_too(start, claude):
     good, bad, _ = results_of(message)
     assert isinstance(good["product"], str)
     assert bad["product"] == 7
+
+
+@pytest.mark.parametrize("fault", ["enum_case", "outside_enum", "conflicting"])
+async def test_words_within_objects_of_a_record_are_spoilt_as_well(start, claude, fault):
+    """As operations that nest each item's answer in its record have them."""
+    verdict = {
+        "type": "object",
+        "properties": {"label": {"type": "string", "enum": list(LABELS)}},
+        "required": ["label"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "schema": schema_of(result=verdict)}
+    simulator = await start(script=[{"fault": fault, "text": "number 2 "}])
+    client = claude(simulator)
+    message = await client.messages.create(**microbatch(texts(3), output_config={"format": form}))
+    labels = [record["result"]["label"] for record in results_of(message) if record["id"] == "2"]
+    if fault == "conflicting":
+        assert len(set(labels)) == 2
+        assert set(labels) <= set(LABELS)
+    else:
+        assert labels[0] not in LABELS
+        assert (labels[0].lower() in LABELS) is (fault == "enum_case")

@@ -85,6 +85,8 @@ async def test_the_same_calls_get_the_same_answers_faults_and_ids_with_the_same_
     "wrong",
     [
         {"latency_ms": -1},
+        {"latency_ms": float("nan")},
+        {"batch_ms": float("inf")},
         {"port": 70_000},
         {"requests_per_minute": 0},
         {"burst_s": 0},

@@ -10,6 +10,7 @@ import aiohttp
 import orjson
 import pytest
 
+from streams.errors import UsageError
 from tests.contract.simulator.asking import HAIKU, microbatch, texts
 
 
@@ -79,6 +80,11 @@ async def test_only_the_last_requests_are_kept_in_memory_but_all_in_the_file(
     assert [record["n"] for record in in_file] == [1, 2, 3, 4, 5]
     assert list(simulator.simulation.ledger.since(0)) == in_file[2:]
     assert simulator.state()["calls"] == 5
+
+
+async def test_a_ledger_that_cannot_be_written_is_one_clear_error(start, tmp_path):
+    with pytest.raises(UsageError, match=r"ledger .*: No such file or directory"):
+        await start(ledger_path=tmp_path / "none" / "ledger.jsonl")
 
 
 async def test_the_state_counts_calls_items_tokens_and_money(start, claude, voyage):
