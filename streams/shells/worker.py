@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -37,7 +38,11 @@ from streams.shells.task import TaskShell
 logger = logging.getLogger(__name__)
 
 MAX_ALLOWANCE = 1000
-"""Records a lane gets in one round at most, so that a round never blocks the loop for long."""
+"""Records a lane gets in one round at most."""
+
+MOST_AT_ONCE = 200
+"""Records that are decoded in one turn of the loop (about 1 ms): a whole round in one turn would
+make every reply and acknowledgement that comes meanwhile wait for it."""
 
 COMMIT_WITHIN_S = 5.0
 CHECK_S = 0.02
@@ -80,6 +85,7 @@ class Worker:
         self._tasks: dict[str, TaskShell] = {}
         self._lanes: dict[TopicPartition, Lane] = {}
         self._full: set[Lane] = set()
+        self._arrivals: deque[tuple[Lane, Sequence[Any]]] = deque()
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
         self._committing = asyncio.Lock()
@@ -174,12 +180,22 @@ class Worker:
     # -- records -------------------------------------------------------------------------------
 
     def on_records(self, lists: Round) -> None:
-        """Take one round and say how much may come next."""
+        """Take one round, a little in each turn of the loop, then say how much may come next."""
+        idle = not self._arrivals  # else `_take` is called anyway
         for lane, records in lists:
-            if lane.open and not self.draining:
-                lane.task.arrived(lane, records)
-        assert self._consumer is not None
-        self._consumer.allow(self._allowance())
+            for start in range(0, len(records), MOST_AT_ONCE):
+                self._arrivals.append((lane, records[start : start + MOST_AT_ONCE]))
+        if idle:
+            self._take()
+
+    def _take(self) -> None:
+        lane, records = self._arrivals.popleft()
+        if lane.open and not self.draining:
+            lane.task.arrived(lane, records)
+        if self._arrivals:
+            asyncio.get_running_loop().call_soon(self._take)
+        elif self._consumer is not None:
+            self._consumer.allow(self._allowance())
 
     def _allowance(self) -> dict[Lane, int]:
         if self.draining or not self._lanes:
