@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from streams.model import Item
+
+at_leisure = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: a busy machine is no failure of theirs."""
 
 
 def items_of(texts: Sequence[str]) -> list[Item]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from streams.operations.schema import prepare
 from streams.simulator.schemas import check_schema
+from tests.operations.conftest import at_leisure
 
 KEYWORDS: dict[str, st.SearchStrategy[Any]] = {
     "type": st.sampled_from(["object", "array", "string", "integer", "null", ["string", "null"]]),
@@ -65,6 +66,7 @@ likely = st.fixed_dictionaries(
 )
 
 
+@at_leisure
 @given(likely | parts | st.none() | st.lists(parts))
 def test_a_schema_without_problems_is_one_that_the_api_takes(schema):
     """And no schema makes the preparation fail."""

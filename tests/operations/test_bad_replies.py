@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streams.errors import CallError, Fault
 from streams.model import Item, Unanswered
 from streams.operations import Classify, Completion, Extract, Generate, Operation, Vectors
-from tests.operations.conftest import items_of
+from tests.operations.conftest import at_leisure, items_of
 
 CUT, INVALID, MISSING = Unanswered.CUT, Unanswered.INVALID, Unanswered.MISSING
 YES, NO = {"label": "yes"}, {"label": "no"}
@@ -264,6 +264,7 @@ any_blocks = anything | st.lists(
 reasons = st.sampled_from(["end_turn", "max_tokens", "refusal", None, 0]) | st.text(max_size=3)
 
 
+@at_leisure
 @given(
     operation=st.sampled_from(OPERATIONS),
     blocks=any_blocks,

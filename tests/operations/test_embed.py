@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.operations import Completion, Embed, Vectors
-from tests.operations.conftest import items_of
+from tests.operations.conftest import at_leisure, items_of
 
 
 def packed(*floats: float) -> bytes:
@@ -59,6 +59,7 @@ def test_a_broken_vector_costs_its_own_item_only(bad):
     assert answers == [Unanswered.INVALID, {"embedding_f32": packed(1.0), "dim": 1}]
 
 
+@at_leisure
 @given(st.lists(st.floats(width=32), min_size=1, max_size=40))
 def test_a_vector_is_accepted_exactly_where_all_its_numbers_are_finite(floats):
     """NaN and infinity are no JSON."""

@@ -103,6 +103,15 @@ def test_an_enum_in_another_case_is_put_back_into_the_schemas_spelling():
     assert answers == [{"tone": "Warm", "all": ["Cold", "X"]}]
 
 
+def test_duplicates_that_are_equal_to_python_but_not_as_json_differ():
+    """1 and true are two answers."""
+    schema = {"type": "object", "properties": {"x": {}}}
+    results = [{"id": "1", "data": {"x": 1}}, {"id": "1", "data": {"x": True}}]
+    block = {"type": "text", "text": json.dumps({"results": results})}
+    answers = Extract(schema).answers(items_of(["a"]), Completion([block], "end_turn"))
+    assert answers == [Unanswered.INVALID]
+
+
 def test_a_result_nested_deeper_than_json_can_be_written_is_invalid():
     """The reader of JSON goes deeper than its writer."""
     schema = {"type": "object", "properties": {"tree": {"type": "array", "items": {}}}}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from streams.errors import CallError, Fault
 from streams.providers.faults import call_error
+from tests.operations.conftest import at_leisure
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
@@ -183,6 +184,7 @@ def test_voyages_form_of_an_error_is_read():
     assert made.message == "HTTP 400: Model x is not supported."
 
 
+@at_leisure
 @given(
     st.integers(-1, 999),
     st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text()),

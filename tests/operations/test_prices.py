@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from streams.model import Usage
 from streams.providers.prices import claude_usage, known_price, voyage_usage
+from tests.operations.conftest import at_leisure
 
 MILLION = 1_000_000
 
@@ -94,6 +95,7 @@ names = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_
          "cache_read_input_tokens", "total_tokens"]  # fmt: skip
 
 
+@at_leisure
 @given(st.dictionaries(st.sampled_from(names), values | st.dictionaries(st.text(), values)))
 def test_no_usage_makes_the_count_fail_or_go_below_zero(usage):
     for counted in (claude_usage("claude-haiku-5-5", usage), voyage_usage("voyage-4", usage)):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from streams.operations import Classify, Generate
 from streams.operations.prompts import user_turn
-from tests.operations.conftest import items_of
+from tests.operations.conftest import at_leisure, items_of
 
 HOSTILE = [
     'quote " and backslash \\',
@@ -40,12 +40,14 @@ def test_hostile_text_stays_inside_its_string(text):
     assert [row["text"] for row in rows] == ["before", text.replace("\ud800", "\ufffd"), "after"]
 
 
+@at_leisure
 @given(st.lists(st.text(), min_size=1, max_size=8))
 def test_any_texts_come_back_as_they_went_in(texts):
     rows = array_of(user_turn(items_of(texts)))
     assert rows == [{"id": str(n), "text": text} for n, text in enumerate(texts, 1)]
 
 
+@at_leisure
 @given(st.text(alphabet="a\u2028\u2029\x85\n\r\x0b\x0c\x1c\x1d\x1e"))
 def test_a_text_never_breaks_the_line_that_it_stands_on(text):
     """The array is one line to every parser, also to those that know U+2028."""
