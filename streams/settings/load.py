@@ -50,8 +50,27 @@ def load_settings(
     or the variable's name. A file that cannot be read or parsed is the only problem then.
     """
     file = find_file(path, environ)
-    raw = _parse(file) if file is not None else {}
-    directory = file.parent if file is not None else Path()
+    return settings_of(
+        _parse(file) if file is not None else {},
+        environ,
+        file=file,
+        broker=broker,
+        need_tasks=need_tasks,
+        allow_custom=allow_custom,
+    )
+
+
+def settings_of(
+    raw: dict[str, Any],
+    environ: Mapping[str, str],
+    *,
+    file: Path | None = None,
+    broker: str | None = None,
+    need_tasks: bool,
+    allow_custom: bool = True,
+) -> Settings:
+    """The same from tables that are parsed already; they are changed on the way. `file`: where
+    they stood, None: nowhere."""
     problems = _take_secrets_out(raw)
     overrides = Overrides(raw)
     overrides.apply(environ)
@@ -62,9 +81,10 @@ def load_settings(
         origins["kafka", "bootstrap_servers"] = "--broker"
     found = list(broken(raw, need_tasks=need_tasks))
     found += broken_tasks(raw, allow_custom=allow_custom, providers=_provider_names())
+    directory = file.parent if file is not None else Path()
     settings, wrong = _validated(raw, directory, origins)
     problems += wrong + [f"{path_of(place, raw, origins)}: {what}" for place, what in found]
-    if need_tasks and not raw.get("task"):
+    if need_tasks and raw.get("task", []) == []:
         problems.append(_no_task(file))
     if problems or settings is None:
         raise ConfigError(list(dict.fromkeys(problems)))

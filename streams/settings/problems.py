@@ -141,6 +141,8 @@ def _fault(location: Location, detail: Any, raw: Mapping[str, Any]) -> str:
         return str(detail["ctx"]["error"])
     field = field_of(location)
     allowed = field.description if field is not None and field.description else "a table"
+    if isinstance(location[-1], int) and location[0] != location[-2]:
+        allowed = "a text in quotes"  # the one array besides [[task]] holds labels
     if kind == "missing":
         return f"is missing; it must be {allowed}"
     return f"must be {allowed}, not {shown(value_at(location, raw))}"

@@ -102,7 +102,7 @@ def _worker(raw: Mapping[str, Any], *, need_tasks: bool) -> Found:
 
 
 def _providers(raw: Mapping[str, Any]) -> Found:
-    used = {task.get("provider") for _, task in tasks_of(raw)}
+    used = [task.get("provider") for _, task in tasks_of(raw)]
     known = sorted(set(PROVIDER_OF.values()))
     for name in _table(raw, "provider"):
         if name not in known and name not in used:
@@ -145,7 +145,7 @@ def _topics(raw: Mapping[str, Any]) -> Found:
                     ("task", index, "sink"),
                     f"must be another topic than source, not {shown(sink)}",
                 )
-        if isinstance(dead, str) and dead in {source, sink}:
+        if isinstance(dead, str) and dead in (source, sink):
             other = "source" if dead == source else "sink"
             yield (
                 ("task", index, "dead_letter"),
