@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-MOST_CHARACTERS = 600
+MOST_CHARACTERS = 200
 
 
 def docstrings() -> Iterator[dict[str, Any]]:
