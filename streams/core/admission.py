@@ -40,7 +40,7 @@ class Admission:
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
         self.new_by_reason: Counter[str] = Counter()
-        self.repeats_by_reason: Counter[str] = Counter()
+        self.retries_by_reason: Counter[str] = Counter()
         self.successes = 0
         self.max_in_flight_seen = 0
 
@@ -92,8 +92,10 @@ class Admission:
             slot.calls += 1
             slot.state = IN_FLIGHT
         self.started_by_cause[batch.cause] += 1
-        by_reason = self.new_by_reason if batch.cause == "new" else self.repeats_by_reason
-        by_reason[batch.reason] += 1
+        if batch.cause == "new":
+            self.new_by_reason[batch.reason] += 1
+        elif batch.cause != "split":
+            self.retries_by_reason[batch.reason] += 1
         self._turn = "repeat" if batch.cause == "new" else "new"
         self.calls[batch.id] = batch
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))

@@ -43,7 +43,7 @@ from streams.core.history import History
 from streams.core.invariants import check_invariants
 from streams.core.limits import Limits
 from streams.core.repeats import Aftermath, Repeats
-from streams.core.sequencer import Lane
+from streams.core.sequencer import Lane, by_lane
 from streams.core.slot import Batch, Slot, State
 from streams.core.windows import Windows, screen
 from streams.errors import CallError, Fault
@@ -145,9 +145,8 @@ class Engine:
     def _opened(self, event: Opened, now: float) -> list[Action]:
         if event.lane in self.lanes:
             raise ValueError(f"lane {event.lane} is open already")
-        lane = Lane(event.lane, event.next_seq, self.limits.order)
+        lane = self.lanes[event.lane] = Lane(event.lane, event.next_seq, self.limits.order)
         lane.halted = self._halted
-        self.lanes[event.lane] = lane
         return []
 
     def _closed(self, event: Closed, now: float) -> list[Action]:
@@ -183,9 +182,8 @@ class Engine:
         return []
 
     def _chosen(self, lanes: Collection[Hashable] | None) -> list[Lane]:
-        if lanes is None:
-            return list(self.lanes.values())
-        return [self.lanes[key] for key in lanes if key in self.lanes]
+        keys = self.lanes if lanes is None else lanes
+        return [self.lanes[key] for key in keys if key in self.lanes]
 
     # -- arrival and delivery --------------------------------------------------------------------
 
@@ -231,8 +229,7 @@ class Engine:
             if batch is None:
                 return
             admission.start(batch, now)
-            if self._history is not None:
-                self._note(batch.slots, now, f"call {batch.id} ({batch.cause}, {batch.reason})")
+            self._note(batch.slots, now, "call {0.id} ({0.cause}, {0.reason})", batch)
             actions.append(StartCall(batch))
 
     def _replied(self, event: Replied, now: float) -> list[Action]:
@@ -268,8 +265,7 @@ class Engine:
             return []
         step = self.admission.failed(batch, event.error, now)
         live = [slot for slot in batch.slots if slot.state is IN_FLIGHT]
-        if self._history is not None:
-            self._note(live, now, f"{batch.id} failed: {event.error}")
+        self._note(live, now, "{} failed: {}", batch.id, event.error)
         only = self.admission.is_idle and not self.windows.count
         aftermath = self._repeats.after_failure(batch, live, event.error, step, only=only)
         return self._conclude(batch, [], aftermath, now)
@@ -289,25 +285,16 @@ class Engine:
                 answered.append(slot)
             for repeat, wait_s in aftermath.repeats:
                 self.admission.repeat(repeat, now, wait_s)
-                if self._history is not None:
-                    what = f"{repeat.cause} with {repeat.size - 1} others in {wait_s:.3f} s"
-                    self._note(repeat.slots, now, what)
+                self._note(repeat.slots, now, "{0.cause} in {1:.3f} s", repeat, wait_s)
         batch.slots = []
-        by_lane: dict[Lane, list[Slot]] = {}
-        lane = None
-        for slot in answered:
-            if slot.home is not lane:
-                lane = slot.home
-                group = by_lane.setdefault(lane, [])
-            group.append(slot)
         actions: list[Action] = []
-        for lane, group in by_lane.items():
+        for lane, group in by_lane(answered).items():
             actions += self._release(lane, group, now)
         return actions
 
-    def _note(self, slots: Iterable[Slot], now: float, what: str) -> None:
+    def _note(self, slots: Iterable[Slot], now: float, what: str, *about: object) -> None:
         if self._history is not None:
-            self._history.note(slots, now, what)
+            self._history.note(slots, now, what.format(*about))
 
 
 _CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)

@@ -92,6 +92,18 @@ ORDERS: dict[Order, type[Sequencer]] = {
 }
 
 
+def by_lane(slots: Sequence[Slot]) -> dict[Lane, list[Slot]]:
+    """Slots of several lanes, lane by lane, each lane's in the order given."""
+    groups: dict[Lane, list[Slot]] = {}
+    lane = None
+    for slot in slots:
+        if slot.home is not lane:
+            lane = slot.home
+            group = groups.setdefault(lane, [])
+        group.append(slot)
+    return groups
+
+
 class Lane:
     """One incarnation of a lane; compared by identity, so that an old one is never the new one.
 

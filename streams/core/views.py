@@ -33,7 +33,7 @@ class Statistics:
     `delivering`. Calls: `in_flight`, `max_in_flight_seen`; since the start: `calls`, of which
     `retries` repeat an item after a failure or a missing answer and `splits` are further calls from
     dividing a microbatch; `batches_by_reason`: first calls by what closed their window;
-    `repeats_by_reason`: repeated calls by what caused them (a fault's or an answer's code).
+    `retries_by_reason`: the retries by what caused them (a fault's or a missing answer's code).
     `paused_until`: in the shell's seconds; None: calls may flow. `held`: bytes.
     """
 
@@ -52,7 +52,7 @@ class Statistics:
     paused_until: float | None
     paused_message: str
     batches_by_reason: Mapping[str, int]
-    repeats_by_reason: Mapping[str, int]
+    retries_by_reason: Mapping[str, int]
     lanes: Mapping[Hashable, LaneStatistics]
 
 
@@ -91,7 +91,7 @@ def statistics(engine: Engine) -> Statistics:
         paused_until=None if pause is None else pause.until,
         paused_message="" if pause is None else pause.message,
         batches_by_reason=dict(admission.new_by_reason),
-        repeats_by_reason=dict(admission.repeats_by_reason),
+        retries_by_reason=dict(admission.retries_by_reason),
         lanes={
             key: LaneStatistics(
                 lane.watermark,
