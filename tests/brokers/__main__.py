@@ -26,7 +26,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: asked_to_stop.set())
     try:
-        broker = start(chosen.kind, nodes=chosen.nodes, port=chosen.port)
+        broker = start(chosen.kind, nodes=chosen.nodes, port=chosen.port, fast_start=False)
     except UnavailableError as error:
         sys.stderr.write(f"{error}\n")
         return 1

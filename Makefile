@@ -1,0 +1,106 @@
+# Everything that one does with this project. Needs Python 3.11+ and make; the rest goes into .venv.
+# Options: ARGS="..." goes to the command behind demo, test, chaos and bench; PYTHON=... names the
+# interpreter that .venv is made from.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+UV := uv==0.13.9
+PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
+ARGS :=
+
+.PHONY: help setup demo test check bench chaos soak docs lock clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make setup   .venv with everything; then .venv/bin/streams is the command'
+	@echo 'make demo    500 items through an embedded broker and an API simulator'
+	@echo 'make test    all tests, on the best broker there is (docs/testing.md)'
+	@echo 'make check   format, lint, types, known vulnerabilities'
+	@echo 'make bench   the benchmarks, on Apache Kafka'
+	@echo 'make chaos   the tests that kill things'
+	@echo 'make lock    the lock files anew, after a change of pyproject.toml'
+
+# -- the environment ---------------------------------------------------------------------------
+
+# Two stamps: what the product needs (demo) and everything (tests, checks). Each is redone when its
+# lock file or pyproject.toml changes.
+$(VENV)/made.stamp:
+	@set -e; \
+	if [ ! -x $(BIN)/python ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    for python in $(PYTHONS); do \
+	        if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+	            found=$$python; break; \
+	        fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo 'make: no Python 3.11 or newer among: $(PYTHONS). Name one: make PYTHON=/path/to/python3.12' >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "making $(VENV) with $$("$$found" --version)"; \
+	    rm -rf $(VENV); \
+	    "$$found" -m venv $(VENV) || { \
+	        rm -rf $(VENV); \
+	        echo "make: $$found cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	        exit 1; \
+	    }; \
+	fi; \
+	touch $@
+
+# uv installs in a tenth of pip's time; where it cannot be had or cannot reach the packages, pip does.
+define install
+	@set -e; \
+	echo 'installing what $(1) pins into $(VENV)'; \
+	$(BIN)/python -m pip install -q --disable-pip-version-check '$(UV)' || true; \
+	if ! { [ -x $(BIN)/uv ] && $(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r $(1); }; then \
+	    echo 'uv did not manage; with pip, which takes minutes'; \
+	    $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r $(1); \
+	fi; \
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .; \
+	touch $@
+endef
+
+$(VENV)/run.stamp: $(VENV)/made.stamp requirements-run.lock pyproject.toml
+	$(call install,requirements-run.lock)
+
+$(VENV)/dev.stamp: $(VENV)/made.stamp requirements.lock pyproject.toml
+	$(call install,requirements.lock)
+	@touch $(VENV)/run.stamp
+
+setup: $(VENV)/dev.stamp
+	@echo '.venv/bin/streams is the command'
+
+lock: $(VENV)/dev.stamp
+	@sh .ci/lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# -- what one does -----------------------------------------------------------------------------
+
+demo: $(VENV)/run.stamp
+	@$(BIN)/streams demo $(ARGS)
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python .ci/audit.py requirements.lock
+
+bench: $(VENV)/dev.stamp
+	@set -e; for part in throughput waiting memory; do \
+	    echo "== $$part"; $(BIN)/python -m benchmarks.$$part $(ARGS); \
+	done
+
+chaos: $(VENV)/dev.stamp
+	@if [ ! -d tests/chaos ]; then \
+	    echo 'make chaos: not available in this version; make test kills workers and brokers already' >&2; \
+	    exit 2; \
+	fi; \
+	$(BIN)/python -m pytest tests/chaos $(ARGS)
+
+soak docs:
+	@echo 'make $@: not available in this version' >&2; exit 2
