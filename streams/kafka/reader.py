@@ -11,6 +11,9 @@ Rules of this file:
 4. One round of lists is on its way to the worker's loop at a time; the next starts when the worker
    has answered with `allow`. Partitions are taken in rotation, each at most its allowance, so that
    a backlog in one never starves another.
+5. An error of one partition costs no other's records: what the round has so far is delivered first.
+6. While it runs the consumer counts as in use: aiokafka measures idleness by its own `getmany`, and
+   would leave the group for ever when its poll interval is over, however busy or paused this is.
 
 Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
 paused, and builds an object per message (90 times slower).
@@ -24,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import ConsumerStoppedError
+from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,9 @@ Round = list[tuple[Any, Sequence[Any]]]
 """Lists of records, each with the lane it belongs to."""
 
 IDLE_CHECK_S = 1.0
+
+MOST_SEEKS = 10
+"""Seeks back to the same place without a record in between; Faust's recovery costs one."""
 
 
 class LaneReader:
@@ -54,6 +60,7 @@ class LaneReader:
         self._under_way = False
         self._changed = asyncio.Event()
         self._turn = 0
+        self._sought: dict[TopicPartition, int] = {}
 
     def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         """Start reading these partitions at the given offsets; replaces what was open."""
@@ -69,6 +76,7 @@ class LaneReader:
         """Read nothing until the next `open`."""
         self._lanes.clear()
         self._positions.clear()
+        self._sought.clear()
         self._allowance = {}
         self._changed.set()
 
@@ -83,16 +91,20 @@ class LaneReader:
         self._allowance = allowance
         self._changed.set()
 
+    def position_of(self, partition: TopicPartition) -> int | None:
+        """The offset that is read next; None: the partition is not open. Safe in any thread."""
+        return self._positions.get(partition)
+
     async def run(self) -> None:
         """Read until cancelled or the consumer is stopped; errors of a partition go to `fail`."""
+        with self._consumer._subscription.fetch_context():  # rule 6
+            await self._run()
+
+    async def _run(self) -> None:
         while True:
             try:
                 self._changed.clear()
-                lists = [] if self._under_way else await self._take()
-                if lists:
-                    self._under_way = True
-                    self._worker_loop.call_soon_threadsafe(self._deliver, lists)
-                else:
+                if self._under_way or not await self._round():
                     await self._wait()
             except ConsumerStoppedError:
                 return
@@ -104,31 +116,41 @@ class LaneReader:
                 self._worker_loop.call_soon_threadsafe(self._fail, error)
                 await asyncio.sleep(IDLE_CHECK_S)
 
-    async def _take(self) -> Round:
+    async def _round(self) -> bool:
+        """Send one round on its way; False: there is nothing to read."""
+        lists: Round = []
+        try:
+            await self._take(lists)
+        finally:  # rule 5: their positions have moved on
+            if lists:
+                self._under_way = True
+                self._worker_loop.call_soon_threadsafe(self._deliver, lists)
+        return bool(lists)
+
+    async def _take(self, lists: Round) -> None:
         fetcher, allowance = self._consumer._fetcher, self._allowance
         if not allowance or self._consumer._subscription.reassignment_in_progress:
-            return []
+            return
         fetched = [
             (partition, lane, allowance[lane])
             for partition, lane in self._lanes.items()
             if lane in allowance and partition in fetcher._records
         ]
         if not fetched:
-            return []
+            return
         self._turn = (self._turn + 1) % len(fetched)
-        lists: Round = []
         for partition, lane, most in fetched[self._turn :] + fetched[: self._turn]:
             if self._moved(partition):
                 continue
             records = (await fetcher.fetched_records([partition], timeout=0, max_records=most)).get(
                 partition
             )
-            if partition not in self._lanes:  # a rebalance began while an await gave way
-                return []
+            if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
+                lists.clear()
+                return
             self._positions[partition] = self._position(partition)
             if records:
                 lists.append((lane, records))
-        return lists
 
     def _position(self, partition: TopicPartition) -> int:
         state = self._consumer._subscription.subscription.assignment.state_value(partition)
@@ -136,10 +158,18 @@ class LaneReader:
         return position
 
     def _moved(self, partition: TopicPartition) -> bool:
-        """Somebody else sought: go back to where this reader was."""
+        """Somebody else sought: go back to where this reader was.
+
+        Raises OffsetOutOfRangeError where that is no place in the log any more: with agents in the
+        app aiokafka resets the position by itself, again and again.
+        """
         expected = self._positions[partition]
         if self._position(partition) == expected:
+            self._sought.pop(partition, None)
             return False
+        times = self._sought[partition] = self._sought.get(partition, 0) + 1
+        if times > MOST_SEEKS:
+            raise OffsetOutOfRangeError({partition: expected})
         self._consumer.seek(partition, expected)
         return True
 

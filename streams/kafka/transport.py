@@ -24,6 +24,7 @@ from typing import Any, ClassVar, Protocol
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -273,6 +274,19 @@ class Consumer(driver.Consumer):
     def set_allowance(self, allowance: Mapping[Any, int]) -> None:
         """Tell the reader of room that came back between rounds."""
         self._thread.in_thread("set_allowance", allowance)
+
+    def position_of(self, partition: TopicPartition) -> int | None:
+        """How far the reader has read; None: it does not read this partition."""
+        reader = self._thread._reader
+        return None if reader is None else reader.position_of(partition)
+
+    def end_of(self, partition: TopicPartition) -> int | None:
+        """The end of the partition's log as last fetched; None: nothing was fetched yet."""
+        try:
+            end: int | None = self.highwater(partition)
+        except (AssertionError, AttributeError, KeyError, ConsumerNotStarted):
+            return None  # between two assignments, or before the first
+        return end
 
     def close_reader(self) -> None:
         """Stop reading for good (a graceful stop began)."""

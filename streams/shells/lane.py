@@ -17,13 +17,15 @@ class Lane:
     reply finds nobody to give its answers to. Compared by identity.
 
     `next_offset`: the first offset not yet taken. `committed`: the last offset committed, or what
-    the lane began at. `mean_bytes`: a moving average of what a record holds in memory.
+    the lane began at. `mean_bytes`: a moving average of what a record holds in memory. `moved_at`:
+    when its watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
         "committed",
         "delivered_to",
         "mean_bytes",
+        "moved_at",
         "next_offset",
         "open",
         "partition",
@@ -38,6 +40,7 @@ class Lane:
         self.task = task
         self.open = True
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
+        self.moved_at = 0.0
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"

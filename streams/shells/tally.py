@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from streams.shells.calls import Distribution
+
 FINE_MS = 10_000
 COARSE_MS = 100
 
@@ -24,6 +26,13 @@ class Latencies:
             ms if ms < FINE_MS else min(ms, 86_400_000) // COARSE_MS * COARSE_MS
             for ms in milliseconds
         )
+
+    def distribution(self, bounds_s: Sequence[float]) -> Distribution:
+        """The same in a few buckets, in seconds."""
+        values = Distribution(bounds_s)
+        for ms, count in self._counts.items():
+            values.add(ms / 1000, count)
+        return values
 
     def percentile(self, share: float) -> int | None:
         """The smallest value that `share` (0 to 1) of all are not above; None without any."""
