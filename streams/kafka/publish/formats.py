@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -14,6 +13,7 @@ from streams.kafka.publish.records import Records, blocks_of
 from streams.kafka.publish.tables import Table, parquet_rows
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
+STDIN = 0
 FORMATS: tuple[Format, ...] = get_args(Format)
 _OF_SUFFIX: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -41,6 +41,8 @@ class Source:
     def __init__(
         self, path: Path | None, format: Format | None, columns: list[str] | None = None
     ) -> None:
+        if path is not None and path.is_dir():
+            raise UsageError(f"{path}: is a directory, not a file")
         self.format = format or _guess(path)
         if columns is not None and self.format not in {"csv", "tsv"}:
             raise UsageError(f"--columns belongs to csv and tsv, not to {self.format}")
@@ -91,9 +93,7 @@ def _guess(path: Path | None) -> Format:
 
 def _open(path: Path | None) -> int:
     if path is None:
-        return sys.stdin.fileno()
-    if path.is_dir():
-        raise UsageError(f"{path}: is a directory, not a file")
+        return STDIN
     try:
         return os.open(path, os.O_RDONLY)
     except OSError as error:

@@ -47,6 +47,8 @@ def _each(
                 continue
             if not line or line.isspace():
                 continue
+            if line.endswith(b"\r"):
+                line = line[:-1]
             try:
                 value, document = read(line)
             except ValueError as error:

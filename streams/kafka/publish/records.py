@@ -37,9 +37,9 @@ class Records(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Whole lines without their ends. `first`: the number of the first. `cut`: the true size of
-    the first line, of which only the start was kept; 0 if all of it is there. `position`: bytes
-    read."""
+    """Whole lines without LF; a CR before it is still there. `first`: the number of the first.
+    `cut`: the true size of the first line, of which only the start was kept; 0 if all of it is
+    there. `position`: bytes read."""
 
     first: int
     lines: list[bytes]
@@ -57,7 +57,7 @@ def blocks_of(descriptor: int) -> Iterator[bytes]:
 
 
 def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
-    """Lines ended by LF or CRLF; the last may lack its end. `longest`: bytes kept of a line."""
+    """Lines ended by LF; the last may lack its end. `longest`: bytes kept of a line."""
     number, position = 1, 0
     held: list[bytes] = []
     size = 0
@@ -73,16 +73,15 @@ def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
             continue
         rest = parts.pop()
         parts[0] = b"".join(held)
-        yield Lines(number, _without_cr(parts), size if size > longest else 0, position)
+        yield Lines(number, parts, size if size > longest else 0, position)
         number += len(parts)
         held, size = [rest], len(rest)
     if size:
-        cut = size if size > longest else 0
-        yield Lines(number, _without_cr([b"".join(held)]), cut, position)
-
-
-def _without_cr(lines: list[bytes]) -> list[bytes]:
-    return [line[:-1] if line.endswith(b"\r") else line for line in lines]
+        last = b"".join(held)
+        if size > longest:
+            yield Lines(number, [last[:KEPT_BYTES]], size, position)
+        else:
+            yield Lines(number, [last], 0, position)
 
 
 def too_long(size: int, most: int) -> str:
