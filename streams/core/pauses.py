@@ -23,10 +23,14 @@ from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
 from streams.core.slot import Batch
 from streams.errors import CallError
-from streams.policies.retry import Cause
+from streams.policies.retry import Cause, told_s
 
 RETRY_AFTER_JITTER_S = 0.25
 """At most this much is added to a `retry_after_s`, so that workers do not come back in step."""
+
+MAX_PAUSE_S = 3600.0
+"""A task is probed once an hour even if it was told to wait longer: a mistaken header must not stop
+it for good."""
 
 
 @dataclass(slots=True)
@@ -137,8 +141,13 @@ class Pauses:
             pause.number = last
 
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
-        if retry_after_s is not None:
-            return retry_after_s + RETRY_AFTER_JITTER_S * self._random()
-        if cause is Cause.ACCOUNT:
-            return self._limits.account_backoff.ceiling_s(failures)
-        return self._limits.backoff.equal_jitter_s(failures, self._random())
+        account = cause is Cause.ACCOUNT
+        backoff = self._limits.account_backoff if account else self._limits.backoff
+        told = told_s(retry_after_s)
+        if told is not None:
+            # "0", said again after a probe that did wait, is not taken at its word.
+            least = backoff.base_s if failures > 1 else 0.0
+            return min(MAX_PAUSE_S, max(told, least) + RETRY_AFTER_JITTER_S * self._random())
+        if account:
+            return backoff.ceiling_s(failures)
+        return backoff.equal_jitter_s(failures, self._random())

@@ -15,7 +15,7 @@ from streams.core.limits import Limits
 from streams.core.slot import Batch, BatchCause, Slot
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
-from streams.policies.retry import Step
+from streams.policies.retry import Step, told_s
 from streams.policies.splitting import divide, parts_until_alone
 
 STRIKES_BEFORE_SPLIT = 3
@@ -52,7 +52,8 @@ class Repeats:
         strikes = batch.strikes + (error.fault in _STRIKES)
         wait_s = 0.0
         if step is Step.WAIT:
-            wait_s = 1.0 if error.retry_after_s is None else error.retry_after_s
+            told = told_s(error.retry_after_s)
+            wait_s = 1.0 if told is None else told
         elif error.fault in _STRIKES:
             if step is Step.BACK_OFF:
                 wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())

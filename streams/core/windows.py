@@ -65,13 +65,13 @@ class Windows:
                 start = end
 
     def remove(self, lane: Lane) -> list[Slot]:
-        """Takes a lane out of every window; its waiting slots, in order."""
+        """Takes a lane out; its waiting slots, those of each batch key in order."""
         slots: list[Slot] = []
         for key, window in list(self._open.items()):
             slots += window.remove(lane)
             if not window.count:
                 del self._open[key]
-        return sorted(slots, key=lambda slot: slot.seq)
+        return slots
 
     def cut(self, now: float) -> Batch | None:
         """The microbatch of the window that is due the longest, of those that close now."""

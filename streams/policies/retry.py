@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from math import isfinite
 from typing import NamedTuple
 
 from streams.errors import Fault
@@ -89,6 +90,16 @@ def rule(fault: Fault, *, others_succeed: bool) -> Rule:
     if others_succeed and fault in WHILE_OTHERS_SUCCEED:
         return WHILE_OTHERS_SUCCEED[fault]
     return RULES[fault]
+
+
+def told_s(retry_after_s: float | None) -> float | None:
+    """How long we were told to wait; None: not at all, or in a way that means nothing.
+
+    A header may say anything: NaN and infinity would never end, a negative time has passed.
+    """
+    if retry_after_s is None or not isfinite(retry_after_s):
+        return None
+    return max(0.0, retry_after_s)
 
 
 @dataclass(frozen=True, slots=True)

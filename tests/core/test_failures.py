@@ -336,9 +336,10 @@ def test_a_function_that_asks_for_a_retry_gets_its_batch_again_as_it_was() -> No
     assert s.said() == []
 
 
-def test_a_retry_without_a_time_waits_a_second() -> None:
+@pytest.mark.parametrize("after_s", [None, float("nan"), float("inf")])
+def test_a_retry_without_a_time_waits_a_second(after_s: float | None) -> None:
     s = Scenario(max_items=1)
-    s.arrive("a0").fail("a0", Fault.RETRY)
+    s.arrive("a0").fail("a0", Fault.RETRY, retry_after_s=after_s)
     assert s.engine.next_deadline() == 1.0
 
 

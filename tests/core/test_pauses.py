@@ -101,6 +101,34 @@ def test_a_throttled_task_waits_as_long_as_it_was_told_and_a_little_more() -> No
     assert s.engine.next_deadline() == 7.0 + 0.125
 
 
+def test_a_retry_after_of_nothing_is_believed_once() -> None:
+    """An API that goes on refusing and says "0" is probed twice a second, not in a loop."""
+    s = Scenario(max_items=1, draw=0.0)
+    s.arrive("a0").fail("a0", Fault.THROTTLED, retry_after_s=0.0)
+    assert s.calls() == ["a0", "a0"]
+    s.fail("a0", Fault.THROTTLED, retry_after_s=0.0)
+    assert s.engine.next_deadline() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("retry_after_s", "until"),
+    [
+        (float("nan"), 0.25),  # as if nothing had been said
+        (float("inf"), 0.25),
+        (-5.0, 0.0),
+        (1_800_000_000.0, 3600.0),  # a date where seconds were meant: probed after an hour
+    ],
+)
+def test_a_retry_after_that_means_nothing_does_not_stop_the_task_for_good(
+    retry_after_s: float, until: float
+) -> None:
+    s = Scenario(max_items=1, draw=0.0)
+    s.arrive("a0").calls()
+    s.fail("a0", Fault.THROTTLED, retry_after_s=retry_after_s).at(until)
+    assert s.calls() == ["a0"]
+    assert [p.until for p in s.said() if isinstance(p, Paused)] == [until]
+
+
 def test_a_later_shorter_retry_after_never_shortens_a_pause() -> None:
     s = Scenario(max_items=1, max_in_flight=3, draw=0.0)
     s.arrive("a0 a1 a2 a3").fail("a0", Fault.THROTTLED, retry_after_s=10.0)
@@ -218,6 +246,13 @@ def test_new_items_are_taken_in_while_the_task_is_paused() -> None:
     assert s.at(6.0).calls() == ["a0 a1"]
     s.reply("a0 a1")
     assert s.calls() == ["a2 a3"]
+
+
+def test_a_full_window_probes_as_soon_as_the_pause_is_over() -> None:
+    s = Scenario(max_items=2, max_wait_s=100)
+    s.arrive("a0 a1").fail("a0 a1", Fault.THROTTLED, retry_after_s=5.0).close("a")
+    s.arrive("b0 b1").calls()
+    assert s.at(6.0).calls() == ["b0 b1"]
 
 
 def test_the_pause_is_told_in_the_statistics() -> None:

@@ -307,6 +307,16 @@ def test_a_halted_lanes_items_are_left_out_of_new_batches_until_it_resumes() -> 
     assert s.calls() == ["a0 a1"]
 
 
+def test_a_lane_that_resumes_has_its_items_in_order_in_every_window() -> None:
+    s = Scenario(max_items=2, max_in_flight=5, max_wait_s=10)
+    s.arrive("a0", batch_key="x").arrive("a1", batch_key="y").arrive("a2 a3", batch_key="z")
+    s.calls()
+    s.handle(Halt(["a"]))
+    s.arrive("a4", batch_key="y").arrive("a5 a6", batch_key="x")
+    s.handle(Resume(["a"]))
+    assert s.calls() == ["a0 a5", "a1 a4"]
+
+
 def test_what_is_in_flight_goes_on_while_its_lane_is_halted() -> None:
     s = Scenario(max_items=2, max_in_flight=2)
     s.arrive("a0 a1 a2")
