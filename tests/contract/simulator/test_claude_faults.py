@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import anthropic
 import orjson
 import pytest
@@ -141,13 +139,14 @@ async def test_a_call_that_hangs_may_have_been_charged(start, claude, billed):
 
 
 async def test_a_delay_comes_on_top_of_the_latency(start, claude):
-    client = claude(await start(script=[{"fault": "delay", "delay_ms": 120, "calls": 1}]))
-    began = time.monotonic()
-    await client.messages.create(**microbatch(texts(1)))
-    assert time.monotonic() - began >= 0.12
-    began = time.monotonic()
-    await client.messages.create(**microbatch(texts(1)))
-    assert time.monotonic() - began < 0.12
+    simulator = await start(script=[{"fault": "delay", "delay_ms": 120, "calls": 1}], latency_ms=30)
+    client = claude(simulator)
+    for _ in range(2):
+        await client.messages.create(**microbatch(texts(1)))
+    delayed, ordinary = simulator.simulation.ledger.since(0)
+    assert (delayed["fault"], ordinary["fault"]) == ("delay", "")
+    assert delayed["ended_at"] - delayed["arrived_at"] >= 0.15
+    assert ordinary["ended_at"] - ordinary["arrived_at"] >= 0.03
 
 
 @pytest.mark.parametrize("fault", ["reset", "reset_after_headers", "truncated_body"])

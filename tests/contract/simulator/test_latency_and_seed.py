@@ -28,11 +28,13 @@ async def test_a_call_takes_the_latency_and_calls_at_once_take_it_together(start
 
 
 async def test_output_tokens_make_a_call_longer(start, claude):
-    client = claude(await start(ms_per_token=1))
-    await took_s(client, 1)
-    few, many = await took_s(client, 1), await took_s(client, 40)
-    assert 0.007 <= few < 0.2
-    assert many >= 0.3
+    simulator = await start(ms_per_token=1, latency_ms=5)
+    client = claude(simulator)
+    for count in (1, 40):
+        took = await took_s(client, count)
+        *_, record = simulator.simulation.ledger.since(0)
+        assert took >= 0.005 + record["output_tokens"] / 1000
+    assert record["output_tokens"] > 300
 
 
 async def test_jitter_stays_within_its_bound_and_comes_from_the_seed(start):

@@ -111,16 +111,28 @@ async def test_the_state_counts_calls_items_tokens_and_money(start, claude, voya
 
 async def test_the_most_calls_at_once_are_counted(start, claude):
     """Exactly: while seven are open, no more and no fewer."""
-    simulator = await start(latency_ms=80)
+    simulator = await start(script=[{"fault": "hang", "calls": "2-"}])
     client = claude(simulator)
     await client.messages.create(**microbatch(texts(1)))
-    asked = [client.messages.create(**microbatch(texts(1))) for _ in range(7)]
-    await asyncio.gather(*asked)
+    asked = [asyncio.create_task(client.messages.create(**microbatch(texts(1)))) for _ in range(7)]
+    await opened(simulator, 7)
+    for call in asked:
+        call.cancel()
+    await asyncio.wait(asked)
+    await simulator.idle()
     state = simulator.state()
     assert state["max_concurrent"] == 7
     assert state["max_concurrent_by_endpoint"] == {"messages": 7}
     seen = sorted(record["concurrent"] for record in simulator.simulation.ledger.since(1))
     assert seen == [1, 2, 3, 4, 5, 6, 7]
+    assert state["by_status"] == {"200": 1, "499": 7}
+
+
+async def opened(simulator, count):
+    """Waits until so many calls are open, at most ten seconds."""
+    async with asyncio.timeout(10):
+        while simulator.state()["open"] != count:  # noqa: ASYNC110  # the server has no such event
+            await asyncio.sleep(0.001)
 
 
 async def test_one_client_after_the_other_never_counts_as_two(start, claude):
@@ -165,12 +177,10 @@ async def test_a_reset_forgets_everything_and_starts_the_script_again(start, cla
 
 
 async def test_calls_open_at_a_reset_do_not_upset_the_counts(start, claude):
-    simulator = await start(latency_ms=100)
+    simulator = await start(latency_ms=500)
     client = claude(simulator)
     call = asyncio.create_task(client.messages.create(**microbatch(texts(1))))
-    async with asyncio.timeout(5):
-        while not simulator.state()["open"]:  # noqa: ASYNC110  # until the request is there
-            await asyncio.sleep(0.001)
+    await opened(simulator, 1)
     simulator.simulation.reset()
     await call
     assert simulator.state()["open"] == 0
