@@ -41,3 +41,6 @@ def configure(*, debug: bool = False) -> None:
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else logging.WARNING)
     logging.getLogger("streams").setLevel(logging.DEBUG if debug else logging.INFO)
+    for name in ("streams.app", "streams.kafka.transport"):
+        # Subclasses of Faust's services: Faust tells every step of their stop under these names.
+        logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.WARNING)
