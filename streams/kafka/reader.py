@@ -150,6 +150,7 @@ class LaneReader:
                 return
             self._positions[partition] = self._position(partition)
             if records:
+                self._sought.pop(partition, None)
                 lists.append((lane, records))
 
     def _position(self, partition: TopicPartition) -> int:
@@ -165,7 +166,6 @@ class LaneReader:
         """
         expected = self._positions[partition]
         if self._position(partition) == expected:
-            self._sought.pop(partition, None)
             return False
         times = self._sought[partition] = self._sought.get(partition, 0) + 1
         if times > MOST_SEEKS:
