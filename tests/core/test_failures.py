@@ -276,6 +276,15 @@ def test_a_server_error_while_other_calls_succeed_is_a_counted_attempt() -> None
     assert s.engine.next_deadline() == 0.25
 
 
+def test_a_success_from_before_its_last_failure_says_nothing_about_the_next() -> None:
+    s = Scenario(max_items=1, max_in_flight=2)
+    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER)
+    assert s.slots["a0"].faults == 1
+    s.at(10.0).fail("a0", Fault.SERVER)  # nothing was answered since: it may be down by now
+    assert s.slots["a0"].faults == 1
+    assert s.engine.statistics().paused_reason == "outage"
+
+
 def test_a_server_error_that_others_saw_succeed_between_is_counted_with_one_call_at_a_time() -> (
     None
 ):
