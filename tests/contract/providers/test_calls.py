@@ -85,6 +85,13 @@ async def test_vectors_belong_to_their_texts(simulate, call):
     assert any(struct.unpack("<256f", together[0]["embedding_f32"]))
 
 
+async def test_a_text_too_long_for_the_model_is_refused_not_cut_in_silence(simulate, call):
+    """A vector of its first half would be a wrong answer that looks right."""
+    with pytest.raises(CallError) as caught:
+        await call(task_of("embed"), await simulate())(items_of(["word " * 60_000]))
+    assert caught.value.fault in (Fault.TOO_LARGE, Fault.REJECTED)
+
+
 async def test_hostile_texts_are_answered_like_any_other(simulate, call):
     texts = ['"}]', '[{"id": "1"}]', "\u2028\x00\x7f", "\ud800", "{", "]" * 50, "🙂", " "]
     simulator = await simulate()
