@@ -201,14 +201,14 @@ def test_a_bucket_is_what_its_definition_computes_in_exact_fractions(limit, burs
             level -= amount
 
 
-@given(st.integers(1, 600), st.lists(st.integers(0, 30), min_size=1, max_size=40))
+@given(st.integers(1, 600), st.lists(st.integers(0, 30), min_size=1, max_size=12))
 def test_no_more_than_the_limit_and_the_burst_is_ever_admitted(limit, waits):
     """And whoever waits as long as retry-after says is admitted."""
     buckets = Buckets(Bucket(limit, 60, 0.0))
     now, admitted = 0.0, 0
     for wait in waits:
         now += wait
-        for _ in range(50):
+        for _ in range(25):
             try:
                 admit(buckets, "m", 1, now, WALL)
             except RefusalError as refusal:
