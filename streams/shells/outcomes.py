@@ -6,8 +6,9 @@ Every outcome can be written (contract section 2): a result too large for the si
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from streams.errors import ItemError
 from streams.kafka.sink import Parcel, Record, Sink
 from streams.results import Encoder, record_bytes
 from streams.shells.lane import Lane
+
+MOST_AT_ONCE = 200
+"""Outcomes that are encoded in one turn of the loop (about 1 ms)."""
 
 ROUND_SHARE = 0.1
 """Of the newest round in the moving average of what a result takes."""
@@ -38,15 +42,61 @@ class Route:
 
 class Outcomes:
     """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
-    encoded result takes; items reserve it on arrival, so that results count as held memory too."""
+    encoded result takes; items reserve it on arrival, so that results count as held memory too.
 
-    def __init__(self, encoder: Encoder, route: Route, sink: Sink) -> None:
+    `on_dropped(lane, slots)`: these leave nothing to write.
+
+    Encoding waits for a later turn of the loop: calls that are to start go first, and what several
+    replies release of one lane becomes one list.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        route: Route,
+        sink: Sink,
+        on_dropped: Callable[[Lane, Sequence[Slot]], None],
+    ) -> None:
         self._encoder = encoder
         self._route = route
         self._sink = sink
+        self._on_dropped = on_dropped
+        self._loop = asyncio.get_running_loop()
+        self._released: dict[Lane, list[Slot]] = {}
+        self._turn: asyncio.Handle | None = None
         self.result_bytes = 0.0
 
-    def write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
+    @property
+    def pending(self) -> bool:
+        """Whether something that was released is not with the sink yet."""
+        return bool(self._released)
+
+    def release(self, lane: Lane, slots: list[Slot]) -> None:
+        """Write the outcomes of these slots soon, after those released before."""
+        known = self._released.get(lane)
+        if known is None:
+            self._released[lane] = slots
+        else:
+            known += slots
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._turn is None and self._released:
+            self._turn = self._loop.call_soon(self._write_some)
+
+    def _write_some(self) -> None:
+        self._turn = None
+        lane = next(iter(self._released))
+        slots = self._released.pop(lane)
+        if lane.open:
+            if len(slots) > MOST_AT_ONCE:
+                self._released[lane] = slots[MOST_AT_ONCE:]
+            dropped = self._write(lane, slots[:MOST_AT_ONCE])
+            if dropped:
+                self._on_dropped(lane, dropped)
+        self._go_on()
+
+    def _write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
         """Queue the outcomes of these slots for the sink, in order; returns those that leave
         nothing to write."""
         encoded = self._encoder.encode(slots, int(time.time() * 1000))

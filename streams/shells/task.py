@@ -73,7 +73,7 @@ class TaskShell:
     ) -> None:
         self.parts = parts
         self.tally = Tally()
-        self._outcomes = Outcomes(parts.encoder, route, sink)
+        self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(
@@ -115,8 +115,9 @@ class TaskShell:
         return self._engine.blocking(lane)
 
     @property
-    def in_flight(self) -> int:
-        return len(self._calls)
+    def busy(self) -> bool:
+        """Whether a call is under way, or the sink has not got yet what was released."""
+        return bool(self._calls) or self._outcomes.pending
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them."""
@@ -182,7 +183,7 @@ class TaskShell:
                 self.tally.called_items += batch.size
                 self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
             case Release(lane, slots):
-                self._release(lane, slots)  # type: ignore[arg-type]
+                self._outcomes.release(lane, slots)  # type: ignore[arg-type]
             case CancelCall(batch_id):
                 if call := self._calls.get(batch_id):
                     call.cancel()
@@ -248,13 +249,6 @@ class TaskShell:
         logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
         logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
         return CallError(Fault.FUNCTION, type(error).__name__)
-
-    # -- outcomes ------------------------------------------------------------------------------
-
-    def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        if dropped := self._outcomes.write(lane, slots):
-            # Not at once: the engine is still carrying out the event that released them.
-            self._loop.call_soon(self.delivered, lane, dropped)
 
     def _count(self, lane: Lane, slots: Sequence[Slot]) -> None:
         tally, now_ms = self.tally, time.time() * 1000

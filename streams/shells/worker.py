@@ -172,7 +172,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         while loop.time() < deadline:
-            busy = any(task.in_flight for task in self.tasks)
+            busy = any(task.busy for task in self.tasks)
             if not busy and not (self._sink and self._sink.pending()):
                 return
             await asyncio.sleep(CHECK_S)
