@@ -209,6 +209,31 @@ def test_probes_take_turns_so_that_one_bad_batch_is_not_the_only_one_that_is_tri
     assert reasons(s)[-1] == "resumed"
 
 
+def test_every_probe_that_fails_prolongs_an_outage_whatever_succeeded_before_it() -> None:
+    """Or each batch that once failed alone would have a try of its own, one upon the other."""
+    s = Scenario(max_items=1, max_in_flight=2, draw=0.5)
+    s.arrive("a0 a1 a2 a3").reply("a1").fail("a0", Fault.CONNECTION).reply("a2")
+    assert s.said() == []  # others succeed: a0 waits by itself; and one more has succeeded since
+    s.arrive("a4").fail("a4", Fault.CONNECTION)
+    assert reasons(s) == ["outage"]
+    s.at(1.0).fail("a4", Fault.CONNECTION).at(5.0).calls()
+    s.fail("a0", Fault.CONNECTION)
+    assert s.calls() == []
+    paused_until = s.engine.statistics().paused_until
+    assert paused_until is not None
+    assert paused_until > s.now
+
+
+def test_a_longer_wait_that_is_asked_for_while_a_probe_is_out_is_kept() -> None:
+    s = Scenario(max_items=1, max_in_flight=2, draw=0.0)
+    s.arrive("a0 a1 a2").fail("a0", Fault.THROTTLED, retry_after_s=1.0).at(1.0).calls()
+    s.fail("a1", Fault.THROTTLED, retry_after_s=30.0)  # it began before the pause
+    s.reply("a0")  # the probe: it was let in before the API asked for more
+    assert reasons(s) == ["throttled", "throttled"]
+    assert s.at(30.9).calls() == []
+    assert s.at(31.0).calls() == ["a2"]
+
+
 def test_a_bad_batch_that_is_all_there_is_to_probe_with_is_halved_after_its_third_failure() -> None:
     s = Scenario(max_items=4, max_in_flight=1)
     s.arrive(words("a", 4))
