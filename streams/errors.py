@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree: each class says whose fault it is, and so what follows.
+"""Everything that can go wrong, as one tree: each class says whose fault it is.
 
     StreamsError
     ├── ConfigError        the settings: all problems at once, exit code 2
@@ -6,7 +6,7 @@
     ├── BrokerError        the broker or a topic: one line, exit code 1
     ├── ItemError          one item: it becomes a dead letter with this code
     ├── Retry              a custom function asks for its microbatch to be tried again later
-    └── CallError          one API call: its `Fault` decides what the engine does with the microbatch
+    └── CallError          one API call: its `Fault` decides what follows
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ItemError(StreamsError):
         super().__init__(f"{code}: {message}" if message else code)
 
 
-class Retry(StreamsError):
+class Retry(StreamsError):  # noqa: N818  # the contract's name, and it is a request
     """Raised by a custom function: call again with the same items, not before `after_s` seconds."""
 
     def __init__(self, after_s: float = 1.0) -> None:
