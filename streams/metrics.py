@@ -74,7 +74,9 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
     "streams_call_seconds": Metric(
         "histogram", "seconds", "How long calls took, also those that failed."
     ),
-    "streams_batch_items": Metric("histogram", "items", "Items in each call."),
+    "streams_batch_items": Metric(
+        "histogram", "items", "Items in each call, also in repeated ones."
+    ),
     "streams_batch_wait_seconds": Metric(
         "histogram",
         "seconds",

@@ -24,6 +24,7 @@ from streams.settings import Settings, TaskSettings
 from streams.shells.outcomes import Route
 from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
+from streams.web import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class Assembly:
         self._callers: list[Any] = []
         self._worker: Worker | None = None
         self._sink: Sink | None = None
+        self._web: WebServer | None = None
 
     async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
         """Check and create topics, connect sink and providers, hand the tasks to the worker.
@@ -83,9 +85,14 @@ class Assembly:
             for plan, caller in zip(plans, callers, strict=True)
         }
         worker.begin(shells, sink)
+        if address := self._settings.worker.web:
+            self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
+            await self._web.start()
 
     async def stop(self) -> None:
         """Close everything that was begun; also after a start that failed half-way."""
+        if self._web is not None:
+            await self._web.stop()
         if self._worker is not None:
             await self._worker.close()
         if self._sink is not None:
@@ -122,7 +129,10 @@ class Assembly:
 
     def _caller(self, plan: Plan) -> Any:
         if plan.function is not None:
-            caller: Any = function_caller(plan.function)
+            task = plan.task
+            caller: Any = function_caller(
+                plan.function, version=task.version, max_in_flight=task.calls.max_in_flight
+            )
         else:
             provider = self._settings.provider.get(plan.task.provider)
             caller = make_caller(plan.task, provider, environ=self._environ)

@@ -78,6 +78,8 @@ class StateView:
         return {
             "name": task.parts.name,
             "source": task.parts.source,
+            "sink": task.route.sink,
+            "dead_letter": task.route.dead_letter,
             "items": {
                 "outcomes": tally.items,
                 "results": tally.results + tally.forwarded,

@@ -1,0 +1,292 @@
+"""The metrics are the contract's, and their figures those of the work that was done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import pytest
+from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
+
+from streams.errors import CallError, Fault, ItemError
+from streams.metrics import METRICS, MOST_CODES, MetricName, WorkerMetrics, plain_codes
+from streams.model import Item
+from tests.web.assembly import Played, Steered
+
+CONTRACT = {
+    "streams_items_total": {"outcome"},
+    "streams_calls_total": {"status"},
+    "streams_call_seconds": set(),
+    "streams_batch_items": set(),
+    "streams_batch_wait_seconds": set(),
+    "streams_batch_flush_total": {"reason"},
+    "streams_in_flight_calls": set(),
+    "streams_in_flight_limit": set(),
+    "streams_reorder_items": {"partition"},
+    "streams_lag_items": {"partition"},
+    "streams_watermark_age_seconds": {"partition"},
+    "streams_retries_total": {"reason"},
+    "streams_splits_total": set(),
+    "streams_throttled_seconds_total": set(),
+    "streams_dead_letters_total": {"code"},
+    "streams_tokens_total": {"kind"},
+    "streams_cost_usd_total": set(),
+    "streams_latency_seconds": set(),
+}
+"""Section 8 of the contract: each name and its labels besides `task`."""
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(played: Played) -> Samples:
+    """Every sample, by its name and its labels besides `task`."""
+    samples: Samples = {}
+    for family in text_string_to_metric_families(
+        WorkerMetrics(played.worker).exposition().decode()
+    ):
+        for sample in family.samples:
+            labels = {**sample.labels}
+            assert labels.pop("task") == "sentiment"
+            samples[sample.name, frozenset(labels.items())] = sample.value
+    return samples
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples[name, frozenset(labels.items())]
+
+
+def by(samples: Samples, name: str) -> dict[str, float]:
+    """The values of a metric with one label, by its value."""
+    return {
+        next(iter(labels))[1]: number for (each, labels), number in samples.items() if each == name
+    }
+
+
+async def judge(items: Sequence[Item]) -> list[Any]:
+    """A custom function: some results, a dead letter, a drop, and one item that breaks its call."""
+    if any(item.text == "breaks" for item in items):
+        raise ValueError(items[0].text)
+    special = {"bad": ItemError("odd", "is odd"), "drop": None}
+    return [special.get(item.text, {"label": "good"}) for item in items]
+
+
+async def worked() -> Played:
+    """Six items in calls of two: three results, a drop, a dead letter, a breaking item."""
+    played = Played(judge)
+    (lane,) = played.assign(3)
+    played.arrive(lane, "a", "bad", "drop", "b", "breaks", "c")
+    await played.until_settled(6)
+    return played
+
+
+async def test_the_exposition_has_exactly_the_contracts_names_types_and_labels() -> None:
+    async with await worked() as played:
+        text = WorkerMetrics(played.worker).exposition().decode()
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert METRICS[name].kind == family.type  # type: ignore[index]
+        assert family.documentation == METRICS[name].meaning  # type: ignore[index]
+        assert family.samples, name
+        for sample in family.samples:
+            labels = set(sample.labels)
+            assert "task" in labels
+            found.setdefault(name, set()).update(labels - {"task", "le"})
+            assert family.type == "histogram" or sample.name == name
+    assert found == CONTRACT
+
+
+def test_the_table_is_the_contracts_and_says_what_each_metric_means() -> None:
+    assert {name: set(metric.labels) for name, metric in METRICS.items()} == CONTRACT
+    assert set(get_args(MetricName)) == set(CONTRACT)
+    for name, metric in METRICS.items():
+        assert len(metric.meaning) > 20
+        assert name.endswith("_total") == (metric.kind == "counter")
+        assert ("_seconds" in name) == (metric.unit == "seconds")
+
+
+async def test_items_are_counted_by_outcome_and_dead_letters_by_code() -> None:
+    async with await worked() as played:
+        samples = scrape(played)
+    outcomes = {"result": 3.0, "dead_letter": 2.0, "drop": 1.0}
+    assert by(samples, "streams_items_total") == outcomes
+    assert by(samples, "streams_dead_letters_total") == {"odd": 1.0, "function_error": 1.0}
+
+
+async def test_every_call_is_counted_once_as_new_as_retry_or_as_split() -> None:
+    async with await worked() as played:
+        samples = scrape(played)
+    assert by(samples, "streams_calls_total") == {"ok": 3.0, "function_error": 2.0}
+    assert by(samples, "streams_batch_flush_total") == {"count": 3.0}
+    assert by(samples, "streams_retries_total") == {"function_error": 1.0}
+    assert value(samples, "streams_splits_total") == 1.0
+    assert value(samples, "streams_call_seconds_count") == 5.0
+
+
+async def test_batch_items_tell_how_full_calls_were_and_batch_wait_counts_new_ones_alone() -> None:
+    async with await worked() as played:
+        samples = scrape(played)
+    assert value(samples, "streams_batch_items_count") == 5.0
+    assert value(samples, "streams_batch_items_sum") == 8.0
+    assert value(samples, "streams_batch_items_bucket", le="1.0") == 2.0
+    assert value(samples, "streams_batch_items_bucket", le="2.0") == 5.0
+    assert value(samples, "streams_batch_wait_seconds_count") == 3.0
+
+
+async def test_latency_counts_every_item_with_an_outcome_from_its_timestamp() -> None:
+    async with await worked() as played:
+        samples = scrape(played)
+    assert value(samples, "streams_latency_seconds_count") == 6.0
+    assert value(samples, "streams_latency_seconds_bucket", le="3600.0") == 0.0
+
+
+async def test_buckets_are_cumulative_and_end_with_the_count() -> None:
+    async with await worked() as played:
+        samples = scrape(played)
+    for name, metric in METRICS.items():
+        if metric.kind == "histogram":
+            buckets = sorted(
+                (float(bound), number) for bound, number in _bounds(samples, f"{name}_bucket")
+            )
+            counts = [number for _, number in buckets]
+            assert counts == sorted(counts)
+            assert buckets[-1] == (float("inf"), value(samples, f"{name}_count"))
+
+
+def _bounds(samples: Samples, name: str) -> list[tuple[str, float]]:
+    return [(dict(labels)["le"], n) for (each, labels), n in samples.items() if each == name]
+
+
+async def test_a_counter_is_there_before_it_counts_anything() -> None:
+    async with Played(judge) as played:
+        samples = scrape(played)
+    assert by(samples, "streams_items_total") == {"result": 0.0, "dead_letter": 0.0, "drop": 0.0}
+    assert by(samples, "streams_tokens_total") == {"input": 0.0, "output": 0.0}
+    assert value(samples, "streams_splits_total") == 0.0
+    assert value(samples, "streams_throttled_seconds_total") == 0.0
+
+
+async def test_calls_in_flight_and_their_limit_are_those_of_the_moment() -> None:
+    steered = Steered()
+    async with Played(caller=steered, max_in_flight=3) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, "a", "b", "c")
+        await steered.begun(2)
+        samples = scrape(played)
+        assert value(samples, "streams_in_flight_calls") == 2.0
+        assert value(samples, "streams_in_flight_limit") == 3.0
+        steered.answer(0)
+        await played.until_settled(2)
+        assert value(scrape(played), "streams_in_flight_calls") == 1.0
+
+
+async def test_what_waits_for_its_turn_is_counted_for_its_partition_alone() -> None:
+    steered = Steered()
+    async with Played(caller=steered, max_items=1) as played:
+        first, second = played.assign(1, 2)
+        played.arrive(first, "a", "b")
+        await steered.begun(2)
+        steered.answer(1)
+        await played.until(lambda: played.task.statistics().reordering == 1)
+        assert by(scrape(played), "streams_reorder_items") == {"1": 1.0, "2": 0.0}
+        assert second.committed == 0
+
+
+async def test_lag_is_the_end_of_the_log_minus_the_watermark() -> None:
+    steered = Steered()
+    async with Played(caller=steered) as played:
+        lane, unread = played.assign(0, 1, offset=100)
+        played.arrive(lane, "a", "b", "c", end=130)
+        await steered.begun(1)
+        assert by(scrape(played), "streams_lag_items") == {"0": 30.0}
+        steered.answer(0)
+        await played.until_settled(2)
+        assert by(scrape(played), "streams_lag_items") == {"0": 28.0}
+        played.consumer.ends[unread.partition] = 100
+        assert by(scrape(played), "streams_lag_items")["1"] == 0.0
+
+
+async def test_offsets_that_are_no_records_are_no_lag_once_the_reader_has_passed_them() -> None:
+    async with Played(judge) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, "a", end=2)
+        await played.until_settled(1)
+        assert by(scrape(played), "streams_lag_items") == {"0": 1.0}
+        played.consumer.positions[lane.partition] = 2  # a transaction's marker at offset 1
+        assert by(scrape(played), "streams_lag_items") == {"0": 0.0}
+
+
+async def test_the_watermarks_age_counts_from_its_last_move_while_an_item_waits_behind_it() -> None:
+    steered = Steered()
+    async with Played(caller=steered, max_items=1) as played:
+        lane, other = played.assign(0, 1)
+        began, opened, loop_time = lane.moved_at, other.moved_at, played.task._loop.time
+        played.arrive(lane, "a", "b")
+        await steered.begun(2)
+        steered.answer(0)
+        await played.until_settled(1)
+        assert lane.moved_at > began
+        ages = by(scrape(played), "streams_watermark_age_seconds")
+        assert ages["1"] == 0.0
+        assert 0.0 < ages["0"] <= loop_time() - lane.moved_at
+        steered.answer(1)
+        await played.until_settled(2)
+        assert by(scrape(played), "streams_watermark_age_seconds") == {"0": 0.0, "1": 0.0}
+        assert other.moved_at == opened
+
+
+async def test_a_partition_that_went_away_has_no_samples() -> None:
+    async with await worked() as played:
+        assert by(scrape(played), "streams_reorder_items")
+        await played.worker.on_revoked()
+        samples = scrape(played)
+        for name in ("streams_reorder_items", "streams_lag_items", "streams_watermark_age_seconds"):
+            assert by(samples, name) == {}
+        assert value(samples, "streams_items_total", outcome="result") == 3.0
+
+
+async def test_time_under_the_apis_limits_is_throttled_time_while_it_lasts() -> None:
+    steered = Steered()
+    async with Played(caller=steered) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, "a")
+        await steered.begun(1)
+        steered.fail(0, CallError(Fault.THROTTLED, "slow down", retry_after_s=3600))
+        await played.until(lambda: played.task.statistics().paused_reason is not None)
+        first = value(scrape(played), "streams_throttled_seconds_total")
+        assert value(scrape(played), "streams_throttled_seconds_total") > first > 0
+        assert by(scrape(played), "streams_calls_total") == {"ok": 0.0, "throttled": 1.0}
+
+
+async def test_no_label_ever_holds_anything_of_an_item() -> None:
+    async def careless(items: Sequence[Item]) -> list[Any]:
+        return [ItemError(item.text, item.text) for item in items]
+
+    async with Played(careless) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, "A secret text", "a", "Ünïcode", "x" * 500, "with-dash")
+        await played.until_settled(5)
+        text = WorkerMetrics(played.worker).exposition().decode()
+        assert by(scrape(played), "streams_dead_letters_total") == {"a": 1.0, "other": 4.0}
+    for told in ("secret", "Ünïcode", "xxx", "dash", "key-of-the-item"):
+        assert told not in text
+
+
+def test_as_many_codes_as_a_function_likes_to_make_up_are_a_bounded_number_of_labels() -> None:
+    codes = plain_codes({f"code_{number}": 1 for number in range(10_000)})
+    assert len(codes) == MOST_CODES + 1
+    assert codes["other"] == 10_000 - MOST_CODES
+
+
+@pytest.mark.parametrize("code", ["", "Upper", "two words", "a\nb", 'quo"te', "x" * 51, "1st"])
+def test_a_code_that_is_no_short_snake_case_word_is_other(code: str) -> None:
+    assert plain_codes({code: 2}) == {"other": 2}
+
+
+async def test_two_workers_in_one_process_do_not_meet_and_the_global_registry_stays_empty() -> None:
+    async with await worked() as one, Played(judge) as other:
+        assert value(scrape(one), "streams_items_total", outcome="result") == 3.0
+        assert value(scrape(other), "streams_items_total", outcome="result") == 0.0
+    names: Mapping[str, Any] = REGISTRY._names_to_collectors
+    assert not [name for name in names if name.startswith("streams_")]
