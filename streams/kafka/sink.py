@@ -10,7 +10,8 @@ Rules of this file:
 3. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
    sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps.
 4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which
-   gives it another outcome. A refused timestamp becomes now.
+   gives it another outcome. A refused timestamp becomes now. A batch that was refused for either is
+   offered again in halves (`refusals.py`), so that its other records stay as they are.
 5. Records of a lane that is no longer open are dropped: its next owner will write them.
 
 Why one unacknowledged batch: pipelined sends break the order when a broker pauses (facts measured
@@ -21,38 +22,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import (
-    InvalidTimestampError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    UnknownError,
-)
+from aiokafka.errors import KafkaError, UnknownError
+
+from streams.kafka.writer import OFFER_AGAIN_S, Parcel, PartitionWriter, Record
+
+__all__ = ["Parcel", "Record", "Sink"]
 
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 256 * 1024
-OFFER_AGAIN_S = 0.5
-COMPLAIN_AFTER_S = 5.0
-
-NO_HEADERS: list[tuple[str, bytes | None]] = []
-
-Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int | None]
-"""Key, value, headers, timestamp in ms (None: now)."""
-
-
-class Parcel(NamedTuple):
-    """Records of one lane for one sink partition, in order; `slots` are their owners' marks."""
-
-    lane: Any
-    slots: Sequence[Any]
-    records: Sequence[Record]
 
 
 class Sink:
@@ -162,9 +144,12 @@ class Sink:
                 except KafkaError as error:
                     logger.warning("no new producer yet: %s", error)
                     await asyncio.sleep(OFFER_AGAIN_S)
-            retired = asyncio.ensure_future(failed.stop())
-            self._retired.add(retired)
-            retired.add_done_callback(self._retired.discard)
+            self._retire(failed)
+
+    def _retire(self, failed: AIOKafkaProducer) -> None:
+        retired = asyncio.ensure_future(failed.stop())
+        self._retired.add(retired)
+        retired.add_done_callback(self._retired.discard)
 
     def settled(self, lane: Any, slots: Sequence[Any]) -> None:
         self._on_delivered(lane, slots)
@@ -174,138 +159,3 @@ class Sink:
 
     def too_large(self, lane: Any, slot: Any, topic: str) -> None:
         self._on_too_large(lane, slot, topic)
-
-
-class PartitionWriter:
-    """The queue and the one unacknowledged batch of one sink partition."""
-
-    def __init__(self, sink: Sink, where: TopicPartition) -> None:
-        self._sink = sink
-        self._where = where
-        self._parcels: deque[Parcel] = deque()
-        self._pending = 0
-        self._settled = 0  # records of the first parcel that are durable
-        self._now_from: int | None = None  # timestamps above this become now; None: keep all
-        self._most: int | None = None  # records in a batch; None: as many as fit
-        self.task: asyncio.Task[None] | None = None
-
-    def pending(self) -> int:
-        return self._pending
-
-    def put(self, parcel: Parcel) -> None:
-        self._parcels.append(parcel)
-        self._pending += len(parcel.slots)
-        if self.task is None:
-            self._begin()
-
-    def _begin(self) -> None:
-        self.task = asyncio.ensure_future(self._write())
-        self.task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self.task = None
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            self._sink.defect(error)
-        elif self._parcels:
-            self._begin()
-
-    async def _write(self) -> None:
-        await asyncio.sleep(0)  # let everything released in this turn of the loop join the batch
-        while self._parcels:
-            producer = await self._sink.producer()
-            batch, taken = self._fill(producer)
-            if taken and await self._send(producer, batch, taken):
-                self._settle(taken)
-            self._sink.moved()
-
-    def _fill(self, producer: AIOKafkaProducer) -> tuple[Any, int]:
-        """Append queued records to a new batch until it is full; returns it and their number."""
-        while self._parcels and not self._parcels[0].lane.open:
-            self._pop()
-        batch, taken = producer.create_batch(), 0
-        append, most, first = batch.append, self._most, self._settled
-        for parcel in self._parcels:
-            if not parcel.lane.open:
-                break  # dropped when it comes to the front
-            for key, value, headers, timestamp in islice(parcel.records, first, None):
-                headers = list(headers) if headers else NO_HEADERS  # the builder takes lists only
-                if self._now_from is not None and (timestamp or 0) > self._now_from:
-                    timestamp = None
-                if taken == most or not append(
-                    key=key, value=value, timestamp=timestamp, headers=headers
-                ):
-                    return batch, taken
-                taken += 1
-            first = 0
-        return batch, taken
-
-    async def _send(self, producer: AIOKafkaProducer, batch: Any, taken: int) -> bool:
-        topic, partition = self._where
-        try:
-            acknowledged = await producer.send_batch(batch, topic, partition=partition)
-        except KafkaError as error:
-            logger.warning("%s/%s does not accept results: %s", topic, partition, error)
-            await asyncio.sleep(OFFER_AGAIN_S)
-            return False
-        try:
-            await self._acknowledgement(acknowledged)
-        except InvalidTimestampError:
-            self._now_from = int(time.time() * 1000)
-            await self._sink.renew(producer)
-            return False
-        except MessageSizeTooLargeError:
-            self._shrink(taken)
-            await self._sink.renew(producer)
-            return False
-        except KafkaError as error:
-            logger.warning("results for %s/%s are sent again: %r", topic, partition, error)
-            await self._sink.renew(producer)
-            await asyncio.sleep(OFFER_AGAIN_S)
-            return False
-        return True
-
-    async def _acknowledgement(self, acknowledged: asyncio.Future[Any]) -> None:
-        waited = 0.0
-        while True:
-            done, _ = await asyncio.wait((acknowledged,), timeout=COMPLAIN_AFTER_S)
-            if done:
-                acknowledged.result()
-                return
-            waited += COMPLAIN_AFTER_S
-            if waited.is_integer() and (waited == COMPLAIN_AFTER_S or waited % 60 == 0):
-                logger.error(
-                    "%s/%s has not acknowledged results for %.0f s; the task waits. Check the "
-                    "topic and the brokers",
-                    *self._where,
-                    waited,
-                )
-
-    def _shrink(self, taken: int) -> None:
-        """The broker refused the size of a batch: offer half as many, then give the record back."""
-        if taken > 1:
-            self._most = taken // 2
-            return
-        parcel, slot = self._parcels[0], self._parcels[0].slots[self._settled]
-        self._advance(1)
-        self._sink.too_large(parcel.lane, slot, self._where.topic)
-
-    def _settle(self, taken: int) -> None:
-        """The first `taken` records are durable."""
-        while taken:
-            parcel, first = self._parcels[0], self._settled
-            count = min(taken, len(parcel.slots) - first)
-            taken -= count
-            self._advance(count)
-            self._sink.settled(parcel.lane, parcel.slots[first : first + count])
-
-    def _advance(self, count: int) -> None:
-        self._settled += count
-        self._pending -= count
-        if self._settled == len(self._parcels[0].slots):
-            self._pop()
-
-    def _pop(self) -> None:
-        self._pending -= len(self._parcels.popleft().slots) - self._settled
-        self._settled = 0

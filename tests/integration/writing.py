@@ -1,0 +1,75 @@
+"""A sink of its own on a real broker, and what it did."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from streams.kafka.sink import Parcel, Record, Sink
+
+
+class Lane:
+    """As much of a lane as a sink looks at."""
+
+    def __init__(self) -> None:
+        self.open = True
+
+
+class CountingSink(Sink):
+    """`producers`: how many it has needed so far."""
+
+    producers = 0
+
+    async def _connect(self) -> Any:
+        self.producers += 1
+        return await super()._connect()
+
+
+class Writing:
+    """`delivered`: slots that are durable, by lane, in the order they were said to be. `too_large`:
+    slots handed back. `defects`: must stay empty."""
+
+    def __init__(self, bootstrap: str, **keywords: Any) -> None:
+        self.delivered: dict[Lane, list[Any]] = {}
+        self.too_large: list[Any] = []
+        self.defects: list[BaseException] = []
+        self.sink = CountingSink(
+            {"bootstrap_servers": bootstrap, "enable_idempotence": True, **keywords},
+            on_delivered=lambda lane, slots: self.delivered.setdefault(lane, []).extend(slots),
+            on_too_large=lambda lane, slot, topic: self.too_large.append(slot),
+            on_defect=self.defects.append,
+        )
+
+    def put(
+        self, topic: str, partition: int, lane: Lane, records: Sequence[Record], first: int = 0
+    ) -> None:
+        """Queue records; their slots are numbered from `first` on."""
+        slots = range(first, first + len(records))
+        self.sink.put(topic, partition, Parcel(lane, slots, records))
+
+    async def flushed(self, within_s: float = 60) -> None:
+        """Everything is acknowledged; AssertionError where it takes longer."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self.sink.flush()
+        except TimeoutError:
+            raise AssertionError(f"{self.sink.pending()} records are not written") from None
+        assert self.defects == []
+
+
+@asynccontextmanager
+async def writing(bootstrap: str, **keywords: Any) -> AsyncIterator[Writing]:
+    """`keywords`: of the producer."""
+    made = Writing(bootstrap, **keywords)
+    await made.sink.start()
+    try:
+        yield made
+    finally:
+        await made.sink.stop()
+
+
+def numbered(count: int, *, first: int = 0, timestamp_ms: int | None = None) -> list[Record]:
+    """Records whose values are their numbers."""
+    return [(None, b"%d" % n, (), timestamp_ms) for n in range(first, first + count)]
