@@ -39,12 +39,13 @@ from streams.core.events import (
 )
 from streams.core.limits import Limits
 from streams.core.slot import PENDING, Batch, Slot
-from streams.core.views import Statistics
+from streams.core.views import Blocking, Statistics
 from streams.errors import CallError, Fault, ItemError
 from streams.kafka.sink import Sink
 from streams.model import DROP, Caller
 from streams.records import FORWARD, Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.results import Encoder
+from streams.shells.calls import CallTally
 from streams.shells.lane import Lane
 from streams.shells.outcomes import Outcomes, Route
 from streams.shells.tally import Tally
@@ -72,7 +73,9 @@ class TaskShell:
         self, parts: TaskParts, route: Route, sink: Sink, on_room: Callable[[Lane], None]
     ) -> None:
         self.parts = parts
+        self.route = route
         self.tally = Tally()
+        self.call_tally = CallTally()
         self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
         self._loop = asyncio.get_running_loop()
@@ -87,6 +90,7 @@ class TaskShell:
     # -- lanes ---------------------------------------------------------------------------------
 
     def open(self, lane: Lane) -> None:
+        lane.moved_at = self._loop.time()
         self._handle(Opened(lane, lane.next_offset))
 
     def close(self, lane: Lane) -> None:
@@ -110,9 +114,16 @@ class TaskShell:
     def statistics(self) -> Statistics:
         return self._engine.statistics()
 
-    def blocking(self, lane: Lane) -> Any:
+    def blocking(self, lane: Lane) -> Blocking | None:
         """What holds the lane's watermark back, and why."""
         return self._engine.blocking(lane)
+
+    def watermark_age_s(self, lane: Lane) -> float:
+        """For how long the lane's watermark has stood still while an item waited behind it."""
+        known = self._engine.lanes.get(lane)
+        if known is None or not known.unsettled:
+            return 0.0
+        return self._loop.time() - max(lane.moved_at, known.unsettled[0].arrived_at)
 
     @property
     def busy(self) -> bool:
@@ -163,7 +174,10 @@ class TaskShell:
         if not lane.open:
             return
         self._count(lane, slots)
+        before = self._engine.watermark(lane)
         self._handle(Delivered(lane, slots))
+        if self._engine.watermark(lane) != before:
+            lane.moved_at = self._loop.time()
         self._on_room(lane)
 
     def too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
@@ -181,6 +195,7 @@ class TaskShell:
         match action:
             case StartCall(batch):
                 self.tally.called_items += batch.size
+                self.call_tally.started(batch)
                 self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
             case Release(lane, slots):
                 self._outcomes.release(lane, slots)  # type: ignore[arg-type]
@@ -191,9 +206,11 @@ class TaskShell:
                 self._say_paused(reason, until, message)
             case Resumed():
                 self._paused = False
+                self.call_tally.resumed(self._loop.time())
                 logger.warning("task %s goes on", self.parts.name)
 
     def _say_paused(self, reason: str, until: float, message: str) -> None:
+        self.call_tally.paused(reason, self._loop.time())
         wait_s = max(0.0, until - self._loop.time())
         level = logging.WARNING
         if reason == "account":
@@ -223,7 +240,7 @@ class TaskShell:
     # -- calls ---------------------------------------------------------------------------------
 
     async def _call(self, batch: Batch) -> None:
-        event: Event
+        event: Replied | Failed | Cancelled
         began = self._loop.time()
         deadline = asyncio.timeout(self.parts.timeout_s)
         try:
@@ -239,6 +256,7 @@ class TaskShell:
         except Exception as error:
             event = Failed(batch.id, self._unexpected(error, deadline.expired()))
         self._calls.pop(batch.id, None)
+        self.call_tally.ended(event, self._loop.time() - began)
         if not self._loop.is_closed():
             self._handle(event)
 

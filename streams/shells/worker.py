@@ -112,6 +112,30 @@ class Worker:
     def lanes(self) -> Sequence[Lane]:
         return list(self._lanes.values())
 
+    # -- views of a lane -----------------------------------------------------------------------
+
+    def position(self, lane: Lane) -> int | None:
+        """The offset that is read next, past what is no record; None: the lane is not read."""
+        return None if self._consumer is None else self._consumer.position_of(lane.partition)
+
+    def end(self, lane: Lane) -> int | None:
+        """The end of the partition as last fetched; None before the first fetch. While the lane
+        has no room nothing is fetched, and it grows old."""
+        return None if self._consumer is None else self._consumer.end_of(lane.partition)
+
+    def lag(self, lane: Lane) -> int | None:
+        """Offsets from the watermark to the end; None before the first fetch."""
+        end, done = self.end(lane), lane.task.watermark(lane)
+        if end is None:
+            return None
+        if done == lane.next_offset:  # all that was read is done: also what is no record
+            done = max(done, self.position(lane) or 0)
+        return max(0, end - done)
+
+    def has_room(self, lane: Lane) -> bool:
+        """Whether more of the lane may be read."""
+        return lane not in self._full
+
     def summary(self) -> dict[str, Any]:
         """The keys of the contract's section 6, over everything since the start."""
         tallies: list[Tally] = [task.tally for task in self.tasks]

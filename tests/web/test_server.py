@@ -145,11 +145,14 @@ async def test_every_view_is_read_only() -> None:
 
 
 async def test_the_page_is_one_html_file_that_loads_nothing_from_anywhere_else() -> None:
-    async with serving() as (_, server), aiohttp.ClientSession() as session:
-        async with session.get(f"{server.url}/") as answer:
-            assert (answer.status, answer.content_type) == (200, "text/html")
-            assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-            page = await answer.text()
+    async with (
+        serving() as (_, server),
+        aiohttp.ClientSession() as session,
+        session.get(f"{server.url}/") as answer,
+    ):
+        assert (answer.status, answer.content_type) == (200, "text/html")
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        page = await answer.text()
     assert page == PAGE.read_text(encoding="utf-8")
     links = re.findall(r"(?:href|src|srcset|action)=\"([^\"]*)\"", page)
     assert set(links) == {"data:,", "state", "metrics", "health", "ready"}
