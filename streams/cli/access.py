@@ -88,8 +88,7 @@ async def _api(settings: Settings, task: TaskSettings, environ: Mapping[str, str
     if missing:
         return what, False, missing
     try:
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            return what, True, await ask(key, provider.base_url, task.model)
+        return what, True, await ask(key, provider.base_url, task.model)
     except ImportError:
         extra = f"pip install 'streams-microbatch[{task.provider}]'"
         return what, False, f"its SDK is not installed: {extra}"
@@ -106,7 +105,8 @@ async def _anthropic(key: str, base_url: str | None, model: str) -> str:
 
     keywords: dict[str, Any] = {"base_url": base_url} if base_url else {}
     async with AsyncAnthropic(api_key=key, max_retries=0, **keywords) as client:
-        found = await client.models.retrieve(model)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            found = await client.models.retrieve(model)
     return f"{found.display_name or found.id} answers"
 
 
@@ -116,5 +116,6 @@ async def _voyage(key: str, base_url: str | None, model: str) -> str:
     client = voyageai.AsyncClient(
         api_key=key, max_retries=0, timeout=ANSWER_WITHIN_S, base_url=base_url
     )
-    found = await client.embed(["ok"], model=model, input_type="document")
+    async with asyncio.timeout(ANSWER_WITHIN_S):
+        found = await client.embed(["ok"], model=model, input_type="document")
     return f"answers with {len(found.embeddings[0])} dimensions"

@@ -69,12 +69,6 @@ def _connect(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _table(entries: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_header=False)
+    width = max(len(entry["what"]) for entry in entries)
     for entry in entries:
-        state = Text("ok", "green") if entry["ok"] else Text("FAILED", "bold red")
-        table.add_row(state, Text(entry["what"]), Text(entry["detail"]))
-    Console(stderr=True, width=None).print(table, soft_wrap=True)
+        tell(f"{'ok' if entry['ok'] else 'FAILED':<6}  {entry['what']:<{width}}  {entry['detail']}")

@@ -107,7 +107,7 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             await asyncio.wait_for(client.start(), within_s)
         except BaseException as error:
             await _close(client)
-            if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+            if isinstance(error, TimeoutError):
                 reason = f"no answer within {within_s:g} s"
             elif isinstance(error, KafkaConnectionError):
                 reason = said[-1] if said else "no connection"
@@ -153,11 +153,11 @@ def _said() -> Any:
 
 
 def _reason(error: Any) -> str:
-    while isinstance(error, Exception) and error.__cause__ is not None:
+    while isinstance(error, BaseException) and error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         return "connection refused"
-    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+    if isinstance(error, (TimeoutError, asyncio.CancelledError)):
         return "no answer"
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

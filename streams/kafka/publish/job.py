@@ -15,7 +15,7 @@ from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.kafka.publish.formats import Format, Source, columns_of
 from streams.kafka.publish.rejects import Rejects
-from streams.kafka.publish.sending import BATCH_BYTES, Sending
+from streams.kafka.publish.sending import BATCH_BYTES, SILENCE_S, Sending
 
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
@@ -203,7 +203,7 @@ async def _producer(arguments: dict[str, Any], largest: int, tell: Callable[[str
         **arguments,
         "acks": "all",
         "max_batch_size": min(BATCH_BYTES, largest),
-        "request_timeout_ms": 10_000,
+        "request_timeout_ms": int(SILENCE_S * 1000),
     }
     servers = arguments["bootstrap_servers"]
     producer = AIOKafkaProducer(**keywords, enable_idempotence=True)

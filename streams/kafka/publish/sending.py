@@ -19,7 +19,7 @@ from streams.errors import BrokerError
 BATCH_BYTES = 256 * 1024
 QUEUED_BYTES = 16 * 1024 * 1024
 """How much may wait for acknowledgement before reading stops."""
-SILENCE_S = 12.0
+SILENCE_S = 10.0
 """How long a broker may leave a batch without an answer."""
 
 
@@ -85,22 +85,21 @@ class Sending:
 
     async def send(self, batch: Any, partition: int) -> None:
         """One batch until its acknowledgement. Raises BrokerError."""
-        from aiokafka.errors import KafkaError
+        from aiokafka.errors import KafkaError, KafkaTimeoutError, RequestTimedOutError
 
         try:
             async with asyncio.timeout(SILENCE_S):
                 await (await self._producer.send_batch(batch, self._topic, partition=partition))
-        except TimeoutError:
+        except (TimeoutError, KafkaTimeoutError, RequestTimedOutError):
             raise BrokerError(
                 f"the broker stopped answering: {self._topic}/{partition} acknowledged nothing for"
-                f" {SILENCE_S:g} s; {self.sent} records were published before, and some after them"
-                " may have been"
+                f" {SILENCE_S:g} s; {self.sent} records are published, and some after them may be"
             ) from None
         except KafkaError as error:
             reason = f"{type(error).__name__} {error}".strip()
             raise BrokerError(
                 f"{self._topic}/{partition} takes no more records: {reason};"
-                f" {self.sent} were published before"
+                f" {self.sent} are published"
             ) from error
 
     def batch(self) -> Any:
