@@ -31,8 +31,9 @@ from benchmarks.ground import Topics, arguments, broker, item, topics
 
 PARTITIONS = 8
 RATE_PER_S = 50
-WARM_UP = 50
-"""Items that are not in the latencies: the first ones meet connections not yet made."""
+WARM_UP = 40
+"""Items that come before the others and are not in the latencies: they meet a worker that starts,
+and connections not yet made."""
 
 
 class Case(NamedTuple):
@@ -86,21 +87,19 @@ def task_of(case: Case, base_url: str | None) -> dict[str, Any]:
 async def deliveries(
     made: Topics, case: Case, directory: Path, *, rate_per_s: float | None = None
 ) -> dict[str, Any]:
-    """Run a worker over the case's items, all there or published at that rate; what it saw."""
+    """Run a worker over the case's items, all there from the beginning, or but for the first
+    `WARM_UP` published at that rate; what it saw."""
     source, sink = await made.make(PARTITIONS), await made.make(PARTITIONS)
-    if rate_per_s is None:
-        await made.fill(source, case.items)
+    await made.fill(source, case.items if rate_per_s is None else WARM_UP)
     path = directory / "deliveries.json"
     with simulator(case.latency_s) if case.with_api else contextlib.nullcontext() as base_url:
         environ = worker(directory, made.server, source, sink, **task_of(case, base_url))
         environ["BENCH_DELIVERIES"] = str(path)
         async with running(["worker"], made, sink, environ) as contender:
-            publishing = None
             if rate_per_s is not None:
-                publishing = asyncio.create_task(publish(made, source, case.items, rate_per_s))
+                await contender.work(WARM_UP, within_s=120.0)
+                await publish(made, source, range(WARM_UP, case.items), rate_per_s)
             await contender.work(case.items, within_s=120.0)
-            if publishing is not None:
-                await publishing
     seen: dict[str, Any] = json.loads(path.read_text())
     for name in (source, sink):
         await made.delete(name)
@@ -109,12 +108,12 @@ async def deliveries(
     return seen
 
 
-async def publish(made: Topics, source: str, items: int, rate_per_s: float) -> None:
+async def publish(made: Topics, source: str, numbers: range, rate_per_s: float) -> None:
     """One item at a time, evenly, to the partitions in turn."""
     async with AIOKafkaProducer(bootstrap_servers=made.server) as producer:
         began = time.monotonic()
-        for number in range(items):
-            await asyncio.sleep(max(0.0, began + number / rate_per_s - time.monotonic()))
+        for place, number in enumerate(numbers):
+            await asyncio.sleep(max(0.0, began + place / rate_per_s - time.monotonic()))
             await producer.send(source, item(number), b"%08d" % number, number % PARTITIONS)
 
 

@@ -1,0 +1,33 @@
+"""Every benchmark that has a bar, and which bars were held.
+
+    python -m benchmarks [--broker HOST:PORT] [--json]
+
+About eight minutes. The exit code is 1 where a bar was missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from benchmarks import memory, throughput, waiting
+from benchmarks.bars import conclude
+from benchmarks.ground import arguments, broker
+
+
+def main() -> int:
+    given = arguments(__doc__).parse_args()
+    with broker(given.broker) as (server, name):
+        reports = [
+            asyncio.run(measured)
+            for measured in (
+                throughput.measure(server),
+                waiting.measure(server),
+                memory.measure(server),
+            )
+        ]
+    return conclude(reports, name, json_alone=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
