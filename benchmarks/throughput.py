@@ -87,7 +87,9 @@ def report(figures: dict[str, list[Figure]], items: int) -> Report:
     bars = [
         Bar("worker / echo, items per s", ratio(WORKER, ECHO, "items_per_s"), "at least", 0.6),
         Bar("worker / echo, CPU per item", ratio(WORKER, ECHO, "cpu_us_per_item"), "at most", 2.0),
-        Bar("worker / Faust agent, items per s", ratio(WORKER, AGENT, "items_per_s"), "at least", 7),
+        Bar(
+            "worker / Faust agent, items per s", ratio(WORKER, AGENT, "items_per_s"), "at least", 7
+        ),
     ]
     rows = [("", "items/s", "CPU us/item", "peak MB")] + [
         (name, f"{each.items_per_s:,.0f}", f"{each.cpu_us_per_item:.1f}", f"{each.peak_mb:.0f}")

@@ -7,7 +7,7 @@ that latency), microbatches of N, C in flight; items per second between a tenth 
 the items, as the sink acknowledged them, over N x C / L.
 
 Latency: 50 items a second, evenly, T = 50 ms, L = 200 ms; for each item its acknowledgement minus
-its arrival minus L. The times are taken inside the worker (`benchmarks.programs.worker.Deliveries`).
+its arrival minus L. The times are taken inside the worker (`Deliveries` in its program).
 """
 
 from __future__ import annotations
