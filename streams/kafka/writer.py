@@ -160,6 +160,7 @@ class PartitionWriter:
         acknowledged: asyncio.Future[Any] = await producer.send_batch(
             batch, topic, partition=partition
         )
+        acknowledged.add_done_callback(_retrieved)  # nobody waits for it where the sink stops first
         return acknowledged
 
     async def _acknowledgement(self, acknowledged: asyncio.Future[Any]) -> None:
@@ -221,3 +222,8 @@ class PartitionWriter:
         self._pending -= left
         self._refusals.passed(left)
         self._settled = 0
+
+
+def _retrieved(acknowledged: asyncio.Future[Any]) -> None:
+    if not acknowledged.cancelled():
+        acknowledged.exception()
