@@ -16,27 +16,29 @@ class Lane:
     """One incarnation: a partition that comes back after a rebalance is a new lane, so that a late
     reply finds nobody to give its answers to. Compared by identity.
 
-    `next_offset`: the first offset not yet taken. `committed`: the last offset committed, or what
-    the lane began at. `mean_bytes`: a moving average of what a record holds in memory. `moved_at`:
-    when its watermark last moved, in the loop's seconds.
+    `next_offset`: the first offset not yet taken. `committed`: the last offset committed; at first
+    one below the start, so that the start itself is committed: with `start = "latest"` what arrives
+    while no worker runs would be passed over otherwise. `released_to`: the last offset given to the
+    sink. `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its
+    watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
         "committed",
-        "delivered_to",
         "mean_bytes",
         "moved_at",
         "next_offset",
         "open",
         "partition",
+        "released_to",
         "task",
     )
 
     def __init__(self, partition: TopicPartition, offset: int, task: TaskShell) -> None:
         self.partition = partition
         self.next_offset = offset
-        self.committed = offset
-        self.delivered_to = offset
+        self.committed = offset - 1
+        self.released_to = offset - 1
         self.task = task
         self.open = True
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES

@@ -198,6 +198,7 @@ class TaskShell:
                 self.call_tally.started(batch)
                 self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
             case Release(lane, slots):
+                self._check_order(lane, slots)  # type: ignore[arg-type]
                 self._outcomes.release(lane, slots)  # type: ignore[arg-type]
             case CancelCall(batch_id):
                 if call := self._calls.get(batch_id):
@@ -208,6 +209,11 @@ class TaskShell:
                 self._paused = False
                 self.call_tally.resumed(self._loop.time())
                 logger.warning("task %s goes on", self.parts.name)
+
+    def _check_order(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        if slots[0].seq <= lane.released_to:
+            self.tally.out_of_order += 1
+        lane.released_to = slots[-1].seq
 
     def _say_paused(self, reason: str, until: float, message: str) -> None:
         self.call_tally.paused(reason, self._loop.time())
@@ -269,7 +275,8 @@ class TaskShell:
         return CallError(Fault.FUNCTION, type(error).__name__)
 
     def _count(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        tally, now_ms = self.tally, time.time() * 1000
+        tally, now_ms = self.tally, int(time.time() * 1000)
+        results = input_tokens = output_tokens = cost_nano_usd = 0
         for slot in slots:
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
@@ -279,9 +286,13 @@ class TaskShell:
             elif outcome is DROP:
                 tally.drops += 1
             else:
-                tally.results += 1
-            tally.input_tokens += slot.input_tokens
-            tally.output_tokens += slot.output_tokens
-            tally.cost_nano_usd += slot.cost_nano_usd
-        tally.latencies.add([int(now_ms - slot.item.timestamp_ms) for slot in slots])
+                results += 1
+            input_tokens += slot.input_tokens
+            output_tokens += slot.output_tokens
+            cost_nano_usd += slot.cost_nano_usd
+        tally.results += results
+        tally.input_tokens += input_tokens
+        tally.output_tokens += output_tokens
+        tally.cost_nano_usd += cost_nano_usd
+        tally.latencies.add([now_ms - slot.item.timestamp_ms for slot in slots])
         tally.last_delivery_s = self._loop.time()

@@ -100,6 +100,7 @@ class Worker:
         self._tasks = dict(tasks)
         self._sink = sink
         self._committer = asyncio.ensure_future(self._commit_for_ever())
+        self._committer.add_done_callback(self._committer_ended)
 
     def attach(self, consumer: Consumer) -> None:
         self._consumer = consumer
@@ -264,6 +265,12 @@ class Worker:
         while True:
             await asyncio.sleep(self._commit_interval_s)
             await self._commit_once(60.0)
+
+    def _committer_ended(self, task: asyncio.Task[None]) -> None:
+        # Without commits everything would be done again after a crash: better to stop now.
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("committing failed: %r", error, exc_info=error)
+            self._on_fatal(error)
 
     async def _commit_once(self, within_s: float) -> bool:
         """Commit every watermark that moved. False: it could not be done in time."""
