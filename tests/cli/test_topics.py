@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -268,3 +269,30 @@ async def test_check_connect_tells_what_is_there(
     assert checks["topic not-there"] == (False, "does not exist: create it, or publish to it")
     assert checks["anthropic claude-haiku-5-5"][0] is False
     assert "sk-ant-secret" not in result.out + result.err
+
+
+@pytest.mark.needs("nodes")
+async def test_a_broker_that_freezes_meanwhile_is_exit_code_1(
+    broker: Any, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """And the line says how much is safe."""
+    name = await topic()
+    file = tmp_path / "x.jsonl"
+    file.write_text('{"a":1}\n' * 100_000)
+    process = started("publish", name, file, "--rate", "500", "--broker", broker.bootstrap)
+    try:
+        await asyncio.to_thread(tailed, broker, name, 1)
+        broker.nodes[0].freeze()
+        begun = time.monotonic()
+        _, err = await asyncio.to_thread(process.communicate, timeout=60)
+        assert time.monotonic() - begun < 15
+        assert process.returncode == 1
+        assert re.search(
+            rf"^error: the broker stopped answering: {name}/0 acknowledged nothing for 10 s;"
+            r" \d+ records are published, and some after them may be\n\Z",
+            err.decode(),
+            re.MULTILINE,
+        )
+    finally:
+        process.kill()
+        broker.nodes[0].thaw()
