@@ -1,12 +1,12 @@
 """Everything that can go wrong, as one tree: each class says whose fault it is.
 
-    StreamsError
-    ├── ConfigError        the settings: all problems at once, exit code 2
-    ├── UsageError         the command line: one line, exit code 2
-    ├── BrokerError        the broker or a topic: one line, exit code 1
-    ├── ItemError          one item: it becomes a dead letter with this code
-    ├── Retry              a custom function asks for its microbatch to be tried again later
-    └── CallError          one API call: its `Fault` decides what follows
+StreamsError
+├── ConfigError        the settings: all problems at once, exit code 2
+├── UsageError         the command line: one line, exit code 2
+├── BrokerError        the broker or a topic: one line, exit code 1
+├── ItemError          one item: it becomes a dead letter with this code
+├── Retry              a custom function asks for its microbatch to be tried again later
+└── CallError          one API call: its `Fault` decides what follows
 """
 
 from __future__ import annotations

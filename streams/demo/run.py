@@ -22,10 +22,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from streams.app import App
-from streams.judge import Verdict, judge, outcome_of
 from streams.demo.texts import demo_items
 from streams.demo.view import View
 from streams.errors import BrokerError, StreamsError, UsageError
+from streams.judge import Outcome, Verdict, judge, outcome_of
 from streams.kafka.broker import EmbeddedBroker
 from streams.kafka.client import client_arguments, connected
 from streams.model import Item
@@ -219,7 +219,9 @@ async def _judge(
     consumer = AIOKafkaConsumer(
         **client_arguments(kafka), auto_offset_reset="earliest", enable_auto_commit=False
     )
-    outcomes, samples, quiet = [], [], 0
+    outcomes: list[Outcome] = []
+    samples: list[dict[str, Any]] = []
+    quiet = 0
     async with connected(consumer, kafka.bootstrap_servers):
         consumer.assign([TopicPartition(topic, p) for topic in topics for p in range(PARTITIONS)])
         while quiet < 2 and (len(outcomes) < len(positions) or not quiet):

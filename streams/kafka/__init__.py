@@ -1,1 +1,2 @@
-"""Everything that touches Kafka: the transport under Faust, the sink, topics, and the broker for trying out."""
+"""Everything that touches Kafka: the transport under Faust, the sink, topics, and the broker for
+trying out."""
