@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        fail(f"{type(error).__name__}: {error} (this should not happen; --debug shows where)")
+        fail(f"{type(error).__name__}: {error} (--debug shows where)")
         return _after(session, FAILED)
 
 

@@ -124,7 +124,7 @@ def _with_passwords(kafka: Any, directory: Path) -> tuple[Any, list[tuple[Locati
         named = kafka.get(f"{key}_file")
         if isinstance(named, str) and key not in kafka:
             try:
-                filled[key] = _secret_of(directory / named)
+                filled[key] = _secret_of(values.located(named, directory))
             except ValueError as error:
                 problems.append((("kafka", f"{key}_file"), str(error)))
     return filled, problems

@@ -129,7 +129,7 @@ def json_schema(value: Any, directory: Path) -> dict[str, Any]:
     """The answer's JSON Schema: an inline table, or the name of a file beside the configuration."""
     where = ""
     if isinstance(value, str):
-        value, where = _json_file(directory / value), f"{value}: "
+        value, where = _json_file(located(value, directory)), f"{value}: "
     if not isinstance(value, dict):
         raise ValueError(
             f"{where}must be a JSON Schema: a table, or the name of a file that holds one"
@@ -175,9 +175,15 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path}: cannot be read: {reason.lower()}") from None
 
 
+def located(name: str, directory: Path) -> Path:
+    """Where a file's name leads: `~` is the home directory, a relative name counts from
+    `directory`."""
+    return directory / (Path(name).expanduser() if name.startswith("~/") else name)
+
+
 def existing_file(value: str, directory: Path) -> Path:
     """The path of a file that exists; relative names count from `directory`."""
-    path = directory / value
+    path = located(value, directory)
     if not path.is_file():
         read_text(path)  # for its message
         raise ValueError(f"{path}: is not a file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,3 +127,12 @@ def test_no_configuration_raises_anything_but_its_problems(tables: dict[str, obj
     except ConfigError as error:
         problems = error.problems or ("",)
     assert all(line and "\n" not in line for line in problems)
+
+
+def test_a_home_directory_and_a_relative_name_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "key").write_text("x")
+    assert values.existing_file("~/key", Path("/none")) == tmp_path / "key"
+    assert values.existing_file("key", tmp_path) == tmp_path / "key"
