@@ -113,6 +113,7 @@ async def running(
             env={**os.environ, **environ},
             stdout=said,
             stderr=said,
+            start_new_session=True,  # Linux shares its time between sessions: others have theirs
         )
         try:
             yield Contender(process, topics, sink)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
 ITEM_BYTES = 200
 BATCH_BYTES = 256 * 1024
@@ -32,14 +33,14 @@ def item(number: int) -> bytes:
 @contextlib.contextmanager
 def broker(chosen: str | None) -> Iterator[tuple[str, str]]:
     """An address and what answers there. `chosen`: `--broker`; None: `STREAMS_TEST_BROKER`, a kind
-    or an address; unset: Apache Kafka's jars."""
-    wanted = chosen or os.environ.get("STREAMS_TEST_BROKER") or "java"
-    if ":" in wanted:
+    or an address; unset: the best kind that can run here."""
+    wanted = chosen or os.environ.get("STREAMS_TEST_BROKER")
+    if wanted and ":" in wanted:
         yield wanted, f"the broker at {wanted}"
         return
-    from tests.brokers.choose import start
+    from tests.brokers.choose import choose, start
 
-    made = start(wanted)
+    made = start(choose(wanted).kind, fast_start=False)
     try:
         yield made.bootstrap, made.description
     finally:
@@ -64,8 +65,9 @@ class Topics:
 
     async def delete(self, name: str) -> None:
         del self._made[name]
-        with contextlib.suppress(Exception):
-            await self._admin.delete_topics([name])
+        for each in (name, f"{name}.dead"):  # a worker has made its dead letters' topic
+            with contextlib.suppress(KafkaError):
+                await self._admin.delete_topics([each])
 
     async def fill(self, name: str, items: int) -> None:
         """Write that many items, the same number to each partition, with keys."""
