@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
-from streams.errors import UsageError
 
 
 def worker(
@@ -31,10 +30,12 @@ def worker(
         settings = load_settings(
             config, os.environ, broker=broker, need_tasks=True, allow_custom=False
         )
-    elif config is not None:
-        raise UsageError("with --app the application's own configuration counts: drop --config")
-    elif broker is not None:
-        os.environ["STREAMS_KAFKA__BOOTSTRAP_SERVERS"] = broker
+    else:
+        # The application's own configuration counts; one that names none finds these.
+        if config is not None:
+            os.environ["STREAMS_CONFIG"] = str(config)
+        if broker is not None:
+            os.environ["STREAMS_KAFKA__BOOTSTRAP_SERVERS"] = broker
     from streams.shells.process import run
 
     return run(settings, app=app, json=as_json)

@@ -51,7 +51,6 @@ def _loggers_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
         (["demo", "--items", "0"], "Invalid value for '--items'"),
         (["demo", "--input", "none"], "--input none: no such file"),
         (["demo", "--broker", "x"], "--broker: must be"),
-        (["worker", "--app", "x:y", "--config", "z"], "with --app the application's own"),
         (["broker", "--port", "70000"], "Invalid value for '--port'"),
         (["simulate", "--port", "70000"], "port must be between 0 and 65535"),
         (["replay", "--from", "x", "--dry-run"], "replay is not available in this version"),
