@@ -29,6 +29,7 @@ MakeTopic = Callable[..., Awaitable[str]]
 
 CHOICE = pytest.StashKey[Choice | None]()
 STARTED = pytest.StashKey[dict[str, Broker]]()
+FAILED = pytest.StashKey[set[str]]()
 GAPS = pytest.StashKey[dict[str, list[str]]]()
 MARKS = pytest.StashKey[dict[str, list[int]]]()
 
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     config.stash[CHOICE] = None
     config.stash[STARTED] = {}
+    config.stash[FAILED] = set()
     config.stash[GAPS] = defaultdict(list)
 
 
@@ -157,10 +159,14 @@ def _started(pytestconfig: pytest.Config) -> Iterator[dict[str, Broker]]:
 
 def _running(config: pytest.Config, name: str, nodes: int) -> Broker:
     started = config.stash[STARTED]
+    if name in config.stash[FAILED]:
+        pytest.fail(f"the {name} did not start, see the first failure", pytrace=False)
     if name not in started:
         choice = config.stash[CHOICE]
         assert choice is not None
+        config.stash[FAILED].add(name)
         started[name] = start(choice.kind, nodes=nodes, address=choice.address)
+        config.stash[FAILED].discard(name)
     started[name].heal()
     return started[name]
 

@@ -1,13 +1,15 @@
 """Apache Kafka's image through testcontainers. `STREAMS_TEST_KAFKA_IMAGE` names another image.
 
-The image must take its settings as Apache's does: `KAFKA_NODE_ID` for `node.id`, and so on. An
-image that was built on this machine is used as it lies there; nothing is pulled then.
+The image must take its settings as Apache's does: `KAFKA_NODE_ID` for `node.id`, and so on. With an
+image of one's own nothing is pulled, so testcontainers' reaper is off too: a test run that is
+killed then leaves its container behind.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import Any
 
 from streams.errors import BrokerError
@@ -15,7 +17,7 @@ from streams.kafka.process import brokers_known_to, free_port, refuse_taken_port
 from tests.brokers.features import KAFKA, UnavailableError
 
 VARIABLE = "STREAMS_TEST_KAFKA_IMAGE"
-IMAGE = "apache/kafka:4.1.1"
+IMAGE = "apache/kafka:4.4.0"
 START_TIMEOUT_S = 120.0
 
 
@@ -91,6 +93,7 @@ class DockerBroker:
     def __init__(self, nodes: int = 1, port: int | None = None) -> None:
         if nodes != 1:
             raise UnavailableError("docker mode has one node; three need STREAMS_TEST_BROKER=java")
+        from testcontainers.core.config import testcontainers_config
         from testcontainers.core.container import DockerContainer
 
         if port is not None:
@@ -98,10 +101,15 @@ class DockerBroker:
         self._port = port if port is not None else free_port()
         self.description = description()
         self.nodes: list[DockerNode] = []
+        if os.environ.get(VARIABLE):
+            testcontainers_config.ryuk_disabled = True
         self._container = DockerContainer(image())
         for name, value in _settings(self._port).items():
             self._container.with_env(name, value)
-        self._container.with_kwargs(ports={"9092/tcp": ("127.0.0.1", self._port)})
+        self._container.ports["9092/tcp"] = (
+            "127.0.0.1",
+            self._port,
+        )  # with_bind_ports takes no host
         try:
             self._container.start()
             self.nodes.append(DockerNode(self._container.get_wrapped_container(), self._port))
@@ -130,9 +138,9 @@ class DockerBroker:
 
     def log_since(self, marks: list[int], lines: int = 60) -> str:
         """The last lines of the container's output, whenever that was."""
-        wrapped = self._container.get_wrapped_container()
-        if wrapped is None:
+        if not self.nodes:
             return "(no container)"
+        wrapped = self._container.get_wrapped_container()
         return str(wrapped.logs(tail=lines).decode(errors="replace"))
 
     def close(self) -> None:
@@ -142,8 +150,6 @@ class DockerBroker:
 
 def wait_for(port: int, node: DockerNode) -> None:
     """Until the broker answers; raises `BrokerError` when it ends or `START_TIMEOUT_S` passes."""
-    import time
-
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and node.alive:
         if brokers_known_to(port, timeout_s=1.0) >= 1:
@@ -157,10 +163,14 @@ def _settings(port: int) -> dict[str, str]:
         "KAFKA_NODE_ID": "1",
         "KAFKA_PROCESS_ROLES": "broker,controller",
         "KAFKA_CONTROLLER_QUORUM_VOTERS": "1@localhost:9093",
-        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://localhost:9093",
-        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
+        # Transactions need the node to reach itself: inside, the published port is not there.
+        "KAFKA_LISTENERS": "PLAINTEXT://:9092,CONTROLLER://localhost:9093,INSIDE://localhost:9094",
+        "KAFKA_ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port},INSIDE://localhost:9094",
+        "KAFKA_INTER_BROKER_LISTENER_NAME": "INSIDE",
         "KAFKA_CONTROLLER_LISTENER_NAMES": "CONTROLLER",
-        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "KAFKA_LISTENER_SECURITY_PROTOCOL_MAP": (
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,INSIDE:PLAINTEXT"
+        ),
         "KAFKA_AUTO_CREATE_TOPICS_ENABLE": "false",
         "KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
         "KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS": "8",
