@@ -43,6 +43,15 @@ class OwnSettings(FaustSettings):
         return None
 
 
+class Boot(faust.app.BootStrategy):
+    """Starts Faust's own web server only where `faust worker --web-port` gives it a port of its
+    own: `[worker] web` is where the worker shows itself (`streams.web`)."""
+
+    def _should_enable_web(self) -> bool:
+        conf = self.app.conf
+        return bool(conf.web_enabled and conf.web_port != self.app.own_web_port)
+
+
 class App(faust.App):
     """A Faust app whose tasks run as microbatches; agents, topics and timers work as ever.
 
@@ -50,6 +59,7 @@ class App(faust.App):
     """
 
     Settings = OwnSettings
+    BootStrategy = Boot
     mundane_level = "debug"
 
     def __init__(
@@ -82,6 +92,7 @@ class App(faust.App):
         kafka, worker = settings.kafka, settings.worker
         host, _, port = (worker.web or "127.0.0.1:6066").rpartition(":")
         servers = self._assembly.kafka.bootstrap_servers
+        self.own_web_port = int(port)
         return {
             "broker": [URL(f"streams://{server}") for server in servers.split(",")],
             "broker_credentials": faust_credentials(kafka),
@@ -95,7 +106,7 @@ class App(faust.App):
             "topic_disable_leader": True,
             "web_enabled": False,
             "web_bind": host.strip("[]"),
-            "web_port": int(port),
+            "web_port": self.own_web_port,
             "autodiscover": False,
         }
 
@@ -173,6 +184,8 @@ class App(faust.App):
             "fetch_max_wait_ms": 500,
             "fetch_max_bytes": max(1_000_000, buffered // PREFETCH_SHARE),
             "max_partition_fetch_bytes": min(1_048_576, max(65_536, buffered // PREFETCH_SHARE)),
+            # What a transaction aborted never happened, and what is pending has not yet.
+            "isolation_level": "read_committed",
             # Offsets out of range must be an error; only agents need Faust's reset.
             "auto_offset_reset": "none" if alone else self.conf.consumer_auto_offset_reset,
         }

@@ -27,8 +27,8 @@ Rule = Callable[[str, int, list[Stored]], BaseException | None]
 class Broker:
     """`logs`: what is written, by (topic, partition). Errors for the next batches: `unsent`:
     `send_batch` raises and takes nothing; `refused`: the acknowledgement fails and nothing is
-    written; `unheard`: it fails though all is written. `rule`: judges every batch. `hold`: acknowledgements
-    wait until `release`."""
+    written; `unheard`: it fails though all is written. `rule`: judges every batch. `hold`:
+    acknowledgements wait until `release`."""
 
     def __init__(self, partitions: int = 4) -> None:
         self.logs: dict[tuple[str, int], list[Stored]] = defaultdict(list)
