@@ -70,7 +70,9 @@ $(VENV)/dev.stamp: $(VENV)/made.stamp requirements.lock pyproject.toml
 setup: $(VENV)/dev.stamp
 	@echo '.venv/bin/streams is the command'
 
-lock: $(VENV)/dev.stamp
+# Not after dev.stamp: that would install from the old lock file first.
+lock: $(VENV)/made.stamp
+	@$(BIN)/python -m pip install -q --disable-pip-version-check '$(UV)'
 	@sh .ci/lock
 
 clean:
