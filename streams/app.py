@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import faust
+from faust.app.base import BootStrategy
 from faust.types.settings import Settings as FaustSettings
 from yarl import URL
 
@@ -43,7 +44,7 @@ class OwnSettings(FaustSettings):
         return None
 
 
-class Boot(faust.app.BootStrategy):
+class Boot(BootStrategy):
     """Starts Faust's own web server only where `faust worker --web-port` gives it a port of its
     own: `[worker] web` is where the worker shows itself (`streams.web`)."""
 

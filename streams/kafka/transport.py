@@ -281,12 +281,15 @@ class Consumer(driver.Consumer):
         return None if reader is None else reader.position_of(partition)
 
     def end_of(self, partition: TopicPartition) -> int | None:
-        """The end of the partition's log as last fetched; None: nothing was fetched yet."""
+        """How far the partition could be read when it was last fetched; None: not fetched yet.
+        Where a transaction is pending that is its beginning, not the end of the log."""
         try:
-            end: int | None = self.highwater(partition)
+            consumer = self._thread._ensure_consumer()
+            end: int | None = consumer.highwater(partition)
+            stable: int | None = consumer.last_stable_offset(partition)
         except (AssertionError, AttributeError, KeyError, ConsumerNotStarted):
             return None  # between two assignments, or before the first
-        return end
+        return end if stable is None or stable < 0 else stable
 
     def close_reader(self) -> None:
         """Stop reading for good (a graceful stop began)."""
