@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 def run(items: int, input: Path | None, broker: str | None, json: bool) -> int:
     """The `demo` command; returns its exit code: 0 if nothing was lost, repeated or reordered.
 
-    `items`: how many docstrings; `input`: JSON lines with a `text` instead; None: docstrings.
+    `items`: how many at most; `input`: a file of them; None: docstrings of the standard library.
     `broker`: None starts an embedded one. Raises StreamsError.
     """
     texts = demo_items(items) if input is None else _read(input, items)
@@ -63,24 +63,31 @@ def run(items: int, input: Path | None, broker: str | None, json: bool) -> int:
 
 
 def _read(path: Path, most: int) -> list[dict[str, Any]]:
-    items = []
+    """JSON lines with a `text` where the name ends so, else a text a line; blank lines skipped."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UsageError(f"--input {path}: {error.strerror}") from error
+    as_json = path.suffix in {".json", ".jsonl", ".ndjson"}
+    items = []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            item = orjson.loads(line)
-        except ValueError:
-            item = None
-        if not isinstance(item, dict) or "text" not in item:
-            raise UsageError(
-                f'--input {path}, line {number}: a JSON object with a "text" is needed'
-            )
-        items.append(item)
-    return items[:most]
+        if line.strip() and len(items) < most:
+            items.append(_item(path, number, line, as_json=as_json))
+    if not items:
+        raise UsageError(f"--input {path}: has no line with a text")
+    return items
+
+
+def _item(path: Path, number: int, line: bytes, *, as_json: bool) -> dict[str, Any]:
+    if not as_json:
+        return {"id": number, "text": line.decode("utf-8", "replace")}
+    try:
+        item = orjson.loads(line)
+    except ValueError:
+        item = None
+    if not isinstance(item, dict) or "text" not in item:
+        raise UsageError(f'--input {path}, line {number}: a JSON object with a "text" is needed')
+    return item
 
 
 async def _demo(texts: Sequence[dict[str, Any]], address: str, view: View) -> int:
