@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.policies.sharing import shares
@@ -26,6 +26,7 @@ def test_shares_are_in_proportion(total: int, weights: list[int], expected: list
     assert shares(total, weights) == expected
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 10**6), min_size=1, max_size=50))
 def test_shares_add_up_and_none_is_off_by_a_unit(total: int, weights: list[int]) -> None:
     given_out = shares(total, weights)
