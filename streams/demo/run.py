@@ -69,7 +69,7 @@ def _read(path: Path, most: int) -> list[dict[str, Any]]:
     except OSError as error:
         raise UsageError(f"--input {path}: {error.strerror}") from error
     as_json = path.suffix in {".json", ".jsonl", ".ndjson"}
-    items = []
+    items: list[dict[str, Any]] = []
     for number, line in enumerate(lines, 1):
         if line.strip() and len(items) < most:
             items.append(_item(path, number, line, as_json=as_json))

