@@ -18,14 +18,7 @@ from benchmarks.ground import arguments, broker
 def main() -> int:
     given = arguments(__doc__).parse_args()
     with broker(given.broker) as (server, name):
-        reports = [
-            asyncio.run(measured)
-            for measured in (
-                throughput.measure(server),
-                waiting.measure(server),
-                memory.measure(server),
-            )
-        ]
+        reports = [asyncio.run(part.measure(server)) for part in (throughput, waiting, memory)]
     return conclude(reports, name, json_alone=given.json)
 
 
