@@ -120,6 +120,11 @@ async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Com
     return Composed(text if rule is None else corrupt_text(text, rule), answered, thinking)
 
 
+_READ = 80
+"""Characters of an item that a label is chosen by: what a text is about shows at its beginning, and
+the encoder takes some 10 ms for a few hundred of them on a busy machine."""
+
+
 async def _chooser(
     simulation: Simulation,
     enums: Sequence[Sequence[Any]],
@@ -132,7 +137,8 @@ async def _chooser(
         return hashed
     texts = [item.text for item in items] or [prompt]
     names = [words(value) for values in enums for value in values]
-    return by_meaning(await simulation.encoder.vectors([*names, *texts]), hashed)
+    vectors = await simulation.encoder.vectors([*names, *(text[:_READ] for text in texts)])
+    return by_meaning({**vectors, **{text: vectors[text[:_READ]] for text in texts}}, hashed)
 
 
 def _plain(prompt: str, items: Sequence[PromptItem]) -> str:
