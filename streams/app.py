@@ -159,7 +159,7 @@ class App(faust.App):
 
     @property
     def record_host(self) -> Worker:
-        """Who takes the records of the tasks' sources (`streams.kafka.transport.RecordHost`)."""
+        """Who takes the records of the tasks' sources (`streams.kafka.host.RecordHost`)."""
         if self._record_host is None:
             settings = self.streams_settings
             buffered = settings.worker.max_buffered_mb * 1_000_000

@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable, Mapping, Set
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -29,57 +29,14 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.errors import BrokerError
-from streams.kafka.reader import LaneReader, Round
+from streams.kafka.host import RecordHost
+from streams.kafka.reader import LaneReader
 
 logger = logging.getLogger(__name__)
 
 MAX_POLL_INTERVAL_S = 2_000_000
 """Client-side only: a pause longer than aiokafka's poll interval makes it leave the group and never
 come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
-
-
-class RecordHost(Protocol):
-    """Who takes the lists: `streams.shells.worker.Worker`. Called in the worker's loop."""
-
-    @property
-    def sources(self) -> frozenset[str]:
-        """Topics that come as lists."""
-        ...
-
-    @property
-    def consumer_keywords(self) -> Mapping[str, Any]:
-        """Keywords of `AIOKafkaConsumer`: the connection, timeouts, fetch sizes."""
-        ...
-
-    @property
-    def start(self) -> str:
-        """`earliest` or `latest`: where a partition without a committed offset begins."""
-        ...
-
-    @property
-    def checks_log_end(self) -> bool:
-        """False where the broker's end offsets are wrong (the embedded one)."""
-        ...
-
-    def attach(self, consumer: Consumer) -> None:
-        """The consumer that was made for this host."""
-        ...
-
-    async def on_revoked(self) -> None:
-        """Drain, commit and drop every lane."""
-        ...
-
-    def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Any]:
-        """Make a lane for each partition that begins at this offset."""
-        ...
-
-    def on_records(self, lists: Round) -> None:
-        """Take one round; must be answered with `Consumer.allow`."""
-        ...
-
-    def on_reader_error(self, error: BaseException) -> None:
-        """Reading failed; the reader goes on after a second."""
-        ...
 
 
 class RebalanceListener(driver.ConsumerRebalanceListener):

@@ -32,13 +32,12 @@ from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
 from streams.kafka.transport import Consumer
 from streams.shells.lane import Lane
+from streams.shells.room import Room
 from streams.shells.tally import Tally, summary
 from streams.shells.task import TaskShell
 
 logger = logging.getLogger(__name__)
 
-MAX_ALLOWANCE = 1000
-"""Records a lane gets in one round at most."""
 
 MOST_AT_ONCE = 200
 """Records that are decoded in one turn of the loop (about 1 ms): a whole round in one turn would
@@ -57,7 +56,7 @@ FATAL = (
 
 
 class Worker:
-    """The `RecordHost` of `streams.kafka.transport`.
+    """The `RecordHost` (`streams.kafka.host`) of the transport.
 
     `on_fatal(error)`: reading cannot go on; the process should stop with exit code 1.
     """
@@ -80,11 +79,10 @@ class Worker:
         self.checks_log_end = checks_log_end
         self._commit_interval_s = commit_interval_s
         self._drain_s = drain_s
-        self._buffered_bytes = buffered_bytes // 2
+        self._room = Room(buffered_bytes // 2)
         self._on_fatal = on_fatal
         self._tasks: dict[str, TaskShell] = {}
         self._lanes: dict[TopicPartition, Lane] = {}
-        self._full: set[Lane] = set()
         self._arrivals: deque[tuple[Lane, Sequence[Any]]] = deque()
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
@@ -135,7 +133,7 @@ class Worker:
 
     def has_room(self, lane: Lane) -> bool:
         """Whether more of the lane may be read."""
-        return lane not in self._full
+        return self._room.has(lane)
 
     def summary(self) -> dict[str, Any]:
         """The keys of the contract's section 6, over everything since the start."""
@@ -173,7 +171,7 @@ class Worker:
         for lane in self.lanes:
             lane.task.close(lane)
         self._lanes.clear()
-        self._full.clear()
+        self._room.forget()
 
     async def drain(self, within_s: float) -> bool:
         """A graceful stop: start no new call, finish those in flight, commit. True: all that has
@@ -223,25 +221,12 @@ class Worker:
             self._consumer.allow(self._allowance())
 
     def _allowance(self) -> dict[Lane, int]:
-        if self.draining or not self._lanes:
-            return {}
-        share = self._buffered_bytes // len(self._lanes)
-        allowance: dict[Lane, int] = {}
-        self._full.clear()
-        for lane in self._lanes.values():
-            room = share - lane.task.held(lane)
-            if room > 0:
-                allowance[lane] = max(1, min(MAX_ALLOWANCE, int(room / lane.mean_bytes)))
-            else:
-                self._full.add(lane)
-        return allowance
+        return {} if self.draining else self._room.allowance(self.lanes)
 
     def on_room(self, lane: Lane) -> None:
         """Outcomes were delivered: a lane that was full may be read again."""
-        if lane in self._full:
-            share = self._buffered_bytes // max(1, len(self._lanes))
-            if lane.task.held(lane) <= share // 2 and self._consumer is not None:
-                self._consumer.set_allowance(self._allowance())
+        if self._consumer is not None and self._room.came_back(lane, len(self._lanes)):
+            self._consumer.set_allowance(self._allowance())
 
     def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
         lane.task.delivered(lane, slots)

@@ -1,0 +1,57 @@
+"""What the transport asks of whoever takes the lists: the port between Faust and the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiokafka import TopicPartition
+
+from streams.kafka.reader import Round
+
+if TYPE_CHECKING:
+    from streams.kafka.transport import Consumer
+
+
+class RecordHost(Protocol):
+    """Who takes the lists: `streams.shells.worker.Worker`. Called in the worker's loop."""
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Topics that come as lists."""
+        ...
+
+    @property
+    def consumer_keywords(self) -> Mapping[str, Any]:
+        """Keywords of `AIOKafkaConsumer`: the connection, timeouts, fetch sizes."""
+        ...
+
+    @property
+    def start(self) -> str:
+        """`earliest` or `latest`: where a partition without a committed offset begins."""
+        ...
+
+    @property
+    def checks_log_end(self) -> bool:
+        """False where the broker's end offsets are wrong (the embedded one)."""
+        ...
+
+    def attach(self, consumer: Consumer) -> None:
+        """The consumer that was made for this host."""
+        ...
+
+    async def on_revoked(self) -> None:
+        """Drain, commit and drop every lane."""
+        ...
+
+    def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Any]:
+        """Make a lane for each partition that begins at this offset."""
+        ...
+
+    def on_records(self, lists: Round) -> None:
+        """Take one round; must be answered with `Consumer.allow`."""
+        ...
+
+    def on_reader_error(self, error: BaseException) -> None:
+        """Reading failed; the reader goes on after a second."""
+        ...

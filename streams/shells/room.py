@@ -1,0 +1,47 @@
+"""How much each lane may be read: memory bounded by a budget and shared evenly (contract G8).
+
+Each lane may hold its share of unsettled items; one without room is not read, and is read again
+when half its share is free. A backlog in one lane takes nothing from another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from streams.shells.lane import Lane
+
+MAX_ALLOWANCE = 1000
+"""Records a lane gets in one round at most."""
+
+
+class Room:
+    """`budget_bytes`: what all lanes may hold together."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget_bytes = budget_bytes
+        self._full: set[Lane] = set()
+
+    def allowance(self, lanes: Sequence[Lane]) -> dict[Lane, int]:
+        """How many records each lane with room may get next."""
+        self._full.clear()
+        allowance: dict[Lane, int] = {}
+        for lane in lanes:
+            room = self._budget_bytes // len(lanes) - lane.task.held(lane)
+            if room > 0:
+                allowance[lane] = max(1, min(MAX_ALLOWANCE, int(room / lane.mean_bytes)))
+            else:
+                self._full.add(lane)
+        return allowance
+
+    def came_back(self, lane: Lane, lanes: int) -> bool:
+        """Whether a full lane has half its share free again; `lanes`: how many share."""
+        share = self._budget_bytes // max(1, lanes)
+        return lane in self._full and lane.task.held(lane) <= share // 2
+
+    def has(self, lane: Lane) -> bool:
+        """Whether more of the lane may be read."""
+        return lane not in self._full
+
+    def forget(self) -> None:
+        """All lanes are gone."""
+        self._full.clear()
