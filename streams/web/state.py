@@ -1,7 +1,8 @@
 """The JSON of `/state`: what each task and partition is doing, and what holds it back.
 
 Times: `*_ms` are milliseconds since the epoch, `*_s` durations in seconds. Counts are since the
-start of the worker. Nothing of an item but its offset is in it.
+start of the worker. `committed` is one below where reading began until something is committed.
+Nothing of an item but its offset is in it.
 """
 
 from __future__ import annotations

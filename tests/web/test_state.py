@@ -93,7 +93,7 @@ async def test_partitions_come_by_their_number_with_offsets_lag_and_held_bytes()
         unread = partitions[0]
         assert (unread["end"], unread["lag"], unread["held_bytes"]) == (None, None, 0)
         assert unread["blocking"] is None
-        assert unread["watermark"] == two.committed == 40
+        assert (unread["watermark"], unread["committed"]) == (40, two.committed)
 
 
 async def test_an_item_in_a_call_holds_its_partition_back_and_the_call_is_named() -> None:
