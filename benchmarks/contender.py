@@ -24,6 +24,7 @@ from benchmarks.ground import Topics
 
 LOOK_S = 0.05
 START_WITHIN_S = 60.0
+STOP_WITHIN_S = 30.0
 
 
 class Look(NamedTuple):
@@ -102,8 +103,9 @@ class Contender:
 async def running(
     program: list[str], topics: Topics, sink: str, environ: Mapping[str, str]
 ) -> AsyncIterator[Contender]:
-    """Start a program of `benchmarks.programs`, and end it with SIGTERM, after 10 s with SIGKILL.
-    What it says goes to this process's error output if it fails."""
+    """Start a program of `benchmarks.programs`, and end it with SIGTERM, if need be with SIGKILL.
+    What it says goes to this process's error output if it fails. Raises RuntimeError for a worker
+    that does not stop in order."""
     with tempfile.TemporaryFile() as said:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -125,10 +127,14 @@ async def running(
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
             try:
-                await asyncio.wait_for(process.wait(), 10.0)
+                await asyncio.wait_for(process.wait(), STOP_WITHIN_S)
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        if program[0] == "worker" and process.returncode != 0:
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace"))
+            raise RuntimeError(f"the worker stopped with {process.returncode}")
 
 
 def bare(server: str, source: str, sink: str) -> dict[str, str]:
