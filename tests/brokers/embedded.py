@@ -5,7 +5,7 @@ from __future__ import annotations
 from streams.kafka.broker import LIMITS, EmbeddedBroker
 from tests.brokers.features import KAFKA, UnavailableError
 
-CANNOT = frozenset(LIMITS) | {"nodes", "version_4"}
+CANNOT = frozenset(LIMITS) | {"nodes", "freeze", "version_4"}
 
 
 class Embedded:

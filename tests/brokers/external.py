@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.brokers.features import KAFKA, UnavailableError
 
+CANNOT = frozenset({"nodes", "freeze"})
+
 
 class External:
     """Nothing to start or to stop. `address`: `host:port`, or several with commas between."""
@@ -18,7 +20,7 @@ class External:
         self.nodes: list[object] = []
 
     def supports(self, feature: str) -> bool:
-        return feature in KAFKA - {"nodes"}
+        return feature in KAFKA - CANNOT
 
     def heal(self) -> None:
         """Not ours to heal."""

@@ -11,7 +11,8 @@ KAFKA = frozenset(
         "end_offsets",  # the end of a partition is told right
         "create_partitions",  # a topic can grow
         "time_lookup",  # offsets by the records' time
-        "nodes",  # the broker can be killed, frozen and started again with its data
+        "nodes",  # the broker can be killed and started again with its data
+        "freeze",  # the broker can be frozen and thawed
         "compaction",  # the configuration of a topic is kept and can be read
         "out_of_range",  # a position outside the log is answered as an error
         "version_4",  # Apache Kafka itself, not something that speaks like it

@@ -28,7 +28,7 @@ async def test_a_stopped_node_comes_back_with_its_data(broker, topic):
     assert await values(broker.bootstrap, name, 1) == [b"kept"]
 
 
-@pytest.mark.needs("nodes")
+@pytest.mark.needs("freeze")
 async def test_a_frozen_node_answers_again_after_the_thaw(broker, topic):
     name = await topic()
     async with producing(broker.bootstrap) as producer:
