@@ -119,6 +119,30 @@ async def test_an_item_is_let_go_once_it_has_its_result() -> None:
     assert not living
 
 
+async def test_a_slow_call_keeps_no_item_but_its_own() -> None:
+    class Item:
+        pass
+
+    living: weakref.WeakSet[Item] = weakref.WeakSet()
+
+    def items() -> Iterator[Item]:
+        for _ in range(40):
+            item = Item()
+            living.add(item)
+            yield item
+
+    process = Steered()
+    run = asyncio.ensure_future(map_batches(process, items(), max_items=2, max_in_flight=2))
+    for place in range(1, 20):
+        call = (await process.started(place + 1))[place]
+        call.answer([place] * 2)
+        call.items.clear()
+    await settled()
+    assert len(living) == 2
+    process.calls[0].answer([0, 0])
+    assert await run == [place for place in range(20) for _ in range(2)]
+
+
 async def test_items_that_wait_to_be_tried_again_bound_how_many_more_are_drawn() -> None:
     drawn, room = 0, ROOM_CALLS * 5 * 3
     full = asyncio.Event()
@@ -188,6 +212,13 @@ async def test_nothing_but_items_that_are_too_large_ends_too() -> None:
     )
     assert [error.code for error in results] == ["too_large"] * 50
     assert calls == []
+
+
+@pytest.mark.parametrize(("weight", "error"), [(-1, ValueError), (1.5, TypeError)])
+async def test_tokens_that_are_no_count_end_the_run(weight: Any, error: type[Exception]) -> None:
+    _, process = answering(str)
+    with pytest.raises(error):
+        await map_batches(process, [1, 2], max_tokens=5, tokens=lambda item: weight)
 
 
 async def test_strings_are_estimated_where_nobody_counts_their_tokens() -> None:

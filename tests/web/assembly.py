@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -52,9 +53,9 @@ class PlayedSink:
         if not self.holding:
             asyncio.get_running_loop().call_soon(self.acknowledge)
 
-    def acknowledge(self) -> None:
+    def acknowledge(self, *, last_first: bool = False) -> None:
         held, self.held = self.held, []
-        for parcel in held:
+        for parcel in reversed(held) if last_first else held:
             self.on_delivered(parcel.lane, parcel.slots)
 
     def pending(self) -> int:
@@ -112,7 +113,8 @@ class Steered:
 
 
 class Played:
-    """One task of a real `Worker`. `function`: its custom function; `caller`: instead of one."""
+    """One task of a real `Worker`. `function`: its custom function; `caller`: instead of one.
+    `beside`: a second task of this name, and with this source."""
 
     def __init__(
         self,
@@ -125,6 +127,7 @@ class Played:
         max_attempts: int = 3,
         max_wait_s: float = 0.0,
         backoff: Backoff = NO_WAIT,
+        beside: str | None = None,
     ) -> None:
         self.sink, self.consumer = PlayedSink(), PlayedConsumer()
         self.worker = Worker(
@@ -158,7 +161,11 @@ class Played:
         sink: Any = self.sink
         consumer: Any = self.consumer
         self.task = TaskShell(parts, route, sink, self.worker.on_room)
-        self.worker.begin({SOURCE: self.task}, sink)
+        tasks = {SOURCE: self.task}
+        if beside is not None:
+            parts = dataclasses.replace(parts, name=beside, source=beside)
+            tasks[beside] = TaskShell(parts, route, sink, self.worker.on_room)
+        self.worker.begin(tasks, sink)
         self.worker.attach(consumer)
 
     async def __aenter__(self) -> Played:
@@ -168,20 +175,21 @@ class Played:
         await self.task.stop()
         await self.worker.close()
 
-    def assign(self, *partitions: int, offset: int = 0) -> list[Lane]:
+    def assign(self, *partitions: int, offset: int = 0, source: str = SOURCE) -> list[Lane]:
         """Partitions come to this worker, to be read from `offset`."""
-        offsets = {TopicPartition(SOURCE, number): offset for number in partitions}
+        offsets = {TopicPartition(source, number): offset for number in partitions}
         return list(self.worker.on_assigned(offsets).values())
 
-    def arrive(self, lane: Lane, *texts: str, end: int | None = None) -> None:
-        """Items come from the lane's partition, whose end is after them or at `end`."""
+    def arrive(self, lane: Lane, *texts: str | None, end: int | None = None) -> None:
+        """Items come from the lane's partition, whose end is after them or at `end`. None: a
+        tombstone."""
         first, partition = lane.next_offset, lane.partition
         records = [
             Record(
                 partition.topic,
                 partition.partition,
                 first + place,
-                b'{"text": "%s"}' % text.encode(),
+                None if text is None else b'{"text": "%s"}' % text.encode(),
             )
             for place, text in enumerate(texts)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
@@ -112,6 +113,14 @@ async def test_items_are_counted_by_outcome_and_dead_letters_by_code() -> None:
     outcomes = {"result": 3.0, "dead_letter": 2.0, "drop": 1.0}
     assert by(samples, "streams_items_total") == outcomes
     assert by(samples, "streams_dead_letters_total") == {"odd": 1.0, "function_error": 1.0}
+
+
+async def test_a_tombstone_that_is_passed_on_is_a_result() -> None:
+    async with Played(judge) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, None)
+        await played.until_settled(1)
+        assert by(scrape(played), "streams_items_total")["result"] == 1.0
 
 
 async def test_every_call_is_counted_once_as_new_as_retry_or_as_split() -> None:
@@ -233,6 +242,38 @@ async def test_the_watermarks_age_counts_from_its_last_move_while_an_item_waits_
         await played.until_settled(2)
         assert by(scrape(played), "streams_watermark_age_seconds") == {"0": 0.0, "1": 0.0}
         assert other.moved_at == opened
+
+
+async def test_the_watermarks_age_is_that_of_the_wait_not_of_the_quiet_before_it() -> None:
+    steered = Steered()
+    async with Played(caller=steered) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, "a")
+        await steered.begun(1)
+        head = played.task._engine.lanes[lane].unsettled[0]
+        now = asyncio.get_running_loop().time()
+        for moved_s, arrived_s, age in ((500, 20, 20), (20, 500, 20)):
+            lane.moved_at, head.arrived_at = now - moved_s, now - arrived_s
+            seen = by(scrape(played), "streams_watermark_age_seconds")["0"]
+            assert age <= seen < age + 10
+
+
+async def test_an_outcome_that_is_durable_before_an_earlier_one_does_not_move_the_watermark() -> (
+    None
+):
+    async with Played(judge) as played:
+        played.sink.holding = True
+        (lane,) = played.assign(0)
+        played.arrive(lane, "bad", "a")  # a dead letter and a result go to two topics
+        await played.until(lambda: len(played.sink.held) == 2)
+        results, dead_letters = played.sink.held
+        began = lane.moved_at
+        played.sink.on_delivered(results.lane, results.slots)
+        assert played.task.watermark(lane) == 0
+        assert lane.moved_at == began
+        played.sink.on_delivered(dead_letters.lane, dead_letters.slots)
+        assert played.task.watermark(lane) == 2
+        assert lane.moved_at > began
 
 
 async def test_a_partition_that_went_away_has_no_samples() -> None:

@@ -272,7 +272,12 @@ async def test_the_last_port_of_all_being_taken_is_an_error_of_the_configuration
 async def test_a_stop_waits_for_no_connection_idle_half_asked_or_unread() -> None:
     loop = asyncio.get_running_loop()
     writers = []
-    async with serving() as (_, server):
+
+    def unread() -> bool:
+        connections = server._runner.server.connections  # type: ignore[union-attr]
+        return any(each.transport.get_write_buffer_size() > 65_536 for each in connections)
+
+    async with serving() as (played, server):
         assert server.url is not None
         port = int(server.url.rpartition(":")[2])
         for sent in (
@@ -287,6 +292,7 @@ async def test_a_stop_waits_for_no_connection_idle_half_asked_or_unread() -> Non
             writers.append(writer)
             if sent.endswith(b"here\r\n\r\n") and sent.count(b"GET") == 1:
                 assert b"200 OK" in await reader.readline()
+        await played.until(unread)
         before = loop.time()
         await server.stop()
         assert loop.time() - before < 1.0

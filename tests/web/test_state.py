@@ -96,6 +96,15 @@ async def test_partitions_come_by_their_number_with_offsets_lag_and_held_bytes()
         assert (unread["watermark"], unread["committed"]) == (40, two.committed)
 
 
+async def test_each_task_has_its_own_partitions() -> None:
+    async with Played(good, beside="others") as played:
+        played.assign(0, 1)
+        played.assign(5, source="others")
+        tasks = state_of(played)["tasks"]
+    found = {task["name"]: [each["partition"] for each in task["partitions"]] for task in tasks}
+    assert found == {"sentiment": [0, 1], "others": [5]}
+
+
 async def test_an_item_in_a_call_holds_its_partition_back_and_the_call_is_named() -> None:
     steered = Steered()
     async with Played(caller=steered, max_items=1) as played:

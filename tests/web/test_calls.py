@@ -1,0 +1,64 @@
+"""What is counted of calls and pauses, at given times."""
+
+from __future__ import annotations
+
+from streams.core.events import Cancelled, Failed, Replied
+from streams.core.slot import Batch, Slot
+from streams.errors import CallError, Fault
+from streams.shells.calls import CallTally, Distribution
+
+
+def test_a_value_on_a_bound_is_below_it_and_one_above_all_is_in_the_last() -> None:
+    values = Distribution((1.0, 2.0))
+    for value in (0.5, 1.0, 1.1, 2.0, 99.0):
+        values.add(value)
+    assert values.counts == [2, 2, 1]
+    assert values.total == 103.6
+
+
+def test_several_equal_values_are_added_at_once() -> None:
+    values = Distribution((1.0, 2.0))
+    values.add(1.5, 4)
+    assert (values.counts, values.total) == ([0, 4, 0], 6.0)
+
+
+def test_throttled_time_runs_from_the_pause_to_its_end_and_only_then_stands_still() -> None:
+    tally = CallTally()
+    assert tally.throttled_s(100.0) == 0.0
+    tally.paused("throttled", 100.0)
+    assert tally.throttled_s(103.0) == 3.0
+    tally.paused("throttled", 104.0)  # prolonged
+    tally.resumed(110.0)
+    assert tally.throttled_s(200.0) == 10.0
+    tally.resumed(200.0)
+    tally.paused("throttled", 300.0)
+    assert tally.throttled_s(301.0) == 11.0
+
+
+def test_a_pause_for_another_reason_is_no_throttled_time() -> None:
+    tally = CallTally()
+    tally.paused("outage", 0.0)
+    tally.resumed(50.0)
+    assert tally.throttled_s(50.0) == 0.0
+    tally.paused("throttled", 100.0)
+    tally.paused("account", 105.0)
+    tally.resumed(200.0)
+    assert tally.throttled_s(200.0) == 5.0
+
+
+def test_a_call_ends_as_ok_as_its_fault_or_as_cancelled() -> None:
+    tally = CallTally()
+    tally.ended(Replied("1", []), 0.5)
+    tally.ended(Failed("2", CallError(Fault.TIMEOUT)), 60.0)
+    tally.ended(Cancelled("3"), 0.1)
+    assert tally.by_status == {"ok": 1, "timeout": 1, "cancelled": 1}
+    assert tally.seconds.total == 60.6
+
+
+def test_a_new_microbatch_waited_since_its_oldest_item_whichever_place_that_has() -> None:
+    tally = CallTally()
+    batch = Batch([Slot(0, 1, None, arrived_at=9.0), Slot(1, 1, None, arrived_at=4.0)], "new", "")
+    batch.started_at = 10.0
+    tally.started(batch)
+    assert tally.wait_s.total == 6.0
+    assert tally.items.total == 2
