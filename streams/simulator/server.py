@@ -14,7 +14,7 @@ from aiohttp import web
 
 from streams.simulator import faults
 from streams.simulator.calls import Call
-from streams.simulator.control import PREFIX, control
+from streams.simulator.control import PREFIX, control, read_ahead
 from streams.simulator.embeddings import texts_in
 from streams.simulator.endpoints import MOST_BATCH_BYTES, Endpoint, find, most_bytes
 from streams.simulator.fault_names import CONNECTION
@@ -45,9 +45,10 @@ class Server:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """One request, from its headers to its reply. Cancelled when the client goes away."""
         if request.path.startswith(PREFIX):
-            reply = control(
-                self.simulation, request.method, request.path, request.query, await request.read()
-            )
+            body = await request.read()
+            if request.method == "POST" and request.path == f"{PREFIX}read":
+                return _response(await read_ahead(self.simulation, body), {})
+            reply = control(self.simulation, request.method, request.path, request.query, body)
             return _response(reply, {})
         endpoint, argument = find(request.method, request.path)
         simulation = self.simulation
