@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import TopicPartition
@@ -42,6 +42,10 @@ class RecordHost(Protocol):
 
     async def on_revoked(self) -> None:
         """Drain, commit and drop every lane."""
+        ...
+
+    async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """These partitions are about to be assigned."""
         ...
 
     def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Any]:

@@ -29,6 +29,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
+from streams.errors import BrokerError
+
 logger = logging.getLogger(__name__)
 
 Round = list[tuple[Any, Sequence[Any]]]
@@ -113,7 +115,7 @@ class LaneReader:
             except Exception as error:
                 if self._worker_loop.is_closed():
                     return
-                self._worker_loop.call_soon_threadsafe(self._fail, error)
+                self._worker_loop.call_soon_threadsafe(self._fail, _told(error))
                 await asyncio.sleep(IDLE_CHECK_S)
 
     async def _round(self) -> bool:
@@ -188,3 +190,15 @@ class LaneReader:
         finally:
             changed.cancel()
             fetched.cancel()
+
+
+def _told(error: Exception) -> Exception:
+    """An offset out of range in words for a person; anything else as it is."""
+    if not isinstance(error, OffsetOutOfRangeError):
+        return error
+    ((partition, offset),) = error.args[0].items()
+    return BrokerError(
+        f"offset {offset} of {partition.topic}/{partition.partition}, to be read next, is out of "
+        "range: the log no longer holds it. Records may be lost. Reset the group's offsets on "
+        "purpose, or use a new [worker] id"
+    )

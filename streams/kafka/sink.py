@@ -93,10 +93,13 @@ class Sink:
             raise
         return producer
 
+    async def look_again(self) -> None:
+        """Ask the broker for the topics' partitions anew. Raises KafkaError."""
+        await (await self.producer()).client.force_metadata_update()
+
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic has now."""
-        assert self._producer is not None
-        return len(await self._producer.partitions_for(topic))
+        """How many partitions a topic had when the broker was last asked. Raises KafkaError."""
+        return len(await (await self.producer()).partitions_for(topic))
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         """Queue records behind what this sink partition already has to write."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Iterable, Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -31,6 +31,7 @@ from faust.types import TP
 from streams.errors import BrokerError
 from streams.kafka.host import RecordHost
 from streams.kafka.reader import LaneReader
+from streams.kafka.sources import watch_sources
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     mundane_level = "debug"
     _reader: LaneReader | None = None
-    _reading: asyncio.Task[None] | None = None
+    _under_way: Sequence[asyncio.Task[None]] = ()
 
     @property
     def host(self) -> RecordHost:
@@ -79,14 +80,20 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
         host, loop = self.host, self.parent_loop
-        self._reader = LaneReader(
-            self._ensure_consumer(), loop, host.on_records, host.on_reader_error
+        consumer = self._ensure_consumer()
+        self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
+
+        def gone(error: BrokerError) -> None:
+            loop.call_soon_threadsafe(host.on_reader_error, error)
+
+        self._under_way = (
+            asyncio.ensure_future(self._reader.run()),
+            asyncio.ensure_future(watch_sources(consumer, host.sources, gone)),
         )
-        self._reading = asyncio.ensure_future(self._reader.run())
 
     async def on_thread_stop(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        for task in self._under_way:
+            task.cancel()
         await super().on_thread_stop()
 
     def close_reader(self) -> None:
@@ -188,6 +195,7 @@ class Consumer(driver.Consumer):
     async def on_partitions_assigned(self, assigned: Set[TP], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
         if ours := self._ours(assigned):
+            await self.host.before_assigned(ours)
             offsets = await self._starting_offsets(ours)
             lanes = self.host.on_assigned(offsets)
             opened = {tp: (lane, offsets[tp]) for tp, lane in lanes.items()}

@@ -27,9 +27,10 @@ ROUND_SHARE = 0.1
 """Of the newest round in the moving average of what a result takes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Route:
-    """Topics, their partitions, and what a record batch of each may take, in bytes."""
+    """Topics, their partitions, and what a record batch of each may take, in bytes. The numbers of
+    partitions are brought up to date while the task has no lane (`streams.shells.recount`)."""
 
     sink: str
     dead_letter: str

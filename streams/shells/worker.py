@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -22,7 +22,6 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
     KafkaError,
-    OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
 
@@ -32,6 +31,7 @@ from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
 from streams.kafka.transport import Consumer
 from streams.shells.lane import Lane
+from streams.shells.recount import recount
 from streams.shells.room import Room
 from streams.shells.tally import Tally, summary
 from streams.shells.task import TaskShell
@@ -47,10 +47,8 @@ COMMIT_WITHIN_S = 5.0
 CHECK_S = 0.02
 
 FATAL = (
-    BrokerError,
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
-    OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
 )
 
@@ -111,8 +109,6 @@ class Worker:
     def lanes(self) -> Sequence[Lane]:
         return list(self._lanes.values())
 
-    # -- views of a lane -----------------------------------------------------------------------
-
     def position(self, lane: Lane) -> int | None:
         """The offset that is read next, past what is no record; None: the lane is not read."""
         return None if self._consumer is None else self._consumer.position_of(lane.partition)
@@ -141,6 +137,10 @@ class Worker:
         return summary(tallies, [task.statistics() for task in self.tasks])
 
     # -- assignment and revocation -------------------------------------------------------------
+
+    async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        if self._sink is not None:
+            await recount(self.tasks, self._sink, assigned)
 
     def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Lane]:
         """Make a lane for each partition."""
@@ -239,8 +239,10 @@ class Worker:
         self._on_fatal(error)
 
     def on_reader_error(self, error: BaseException) -> None:
-        if isinstance(error, FATAL):
+        if isinstance(error, BrokerError):
             self._on_fatal(error)
+        elif isinstance(error, FATAL):
+            self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
             logger.warning("reading failed, trying again: %r", error)
 

@@ -6,7 +6,9 @@ TEST_GATE       a file; items with "wait": true are in flight until it exists
 TEST_CALLED     a file that gets a line `source partition offset` for the first item of each call
                 that has ended
 TEST_POLL_MS    max_poll_interval_ms of the consumer, instead of our own
+TEST_METADATA_MS  metadata_max_age_ms of the consumer: how soon new partitions are seen
 TEST_ACCOUNT_S  wait between two tries while the account is refused, instead of 30 to 300 s
+TEST_TOMBSTONES, TEST_MAX_ITEMS, TEST_MAX_IN_FLIGHT, TEST_SINK: settings of the tasks
 TEST_AGENT      a topic with an ordinary agent that counts in a table
 """
 
@@ -40,6 +42,8 @@ class TrapApp(App):
         keywords = super()._consumer_keywords(buffered)
         if poll := os.environ.get("TEST_POLL_MS"):
             keywords["max_poll_interval_ms"] = int(poll)
+        if age := os.environ.get("TEST_METADATA_MS"):
+            keywords["metadata_max_age_ms"] = int(age)
         return keywords
 
 
@@ -78,6 +82,7 @@ for number, source in enumerate(filter(None, os.environ.get("TEST_SOURCES", "").
         max_items=int(os.environ.get("TEST_MAX_ITEMS", "20")),
         max_in_flight=int(os.environ.get("TEST_MAX_IN_FLIGHT", "5")),
         max_wait_ms=50,
+        tombstones=os.environ.get("TEST_TOMBSTONES", "forward"),
     )(measure)
 
 
