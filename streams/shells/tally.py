@@ -8,12 +8,15 @@ from typing import Any
 
 from streams.shells.calls import Distribution
 
+DAY_MS = 86_400_000
 FINE_MS = 10_000
-COARSE_MS = 100
+STEPS_MS = ((FINE_MS, 1), (1_000_000, 100), (DAY_MS, 10_000))
+"""Up to each bound, latencies are told apart by so many milliseconds: a backlog of a day makes
+28,000 different ones at most."""
 
 
 class Latencies:
-    """A histogram of whole milliseconds, exact to 1 ms below 10 s and to 100 ms above.
+    """A histogram of whole milliseconds, exact to 1 ms below 10 s, to 1 % above, up to a day.
 
     Bounded in size, and fed with lists: 0.05 us per item.
     """
@@ -24,8 +27,7 @@ class Latencies:
     def add(self, milliseconds: Iterable[int]) -> None:
         # Counted first, since what comes together was mostly made together.
         for ms, count in Counter(milliseconds).items():
-            known = ms if ms < FINE_MS else min(ms, 86_400_000) // COARSE_MS * COARSE_MS
-            self._counts[known] += count
+            self._counts[ms if 0 <= ms < FINE_MS else _known(ms)] += count
 
     def distribution(self, bounds_s: Sequence[float]) -> Distribution:
         """The same in a few buckets, in seconds."""
@@ -45,6 +47,14 @@ class Latencies:
             if seen >= rank:
                 return value
         return max(self._counts)
+
+
+def _known(ms: int) -> int:
+    """The latency that it counts as. Clocks that differ can make it negative: then 0."""
+    for bound, step in STEPS_MS:
+        if ms < bound:
+            return max(0, ms) // step * step
+    return DAY_MS
 
 
 class Tally:

@@ -6,6 +6,7 @@ from streams.core.events import Cancelled, Failed, Replied
 from streams.core.slot import Batch, Slot
 from streams.errors import CallError, Fault
 from streams.shells.calls import CallTally, Distribution
+from streams.shells.tally import Latencies
 
 
 def test_a_value_on_a_bound_is_below_it_and_one_above_all_is_in_the_last() -> None:
@@ -62,3 +63,28 @@ def test_a_new_microbatch_waited_since_its_oldest_item_whichever_place_that_has(
     tally.started(batch)
     assert tally.wait_s.total == 6.0
     assert tally.items.total == 2
+
+
+def test_latencies_are_exact_below_ten_seconds_and_to_a_hundredth_above() -> None:
+    latencies = Latencies()
+    for ms in (0, 1, 9_999, 10_099, 999_999, 1_009_999, 86_399_999):
+        latencies.add([ms])
+        (known,) = latencies._counts
+        assert ms * 0.99 <= known <= ms
+        assert ms >= 10_000 or known == ms
+        latencies._counts.clear()
+
+
+def test_latencies_of_a_days_backlog_stay_few_and_those_of_other_clocks_are_zero() -> None:
+    latencies = Latencies()
+    latencies.add(range(-5_000, 90_000_000, 77))
+    assert len(latencies._counts) < 30_000
+    assert min(latencies._counts) == 0
+    assert latencies.percentile(1.0) == 86_400_000
+
+
+def test_latencies_in_buckets_are_in_seconds() -> None:
+    latencies = Latencies()
+    latencies.add([50, 50, 1_500])
+    buckets = latencies.distribution((0.1, 1.0))
+    assert (buckets.counts, buckets.total) == ([2, 0, 1], 1.6)
