@@ -3,12 +3,11 @@
 TEST_SOURCES    source topics, commas between; each has a task of its own, `<source>.out`
 TEST_CALL_S     a call takes about so long, unequally, so that calls finish out of order
 TEST_GATE       a file; items with "wait": true are in flight until it exists
-TEST_CALLED     a file that gets a line `source partition offset` for the first item of each call
-                that has ended
+TEST_CALLED     a file that gets a line `partition/offset ...` for each call that has ended
 TEST_POLL_MS    max_poll_interval_ms of the consumer, instead of our own
 TEST_METADATA_MS  metadata_max_age_ms of the consumer: how soon new partitions are seen
 TEST_ACCOUNT_S  wait between two tries while the account is refused, instead of 30 to 300 s
-TEST_TOMBSTONES, TEST_MAX_ITEMS, TEST_MAX_IN_FLIGHT, TEST_SINK: settings of the tasks
+TEST_TEXT, TEST_TOMBSTONES, TEST_MAX_ITEMS, TEST_MAX_IN_FLIGHT, TEST_SINK: settings of the tasks
 TEST_AGENT      a topic with an ordinary agent that counts in a table
 """
 
@@ -60,7 +59,7 @@ async def measure(items: Sequence[Item]) -> list[dict[str, Any] | ItemError | No
             await asyncio.sleep(0.02)
     if CALLED:
         with Path(CALLED).open("a") as file:  # noqa: ASYNC230  a line
-            file.write(f"{first.topic} {first.partition} {first.offset}\n")
+            file.write(" ".join(f"{item.partition}/{item.offset}" for item in items) + "\n")
     return [_answer(item) for item in items]
 
 
@@ -82,6 +81,7 @@ for number, source in enumerate(filter(None, os.environ.get("TEST_SOURCES", "").
         max_items=int(os.environ.get("TEST_MAX_ITEMS", "20")),
         max_in_flight=int(os.environ.get("TEST_MAX_IN_FLIGHT", "5")),
         max_wait_ms=50,
+        text=os.environ.get("TEST_TEXT", "/text"),
         tombstones=os.environ.get("TEST_TOMBSTONES", "forward"),
     )(measure)
 
