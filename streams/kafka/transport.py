@@ -194,13 +194,14 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: Set[TP], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
+        offsets: dict[TopicPartition, int] = {}
         if ours := self._ours(assigned):
             await self.host.before_assigned(ours)
             offsets = await self._starting_offsets(ours)
-            lanes = self.host.on_assigned(offsets)
-            opened = {tp: (lane, offsets[tp]) for tp, lane in lanes.items()}
-            self._thread.in_thread("open", opened)
-            self._thread.in_thread("allow", dict.fromkeys(lanes.values(), FIRST_ALLOWANCE))
+        lanes = self.host.on_assigned(offsets)
+        opened = {tp: (lane, offsets[tp]) for tp, lane in lanes.items()}
+        self._thread.in_thread("open", opened)
+        self._thread.in_thread("allow", dict.fromkeys(lanes.values(), FIRST_ALLOWANCE))
 
     async def _starting_offsets(self, ours: set[TopicPartition]) -> dict[TopicPartition, int]:
         while True:
