@@ -1,0 +1,81 @@
+"""A source that is deleted under a worker is noticed, and nothing else is taken for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from streams.errors import BrokerError
+from streams.kafka import sources
+
+
+class Metadata:
+    """A consumer's view of the topics. `known`: what it has; `there`: what the broker answers, or
+    an error. `asked`: how often."""
+
+    def __init__(self) -> None:
+        self.known = {"source"}
+        self.there: set[str] | Exception = {"source"}
+        self.asked = 0
+
+    def partitions_for_topic(self, name: str) -> set[int] | None:
+        return {0} if name in self.known else None
+
+    async def topics(self) -> set[str]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        if isinstance(self.there, Exception):
+            raise self.there
+        return self.there
+
+
+@pytest.fixture
+def metadata(monkeypatch) -> Metadata:
+    monkeypatch.setattr(sources, "LOOK_EVERY_S", 0.001)
+    monkeypatch.setattr(sources, "GONE_AFTER_S", 0.02)
+    return Metadata()
+
+
+async def _watched(metadata: Metadata, for_s: float = 0.1) -> list[BrokerError]:
+    gone: list[BrokerError] = []
+    watching = asyncio.ensure_future(sources.watch_sources(metadata, ["source"], gone.append))
+    await asyncio.wait((watching,), timeout=for_s)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    return gone
+
+
+async def test_while_every_source_is_known_the_broker_is_asked_nothing(metadata):
+    assert await _watched(metadata) == []
+    assert metadata.asked == 0
+
+
+async def test_a_source_that_is_missing_for_a_while_is_told_once(metadata):
+    metadata.known, metadata.there = set(), {"other"}
+    (error,) = await _watched(metadata, 5)
+    assert "the source topic source was deleted" in str(error)
+
+
+@pytest.mark.parametrize("there", [{"source"}, KafkaError("no broker answers")])
+async def test_what_the_broker_has_or_cannot_say_is_not_gone(metadata, there):
+    """A cluster's view is renewed now and then; a broker that restarts answers nothing."""
+    metadata.known, metadata.there = set(), there
+    assert await _watched(metadata) == []
+    assert metadata.asked > 1
+
+
+async def test_a_source_that_comes_back_in_time_is_not_gone(metadata, monkeypatch):
+    """A broker that has just started may not know every topic yet."""
+    monkeypatch.setattr(sources, "GONE_AFTER_S", 0.05)
+    metadata.known, metadata.there = set(), set()
+
+    async def come_back() -> None:
+        while metadata.asked < 3:  # noqa: ASYNC110  nothing tells us
+            await asyncio.sleep(0)
+        metadata.there = {"source"}
+
+    coming = asyncio.ensure_future(come_back())
+    assert await _watched(metadata, 0.2) == []
+    await coming

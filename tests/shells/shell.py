@@ -1,0 +1,176 @@
+"""A worker's shell without a broker: real tasks, engines and writers; a consumer that writes down
+what is committed and allowed; calls that end when the test says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+from aiokafka import TopicPartition
+
+from streams.core.limits import Limits
+from streams.model import Reply
+from streams.records import Decoder
+from streams.results import Encoder
+from streams.shells.outcomes import Route
+from streams.shells.task import TaskParts, TaskShell
+from streams.shells.worker import Worker
+from tests.kafka.producers import Broker, OfflineSink
+
+
+class Call:
+    """One call under way; `answer` ends it."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        self.items = list(items)
+        self.ended: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+    def answer(self) -> None:
+        if not self.ended.done():  # else it was cancelled: nobody waits for it
+            self.ended.set_result(Reply([{"of": item.offset} for item in self.items]))
+
+
+class Commits:
+    """A consumer as far as a worker uses it. `outcome`: what the next commits do: True, False, or
+    an error that is raised; True when it is empty."""
+
+    def __init__(self) -> None:
+        self.requests: list[Mapping[TopicPartition, int]] = []
+        self.outcome: list[bool | Exception] = []
+        self.allowances: list[Mapping[Any, int]] = []
+        self.under_way = 0
+        self.most_under_way = 0
+
+    async def commit_watermarks(self, offsets: Mapping[TopicPartition, int]) -> bool:
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(0)
+            self.requests.append(dict(offsets))
+            outcome = self.outcome.pop(0) if self.outcome else True
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+        finally:
+            self.under_way -= 1
+
+    def allow(self, allowance: Mapping[Any, int]) -> None:
+        self.allowances.append(dict(allowance))
+
+    set_allowance = allow
+
+    def close_reader(self) -> None:
+        self.allowances.append({})
+
+    def position_of(self, partition: TopicPartition) -> int | None:
+        return None
+
+    def end_of(self, partition: TopicPartition) -> int | None:
+        return None
+
+
+class Shell:
+    """A worker with one task on the topic "source"."""
+
+    def __init__(self, *, buffered_bytes: int = 64_000_000, drain_s: float = 0.05) -> None:
+        self.broker = Broker()
+        self.calls: list[Call] = []
+        self.fatal: list[BaseException] = []
+        self.consumer = Commits()
+        self.worker = Worker(
+            sources=["source"],
+            consumer_keywords={},
+            start="earliest",
+            checks_log_end=True,
+            commit_interval_s=0.001,
+            drain_s=drain_s,
+            buffered_bytes=buffered_bytes,
+            on_fatal=self.fatal.append,
+        )
+        self.sink = OfflineSink(
+            self.broker,
+            on_delivered=self.worker.on_delivered,
+            on_too_large=self.worker.on_too_large,
+            on_defect=self.worker.on_defect,
+        )
+
+    async def start(self, **limits: Any) -> None:
+        await self.sink.start()
+        given = {"max_items": 10, "max_wait_s": 0.0, "max_in_flight": 5, **limits}
+        parts = TaskParts(
+            name="task",
+            source="source",
+            limits=Limits(**given),
+            timeout_s=60.0,
+            decoder=Decoder(),
+            encoder=Encoder(
+                task="task", model=None, fingerprint="f", mode="result", embedding="floats"
+            ),
+            caller=self._call,
+        )
+        route = Route("sink", "dead", 4, 4, 4, 1_000_000, 1_000_000)
+        self.task = TaskShell(parts, route, self.sink, self.worker.on_room)
+        self.worker.attach(self.consumer)  # type: ignore[arg-type]
+        self.worker.begin({"source": self.task}, self.sink)
+
+    async def stop(self) -> None:
+        await self.worker.close()
+        await self.sink.stop()
+
+    async def _call(self, items: Sequence[Any]) -> Reply:
+        call = Call(items)
+        self.calls.append(call)
+        return await call.ended
+
+    async def assign(self, *partitions: int, offset: int = 0) -> list[Any]:
+        """New lanes for these partitions of the source, when their start has been committed."""
+        places = {TopicPartition("source", n): offset for n in partitions}
+        known = self.worker.on_assigned(places)
+        lanes = [known[place] for place in places]
+        await self.until(lambda: all(lane.committed == offset for lane in lanes))
+        self.consumer.requests.clear()
+        return lanes
+
+    def arrive(self, lane: Any, count: int, *, size: int = 10, first: int | None = None) -> None:
+        """So many records from offset `first` on; None: the next ones of the lane."""
+        first = lane.next_offset if first is None else first
+        records = [_record(lane.partition, first + n, size) for n in range(count)]
+        self.worker.on_records([(lane, records)])
+
+    async def until(self, what: Callable[[], bool], within_s: float = 10) -> None:
+        async with asyncio.timeout(within_s):
+            while not what():  # noqa: ASYNC110  nothing tells us
+                await asyncio.sleep(0.001)
+
+    def written(self, partition: int = 0) -> list[int]:
+        """Source offsets of the results in a sink partition."""
+        return [orjson.loads(value)["of"] for value in self.broker.values("sink", partition)]
+
+    @property
+    def committed(self) -> dict[int, int]:
+        """The last offset of each partition that a commit which succeeded named."""
+        found: dict[int, int] = {}
+        for request in self.consumer.requests:
+            found |= {place.partition: offset for place, offset in request.items()}
+        return found
+
+
+def _record(partition: TopicPartition, offset: int, size: int) -> Any:
+    return SimpleNamespace(
+        topic=partition.topic,
+        partition=partition.partition,
+        offset=offset,
+        timestamp=0,
+        key=None,
+        value=orjson.dumps({"text": "x" * size}),
+        headers=(),
+    )
+
+
+async def settled() -> None:
+    """Everything that can happen without the test's doing has happened."""
+    for _ in range(100):
+        await asyncio.sleep(0)
