@@ -86,6 +86,7 @@ class TaskShell:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
         self._paused = False
+        self._stopped = False
 
     # -- lanes ---------------------------------------------------------------------------------
 
@@ -131,7 +132,8 @@ class TaskShell:
         return bool(self._calls) or self._outcomes.pending
 
     async def stop(self) -> None:
-        """End the calls under way and the timer; nothing comes of them."""
+        """End the calls under way and the timer; nothing comes of them, not even another try."""
+        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
         calls = list(self._calls.values())
@@ -263,7 +265,7 @@ class TaskShell:
             event = Failed(batch.id, self._unexpected(error, deadline.expired()))
         self._calls.pop(batch.id, None)
         self.call_tally.ended(event, self._loop.time() - began)
-        if not self._loop.is_closed():
+        if not self._stopped and not self._loop.is_closed():
             self._handle(event)
 
     def _unexpected(self, error: Exception, timed_out: bool) -> CallError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from streams.core.events import Cancelled, Failed, Replied
 from streams.core.slot import Batch, Slot
 from streams.errors import CallError, Fault
 from streams.shells.calls import CallTally, Distribution
 from streams.shells.tally import Latencies
+from tests.web.assembly import Played, Steered
 
 
 def test_a_value_on_a_bound_is_below_it_and_one_above_all_is_in_the_last() -> None:
@@ -54,6 +57,18 @@ def test_a_call_ends_as_ok_as_its_fault_or_as_cancelled() -> None:
     tally.ended(Cancelled("3"), 0.1)
     assert tally.by_status == {"ok": 1, "timeout": 1, "cancelled": 1}
     assert tally.seconds.total == 60.6
+
+
+async def test_a_task_that_stops_ends_its_calls_and_makes_none_again() -> None:
+    steered = Steered()
+    async with Played(caller=steered) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, "a")
+        await steered.begun(1)
+        await played.task.stop()
+        assert steered.calls[0][1].cancelled()
+        assert asyncio.all_tasks() == {asyncio.current_task(), played.worker._committer}
+    assert len(steered.calls) == 1
 
 
 def test_a_new_microbatch_waited_since_its_oldest_item_whichever_place_that_has() -> None:
