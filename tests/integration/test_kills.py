@@ -25,7 +25,7 @@ ITEMS = 12_000
 async def test_two_workers_and_four_kills_lose_and_reorder_nothing(broker, topic, seed):
     """G1, G2, G3: duplicates come only from results delivered after the last commit."""
     chance = random.Random(seed)
-    source = topic(PARTITIONS)
+    source = await topic(partitions=PARTITIONS)
     group = f"{source}-group"
     positions = await publish(broker.bootstrap, source, items(ITEMS, PARTITIONS))
     variables = {"TEST_SOURCE": source, "TEST_CALL_S": "0.05"}

@@ -50,7 +50,7 @@ def _value(number: int, text: str = "some text") -> bytes:
 
 async def test_every_item_has_one_outcome_in_its_place(broker, topic):
     """Results in the source's partition and order, dead letters beside them, drops nowhere."""
-    source = topic(3)
+    source = await topic(partitions=3)
     texts = ["fine", "refuse me", "drop me", "raise", "fine"]
     records = [(None, _value(n, texts[n % 5]), n % 3) for n in range(300)]
     records[7] = (b"k", b"{broken", 1)
@@ -73,7 +73,7 @@ async def test_every_item_has_one_outcome_in_its_place(broker, topic):
 
 
 async def test_key_headers_and_timestamp_of_the_source_are_kept(broker, topic):
-    source = topic(1)
+    source = await topic(partitions=1)
     await publish(broker.bootstrap, source, [(b"\x00key", _value(1), 0)])
     (record,) = await _run(broker, source, 1, 1)
     envelope = json.loads(record.value)
@@ -93,7 +93,7 @@ async def test_key_headers_and_timestamp_of_the_source_are_kept(broker, topic):
 
 async def test_with_other_partition_counts_a_key_goes_where_kafka_puts_it(broker, topic):
     """By murmur2 of the key as the Java client; keyless items by source partition mod count."""
-    source = topic(4)
+    source = await topic(partitions=4)
     await create_topic(broker.bootstrap, f"{source}.out", 3)
     records = [(b"key-%d" % (n % 7), _value(n), n % 4) for n in range(80)]
     records += [(None, _value(1000 + n), n % 4) for n in range(40)]
@@ -115,7 +115,7 @@ async def test_with_other_partition_counts_a_key_goes_where_kafka_puts_it(broker
 
 
 async def test_merge_mode_keeps_the_sources_own_bytes(broker, topic):
-    source = topic(1)
+    source = await topic(partitions=1)
     raw = b'{"text": "a", "n": 1.10, "big": 123456789012345678901234, "n": 2.0}'
     await publish(broker.bootstrap, source, [(None, raw, 0)])
     (record,) = await _run(broker, source, 1, 1, variables={"TEST_MODE": "merge"})
@@ -124,7 +124,7 @@ async def test_merge_mode_keeps_the_sources_own_bytes(broker, topic):
 
 
 async def test_a_tombstone_is_forwarded_without_a_call(broker, topic):
-    source = topic(1)
+    source = await topic(partitions=1)
     await publish(broker.bootstrap, source, [(b"gone", None, 0), (b"here", _value(2), 0)])
     tombstone, result = await _run(broker, source, 1, 2)
     assert (tombstone.key, tombstone.value) == (b"gone", None)
@@ -132,7 +132,7 @@ async def test_a_tombstone_is_forwarded_without_a_call(broker, topic):
 
 
 async def test_an_ordinary_agent_works_in_the_same_app(broker, topic):
-    source, agents = topic(2), topic(2)
+    source, agents = await topic(partitions=2), await topic(partitions=2)
     await create_topic(broker.bootstrap, f"{agents}.out", 2)
     positions = await publish(
         broker.bootstrap, source, [(None, _value(n), n % 2) for n in range(100)]
@@ -161,7 +161,7 @@ async def test_an_ordinary_agent_works_in_the_same_app(broker, topic):
 
 async def test_sinks_are_created_as_the_source_is(broker, topic):
     """Same partitions; the broker stamps the time of writing."""
-    source = topic(5, retention_ms="7200000")
+    source = await topic(partitions=5, configs={"retention.ms": "7200000"})
     await publish(broker.bootstrap, source, [(None, _value(1), 3)])
     (record,) = await _run(broker, source, 5, 1)
     settings = await topic_settings(broker.bootstrap, f"{source}.out")

@@ -43,7 +43,7 @@ WORKER = "shutdown_timeout_s = 10"
 
 
 async def test_sigterm_under_load_commits_every_delivered_result_and_exits_0(broker, topic):
-    source = topic(PARTITIONS)
+    source = await topic(partitions=PARTITIONS)
     positions = await publish(broker.bootstrap, source, items(4000, PARTITIONS))
     worker = await _started(broker, source, TEST_CALL_S="0.1")
     try:
@@ -58,7 +58,7 @@ async def test_sigterm_under_load_commits_every_delivered_result_and_exits_0(bro
 
 
 async def test_a_worker_that_stopped_gracefully_goes_on_without_a_duplicate(broker, topic):
-    source = topic(PARTITIONS)
+    source = await topic(partitions=PARTITIONS)
     positions = await publish(broker.bootstrap, source, items(3000, PARTITIONS))
     first = await _started(broker, source, TEST_CALL_S="0.1")
     try:
@@ -78,7 +78,7 @@ async def test_a_worker_that_stopped_gracefully_goes_on_without_a_duplicate(brok
 
 
 async def test_a_second_signal_stops_at_once_with_130(broker, topic):
-    source = topic(PARTITIONS)
+    source = await topic(partitions=PARTITIONS)
     await publish(broker.bootstrap, source, items(400, PARTITIONS))
     group = f"{source}-group"
     worker = WorkerProcess(
@@ -107,7 +107,7 @@ async def test_a_second_signal_stops_at_once_with_130(broker, topic):
 async def test_sigterm_with_the_broker_frozen_ends_with_1_within_the_shutdown_timeout(
     broker, topic
 ):
-    source = topic(PARTITIONS)
+    source = await topic(partitions=PARTITIONS)
     await publish(broker.bootstrap, source, items(4000, PARTITIONS))
     worker = await _started(broker, source, TEST_CALL_S="0.1")
     try:
@@ -125,7 +125,7 @@ async def test_sigterm_with_the_broker_frozen_ends_with_1_within_the_shutdown_ti
 
 async def test_sigterm_just_after_a_rebalance_began_wedges_neither_worker(broker, topic):
     """The old owner exits 0 or 1 in time, and the newcomer does the rest."""
-    source = topic(PARTITIONS)
+    source = await topic(partitions=PARTITIONS)
     positions = await publish(broker.bootstrap, source, items(4000, PARTITIONS))
     old = await _started(broker, source, TEST_CALL_S="0.1")
     new = WorkerProcess(
@@ -176,7 +176,7 @@ def test_a_broker_that_does_not_answer_is_exit_code_1_within_15_s():
 
 
 async def test_a_committed_offset_out_of_range_is_an_error_not_a_restart(broker, topic):
-    source = topic(1)
+    source = await topic(partitions=1)
     await publish(broker.bootstrap, source, items(10, 1))
     await commit(broker.bootstrap, f"{source}-group", source, 500)
     worker = WorkerProcess(

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from tests.integration.harness import create_topic, publish, read, topic_settings, verdict
 from tests.integration.running import done, group_of, item, worker
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -14,7 +14,7 @@ from tests.integration.harness import create_topic, eventually, read
 from tests.integration.topics import delete_topic, set_topic
 from tests.integration.writing import Lane, numbered, writing
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
 
 HOUR_MS = 3_600_000
 

@@ -14,7 +14,7 @@ from tests.integration.harness import committed, eventually, publish, read, verd
 from tests.integration.running import done, group_of, item, logged, worker
 from tests.integration.topics import delete_records, delete_topic, grow_topic
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
 
 
 @pytest.mark.needs("transactions")
