@@ -127,8 +127,9 @@ class Engine:
         """The item at the watermark and why it is not settled; None: the lane holds nothing."""
         return views.blocking(self, lane)
 
-    def settled_beyond(self, lane: Hashable) -> list[int]:
-        """The sequence numbers above the watermark that are settled (order "key" and "none")."""
+    def settled_beyond(self, lane: Hashable) -> list[tuple[int, int]]:
+        """The runs of sequence numbers above the watermark that are settled, first and last of
+        each (order "key" and "none")."""
         found = self.lanes.get(lane)
         return [] if found is None else found.settled_beyond()
 

@@ -129,9 +129,20 @@ class Lane:
         """The sequence number below which every slot is settled."""
         return self.unsettled[0].seq if self.unsettled else self.next_seq
 
-    def settled_beyond(self) -> list[int]:
-        """The sequence numbers of slots that are settled before one that arrived earlier."""
-        return [slot.seq for slot in self.unsettled if slot.state is SETTLED]
+    def settled_beyond(self) -> list[tuple[int, int]]:
+        """First and last sequence number of each run of slots that are settled before one that
+        arrived earlier. Numbers that no slot has lie within a run or between two."""
+        runs: list[tuple[int, int]] = []
+        going_on = False
+        for slot in self.unsettled:
+            if slot.state is not SETTLED:
+                going_on = False
+            elif going_on:
+                runs[-1] = (runs[-1][0], slot.seq)
+            else:
+                runs.append((slot.seq, slot.seq))
+                going_on = True
+        return runs
 
     def arrive(self, slots: Sequence[Slot]) -> None:
         """Takes slots in; `ValueError`, and nothing taken, if they are not in sequence."""

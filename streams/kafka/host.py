@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import TopicPartition
 
+from streams.committed import Committed
 from streams.kafka.reader import Round
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ class RecordHost(Protocol):
         """These partitions are about to be assigned."""
         ...
 
-    def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Any]:
-        """Make a lane for each partition that begins at this offset."""
+    def on_assigned(
+        self, starts: Mapping[TopicPartition, Committed]
+    ) -> Mapping[TopicPartition, tuple[Any, int]]:
+        """A lane for each partition, and the offset that it is to be read from; `starts`: what was
+        committed last, or where a partition without a commit begins."""
         ...
 
     def on_records(self, lists: Round) -> None:

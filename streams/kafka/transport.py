@@ -28,12 +28,16 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from streams.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.host import RecordHost
 from streams.kafka.reader import LaneReader
 from streams.kafka.sources import watch_sources
 
 logger = logging.getLogger(__name__)
+
+NOT_COMMITTED = OffsetAndMetadata(-1, "")
+"""What the broker says of a partition that nobody has committed for."""
 
 MAX_POLL_INTERVAL_S = 2_000_000
 """Client-side only: a pause longer than aiokafka's poll interval makes it leave the group and never
@@ -119,17 +123,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         offsets: Mapping[TP, int] = await self.call_thread(consumer.seek_to_committed, *others)
         return offsets
 
-    async def starting_offsets(self, partitions: Set[TopicPartition]) -> dict[TopicPartition, int]:
+    async def starts(self, partitions: Set[TopicPartition]) -> dict[TopicPartition, Committed]:
         """Where each partition's lane begins. Raises BrokerError for an offset out of range."""
         consumer = self._ensure_consumer()
         ordered = sorted(partitions)
-        committed = await asyncio.gather(*(consumer.committed(tp) for tp in ordered))
+        committed = await consumer._coordinator.fetch_committed_offsets(ordered)
         first = await consumer.beginning_offsets(ordered)
         end = await consumer.end_offsets(ordered)
-        offsets = {}
-        for tp, offset in zip(ordered, committed, strict=True):
-            if offset is None or offset < 0:
-                offsets[tp] = first[tp] if self.host.start == "earliest" else end[tp]
+        starts = {}
+        for tp in ordered:
+            offset, metadata = committed.get(tp, NOT_COMMITTED)
+            if offset < 0:
+                offset = first[tp] if self.host.start == "earliest" else end[tp]
+                starts[tp] = Committed(offset)
                 continue
             beyond = self.host.checks_log_end and offset > end[tp]
             if offset < first[tp] or beyond:
@@ -138,13 +144,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     f"the log holds {first[tp]} to {end[tp]}. Records may be lost. Reset the "
                     f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
                 )
-            offsets[tp] = offset
-        return offsets
+            starts[tp] = Committed.read(offset, metadata or "")
+        return starts
 
-    async def commit_offsets(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         """Commit; False where the group has moved on, and nothing was committed."""
         consumer = self._ensure_consumer()
-        wanted = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        wanted = {tp: OffsetAndMetadata(c.offset, c.metadata) for tp, c in committed.items()}
         try:
             await consumer.commit(wanted)
         except (CommitFailedError, IllegalStateError):
@@ -194,22 +200,22 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: Set[TP], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
-        offsets: dict[TopicPartition, int] = {}
+        starts: dict[TopicPartition, Committed] = {}
         if ours := self._ours(assigned):
             await self.host.before_assigned(ours)
-            offsets = await self._starting_offsets(ours)
-        lanes = self.host.on_assigned(offsets)
-        opened = {tp: (lane, offsets[tp]) for tp, lane in lanes.items()}
-        self._thread.in_thread("open", opened)
-        self._thread.in_thread("allow", dict.fromkeys(lanes.values(), FIRST_ALLOWANCE))
+            starts = await self._starts(ours)
+        lanes = self.host.on_assigned(starts)
+        self._thread.in_thread("open", lanes)
+        first = {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()}
+        self._thread.in_thread("allow", first)
 
-    async def _starting_offsets(self, ours: set[TopicPartition]) -> dict[TopicPartition, int]:
+    async def _starts(self, ours: set[TopicPartition]) -> dict[TopicPartition, Committed]:
         while True:
             try:
-                offsets: dict[TopicPartition, int] = await self._call(
-                    self._thread.starting_offsets(ours)
+                starts: dict[TopicPartition, Committed] = await self._call(
+                    self._thread.starts(ours)
                 )
-                return offsets
+                return starts
             except BrokerError as error:
                 self.host.on_reader_error(error)
                 return {}
@@ -228,9 +234,9 @@ class Consumer(driver.Consumer):
             raise KafkaError("the consumer is closed")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
-    async def commit_watermarks(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         """Commit the hosts' watermarks; False: nothing committed. Raises KafkaError."""
-        done: bool = await self._call(self._thread.commit_offsets(offsets))
+        done: bool = await self._call(self._thread.commit(committed))
         return done
 
     def allow(self, allowance: Mapping[Any, int]) -> None:

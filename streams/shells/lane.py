@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
 
+from streams.committed import Committed
+
 if TYPE_CHECKING:
     from streams.shells.task import TaskShell
 
@@ -16,15 +18,17 @@ class Lane:
     """One incarnation: a partition that comes back after a rebalance is a new lane, so that a late
     reply finds nobody to give its answers to. Compared by identity.
 
-    `next_offset`: the first offset not yet taken. `committed`: the last offset committed; at first
-    one below the start, so that the start itself is committed: with `start = "latest"` what arrives
-    while no worker runs would be passed over otherwise. `released_to`: the last offset given to the
-    sink. `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its
-    watermark last moved, in the loop's seconds.
+    `next_offset`: the first offset not yet taken. `committed`: what was committed last; None at
+    first, so that the start itself is committed: with `start = "latest"` what arrives while no
+    worker runs would be passed over otherwise. `done_before`: ranges beyond the start whose
+    outcomes an earlier owner made durable. `released_to`: the last offset given to the sink.
+    `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
+    last moved, in the loop's seconds.
     """
 
     __slots__ = (
         "committed",
+        "done_before",
         "mean_bytes",
         "moved_at",
         "next_offset",
@@ -34,11 +38,12 @@ class Lane:
         "task",
     )
 
-    def __init__(self, partition: TopicPartition, offset: int, task: TaskShell) -> None:
+    def __init__(self, partition: TopicPartition, start: Committed, task: TaskShell) -> None:
         self.partition = partition
-        self.next_offset = offset
-        self.committed = offset - 1
-        self.released_to = offset - 1
+        self.next_offset = start.offset
+        self.committed: Committed | None = None
+        self.done_before = list(start.beyond)
+        self.released_to = start.offset - 1
         self.task = task
         self.open = True
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES

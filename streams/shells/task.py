@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from random import random
 from typing import Any
 
+from streams.committed import Committed, covered, joined
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -106,7 +107,18 @@ class TaskShell:
     def watermark(self, lane: Lane) -> int:
         """The offset below which every item of the lane has a durable outcome."""
         offset = self._engine.watermark(lane)
-        return lane.committed if offset is None else offset
+        return lane.next_offset if offset is None else offset
+
+    def progress(self, lane: Lane) -> Committed:
+        """What may be committed of the lane now. In partition order nothing is told of what is
+        settled beyond the watermark: little is, and order must hold from there on."""
+        offset = self.watermark(lane)
+        if self.parts.limits.order == "partition" and not lane.done_before:
+            return Committed(offset)
+        beyond = joined(offset, lane.done_before, self._engine.settled_beyond(lane))
+        if beyond and beyond[0][0] == offset:  # nobody waits in front of it
+            offset = beyond.pop(0)[1] + 1
+        return Committed(offset, tuple(beyond))
 
     def held(self, lane: Lane) -> int:
         """Bytes of the lane's items that are not settled."""
@@ -153,6 +165,10 @@ class TaskShell:
         if self.tally.first_arrival_s is None:
             self.tally.first_arrival_s = now
         lane.next_offset = records[-1].offset + 1
+        if lane.done_before:
+            records = [record for record in records if not covered(record.offset, lane.done_before)]
+            if not records:
+                return
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []

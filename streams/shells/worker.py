@@ -25,6 +25,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from streams.committed import Committed
 from streams.core.slot import Slot
 from streams.errors import BrokerError
 from streams.kafka.reader import Round
@@ -142,17 +143,19 @@ class Worker:
         if self._sink is not None:
             await recount(self.tasks, self._sink, assigned)
 
-    def on_assigned(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Lane]:
+    def on_assigned(
+        self, starts: Mapping[TopicPartition, Committed]
+    ) -> Mapping[TopicPartition, tuple[Lane, int]]:
         """Make a lane for each partition."""
         if self.draining:
             return {}
-        for partition, offset in offsets.items():
+        for partition, start in starts.items():
             task = self._tasks[partition.topic]
-            lane = self._lanes[partition] = Lane(partition, offset, task)
+            lane = self._lanes[partition] = Lane(partition, start, task)
             task.open(lane)
         self.ready = True
         logger.info("reading %s", _named(self._lanes))
-        return dict(self._lanes)
+        return {partition: (lane, lane.next_offset) for partition, lane in self._lanes.items()}
 
     async def on_revoked(self) -> None:
         """Finish what is in flight for at most `drain_s`, commit, and drop every lane.
@@ -273,17 +276,17 @@ class Worker:
     async def _commit(self) -> bool:
         moved = {}
         for lane in self._lanes.values():
-            watermark = lane.task.watermark(lane)
-            if watermark > lane.committed:
-                moved[lane] = watermark
+            now = lane.task.progress(lane)
+            if now != lane.committed:
+                moved[lane] = now
         if not moved:
             return True
         assert self._consumer is not None
-        offsets = {lane.partition: offset for lane, offset in moved.items()}
+        offsets = {lane.partition: now for lane, now in moved.items()}
         if not await self._consumer.commit_watermarks(offsets):
             return False
-        for lane, offset in moved.items():
-            lane.committed = offset
+        for lane, now in moved.items():
+            lane.committed = now
         return True
 
     async def close(self) -> None:

@@ -123,7 +123,7 @@ class StateView:
         return {
             "partition": lane.partition.partition,
             "watermark": task.watermark(lane),
-            "committed": lane.committed,
+            "committed": lane.committed and lane.committed.offset,
             "position": self._worker.position(lane),
             "end": self._worker.end(lane),
             "lag": self._worker.lag(lane),

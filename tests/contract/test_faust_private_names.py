@@ -8,6 +8,7 @@ import inspect
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import SendProduceReqHandler
@@ -55,6 +56,7 @@ def _parameters(function) -> list[str]:
         (Fetcher, "fetched_records", ["self", "partitions", "timeout", "max_records"]),
         (Fetcher, "_create_fetch_waiter", ["self"]),
         (FetchResult, "getall", ["self", "max_records"]),
+        (GroupCoordinator, "fetch_committed_offsets", ["self", "partitions"]),
         (MessageAccumulator, "add_batch", ["self", "builder", "tp", "timeout"]),
         (BatchBuilder, "append", ["self", "timestamp", "key", "value", "headers"]),
     ],

@@ -51,7 +51,6 @@ async def test_a_worker_without_a_partition_waits_and_stops_with_0(broker, topic
     with worker(broker, source) as first:
         await done(broker, first, source, [10])
         with worker(broker, source) as spare, worker(broker, source) as third:
-
             await logged(spare, "reading")  # or "reading nothing"
             await logged(third, "reading")
             assert third.stop() == 0, third.log

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
+from streams.committed import Committed
 from streams.core.limits import Limits
 from streams.model import Reply
 from streams.records import Decoder
@@ -38,18 +39,18 @@ class Commits:
     an error that is raised; True when it is empty."""
 
     def __init__(self) -> None:
-        self.requests: list[Mapping[TopicPartition, int]] = []
+        self.requests: list[Mapping[TopicPartition, Committed]] = []
         self.outcome: list[bool | Exception] = []
         self.allowances: list[Mapping[Any, int]] = []
         self.under_way = 0
         self.most_under_way = 0
 
-    async def commit_watermarks(self, offsets: Mapping[TopicPartition, int]) -> bool:
+    async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
         try:
             await asyncio.sleep(0)
-            self.requests.append(dict(offsets))
+            self.requests.append(dict(committed))
             outcome = self.outcome.pop(0) if self.outcome else True
             if isinstance(outcome, Exception):
                 raise outcome
@@ -127,10 +128,10 @@ class Shell:
 
     async def assign(self, *partitions: int, offset: int = 0) -> list[Any]:
         """New lanes for these partitions of the source, when their start has been committed."""
-        places = {TopicPartition("source", n): offset for n in partitions}
+        places = {TopicPartition("source", n): Committed(offset) for n in partitions}
         known = self.worker.on_assigned(places)
-        lanes = [known[place] for place in places]
-        await self.until(lambda: all(lane.committed == offset for lane in lanes))
+        lanes = [known[place][0] for place in places]
+        await self.until(lambda: all(lane.committed == Committed(offset) for lane in lanes))
         self.consumer.requests.clear()
         return lanes
 
@@ -154,7 +155,7 @@ class Shell:
         """The last offset of each partition that a commit which succeeded named."""
         found: dict[int, int] = {}
         for request in self.consumer.requests:
-            found |= {place.partition: offset for place, offset in request.items()}
+            found |= {place.partition: said.offset for place, said in request.items()}
         return found
 
 

@@ -9,6 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from streams.committed import Committed
 from streams.errors import BrokerError
 from tests.shells.shell import Shell, settled
 
@@ -58,8 +59,8 @@ async def test_a_commit_that_failed_is_made_again(shell, outcome):
     await shell.until(lambda: len(shell.calls) == 1)
     shell.calls[0].answer()
     await shell.until(lambda: len(shell.consumer.requests) == 3)
-    assert [*shell.consumer.requests[2].values()] == [10]
-    assert lane.committed == 10
+    assert [*shell.consumer.requests[2].values()] == [Committed(10)]
+    assert lane.committed == Committed(10)
     assert shell.fatal == []
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
+from streams.committed import Committed
 from streams.core.limits import Limits
 from streams.errors import CallError
 from streams.kafka.sink import Parcel
@@ -177,8 +178,8 @@ class Played:
 
     def assign(self, *partitions: int, offset: int = 0, source: str = SOURCE) -> list[Lane]:
         """Partitions come to this worker, to be read from `offset`."""
-        offsets = {TopicPartition(source, number): offset for number in partitions}
-        return list(self.worker.on_assigned(offsets).values())
+        starts = {TopicPartition(source, number): Committed(offset) for number in partitions}
+        return [lane for lane, _ in self.worker.on_assigned(starts).values()]
 
     def arrive(self, lane: Lane, *texts: str | None, end: int | None = None) -> None:
         """Items come from the lane's partition, whose end is after them or at `end`. None: a

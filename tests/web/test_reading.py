@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from streams.committed import Committed
 from streams.shells.lane import Lane
 from streams.web.reading import STUCK_AFTER_S, ReadingWatch
 
@@ -16,7 +17,7 @@ class Log:
 
     def __init__(self) -> None:
         task: Any = None
-        self.lanes: Sequence[Lane] = [Lane(TopicPartition("reviews", 3), 0, task)]
+        self.lanes: Sequence[Lane] = [Lane(TopicPartition("reviews", 3), Committed(0), task)]
         self.draining = False
         self.at: int | None = 10
         self.until: int | None = 20
@@ -99,5 +100,5 @@ def test_a_partition_that_comes_back_is_another() -> None:
     watch = ReadingWatch(log)
     watch.look(0)
     task: Any = None
-    log.lanes = [Lane(TopicPartition("reviews", 3), 10, task)]
+    log.lanes = [Lane(TopicPartition("reviews", 3), Committed(10), task)]
     assert watch.look(STUCK_AFTER_S) == []
