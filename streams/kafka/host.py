@@ -42,7 +42,7 @@ class RecordHost(Protocol):
         ...
 
     async def on_revoked(self) -> None:
-        """Drain, commit and drop every lane."""
+        """Drain, commit and suspend every lane."""
         ...
 
     async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:

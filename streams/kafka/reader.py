@@ -62,6 +62,7 @@ class LaneReader:
         self._under_way = False
         self._changed = asyncio.Event()
         self._turn = 0
+        self._openings = 0
         self._sought: dict[TopicPartition, int] = {}
 
     def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
@@ -76,6 +77,7 @@ class LaneReader:
 
     def close(self) -> None:
         """Read nothing until the next `open`."""
+        self._openings += 1
         self._lanes.clear()
         self._positions.clear()
         self._sought.clear()
@@ -121,9 +123,12 @@ class LaneReader:
     async def _round(self) -> bool:
         """Send one round on its way; False: there is nothing to read."""
         lists: Round = []
+        opening = self._openings
         try:
             await self._take(lists)
         finally:  # rule 5: their positions have moved on
+            if self._openings != opening:  # rule 2: a rebalance while an await gave way
+                lists.clear()
             if lists:
                 self._under_way = True
                 self._worker_loop.call_soon_threadsafe(self._deliver, lists)
@@ -148,7 +153,6 @@ class LaneReader:
                 partition
             )
             if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
-                lists.clear()
                 return
             self._positions[partition] = self._position(partition)
             if records:

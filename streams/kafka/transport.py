@@ -7,9 +7,9 @@ acks (Faust 0.15.3 commits past an item in flight, issue faust-streaming/faust#6
 
 Order of a rebalance, all of it awaited by the coordinator (in the consumer thread unless said):
 1. revoked: the reader is closed at once, in the same synchronous step; worker loop: the host drains
-   for at most `drain_s`, commits, drops its lanes; then Faust's own handling.
+   for at most `drain_s`, commits, suspends its lanes; then Faust's own handling.
 2. assigned: Faust's own handling; the committed offsets of our partitions are read and checked;
-   worker loop: the host makes new lanes; the reader seeks and opens them.
+   worker loop: the host resumes or makes lanes; the reader seeks and opens them.
 
 Private names of Faust, mode and aiokafka that this file leans on are held by
 `tests/contract/test_faust_private_names.py`.
@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence, Set
 from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
@@ -68,7 +69,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         tables = bool(self.app.tables.changelog_topics) or conf.table_standby_replicas > 0
-        self._assignor = self.app.assignor if tables else driver.RoundRobinPartitionAssignor
+        # Sticky: whoever survives a rebalance keeps its partitions, and with them what their lanes
+        # hold. Faust's own is sticky, too, and knows where tables are.
+        self._assignor = self.app.assignor if tables else StickyPartitionAssignor
         keywords: dict[str, Any] = {
             "client_id": conf.broker_client_id,
             "group_id": conf.id,

@@ -1,4 +1,5 @@
-"""A source partition that this worker owns, from its assignment to its revocation."""
+"""A source partition that this worker owns, from one assignment on for as long as each following
+one brings it back untouched."""
 
 from __future__ import annotations
 
@@ -9,14 +10,18 @@ from aiokafka import TopicPartition
 from streams.committed import Committed
 
 if TYPE_CHECKING:
+    from streams.core.slot import Slot
     from streams.shells.task import TaskShell
 
 FIRST_ESTIMATE_BYTES = 2048
 
 
 class Lane:
-    """One incarnation: a partition that comes back after a rebalance is a new lane, so that a late
-    reply finds nobody to give its answers to. Compared by identity.
+    """One incarnation: a partition that comes back after somebody else had it is a new lane, so
+    that a late reply finds nobody to give its answers to. Compared by identity.
+
+    `open`: it may be written and committed; between revocation and assignment it may not. `kept`:
+    what the engine released meanwhile.
 
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; None at
     first, so that the start itself is committed: with `start = "latest"` what arrives while no
@@ -29,6 +34,7 @@ class Lane:
     __slots__ = (
         "committed",
         "done_before",
+        "kept",
         "mean_bytes",
         "moved_at",
         "next_offset",
@@ -46,6 +52,7 @@ class Lane:
         self.released_to = start.offset - 1
         self.task = task
         self.open = True
+        self.kept: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.moved_at = 0.0
 

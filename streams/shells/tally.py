@@ -6,6 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from streams.core.slot import Slot
+from streams.errors import ItemError
+from streams.model import DROP
+from streams.records import FORWARD
 from streams.shells.calls import Distribution
 
 DAY_MS = 86_400_000
@@ -80,6 +84,29 @@ class Tally:
     def items(self) -> int:
         """Items that have their outcome, durable."""
         return self.results + sum(self.dead_letters.values()) + self.drops + self.forwarded
+
+    def delivered(self, slots: Sequence[Slot], now_ms: int, now: float) -> None:
+        """These outcomes are durable; `now_ms`: since the epoch, `now`: the monotonic clock."""
+        results = input_tokens = output_tokens = cost_nano_usd = 0
+        for slot in slots:
+            outcome = slot.outcome
+            if isinstance(outcome, ItemError):
+                self.dead_letters[outcome.code] += 1
+            elif outcome is FORWARD:
+                self.forwarded += 1
+            elif outcome is DROP:
+                self.drops += 1
+            else:
+                results += 1
+            input_tokens += slot.input_tokens
+            output_tokens += slot.output_tokens
+            cost_nano_usd += slot.cost_nano_usd
+        self.results += results
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.cost_nano_usd += cost_nano_usd
+        self.latencies.add([now_ms - slot.item.timestamp_ms for slot in slots])
+        self.last_delivery_s = now
 
 
 def summary(tallies: Sequence[Tally], statistics: Sequence[Any]) -> dict[str, Any]:

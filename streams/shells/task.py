@@ -34,6 +34,7 @@ from streams.core.events import (
     Paused,
     Release,
     Replied,
+    Resume,
     Resumed,
     StartCall,
     Tick,
@@ -41,10 +42,10 @@ from streams.core.events import (
 from streams.core.limits import Limits
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
-from streams.errors import CallError, Fault, ItemError
+from streams.errors import CallError, Fault
 from streams.kafka.sink import Sink
-from streams.model import DROP, Caller
-from streams.records import FORWARD, Decoder, estimate_tokens, held_bytes, text_bytes
+from streams.model import Caller
+from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.results import Encoder
 from streams.shells.calls import CallTally
 from streams.shells.lane import Lane
@@ -94,6 +95,26 @@ class TaskShell:
     def open(self, lane: Lane) -> None:
         lane.moved_at = self._loop.time()
         self._handle(Opened(lane, lane.next_offset))
+
+    def suspend(self, lane: Lane) -> None:
+        """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
+        lane.open = False
+
+    def resume(self, lane: Lane, start: Committed) -> bool:
+        """The partition is back. True: the lane goes on as it was, and what was released meanwhile
+        goes to the sink. False: it cannot, since its partition was committed otherwise or records
+        of it were on their way to the sink when it was suspended; it has to be closed."""
+        known = self._engine.lanes[lane]
+        kept = sum(len(slots) for slots in lane.kept)
+        if start[:2] != self.progress(lane)[:2] or known.delivering != kept:
+            return False
+        lane.open = True
+        lane.committed = start
+        released, lane.kept = lane.kept, []
+        for slots in released:
+            self._release(lane, slots)
+        self._handle(Resume((lane,)))
+        return True
 
     def close(self, lane: Lane) -> None:
         """Drop what the lane holds; its late replies find nobody."""
@@ -191,7 +212,7 @@ class TaskShell:
         """The sink has these outcomes, durable."""
         if not lane.open:
             return
-        self._count(lane, slots)
+        self.tally.delivered(slots, int(time.time() * 1000), self._loop.time())
         before = self._engine.watermark(lane)
         self._handle(Delivered(lane, slots))
         if self._engine.watermark(lane) != before:
@@ -216,8 +237,7 @@ class TaskShell:
                 self.call_tally.started(batch)
                 self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
             case Release(lane, slots):
-                self._check_order(lane, slots)  # type: ignore[arg-type]
-                self._outcomes.release(lane, slots)  # type: ignore[arg-type]
+                self._release(lane, slots)  # type: ignore[arg-type]
             case CancelCall(batch_id):
                 if call := self._calls.get(batch_id):
                     call.cancel()
@@ -227,6 +247,13 @@ class TaskShell:
                 self._paused = False
                 self.call_tally.resumed(self._loop.time())
                 logger.warning("task %s goes on", self.parts.name)
+
+    def _release(self, lane: Lane, slots: list[Slot]) -> None:
+        if not lane.open:  # suspended: they wait for `resume`
+            lane.kept.append(slots)
+            return
+        self._check_order(lane, slots)
+        self._outcomes.release(lane, slots)
 
     def _check_order(self, lane: Lane, slots: Sequence[Slot]) -> None:
         if slots[0].seq <= lane.released_to:
@@ -291,26 +318,3 @@ class TaskShell:
         logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
         logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
         return CallError(Fault.FUNCTION, type(error).__name__)
-
-    def _count(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        tally, now_ms = self.tally, int(time.time() * 1000)
-        results = input_tokens = output_tokens = cost_nano_usd = 0
-        for slot in slots:
-            outcome = slot.outcome
-            if isinstance(outcome, ItemError):
-                tally.dead_letters[outcome.code] += 1
-            elif outcome is FORWARD:
-                tally.forwarded += 1
-            elif outcome is DROP:
-                tally.drops += 1
-            else:
-                results += 1
-            input_tokens += slot.input_tokens
-            output_tokens += slot.output_tokens
-            cost_nano_usd += slot.cost_nano_usd
-        tally.results += results
-        tally.input_tokens += input_tokens
-        tally.output_tokens += output_tokens
-        tally.cost_nano_usd += cost_nano_usd
-        tally.latencies.add([now_ms - slot.item.timestamp_ms for slot in slots])
-        tally.last_delivery_s = self._loop.time()

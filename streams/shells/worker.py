@@ -1,10 +1,12 @@
 """All tasks of one process between Faust's consumer and the sink: lanes, room and commits.
 
 Rules of this file:
-1. Everything runs in the worker's loop. A lane exists from its assignment to its revocation.
-2. Offsets are committed from the engines' watermarks, one request for all lanes, never two at once,
-   until what is committed equals the watermark.
-3. Room is shared evenly over the lanes: each may hold `max_buffered_mb` / 2 / lanes of unsettled
+1. Everything runs in the worker's loop. A lane is open from its assignment to its revocation.
+2. Offsets are committed from the engines' watermarks only (`commits.py`).
+3. A revoked lane is suspended: nothing of it is written or committed, while its calls go on. If the
+   next assignment brings its partition back, committed as the lane left it, the lane goes on with
+   all it holds: nobody else has done any of it. If not, it is closed, and what it holds is dropped.
+4. Room is shared evenly over the lanes: each may hold `max_buffered_mb` / 2 / lanes of unsettled
    items (the other half is for the consumer's prefetch and for results on their way); a lane
    without room is not read, and is read again when half its share is free.
 """
@@ -21,7 +23,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     AuthenticationFailedError,
     GroupAuthorizationFailedError,
-    KafkaError,
     TopicAuthorizationFailedError,
 )
 
@@ -31,6 +32,7 @@ from streams.errors import BrokerError
 from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
 from streams.kafka.transport import Consumer
+from streams.shells.commits import Committer
 from streams.shells.lane import Lane
 from streams.shells.recount import recount
 from streams.shells.room import Room
@@ -76,17 +78,16 @@ class Worker:
         self.consumer_keywords = dict(consumer_keywords)
         self.start = start
         self.checks_log_end = checks_log_end
-        self._commit_interval_s = commit_interval_s
         self._drain_s = drain_s
         self._room = Room(buffered_bytes // 2)
         self._on_fatal = on_fatal
         self._tasks: dict[str, TaskShell] = {}
         self._lanes: dict[TopicPartition, Lane] = {}
+        self._suspended: dict[TopicPartition, Lane] = {}
+        self._committer = Committer(self._lanes.values, self._commit, commit_interval_s)
         self._arrivals: deque[tuple[Lane, Sequence[Any]]] = deque()
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
-        self._committing = asyncio.Lock()
-        self._committer: asyncio.Task[None] | None = None
         self.ready = False
         self.draining = False
 
@@ -96,8 +97,7 @@ class Worker:
         """Take the tasks by their source topic and start committing."""
         self._tasks = dict(tasks)
         self._sink = sink
-        self._committer = asyncio.ensure_future(self._commit_for_ever())
-        self._committer.add_done_callback(self._committer_ended)
+        self._committer.start(self._on_fatal)
 
     def attach(self, consumer: Consumer) -> None:
         self._consumer = consumer
@@ -146,19 +146,24 @@ class Worker:
     def on_assigned(
         self, starts: Mapping[TopicPartition, Committed]
     ) -> Mapping[TopicPartition, tuple[Lane, int]]:
-        """Make a lane for each partition."""
+        """A lane for each partition: the one that was suspended if it can go on, else a new one."""
         if self.draining:
             return {}
         for partition, start in starts.items():
-            task = self._tasks[partition.topic]
-            lane = self._lanes[partition] = Lane(partition, start, task)
-            task.open(lane)
+            lane = self._suspended.get(partition)
+            if lane is not None and lane.task.resume(lane, start):
+                del self._suspended[partition]
+            else:
+                lane = Lane(partition, start, self._tasks[partition.topic])
+                lane.task.open(lane)
+            self._lanes[partition] = lane
+        self._drop(self._suspended)
         self.ready = True
         logger.info("reading %s", _named(self._lanes))
         return {partition: (lane, lane.next_offset) for partition, lane in self._lanes.items()}
 
     async def on_revoked(self) -> None:
-        """Finish what is in flight for at most `drain_s`, commit, and drop every lane.
+        """Finish what is in flight for at most `drain_s`, commit, and suspend every lane.
 
         Nothing is lost: the next owner starts at what was committed.
         """
@@ -167,21 +172,25 @@ class Worker:
         for task in self.tasks:
             task.halt(self.lanes)
         await self._settle(self._drain_s)
-        await self._commit_once(COMMIT_WITHIN_S)
-        self._drop_lanes()
-
-    def _drop_lanes(self) -> None:
+        await self._committer.once(COMMIT_WITHIN_S)
+        self._arrivals.clear()  # what was not taken yet is read again
         for lane in self.lanes:
-            lane.task.close(lane)
+            lane.task.suspend(lane)
+        self._suspended |= self._lanes
         self._lanes.clear()
         self._room.forget()
+
+    def _drop(self, lanes: dict[TopicPartition, Lane]) -> None:
+        for lane in lanes.values():
+            lane.task.close(lane)
+        lanes.clear()
 
     async def drain(self, within_s: float) -> bool:
         """A graceful stop: start no new call, finish those in flight, commit. True: all that has
         an outcome is committed; what has none is handed back by not being committed."""
         self.draining = True
-        if self._committer is not None:
-            self._committer.cancel()
+        self._committer.stop()
+        self._drop(self._suspended)
         if self._consumer is not None:
             self._consumer.close_reader()
         deadline = asyncio.get_running_loop().time() + within_s
@@ -189,8 +198,9 @@ class Worker:
             task.halt(None)
         await self._settle(within_s * 0.8)
         left = deadline - asyncio.get_running_loop().time()
-        done = await self._commit_once(max(0.1, left))
-        self._drop_lanes()
+        done = await self._committer.once(max(0.1, left))
+        self._drop(self._lanes)
+        self._room.forget()
         return done
 
     async def _settle(self, within_s: float) -> None:
@@ -215,6 +225,8 @@ class Worker:
             self._take()
 
     def _take(self) -> None:
+        if not self._arrivals:
+            return  # a rebalance came in between: nobody waits for the answer
         lane, records = self._arrivals.popleft()
         if lane.open and not self.draining:
             lane.task.arrived(lane, records)
@@ -251,48 +263,14 @@ class Worker:
 
     # -- commits -------------------------------------------------------------------------------
 
-    async def _commit_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(self._commit_interval_s)
-            await self._commit_once(60.0)
-
-    def _committer_ended(self, task: asyncio.Task[None]) -> None:
-        # Without commits everything would be done again after a crash: better to stop now.
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("committing failed: %r", error, exc_info=error)
-            self._on_fatal(error)
-
-    async def _commit_once(self, within_s: float) -> bool:
-        """Commit every watermark that moved. False: it could not be done in time."""
-        try:
-            async with asyncio.timeout(within_s), self._committing:
-                return await self._commit()
-        except TimeoutError:
-            logger.error("the offsets could not be committed within %.1f s", within_s)
-        except KafkaError as error:
-            logger.warning("the offsets could not be committed: %s", error)
-        return False
-
-    async def _commit(self) -> bool:
-        moved = {}
-        for lane in self._lanes.values():
-            now = lane.task.progress(lane)
-            if now != lane.committed:
-                moved[lane] = now
-        if not moved:
-            return True
+    async def _commit(self, moved: Mapping[Lane, Committed]) -> bool:
         assert self._consumer is not None
         offsets = {lane.partition: now for lane, now in moved.items()}
-        if not await self._consumer.commit_watermarks(offsets):
-            return False
-        for lane, now in moved.items():
-            lane.committed = now
-        return True
+        return await self._consumer.commit_watermarks(offsets)
 
     async def close(self) -> None:
         """After the consumer has stopped: end what is left."""
-        if self._committer is not None:
-            self._committer.cancel()
+        self._committer.stop()
         for task in self.tasks:
             await task.stop()
 

@@ -88,24 +88,6 @@ async def test_committing_that_fails_in_an_unknown_way_ends_the_worker(shell):
     await shell.until(lambda: len(shell.fatal) == 1)
 
 
-async def test_a_late_reply_after_a_revocation_finds_nobody(shell):
-    """A lane is an incarnation: its items are the next owner's, also where that is us again."""
-    (lane,) = await shell.assign(0)
-    shell.arrive(lane, 10)
-    await shell.until(lambda: len(shell.calls) == 1)
-    await shell.worker.on_revoked()
-    (again,) = await shell.assign(0)
-    assert again is not lane
-    shell.calls[0].answer()
-    await settled()
-    assert shell.written() == []
-    shell.arrive(again, 10)
-    await shell.until(lambda: len(shell.calls) == 2)
-    shell.calls[1].answer()
-    await shell.until(lambda: shell.committed == {0: 10})
-    assert shell.written() == [*range(10)]
-
-
 async def test_records_of_an_older_assignment_are_not_taken(shell):
     """They can be on their way to the worker's loop when it is revoked."""
     (lane,) = await shell.assign(0)

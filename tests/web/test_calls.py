@@ -67,7 +67,7 @@ async def test_a_task_that_stops_ends_its_calls_and_makes_none_again() -> None:
         await steered.begun(1)
         await played.task.stop()
         assert steered.calls[0][1].cancelled()
-        assert asyncio.all_tasks() == {asyncio.current_task(), played.worker._committer}
+        assert asyncio.all_tasks() == {asyncio.current_task(), played.worker._committer._task}
     assert len(steered.calls) == 1
 
 

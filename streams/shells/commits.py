@@ -1,0 +1,80 @@
+"""Commits what the lanes have settled: one request for all of them, never two at once, until what
+is committed equals what the engines know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from aiokafka.errors import KafkaError
+
+from streams.committed import Committed
+from streams.shells.lane import Lane
+
+logger = logging.getLogger(__name__)
+
+WITHIN_S = 60.0
+"""Of a commit while the worker runs; the next one tells as much."""
+
+Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
+"""Makes these durable. False: nothing was committed, the group has moved on. Raises KafkaError."""
+
+
+class Committer:
+    """`lanes()`: those that are assigned now. `commit`: see `Commit`. `interval_s`: between two."""
+
+    def __init__(
+        self, lanes: Callable[[], Iterable[Lane]], commit: Commit, interval_s: float
+    ) -> None:
+        self._lanes = lanes
+        self._commit = commit
+        self._interval_s = interval_s
+        self._committing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, on_fatal: Callable[[BaseException], None]) -> None:
+        """Commit from now on, every `interval_s`."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            # Without commits everything would be done again after a crash: better to stop now.
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("committing failed: %r", error, exc_info=error)
+                on_fatal(error)
+
+        self._task = asyncio.ensure_future(self._for_ever())
+        self._task.add_done_callback(ended)
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self.once(WITHIN_S)
+
+    async def once(self, within_s: float) -> bool:
+        """Commit everything that moved. False: it could not be done in time."""
+        try:
+            async with asyncio.timeout(within_s), self._committing:
+                return await self._once()
+        except TimeoutError:
+            logger.error("the offsets could not be committed within %.1f s", within_s)
+        except KafkaError as error:
+            logger.warning("the offsets could not be committed: %s", error)
+        return False
+
+    async def _once(self) -> bool:
+        moved = {}
+        for lane in self._lanes():
+            now = lane.task.progress(lane)
+            if now != lane.committed:
+                moved[lane] = now
+        if not moved:
+            return True
+        if not await self._commit(moved):
+            return False
+        for lane, now in moved.items():
+            lane.committed = now
+        return True
