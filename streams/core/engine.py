@@ -127,11 +127,12 @@ class Engine:
         """The item at the watermark and why it is not settled; None: the lane holds nothing."""
         return views.blocking(self, lane)
 
-    def settled_beyond(self, lane: Hashable) -> list[tuple[int, int]]:
-        """The runs of sequence numbers above the watermark that are settled, first and last of
-        each (order "key" and "none")."""
-        found = self.lanes.get(lane)
-        return [] if found is None else found.settled_beyond()
+    def progress(
+        self, lane: Hashable, also: Collection[Slot] = ()
+    ) -> tuple[int, list[tuple[int, int]]]:
+        """The watermark, and first and last sequence number of each run beyond it that is settled
+        (order "key" and "none"); `also`: as it will be when these slots are. The lane is open."""
+        return self.lanes[lane].progress(also)
 
     def history(self, lane: Hashable, seq: int) -> list[str]:
         """What happened to an item, in order; empty without `tracing`."""

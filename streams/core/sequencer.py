@@ -11,7 +11,7 @@ the watermark. What may be released is the order's question, answered by one of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from typing import Protocol
 
 from streams.core.limits import Order
@@ -129,20 +129,26 @@ class Lane:
         """The sequence number below which every slot is settled."""
         return self.unsettled[0].seq if self.unsettled else self.next_seq
 
-    def settled_beyond(self) -> list[tuple[int, int]]:
-        """First and last sequence number of each run of slots that are settled before one that
-        arrived earlier. Numbers that no slot has lie within a run or between two."""
+    def progress(self, also: Collection[Slot] = ()) -> tuple[int, list[tuple[int, int]]]:
+        """The watermark, and first and last sequence number of each run of slots beyond it that are
+        settled; `also`: as it will be when these are. Numbers that no slot has lie within a run or
+        between two."""
+        watermark = self.next_seq
         runs: list[tuple[int, int]] = []
-        going_on = False
+        going_on = headless = True
         for slot in self.unsettled:
-            if slot.state is not SETTLED:
+            if slot.state is not SETTLED and slot not in also:
+                if headless:
+                    watermark, headless = slot.seq, False
                 going_on = False
+            elif headless:
+                continue
             elif going_on:
                 runs[-1] = (runs[-1][0], slot.seq)
             else:
                 runs.append((slot.seq, slot.seq))
                 going_on = True
-        return runs
+        return watermark, runs
 
     def arrive(self, slots: Sequence[Slot]) -> None:
         """Takes slots in; `ValueError`, and nothing taken, if they are not in sequence."""

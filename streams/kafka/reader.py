@@ -95,6 +95,10 @@ class LaneReader:
         self._allowance = allowance
         self._changed.set()
 
+    def join_again(self) -> None:
+        """Have the group assign its partitions anew."""
+        self._consumer._coordinator.request_rejoin()
+
     def position_of(self, partition: TopicPartition) -> int | None:
         """The offset that is read next; None: the partition is not open. Safe in any thread."""
         return self._positions.get(partition)

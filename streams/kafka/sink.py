@@ -28,13 +28,10 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
-from streams.kafka.writer import OFFER_AGAIN_S, Parcel, PartitionWriter, Record
-
-__all__ = ["Parcel", "Record", "Sink"]
+from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel
+from streams.kafka.writer import PartitionWriter
 
 logger = logging.getLogger(__name__)
-
-BATCH_BYTES = 256 * 1024
 
 
 class Sink:

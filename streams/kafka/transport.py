@@ -37,9 +37,6 @@ from streams.kafka.sources import watch_sources
 
 logger = logging.getLogger(__name__)
 
-NOT_COMMITTED = OffsetAndMetadata(-1, "")
-"""What the broker says of a partition that nobody has committed for."""
-
 MAX_POLL_INTERVAL_S = 2_000_000
 """Client-side only: a pause longer than aiokafka's poll interval makes it leave the group and never
 come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
@@ -126,20 +123,27 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         offsets: Mapping[TP, int] = await self.call_thread(consumer.seek_to_committed, *others)
         return offsets
 
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        """What the group has committed; partitions that it has not committed for are left out."""
+        coordinator = self._ensure_consumer()._coordinator
+        found = await coordinator.fetch_committed_offsets(list(partitions))
+        return {tp: Committed.read(o, said or "") for tp, (o, said) in found.items() if o >= 0}
+
     async def starts(self, partitions: Set[TopicPartition]) -> dict[TopicPartition, Committed]:
         """Where each partition's lane begins. Raises BrokerError for an offset out of range."""
         consumer = self._ensure_consumer()
         ordered = sorted(partitions)
-        committed = await consumer._coordinator.fetch_committed_offsets(ordered)
+        starts = await self.committed(ordered)
         first = await consumer.beginning_offsets(ordered)
         end = await consumer.end_offsets(ordered)
-        starts = {}
         for tp in ordered:
-            offset, metadata = committed.get(tp, NOT_COMMITTED)
-            if offset < 0:
+            if tp not in starts:
                 offset = first[tp] if self.host.start == "earliest" else end[tp]
-                starts[tp] = Committed(offset)
+                starts[tp] = Committed(offset, made=False)
                 continue
+            offset = starts[tp].offset
             beyond = self.host.checks_log_end and offset > end[tp]
             if offset < first[tp] or beyond:
                 raise BrokerError(
@@ -147,7 +151,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     f"the log holds {first[tp]} to {end[tp]}. Records may be lost. Reset the "
                     f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
                 )
-            starts[tp] = Committed.read(offset, metadata or "")
         return starts
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
@@ -241,6 +244,17 @@ class Consumer(driver.Consumer):
         """Commit the hosts' watermarks; False: nothing committed. Raises KafkaError."""
         done: bool = await self._call(self._thread.commit(committed))
         return done
+
+    async def committed(self, partition: TopicPartition) -> Committed | None:
+        """What the group has committed of a partition; None: nothing. Raises KafkaError."""
+        found: dict[TopicPartition, Committed] = await self._call(
+            self._thread.committed([partition])
+        )
+        return found.get(partition)
+
+    def join_again(self) -> None:
+        """Ask for a new assignment."""
+        self._thread.in_thread("join_again")
 
     def allow(self, allowance: Mapping[Any, int]) -> None:
         """Answer a round."""

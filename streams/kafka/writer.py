@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
@@ -18,27 +16,15 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from streams.kafka.parcels import (
+    OFFER_AGAIN_S,
+    Complaints,
+    Parcel,
+    acknowledgement,
+    fill,
+    retrieved,
+)
 from streams.kafka.refusals import Refusals
-from streams.results import record_bytes
-
-logger = logging.getLogger(__name__)
-
-OFFER_AGAIN_S = 0.5
-COMPLAIN_AFTER_S = 5.0
-SAID_AGAIN_AFTER_S = 60.0
-
-NO_HEADERS: list[tuple[str, bytes | None]] = []
-
-Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], int | None]
-"""Key, value, headers, timestamp in ms (None: now)."""
-
-
-class Parcel(NamedTuple):
-    """Records of one lane for one sink partition, in order; `slots` are their owners' marks."""
-
-    lane: Any
-    slots: Sequence[Any]
-    records: Sequence[Record]
 
 
 class Owner(Protocol):
@@ -63,7 +49,7 @@ class PartitionWriter:
         self._pending = 0
         self._settled = 0  # records of the first parcel that are durable
         self._refusals = Refusals()
-        self._said_at: dict[str, float] = {}
+        self._complaints = Complaints()
         self.task: asyncio.Task[None] | None = None
 
     def pending(self) -> int:
@@ -103,25 +89,8 @@ class PartitionWriter:
         """Append queued records to a new batch until it is full; returns it and their number."""
         while self._parcels and not self._parcels[0].lane.open:
             self._pop()
-        batch, taken = producer.create_batch(), 0
-        append, first = batch.append, self._settled
-        known = self._refusals if self._refusals.any else None
-        now_ms = time.time() * 1000
-        for parcel in self._parcels:
-            if not parcel.lane.open:
-                break  # dropped when it comes to the front
-            for key, value, headers, timestamp in islice(parcel.records, first, None):
-                headers = list(headers) if headers else NO_HEADERS  # the builder takes lists only
-                if known is not None:
-                    timestamp = known.timestamp(timestamp, now_ms)
-                    size = batch.size() + record_bytes(key, value, headers) if taken else 0
-                    if not known.may_join(taken, size):
-                        return batch, taken
-                if not append(key=key, value=value, timestamp=timestamp, headers=headers):
-                    return batch, taken
-                taken += 1
-            first = 0
-        return batch, taken
+        batch = producer.create_batch()
+        return batch, fill(batch, self._parcels, self._settled, self._refusals)
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -131,20 +100,22 @@ class PartitionWriter:
             acknowledged = await self._offer(producer, batch)
         except KafkaError as error:
             if await self._sink.producer() is producer:  # else it was retired meanwhile
-                self._complain("%s/%s does not accept results: %r", error)
+                self._complaints.say("%s/%s does not accept results: %r", self._where, error)
                 await asyncio.sleep(OFFER_AGAIN_S)
             return False
         try:
-            await self._acknowledgement(acknowledged)
+            await acknowledgement(acknowledged, self._where)
         except InvalidTimestampError as error:
             if not self._refused_timestamp(taken):
-                self._complain("%s/%s refuses the time of this computer: %r", error)
+                self._complaints.say(
+                    "%s/%s refuses the time of this computer: %r", self._where, error
+                )
                 await asyncio.sleep(OFFER_AGAIN_S)
         except MessageSizeTooLargeError:
             if not self._refusals.refused_size(taken, batch.size()):
                 self._hand_back()
         except KafkaError as error:
-            self._complain("results for %s/%s are sent again: %r", error)
+            self._complaints.say("results for %s/%s are sent again: %r", self._where, error)
             await asyncio.sleep(OFFER_AGAIN_S)
         else:
             return True
@@ -160,31 +131,8 @@ class PartitionWriter:
         acknowledged: asyncio.Future[Any] = await producer.send_batch(
             batch, topic, partition=partition
         )
-        acknowledged.add_done_callback(_retrieved)  # nobody waits for it where the sink stops first
+        acknowledged.add_done_callback(retrieved)  # nobody waits for it where the sink stops first
         return acknowledged
-
-    async def _acknowledgement(self, acknowledged: asyncio.Future[Any]) -> None:
-        waited = 0.0
-        while True:
-            done, _ = await asyncio.wait((acknowledged,), timeout=COMPLAIN_AFTER_S)
-            if done:
-                acknowledged.result()
-                return
-            waited += COMPLAIN_AFTER_S
-            if waited.is_integer() and (waited == COMPLAIN_AFTER_S or waited % 60 == 0):
-                logger.error(
-                    "%s/%s has not acknowledged results for %.0f s; the task waits. Check the "
-                    "topic and the brokers",
-                    *self._where,
-                    waited,
-                )
-
-    def _complain(self, message: str, error: KafkaError) -> None:
-        """Once in a minute: the same goes wrong twice a second, in every partition."""
-        now = time.monotonic()
-        if now - self._said_at.get(message, -SAID_AGAIN_AFTER_S) >= SAID_AGAIN_AFTER_S:
-            self._said_at[message] = now
-            logger.warning(message, *self._where, error)
 
     def _refused_timestamp(self, taken: int) -> bool:
         now_ms = time.time() * 1000
@@ -222,8 +170,3 @@ class PartitionWriter:
         self._pending -= left
         self._refusals.passed(left)
         self._settled = 0
-
-
-def _retrieved(acknowledged: asyncio.Future[Any]) -> None:
-    if not acknowledged.cancelled():
-        acknowledged.exception()

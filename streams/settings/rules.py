@@ -89,14 +89,13 @@ def _worker(raw: Mapping[str, Any], *, need_tasks: bool) -> Found:
             ("worker", "id"),
             f"is missing; it is the consumer group, and must be {TOPIC_ALLOWED}",
         )
-    if worker.get("guarantee") == "exactly_once":
-        if _table(raw, "kafka").get("bootstrap_servers") == EMBEDDED:
-            yield (
-                ("worker", "guarantee"),
-                'must be "at_least_once" on the embedded broker, which has no transactions;'
-                " for exactly_once name an Apache Kafka in kafka.bootstrap_servers",
-            )
-        yield ("worker", "guarantee"), f'"exactly_once" {LATER}; allowed: "at_least_once"'
+    embedded = _table(raw, "kafka").get("bootstrap_servers") == EMBEDDED
+    if embedded and worker.get("guarantee") == "exactly_once":
+        yield (
+            ("worker", "guarantee"),
+            'must be "at_least_once" on the embedded broker, which has no transactions;'
+            " for exactly_once name an Apache Kafka in kafka.bootstrap_servers",
+        )
     if worker.get("ledger") is True:
         yield ("worker", "ledger"), f"true {LATER}; allowed: false"
 

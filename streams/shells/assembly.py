@@ -17,6 +17,7 @@ from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
+from streams.kafka.transactions import Transactions
 from streams.providers import function_caller, make_caller
 from streams.records import Decoder
 from streams.results import Encoder
@@ -55,6 +56,7 @@ class Assembly:
         self._callers: list[Any] = []
         self._worker: Worker | None = None
         self._sink: Sink | None = None
+        self._transactions: Transactions | None = None
         self._web: WebServer | None = None
 
     async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
@@ -71,20 +73,22 @@ class Assembly:
         callers = [self._caller(plan) for plan in plans]
         facts = await self._topics([plan.task for plan in plans])
         sink = self._sink = Sink(
-            self._producer_keywords(facts),
+            self._producer_keywords(),
             on_delivered=worker.on_delivered,
             on_too_large=worker.on_too_large,
             on_defect=worker.on_defect,
         )
         await connect(sink, self.kafka.bootstrap_servers)
         worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
+        transactions = self._transactions = self._make_transactions(worker, sink)
+        outlet = transactions or sink
         shells = {
             plan.task.source: TaskShell(
-                self._parts(plan, caller), _route(plan.task, facts), sink, worker.on_room
+                self._parts(plan, caller), _route(plan.task, facts), outlet, worker.on_room
             )
             for plan, caller in zip(plans, callers, strict=True)
         }
-        worker.begin(shells, sink)
+        worker.begin(shells, sink, transactions)
         if address := self._settings.worker.web:
             self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
             await self._web.start()
@@ -95,8 +99,9 @@ class Assembly:
             await self._web.stop()
         if self._worker is not None:
             await self._worker.close()
-        if self._sink is not None:
-            await self._sink.stop()
+        for sink in (self._transactions, self._sink):
+            if sink is not None:
+                await sink.stop()
         while self._callers:
             await self._callers.pop().aclose()
         if self._broker is not None:
@@ -120,12 +125,35 @@ class Assembly:
             logger.info("created %s", ", ".join(created))
         return facts
 
-    def _producer_keywords(self, facts: Mapping[str, TopicFacts]) -> dict[str, Any]:
+    def _producer_keywords(self) -> dict[str, Any]:
         return {
             **client_arguments(self.kafka),
             "enable_idempotence": not self.embedded,
             "metadata_max_age_ms": 30_000,
         }
+
+    def _make_transactions(self, worker: Worker, sink: Sink) -> Transactions | None:
+        """Where outcomes go in exactly_once; None: to the sink."""
+        settings = self._settings.worker
+        if settings.guarantee != "exactly_once":
+            return None
+        if not sink.idempotent:
+            raise BrokerError(
+                "this broker has no transactions, which exactly_once needs: use Apache Kafka, or "
+                'guarantee = "at_least_once"'
+            )
+        return Transactions(
+            self._producer_keywords(),
+            worker_id=settings.id,
+            interval_s=settings.commit_interval_ms / 1000,
+            committed=worker.committed,
+            progress=lambda lane, slots: lane.task.progress(lane, slots),
+            presses=worker.presses,
+            on_delivered=worker.on_delivered,
+            on_too_large=worker.on_too_large,
+            on_lost=worker.on_lost,
+            on_defect=worker.on_defect,
+        )
 
     def _caller(self, plan: Plan) -> Any:
         if plan.function is not None:

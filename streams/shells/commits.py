@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
 from aiokafka.errors import KafkaError
 
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 WITHIN_S = 60.0
 """Of a commit while the worker runs; the next one tells as much."""
 
-Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
-"""Makes these durable. False: nothing was committed, the group has moved on. Raises KafkaError."""
+Commit = Callable[[Mapping[Lane, Committed]], Awaitable[Collection[Lane]]]
+"""Makes these durable; of which lanes it did. Raises KafkaError."""
 
 
 class Committer:
@@ -73,8 +73,7 @@ class Committer:
                 moved[lane] = now
         if not moved:
             return True
-        if not await self._commit(moved):
-            return False
-        for lane, now in moved.items():
-            lane.committed = now
-        return True
+        done = await self._commit(moved)
+        for lane in done:
+            lane.committed = moved[lane]
+        return len(done) == len(moved)

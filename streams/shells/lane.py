@@ -23,12 +23,12 @@ class Lane:
     `open`: it may be written and committed; between revocation and assignment it may not. `kept`:
     what the engine released meanwhile.
 
-    `next_offset`: the first offset not yet taken. `committed`: what was committed last; None at
-    first, so that the start itself is committed: with `start = "latest"` what arrives while no
-    worker runs would be passed over otherwise. `done_before`: ranges beyond the start whose
-    outcomes an earlier owner made durable. `released_to`: the last offset given to the sink.
-    `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
-    last moved, in the loop's seconds.
+    `next_offset`: the first offset not yet taken. `committed`: what was committed last; at first
+    where the partition begins, to be committed where nobody has (with `start = "latest"` what
+    arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
+    start whose outcomes an earlier owner made durable. `released_to`: the last offset given to the
+    sink. `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its
+    watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
@@ -47,7 +47,7 @@ class Lane:
     def __init__(self, partition: TopicPartition, start: Committed, task: TaskShell) -> None:
         self.partition = partition
         self.next_offset = start.offset
-        self.committed: Committed | None = None
+        self.committed = start
         self.done_before = list(start.beyond)
         self.released_to = start.offset - 1
         self.task = task

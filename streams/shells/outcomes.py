@@ -16,7 +16,7 @@ from aiokafka.partitioner import murmur2
 
 from streams.core.slot import Slot
 from streams.errors import ItemError
-from streams.kafka.sink import Parcel, Record, Sink
+from streams.kafka.parcels import Outlet, Parcel, Record
 from streams.results import Encoder, record_bytes
 from streams.shells.lane import Lane
 
@@ -55,7 +55,7 @@ class Outcomes:
         self,
         encoder: Encoder,
         route: Route,
-        sink: Sink,
+        sink: Outlet,
         on_dropped: Callable[[Lane, Sequence[Slot]], None],
     ) -> None:
         self._encoder = encoder

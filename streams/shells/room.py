@@ -38,6 +38,10 @@ class Room:
         share = self._budget_bytes // max(1, lanes)
         return lane in self._full and lane.task.held(lane) <= share // 2
 
+    def presses(self, lane: Lane, lanes: int) -> bool:
+        """Whether a lane has used up half its share; `lanes`: how many share."""
+        return lane.task.held(lane) > self._budget_bytes // max(1, lanes) // 2
+
     def has(self, lane: Lane) -> bool:
         """Whether more of the lane may be read."""
         return lane not in self._full

@@ -43,7 +43,7 @@ from streams.core.limits import Limits
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
 from streams.errors import CallError, Fault
-from streams.kafka.sink import Sink
+from streams.kafka.parcels import Outlet
 from streams.model import Caller
 from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.results import Encoder
@@ -72,7 +72,7 @@ class TaskShell:
     """`on_room(lane)` is called when outcomes of a lane were delivered."""
 
     def __init__(
-        self, parts: TaskParts, route: Route, sink: Sink, on_room: Callable[[Lane], None]
+        self, parts: TaskParts, route: Route, sink: Outlet, on_room: Callable[[Lane], None]
     ) -> None:
         self.parts = parts
         self.route = route
@@ -130,13 +130,16 @@ class TaskShell:
         offset = self._engine.watermark(lane)
         return lane.next_offset if offset is None else offset
 
-    def progress(self, lane: Lane) -> Committed:
-        """What may be committed of the lane now. In partition order nothing is told of what is
-        settled beyond the watermark: little is, and order must hold from there on."""
-        offset = self.watermark(lane)
-        if self.parts.limits.order == "partition" and not lane.done_before:
-            return Committed(offset)
-        beyond = joined(offset, lane.done_before, self._engine.settled_beyond(lane))
+    def progress(self, lane: Lane, also: Collection[Slot] = ()) -> Committed:
+        """What may be committed of the lane now; `also`: when these slots are delivered with it. In
+        partition order nothing is told of what is settled beyond the watermark: little is, and
+        order must hold from there on."""
+        if self.parts.limits.order == "partition" and not lane.done_before and not also:
+            return Committed(self.watermark(lane))
+        offset, runs = self._engine.progress(lane, also)
+        if self.parts.limits.order == "partition":
+            runs = []
+        beyond = joined(offset, lane.done_before, runs)
         if beyond and beyond[0][0] == offset:  # nobody waits in front of it
             offset = beyond.pop(0)[1] + 1
         return Committed(offset, tuple(beyond))

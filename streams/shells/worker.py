@@ -31,6 +31,7 @@ from streams.core.slot import Slot
 from streams.errors import BrokerError
 from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
+from streams.kafka.transactions import Transactions
 from streams.kafka.transport import Consumer
 from streams.shells.commits import Committer
 from streams.shells.lane import Lane
@@ -88,15 +89,23 @@ class Worker:
         self._arrivals: deque[tuple[Lane, Sequence[Any]]] = deque()
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
+        self._transactions: Transactions | None = None
         self.ready = False
         self.draining = False
 
     # -- set up --------------------------------------------------------------------------------
 
-    def begin(self, tasks: Mapping[str, TaskShell], sink: Sink) -> None:
-        """Take the tasks by their source topic and start committing."""
+    def begin(
+        self,
+        tasks: Mapping[str, TaskShell],
+        sink: Sink,
+        transactions: Transactions | None = None,
+    ) -> None:
+        """Take the tasks by their source topic and start committing. `transactions`: where the
+        tasks' outcomes go instead, with their offsets."""
         self._tasks = dict(tasks)
         self._sink = sink
+        self._transactions = transactions
         self._committer.start(self._on_fatal)
 
     def attach(self, consumer: Consumer) -> None:
@@ -142,6 +151,8 @@ class Worker:
     async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
         if self._sink is not None:
             await recount(self.tasks, self._sink, assigned)
+        if self._transactions is not None and not self.draining:
+            await self._transactions.prepare(assigned)
 
     def on_assigned(
         self, starts: Mapping[TopicPartition, Committed]
@@ -208,10 +219,15 @@ class Worker:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         while loop.time() < deadline:
-            busy = any(task.busy for task in self.tasks)
-            if not busy and not (self._sink and self._sink.pending()):
+            if self._transactions is not None:
+                self._transactions.hurry()
+            if not any(task.busy for task in self.tasks) and not self._undelivered():
                 return
             await asyncio.sleep(CHECK_S)
+
+    def _undelivered(self) -> int:
+        sinks = (self._sink, self._transactions)
+        return sum(sink.pending() for sink in sinks if sink is not None)
 
     # -- records -------------------------------------------------------------------------------
 
@@ -253,6 +269,24 @@ class Worker:
         logger.error("a writer failed: %r", error, exc_info=error)
         self._on_fatal(error)
 
+    def on_lost(self, lane: Lane) -> None:
+        """Somebody else has committed for the lane's partition: what it holds is not ours."""
+        if self._lanes.get(lane.partition) is not lane or self._consumer is None:
+            return
+        logger.warning("%s/%s is somebody else's; joining the group again", *lane.partition)
+        del self._lanes[lane.partition]
+        lane.task.close(lane)
+        self._consumer.join_again()
+
+    async def committed(self, partition: TopicPartition) -> Committed | None:
+        """What the group has committed; None: nothing. Raises KafkaError."""
+        assert self._consumer is not None
+        return await self._consumer.committed(partition)
+
+    def presses(self, lane: Lane) -> bool:
+        """Whether the lane needs back the memory of what waits to be delivered."""
+        return self._room.presses(lane, len(self._lanes))
+
     def on_reader_error(self, error: BaseException) -> None:
         if isinstance(error, BrokerError):
             self._on_fatal(error)
@@ -263,10 +297,13 @@ class Worker:
 
     # -- commits -------------------------------------------------------------------------------
 
-    async def _commit(self, moved: Mapping[Lane, Committed]) -> bool:
+    async def _commit(self, moved: Mapping[Lane, Committed]) -> Collection[Lane]:
+        """Offsets by themselves; none where the group has moved on."""
+        if self._transactions is not None:
+            return await self._transactions.commit(moved)
         assert self._consumer is not None
         offsets = {lane.partition: now for lane, now in moved.items()}
-        return await self._consumer.commit_watermarks(offsets)
+        return moved if await self._consumer.commit_watermarks(offsets) else ()
 
     async def close(self) -> None:
         """After the consumer has stopped: end what is left."""

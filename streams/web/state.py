@@ -123,7 +123,7 @@ class StateView:
         return {
             "partition": lane.partition.partition,
             "watermark": task.watermark(lane),
-            "committed": lane.committed and lane.committed.offset,
+            "committed": lane.committed.offset if lane.committed.made else None,
             "position": self._worker.position(lane),
             "end": self._worker.end(lane),
             "lag": self._worker.lag(lane),

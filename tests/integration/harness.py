@@ -137,9 +137,14 @@ def items(count: int, partitions: int, *, text: str = "item") -> list[Record]:
     ]
 
 
-async def read(bootstrap: str, topics: Sequence[str]) -> list[Any]:
-    """Every record that these topics hold now, per partition in order; missing topics are empty."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+async def read(
+    bootstrap: str, topics: Sequence[str], *, isolation: str = "read_uncommitted"
+) -> list[Any]:
+    """Every record that these topics hold now, per partition in order; missing topics are empty.
+    `isolation`: "read_committed" leaves out what transactions aborted."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, enable_auto_commit=False, isolation_level=isolation
+    )
     await consumer.start()
     try:
         partitions = await _partitions(bootstrap, topics)
@@ -212,9 +217,13 @@ async def eventually(
 
 
 async def verdict(
-    bootstrap: str, source: str, positions: Sequence[tuple[int, int]]
+    bootstrap: str,
+    source: str,
+    positions: Sequence[tuple[int, int]],
+    *,
+    isolation: str = "read_uncommitted",
 ) -> tuple[Verdict, list[Any]]:
     """What became of the items of a source, judged from its sink and dead letters."""
-    records = await read(bootstrap, [f"{source}.out", f"{source}.dead"])
+    records = await read(bootstrap, [f"{source}.out", f"{source}.dead"], isolation=isolation)
     outcomes = [outcome for record in records if (outcome := outcome_of(record)) is not None]
     return judge(positions, outcomes), records

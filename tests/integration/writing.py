@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from streams.kafka.sink import Parcel, Record, Sink
+from streams.kafka.parcels import Parcel, Record
+from streams.kafka.sink import Sink
 
 
 class Lane:

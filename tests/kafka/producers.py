@@ -12,7 +12,8 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.kafka.sink import BATCH_BYTES, Sink
+from streams.kafka.parcels import BATCH_BYTES
+from streams.kafka.sink import Sink
 
 
 class Stored(NamedTuple):

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.kafka import writer
-from streams.kafka.sink import Parcel
+from streams.kafka.parcels import Parcel
 from tests.kafka.producers import Broker, OfflineSink
 
 HOUR_MS = 3_600_000

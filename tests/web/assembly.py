@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from streams.committed import Committed
 from streams.core.limits import Limits
 from streams.errors import CallError
-from streams.kafka.sink import Parcel
+from streams.kafka.parcels import Parcel
 from streams.model import Item, Reply
 from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller

@@ -93,7 +93,7 @@ async def test_partitions_come_by_their_number_with_offsets_lag_and_held_bytes()
         unread = partitions[0]
         assert (unread["end"], unread["lag"], unread["held_bytes"]) == (None, None, 0)
         assert unread["blocking"] is None
-        assert (unread["watermark"], unread["committed"]) == (40, None)
+        assert (unread["watermark"], unread["committed"]) == (40, 40)
 
 
 async def test_each_task_has_its_own_partitions() -> None:

@@ -1,0 +1,291 @@
+"""The transactions of one source partition, one after the other; the rules are in
+`transactions.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
+
+from streams.committed import Committed
+from streams.kafka.groups import Group
+from streams.kafka.parcels import (
+    OFFER_AGAIN_S,
+    Complaints,
+    Parcel,
+    acknowledgement,
+    fill,
+    retrieved,
+)
+from streams.kafka.refusals import Refusals
+
+
+class Owner(Protocol):
+    """What a writer asks of `Transactions`."""
+
+    worker_id: str
+    complaints: Complaints
+    committed: Callable[[TopicPartition], Any]
+    progress: Callable[[Any, Collection[Any]], Committed]
+    presses: Callable[[Any], bool]
+    on_delivered: Callable[[Any, Sequence[Any]], None]
+    on_too_large: Callable[[Any, Any, str], None]
+    on_lost: Callable[[Any], None]
+    on_defect: Callable[[BaseException], None]
+
+    @property
+    def interval_s(self) -> float: ...
+    async def connect(self, partition: TopicPartition) -> AIOKafkaProducer: ...
+    def retire(self, producer: AIOKafkaProducer) -> None: ...
+
+
+class Sent(NamedTuple):
+    """A batch that was offered: records `first` to `first + taken` of those for `where`."""
+
+    where: TopicPartition
+    first: int
+    taken: int
+    size: int
+    acknowledged: asyncio.Future[Any]
+
+
+class Ended(Enum):
+    """What became of a transaction that failed on the way."""
+
+    UNDONE = "nothing of it happened"
+    DONE = "all of it happened"
+    LOST = "somebody else has committed"
+
+
+FAILURES = (KafkaError, AssertionError)
+"""aiokafka asserts that its producer is in the right state; after a fatal error it is not."""
+
+
+class LaneWriter:
+    """Writes what is put into it, in order, each group in a transaction with its offset."""
+
+    def __init__(self, owner: Owner, partition: TopicPartition) -> None:
+        self._owner = owner
+        self.partition = partition
+        self._producer: AIOKafkaProducer | None = None
+        self._queue: deque[tuple[TopicPartition, Parcel]] = deque()
+        self._pending = 0
+        self._offsets: tuple[Any, Committed] | None = None
+        self._refusals: dict[TopicPartition, Refusals] = {}
+        self._hurried = asyncio.Event()
+        self._next_at = 0.0
+        self._retired = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Fence whoever had this partition before."""
+        self._producer = await self._owner.connect(self.partition)
+
+    def retire(self) -> None:
+        """Write nothing more; a transaction under way is left to be ended by the next owner."""
+        self._retired = True
+        self._queue.clear()
+        if self._task is not None:
+            self._task.cancel()
+        if self._producer is not None:
+            self._owner.retire(self._producer)
+
+    def pending(self) -> int:
+        return self._pending
+
+    def put(self, where: TopicPartition, parcel: Parcel) -> None:
+        self._queue.append((where, parcel))
+        self._pending += len(parcel.slots)
+        if self._owner.presses(parcel.lane):
+            self._hurried.set()
+        self._begin()
+
+    def hurry(self) -> None:
+        if self._pending:
+            self._hurried.set()
+
+    async def commit(self, lane: Any, now: Committed) -> bool:
+        """Commit this by itself; True: it is committed."""
+        self._offsets = (lane, now)
+        self._hurried.set()
+        task = self._begin()
+        await asyncio.wait((task,))
+        return bool(lane.committed == now)
+
+    def _begin(self) -> asyncio.Task[None]:
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._write())
+            self._task.add_done_callback(self._ended)
+        return self._task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled() or self._retired:
+            return
+        if (error := task.exception()) is not None:
+            self._owner.on_defect(error)
+        elif self._queue:
+            self._begin()
+
+    async def _write(self) -> None:
+        await asyncio.sleep(0)  # what is released in this turn of the loop belongs together
+        loop = asyncio.get_running_loop()
+        while self._queue or self._offsets:
+            wait_s = self._next_at - loop.time()
+            if wait_s > 0:
+                waiting = asyncio.ensure_future(self._hurried.wait())
+                await asyncio.wait((waiting,), timeout=wait_s)
+                waiting.cancel()
+            self._hurried.clear()
+            self._next_at = loop.time() + self._owner.interval_s
+            await self._transact()
+
+    # -- one transaction -------------------------------------------------------------------------
+
+    async def _transact(self) -> None:
+        offsets, self._offsets = self._offsets, None
+        group = self._take()
+        if group:
+            lane = group.lane
+            said = self._owner.progress(lane, group.slots)
+        elif offsets is not None and offsets[0].open:
+            lane, said = offsets
+        else:
+            return
+        sent: list[Sent] = []
+        try:
+            await self._attempt(group, said, sent)
+        except FAILURES as error:
+            ended = await self._after(error, lane, said, group, sent)
+        else:
+            ended = Ended.DONE
+        if ended is Ended.UNDONE:
+            return
+        self._pending -= len(group)
+        if ended is Ended.DONE:
+            lane.committed = said
+            for where, parcel in group.parcels:
+                self._refusals[where].passed(len(parcel.slots))
+                self._owner.on_delivered(lane, parcel.slots)
+        elif lane.open:
+            self._owner.on_lost(lane)
+
+    def _take(self) -> Group:
+        """Everything that is queued, of lanes that are open."""
+        parcels = []
+        while self._queue:
+            where, parcel = self._queue.popleft()
+            if parcel.lane.open:
+                parcels.append((where, parcel))
+            else:
+                self._pending -= len(parcel.slots)
+        return Group(parcels)
+
+    async def _attempt(self, group: Group, said: Committed, sent: list[Sent]) -> None:
+        producer = self._producer
+        assert producer is not None
+        await producer.begin_transaction()
+        for where, parcels in group.by_where().items():
+            await self._offer(producer, where, parcels, sent)
+        for each in sent:
+            await acknowledgement(each.acknowledged, each.where)
+        offsets = {self.partition: OffsetAndMetadata(said.offset, said.metadata)}
+        await producer.send_offsets_to_transaction(offsets, self._owner.worker_id)
+        await producer.commit_transaction()
+
+    async def _offer(
+        self,
+        producer: AIOKafkaProducer,
+        where: TopicPartition,
+        parcels: list[Parcel],
+        sent: list[Sent],
+    ) -> None:
+        """Send these records as batches, in order."""
+        refusals = self._refusals.setdefault(where, Refusals())
+        first, number, skipped = 0, 0, 0  # the next record, its parcel, records before that parcel
+        while number < len(parcels):
+            batch = producer.create_batch()
+            taken = fill(batch, parcels[number:], first - skipped, refusals)
+            if not taken:
+                raise KafkaError("its lane was closed meanwhile")
+            size = batch.size()
+            acknowledged = await producer.send_batch(batch, where.topic, partition=where.partition)
+            acknowledged.add_done_callback(retrieved)
+            sent.append(Sent(where, first, taken, size, acknowledged))
+            first += taken
+            while number < len(parcels) and first - skipped >= len(parcels[number].records):
+                skipped += len(parcels[number].records)
+                number += 1
+
+    # -- what failed -----------------------------------------------------------------------------
+
+    async def _after(
+        self,
+        error: BaseException,
+        lane: Any,
+        said: Committed,
+        group: Group,
+        sent: list[Sent],
+    ) -> Ended:
+        """Learn from the failure, and put back what is to be written again."""
+        if not lane.open:  # its next owner ends what is pending, and must not be fenced by us
+            return Ended.LOST
+        given_up, understood = self._learn(group, sent)
+        if not understood:
+            self._owner.complaints.say("a transaction of %s/%s failed: %r", self.partition, error)
+            await asyncio.sleep(OFFER_AGAIN_S)
+        ended = await self._look_again(lane, said)
+        if ended is Ended.UNDONE:
+            self._queue.extendleft(reversed(group.without(given_up).parcels))
+            self._pending -= len(given_up)
+            for slot, topic in given_up.items():
+                self._owner.on_too_large(lane, slot, topic)
+            self._hurried.set()
+        return ended
+
+    def _learn(self, group: Group, sent: list[Sent]) -> tuple[dict[Any, str], bool]:
+        """What the refused batches say of their records: the slots whose records are too large by
+        themselves, with their topics; and whether anything was said."""
+        given_up: dict[Any, str] = {}
+        understood = False
+        now_ms = time.time() * 1000
+        for where, first, taken, size, acknowledged in sent:
+            error = acknowledged.exception() if _failed(acknowledged) else None
+            if isinstance(error, MessageSizeTooLargeError):
+                understood = True
+                if not self._refusals[where].refused_size(taken, size):
+                    given_up[group.at(where, first)[0]] = where.topic
+            elif isinstance(error, InvalidTimestampError):
+                refusals = self._refusals[where]
+                asked = refusals.timestamp(group.at(where, first)[1][3], now_ms)
+                understood |= refusals.refused_timestamp(taken, asked, now_ms)
+        return given_up, understood
+
+    async def _look_again(self, lane: Any, said: Committed) -> Ended:
+        """A new producer; then, what became of the transaction of the old one."""
+        while True:
+            if self._producer is not None:
+                self._owner.retire(self._producer)
+                self._producer = None
+            self._producer = await self._owner.connect(self.partition)
+            try:
+                there = await self._owner.committed(self.partition)
+            except KafkaError as error:
+                self._owner.complaints.say("offsets of %s/%s: %r", self.partition, error)
+                await asyncio.sleep(OFFER_AGAIN_S)
+                continue
+            if there == said:
+                return Ended.DONE
+            if there == lane.committed or (there is None and not lane.committed.made):
+                return Ended.UNDONE
+            return Ended.LOST
+
+
+def _failed(acknowledged: asyncio.Future[Any]) -> bool:
+    return acknowledged.done() and not acknowledged.cancelled()
