@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import psutil
 
@@ -40,12 +40,24 @@ class Look(NamedTuple):
 class Contender:
     """A program that runs."""
 
-    def __init__(self, process: asyncio.subprocess.Process, topics: Topics, sink: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, topics: Topics, sink: str, said: IO[bytes]
+    ) -> None:
         self._process = process
+        self._said = said
         self._system = psutil.Process(process.pid)
         self._topics = topics
         self._sink = sink
         self.looks: list[Look] = []
+
+    def said(self) -> str:
+        """What it has printed so far."""
+        with open(self._said.fileno(), "rb", closefd=False) as output:
+            place = output.tell()
+            output.seek(0)
+            text = output.read().decode(errors="replace")
+            output.seek(place)
+        return text
 
     @property
     def pid(self) -> int:
@@ -118,7 +130,7 @@ async def running(
             start_new_session=True,  # Linux shares its time between sessions: others have theirs
         )
         try:
-            yield Contender(process, topics, sink)
+            yield Contender(process, topics, sink, said)
         except BaseException:
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace"))

@@ -193,10 +193,17 @@ class LaneWriter:
         await producer.begin_transaction()
         for where, parcels in group.by_where().items():
             await self._offer(producer, where, parcels, sent)
-        for each in sent:
-            await acknowledgement(each.acknowledged, each.where)
-        offsets = {self.partition: OffsetAndMetadata(said.offset, said.metadata)}
-        await producer.send_offsets_to_transaction(offsets, self._owner.worker_id)
+        offset = {self.partition: OffsetAndMetadata(said.offset, said.metadata)}
+        offsets = asyncio.ensure_future(
+            producer.send_offsets_to_transaction(offset, self._owner.worker_id)
+        )
+        offsets.add_done_callback(retrieved)
+        try:
+            for each in sent:
+                await acknowledgement(each.acknowledged, each.where)
+            await offsets
+        finally:
+            offsets.cancel()
         await producer.commit_transaction()
 
     async def _offer(

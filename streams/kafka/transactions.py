@@ -171,6 +171,7 @@ class Transactions:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
+    _heard(producer)
     try:
         # `stop` would wait for the broker to take what is queued; nothing is worth waiting for.
         sender = producer._sender.sender_task
@@ -180,6 +181,11 @@ async def _close(producer: AIOKafkaProducer) -> None:
     except Exception as error:
         logger.debug("closing a producer: %r", error)
     finally:
-        ended = producer._txn_manager.wait_for_transaction_end()
-        if ended is not None and ended.done() and not ended.cancelled():
-            ended.exception()  # nobody may have asked
+        _heard(producer)
+
+
+def _heard(producer: AIOKafkaProducer) -> None:
+    """How its last transaction ended is known: asyncio would say that nobody asked."""
+    ended = producer._txn_manager.wait_for_transaction_end()
+    if ended is not None and ended.done() and not ended.cancelled():
+        ended.exception()

@@ -14,6 +14,11 @@ MAX_ALLOWANCE = 1000
 """Records a lane gets in one round at most."""
 
 
+PRESSING_SHARE = 0.75
+"""What a lane may hold before it wants to be delivered at once. The rest is for what arrives while
+that is under way."""
+
+
 class Room:
     """`budget_bytes`: what all lanes may hold together."""
 
@@ -39,8 +44,8 @@ class Room:
         return lane in self._full and lane.task.held(lane) <= share // 2
 
     def presses(self, lane: Lane, lanes: int) -> bool:
-        """Whether a lane has used up half its share; `lanes`: how many share."""
-        return lane.task.held(lane) > self._budget_bytes // max(1, lanes) // 2
+        """Whether a lane has used up most of its share; `lanes`: how many share."""
+        return lane.task.held(lane) > self._budget_bytes // max(1, lanes) * PRESSING_SHARE
 
     def has(self, lane: Lane) -> bool:
         """Whether more of the lane may be read."""

@@ -90,6 +90,7 @@ class Worker:
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
+        self._assigned_at = 0.0
         self.ready = False
         self.draining = False
 
@@ -149,6 +150,7 @@ class Worker:
     # -- assignment and revocation -------------------------------------------------------------
 
     async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._assigned_at = asyncio.get_running_loop().time()
         if self._sink is not None:
             await recount(self.tasks, self._sink, assigned)
         if self._transactions is not None and not self.draining:
@@ -170,7 +172,8 @@ class Worker:
             self._lanes[partition] = lane
         self._drop(self._suspended)
         self.ready = True
-        logger.info("reading %s", _named(self._lanes))
+        took_s = asyncio.get_running_loop().time() - self._assigned_at
+        logger.info("reading %s (%.1f s after the assignment)", _named(self._lanes), took_s)
         return {partition: (lane, lane.next_offset) for partition, lane in self._lanes.items()}
 
     async def on_revoked(self) -> None:
