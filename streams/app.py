@@ -36,6 +36,11 @@ PREFETCH_SHARE = 4
 """A quarter of `max_buffered_mb` is for what the consumer has fetched and nobody has taken."""
 
 
+def heartbeat_s(session_timeout_s: float) -> float:
+    """How often a member says that it lives, which is also how soon it hears of a rebalance."""
+    return min(1.0, session_timeout_s / 6)
+
+
 class OwnSettings(FaustSettings):
     """Faust's settings, deaf to Faust's own unprefixed environment variables: `BROKER_URL` and the
     like would override what the configuration says."""
@@ -98,7 +103,7 @@ class App(faust.App):
             "broker": [URL(f"streams://{server}") for server in servers.split(",")],
             "broker_credentials": faust_credentials(kafka),
             "broker_session_timeout": kafka.session_timeout_s,
-            "broker_heartbeat_interval": min(3.0, kafka.session_timeout_s / 3),
+            "broker_heartbeat_interval": heartbeat_s(kafka.session_timeout_s),
             "broker_request_timeout": max(90.0, kafka.session_timeout_s),
             "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
             "consumer_auto_offset_reset": worker.start,
@@ -181,7 +186,7 @@ class App(faust.App):
         return {
             **client_arguments(self._assembly.kafka),
             "session_timeout_ms": int(kafka.session_timeout_s * 1000),
-            "heartbeat_interval_ms": int(min(3.0, kafka.session_timeout_s / 3) * 1000),
+            "heartbeat_interval_ms": int(heartbeat_s(kafka.session_timeout_s) * 1000),
             "fetch_max_wait_ms": 500,
             "fetch_max_bytes": max(1_000_000, buffered // PREFETCH_SHARE),
             "max_partition_fetch_bytes": min(1_048_576, max(65_536, buffered // PREFETCH_SHARE)),

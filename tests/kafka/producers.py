@@ -105,13 +105,13 @@ class Producer:
             raise ProducerClosed
         if self.broker.unsent:
             raise self.broker.unsent.pop(0)
-        return self.broker.take((topic, partition), _records(bytes(batch._build())))
+        return self.broker.take((topic, partition), stored(bytes(batch._build())))
 
     async def stop(self) -> None:
         self.stopped = True
 
 
-def _records(raw: bytes) -> list[Stored]:
+def stored(raw: bytes) -> list[Stored]:
     read = MemoryRecords(raw)
     found = []
     while read.has_next():

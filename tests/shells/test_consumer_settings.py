@@ -53,7 +53,7 @@ async def test_what_is_fetched_ahead_is_a_quarter_of_the_budget(buffered_mb, par
 async def test_the_session_is_the_configured_one():
     told = await _told(_app(STREAMS_KAFKA__SESSION_TIMEOUT_S="30"))
     assert told._session_timeout_ms == 30_000
-    assert told._heartbeat_interval_ms == 3_000
+    assert told._heartbeat_interval_ms == 1_000
 
 
 async def test_fausts_unprefixed_variables_do_not_reach_the_app(monkeypatch):

@@ -1,0 +1,270 @@
+"""The rules of `streams/kafka/transactions.py`: whatever fails, each outcome once, in order, and
+the offset with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.committed import Committed
+from streams.kafka import lane_writer
+from streams.kafka.parcels import Parcel
+from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
+
+
+class Lane:
+    """Slots are their numbers, from 0 without a gap."""
+
+    def __init__(self) -> None:
+        self.partition = SOURCE
+        self.open = True
+        self.committed = Committed(0, made=False)
+        self.settled: set[int] = set()
+
+    def progress(self, also: Collection[int]) -> Committed:
+        watermark = 0
+        while watermark in self.settled or watermark in also:
+            watermark += 1
+        return Committed(watermark)
+
+
+class Scene:
+    def __init__(self, interval_s: float = 0.0) -> None:
+        self.broker = Broker()
+        self.lane = Lane()
+        self.delivered: list[int] = []
+        self.lost: list[Any] = []
+        self.pressing = False
+        self.defects: list[BaseException] = []
+        self.given_up: list[tuple[int, str]] = []
+        self.sink = OfflineTransactions(
+            self.broker,
+            worker_id="worker",
+            interval_s=interval_s,
+            committed=self._committed,
+            progress=lambda lane, slots: lane.progress(slots),
+            presses=lambda lane: self.pressing,
+            on_delivered=self._delivered,
+            on_too_large=self._too_large,
+            on_lost=self.lost.append,
+            on_defect=self.defects.append,
+        )
+
+    async def _committed(self, partition: TopicPartition) -> Committed | None:
+        await asyncio.sleep(0)
+        return self.broker.committed
+
+    def _delivered(self, lane: Lane, slots: Sequence[int]) -> None:
+        lane.settled |= set(slots)
+        self.delivered += slots
+
+    def _too_large(self, lane: Lane, slot: int, topic: str) -> None:
+        """The owner gives it another outcome at once."""
+        self.given_up.append((slot, topic))
+        self.put(slot, topic="dead")
+
+    def put(self, *slots: int, topic: str = "sink", value: bytes = b"%d") -> None:
+        records = [(None, value % slot, (), None) for slot in slots]
+        self.sink.put(topic, 0, Parcel(self.lane, slots, records))
+
+    async def delivered_all(self) -> None:
+        async with asyncio.timeout(10):
+            while self.sink.pending() and not self.defects:  # noqa: ASYNC110  nothing tells us
+                await asyncio.sleep(0)
+        assert self.defects == []
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch):
+    monkeypatch.setattr(lane_writer, "OFFER_AGAIN_S", 0)
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    made = Scene()
+    await made.sink.prepare([SOURCE])
+    yield made
+    await made.sink.stop()
+
+
+async def test_what_is_put_together_leaves_together_with_its_offset(scene):
+    scene.put(0, 1, 3)
+    scene.put(2, topic="dead")
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0", b"1", b"3"]
+    assert scene.broker.values("dead") == [b"2"]
+    assert scene.broker.transactions == [4]
+    assert scene.broker.committed == scene.lane.committed == Committed(4)
+
+
+async def test_nothing_is_delivered_before_its_transaction_is_committed(scene):
+    scene.broker.gate = asyncio.Event()
+    scene.put(0)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert (scene.delivered, scene.sink.pending()) == ([], 1)
+    scene.broker.gate.set()
+    await scene.delivered_all()
+    assert scene.delivered == [0]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_transaction_that_fails_anywhere_is_made_again_or_found_done(scene, step):
+    """A new producer under the same name ends it; what is committed tells what became of it."""
+    scene.put(0, 1)
+    await scene.delivered_all()
+    scene.broker.fail = [(step, FAILED)]
+    scene.put(2, 3)
+    await scene.delivered_all()
+    scene.put(4)
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0", b"1", b"2", b"3", b"4"]
+    assert scene.delivered == [0, 1, 2, 3, 4]
+    assert scene.broker.committed == Committed(5)
+    assert len(scene.sink.connected) == 2
+    assert scene.lost == []
+
+
+async def test_outcomes_that_come_meanwhile_leave_behind_those_that_failed(scene):
+    scene.broker.fail = [("commit", FAILED)]
+    scene.put(0, 1)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    scene.put(2)
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0", b"1", b"2"]
+
+
+async def test_a_lane_that_somebody_else_has_committed_for_is_lost(scene):
+    """We are the zombie, or were taken for one: what the lane holds is not ours to write."""
+    scene.put(0)
+    await scene.delivered_all()
+    scene.broker.fail = [("commit", FAILED)]
+    scene.broker.committed = Committed(7)
+    scene.put(1)
+    await scene.delivered_all()
+    assert scene.lost == [scene.lane]
+    assert scene.broker.values() == [b"0"]
+    assert scene.delivered == [0]
+
+
+async def test_a_lane_that_is_closed_meanwhile_fences_nobody(scene):
+    """Its next owner has a producer of that name; a new one of ours would end its transactions."""
+    scene.broker.fail = [("commit", FAILED)]
+    scene.broker.gate = asyncio.Event()
+    scene.put(0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    scene.lane.open = False
+    scene.broker.gate.set()
+    await scene.delivered_all()
+    assert len(scene.sink.connected) == 1
+    assert scene.lost == scene.delivered == []
+
+
+async def test_whoever_prepares_a_partition_fences_its_earlier_owner(scene):
+    """The same worker included: an assignment begins with a new producer."""
+    (first,) = scene.sink.connected
+    await scene.sink.prepare([SOURCE])
+    with pytest.raises(Exception, match="ProducerFenced"):
+        await first.begin_transaction()
+    scene.put(0)
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0"]
+    assert scene.sink.retired == [first]
+
+
+async def test_offsets_that_move_by_themselves_are_committed_in_a_transaction(scene):
+    assert await scene.sink.commit({scene.lane: Committed(0)}) == [scene.lane]
+    assert scene.broker.committed == scene.lane.committed == Committed(0)
+    assert scene.broker.transactions == [0]
+
+
+async def test_offsets_of_a_lane_with_outcomes_on_their_way_wait_for_them(scene):
+    scene.put(0)
+    assert await scene.sink.commit({scene.lane: Committed(0)}) == []
+    await scene.delivered_all()
+    assert scene.broker.transactions == [1]
+
+
+async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_presses():
+    scene = Scene(interval_s=3600.0)
+    await scene.sink.prepare([SOURCE])
+    scene.put(0)
+    await scene.delivered_all()  # the first goes at once
+    scene.put(1)
+    scene.put(2)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert scene.broker.transactions == [1]
+    scene.sink.hurry()
+    await scene.delivered_all()
+    assert scene.broker.transactions == [1, 2]
+    scene.pressing = True
+    scene.put(3)
+    await scene.delivered_all()
+    assert scene.broker.transactions == [1, 2, 1]
+    await scene.sink.stop()
+
+
+async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(scene):
+    """The batch is tried in halves; the others' outcomes stay what they are."""
+    scene.broker.rule = lambda topic, values: (
+        MessageSizeTooLargeError() if topic == "sink" and b"5" in values else None
+    )
+    scene.put(*range(10))
+    await scene.delivered_all()
+    assert scene.given_up == [(5, "sink")]
+    assert scene.broker.values() == [b"%d" % n for n in range(10) if n != 5]
+    assert scene.broker.values("dead") == [b"5"]
+    assert scene.broker.transactions == [10]
+
+
+async def test_a_timestamp_that_is_refused_becomes_now(scene):
+    sent: list[int | None] = []
+
+    def rule(topic: str, values: list[bytes]) -> Exception | None:
+        refused = not sent
+        sent.append(len(values))
+        return InvalidTimestampError() if refused else None
+
+    scene.broker.rule = rule
+    records = [(None, b"0", (), 1)]
+    scene.sink.put("sink", 0, Parcel(scene.lane, [0], records))
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0"]
+    assert scene.given_up == []
+
+
+@given(
+    st.lists(st.lists(st.integers(1, 400), min_size=1, max_size=3), min_size=1, max_size=6),
+    st.lists(st.none() | st.sampled_from(STEPS), max_size=12),
+)
+async def test_whatever_fails_each_outcome_is_written_once_in_order_with_its_offset(puts, fails):
+    """`puts`: how many outcomes are put at a time, to two topics in turn."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lane_writer, "OFFER_AGAIN_S", 0)
+        scene = Scene()
+        await scene.sink.prepare([SOURCE])
+        scene.broker.fail = [None if step is None else (step, FAILED) for step in fails]
+        number = 0
+        for together in puts:
+            for place, count in enumerate(together):
+                slots = range(number, number + count)
+                scene.put(*slots, topic=("sink", "dead")[place % 2])
+                number += count
+            await asyncio.sleep(0)
+        await scene.delivered_all()
+        await scene.sink.stop()
+    written = [[int(value) for value in scene.broker.values(topic)] for topic in ("sink", "dead")]
+    assert all(values == sorted(values) for values in written)
+    assert sorted(written[0] + written[1]) == sorted(scene.delivered) == [*range(number)]
+    assert scene.broker.committed == scene.lane.committed == Committed(number)
+    assert scene.lost == []
