@@ -21,8 +21,8 @@ from yarl import URL
 
 from streams.errors import ConfigError
 from streams.kafka.client import client_arguments
+from streams.kafka.consumer_thread import MAX_POLL_INTERVAL_S
 from streams.kafka.credentials import faust_credentials
-from streams.kafka.transport import MAX_POLL_INTERVAL_S
 from streams.settings import Settings as StreamsSettings
 from streams.settings import TaskSettings, load_settings, task_from_keywords
 from streams.shells.assembly import Assembly, Plan

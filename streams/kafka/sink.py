@@ -12,7 +12,8 @@ Rules of this file:
 4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which
    gives it another outcome. A refused timestamp becomes now. A batch that was refused for either is
    offered again in halves (`refusals.py`), so that its other records stay as they are.
-5. Records of a lane that is no longer open are dropped: its next owner will write them.
+5. Nothing is offered while this worker may have been given up by its group (`lease.py`).
+6. Records of a lane that is no longer open are dropped: its next owner will write them.
 
 Why one unacknowledged batch: pipelined sends break the order when a broker pauses (facts measured
 on aiokafka 0.14.0). Batches of up to BATCH_BYTES make up for it.
@@ -34,9 +35,14 @@ from streams.kafka.writer import PartitionWriter
 logger = logging.getLogger(__name__)
 
 
+ASK_AGAIN_S = 0.05
+
+
 class Sink:
     """All writers of a worker over one producer.
 
+    `may_write()`: whether what the worker owns is still its own (`streams.kafka.lease`); nothing is
+    offered while it is not.
     `on_delivered(lane, slots)`: these are durable; called per lane in order.
     `on_too_large(lane, slot, topic)`: the broker refused this record for its size.
     `on_defect(error)`: a writer failed in a way that no rule covers; it writes nothing more.
@@ -49,7 +55,9 @@ class Sink:
         on_delivered: Callable[[Any, Sequence[Any]], None],
         on_too_large: Callable[[Any, Any, str], None],
         on_defect: Callable[[BaseException], None],
+        may_write: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._may_write = may_write
         self._keywords = dict(producer_keywords)
         self._keywords.setdefault("acks", "all")
         self._on_delivered = on_delivered
@@ -125,6 +133,11 @@ class Sink:
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.stop()
+
+    async def permission(self) -> None:
+        """Return when this worker may write."""
+        while not self._may_write():  # noqa: ASYNC110  it is time that tells
+            await asyncio.sleep(ASK_AGAIN_S)
 
     async def producer(self) -> AIOKafkaProducer:
         """The producer in use, also while another writer is renewing it."""

@@ -19,162 +19,36 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Sequence, Set
+from collections.abc import Awaitable, Iterable, Mapping, Set
 from typing import Any, ClassVar
 
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.committed import Committed
 from streams.errors import BrokerError
+from streams.kafka.consumer_thread import ConsumerThread
 from streams.kafka.host import RecordHost
-from streams.kafka.reader import LaneReader
-from streams.kafka.sources import watch_sources
 
 logger = logging.getLogger(__name__)
 
-MAX_POLL_INTERVAL_S = 2_000_000
-"""Client-side only: a pause longer than aiokafka's poll interval makes it leave the group and never
-come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
-
 
 class RebalanceListener(driver.ConsumerRebalanceListener):
-    """Closes the reader in the first synchronous step of a rebalance."""
+    """Closes the reader in the first synchronous step of a rebalance, and begins heartbeats in the
+    last."""
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> Awaitable[None]:
         self._thread.close_reader()
         awaitable: Awaitable[None] = super().on_partitions_revoked(revoked)
         return awaitable
 
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Faust's consumer thread plus the reader."""
-
-    mundane_level = "debug"
-    _reader: LaneReader | None = None
-    _under_way: Sequence[asyncio.Task[None]] = ()
-
-    @property
-    def host(self) -> RecordHost:
-        host: RecordHost = self.app.record_host
-        return host
-
-    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
-        conf = self.app.conf
-        tables = bool(self.app.tables.changelog_topics) or conf.table_standby_replicas > 0
-        # Sticky: whoever survives a rebalance keeps its partitions, and with them what their lanes
-        # hold. Faust's own is sticky, too, and knows where tables are.
-        self._assignor = self.app.assignor if tables else StickyPartitionAssignor
-        keywords: dict[str, Any] = {
-            "client_id": conf.broker_client_id,
-            "group_id": conf.id,
-            "partition_assignment_strategy": [self._assignor],
-            "enable_auto_commit": False,
-            "auto_offset_reset": conf.consumer_auto_offset_reset,
-            "max_poll_interval_ms": MAX_POLL_INTERVAL_S * 1000,
-            "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
-            "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
-        }
-        return AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
-
-    async def on_start(self) -> None:
-        await super().on_start()
-        host, loop = self.host, self.parent_loop
-        consumer = self._ensure_consumer()
-        self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
-
-        def gone(error: BrokerError) -> None:
-            loop.call_soon_threadsafe(host.on_reader_error, error)
-
-        self._under_way = (
-            asyncio.ensure_future(self._reader.run()),
-            asyncio.ensure_future(watch_sources(consumer, host.sources, gone)),
-        )
-
-    async def on_thread_stop(self) -> None:
-        for task in self._under_way:
-            task.cancel()
-        await super().on_thread_stop()
-
-    def close_reader(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-
-    def close(self) -> None:
-        """Faust calls this from the worker's loop when a rebalance meets a stop, and closes the
-        client there; the client belongs to this thread, whose own stop closes it."""
-
-    def in_thread(self, name: str, *args: Any) -> None:
-        """Call a method of the reader in its thread, in order; nothing happens after the stop."""
-        reader = self._reader
-        if reader is not None and not self.thread_loop.is_closed():
-            self.thread_loop.call_soon_threadsafe(getattr(reader, name), *args)
-
-    async def seek_to_committed(self) -> Mapping[TP, int]:
-        """Faust's recovery seeks everything; the partitions of tasks are the reader's."""
-        consumer = self._ensure_consumer()
-        others = [tp for tp in consumer.assignment() if tp.topic not in self.host.sources]
-        if not others:
-            return {}
-        offsets: Mapping[TP, int] = await self.call_thread(consumer.seek_to_committed, *others)
-        return offsets
-
-    async def committed(
-        self, partitions: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, Committed]:
-        """What the group has committed; partitions that it has not committed for are left out."""
-        coordinator = self._ensure_consumer()._coordinator
-        found = await coordinator.fetch_committed_offsets(list(partitions))
-        return {tp: Committed.read(o, said or "") for tp, (o, said) in found.items() if o >= 0}
-
-    async def starts(self, partitions: Set[TopicPartition]) -> dict[TopicPartition, Committed]:
-        """Where each partition's lane begins. Raises BrokerError for an offset out of range."""
-        consumer = self._ensure_consumer()
-        ordered = sorted(partitions)
-        starts = await self.committed(ordered)
-        first = await consumer.beginning_offsets(ordered)
-        end = await consumer.end_offsets(ordered)
-        for tp in ordered:
-            if tp not in starts:
-                offset = first[tp] if self.host.start == "earliest" else end[tp]
-                starts[tp] = Committed(offset, made=False)
-                continue
-            offset = starts[tp].offset
-            beyond = self.host.checks_log_end and offset > end[tp]
-            if offset < first[tp] or beyond:
-                raise BrokerError(
-                    f"the committed offset {offset} of {tp.topic}/{tp.partition} is out of range: "
-                    f"the log holds {first[tp]} to {end[tp]}. Records may be lost. Reset the "
-                    f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
-                )
-        return starts
-
-    async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
-        """Commit; False where the group has moved on, and nothing was committed."""
-        consumer = self._ensure_consumer()
-        wanted = {tp: OffsetAndMetadata(c.offset, c.metadata) for tp, c in committed.items()}
-        try:
-            await consumer.commit(wanted)
-        except (CommitFailedError, IllegalStateError):
-            return False
-        return True
-
-    async def _fetch_records(
-        self,
-        consumer: AIOKafkaConsumer,
-        active_partitions: Set[TP],
-        timeout: float | None = None,
-        max_records: int | None = None,
-    ) -> Any:
-        sources = self.host.sources
-        others = {tp for tp in active_partitions if tp.topic not in sources}
-        if not others:  # an empty set would mean all of them to aiokafka
-            return {}
-        return await super()._fetch_records(consumer, others, timeout, max_records)
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> Awaitable[None]:
+        self._thread.joined()
+        awaitable: Awaitable[None] = super().on_partitions_assigned(assigned)
+        return awaitable
 
 
 class Consumer(driver.Consumer):
@@ -263,6 +137,10 @@ class Consumer(driver.Consumer):
     def set_allowance(self, allowance: Mapping[Any, int]) -> None:
         """Tell the reader of room that came back between rounds."""
         self._thread.in_thread("set_allowance", allowance)
+
+    def may_write(self) -> bool:
+        """Whether the group must still take this worker for alive (`streams.kafka.lease`)."""
+        return self._thread.may_write()
 
     def position_of(self, partition: TopicPartition) -> int | None:
         """How far the reader has read; None: it does not read this partition."""

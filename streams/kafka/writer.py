@@ -32,6 +32,7 @@ class Owner(Protocol):
 
     defect: Callable[[BaseException], None]
 
+    async def permission(self) -> None: ...
     async def producer(self) -> AIOKafkaProducer: ...
     async def renew(self, failed: Any) -> None: ...
     def settled(self, lane: Any, slots: Sequence[Any]) -> None: ...
@@ -77,6 +78,7 @@ class PartitionWriter:
     async def _write(self) -> None:
         await asyncio.sleep(0)  # let everything released in this turn of the loop join the batch
         while self._parcels:
+            await self._sink.permission()
             producer = await self._sink.producer()
             batch, taken = self._fill(producer)
             if taken and await self._send(producer, batch, taken):

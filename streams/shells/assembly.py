@@ -77,6 +77,7 @@ class Assembly:
             on_delivered=worker.on_delivered,
             on_too_large=worker.on_too_large,
             on_defect=worker.on_defect,
+            may_write=worker.may_write,
         )
         await connect(sink, self.kafka.bootstrap_servers)
         worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too

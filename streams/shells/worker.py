@@ -281,6 +281,10 @@ class Worker:
         lane.task.close(lane)
         self._consumer.join_again()
 
+    def may_write(self) -> bool:
+        """Whether the group must still take this worker for alive."""
+        return self._consumer is None or self._consumer.may_write()
+
     async def committed(self, partition: TopicPartition) -> Committed | None:
         """What the group has committed; None: nothing. Raises KafkaError."""
         assert self._consumer is not None

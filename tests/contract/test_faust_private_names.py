@@ -6,12 +6,13 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
-from aiokafka.producer.sender import SendProduceReqHandler
+from aiokafka.producer.sender import Sender, SendProduceReqHandler
+from aiokafka.producer.transaction_manager import TransactionManager
 from faust.app.base import App
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -57,6 +58,12 @@ def _parameters(function) -> list[str]:
         (Fetcher, "_create_fetch_waiter", ["self"]),
         (FetchResult, "getall", ["self", "max_records"]),
         (GroupCoordinator, "fetch_committed_offsets", ["self", "partitions"]),
+        (GroupCoordinator, "request_rejoin", ["self"]),
+        (GroupCoordinator, "_do_heartbeat", ["self"]),
+        (GroupCoordinator, "_start_heartbeat_task", ["self"]),
+        (GroupCoordinator, "_stop_heartbeat_task", ["self"]),
+        (Sender, "_sender_routine", ["self"]),
+        (TransactionManager, "wait_for_transaction_end", ["self"]),
         (MessageAccumulator, "add_batch", ["self", "builder", "tp", "timeout"]),
         (BatchBuilder, "append", ["self", "timestamp", "key", "value", "headers"]),
     ],
@@ -85,6 +92,17 @@ def test_the_consumer_has_a_fetcher_and_a_subscription():
     source = inspect.getsource(AIOKafkaConsumer)
     for name in ("self._fetcher", "self._subscription", "self._coordinator"):
         assert name in source
+
+
+async def test_a_transactional_producer_has_what_is_closed_by_hand():
+    producer = AIOKafkaProducer(transactional_id="id")
+    assert producer._sender.sender_task is None
+    assert producer._txn_manager.wait_for_transaction_end() is None
+    await producer.stop()
+
+
+def test_the_session_of_a_consumer_is_known():
+    assert "self._session_timeout_ms = " in inspect.getsource(AIOKafkaConsumer)
 
 
 async def test_a_partitions_position_is_a_plain_attribute():

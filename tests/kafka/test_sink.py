@@ -18,7 +18,7 @@ from aiokafka.errors import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.kafka import writer
+from streams.kafka import sink, writer
 from streams.kafka.parcels import Parcel
 from tests.kafka.producers import Broker, OfflineSink
 
@@ -41,7 +41,9 @@ class Scene:
             on_delivered=lambda lane, slots: self.delivered.extend(slots),
             on_too_large=lambda lane, slot, topic: self.too_large.append((slot, topic)),
             on_defect=self.defects.append,
+            may_write=lambda: self.may_write,
         )
+        self.may_write = True
 
     def put(self, *values: bytes, lane: Any = None, timestamp: int | None = None) -> None:
         records = [(None, value, (), timestamp) for value in values]
@@ -93,6 +95,21 @@ async def test_a_record_is_delivered_when_it_is_acknowledged_not_before(scene):
     await scene.flush()
     assert scene.delivered == [b"a", b"b"]
     assert scene.sink.pending() == 0
+
+
+async def test_nothing_is_offered_while_the_worker_may_have_been_given_up(scene, monkeypatch):
+    """What is not this worker's any more by then is dropped, the rest is written."""
+    monkeypatch.setattr(sink, "ASK_AGAIN_S", 0)
+    scene.may_write = False
+    other = Lane()
+    scene.put(b"a")
+    scene.put(b"b", lane=other)
+    await _settled()
+    assert scene.broker.batches == []
+    other.open = False
+    scene.may_write = True
+    await scene.flush()
+    assert scene.broker.values() == [b"a"]
 
 
 async def test_a_batch_that_is_not_accepted_is_offered_again_to_the_same_producer(scene):

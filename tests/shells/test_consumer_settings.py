@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streams.app import App
-from streams.kafka.transport import MAX_POLL_INTERVAL_S, ConsumerThread
+from streams.kafka.consumer_thread import MAX_POLL_INTERVAL_S, ConsumerThread
 from streams.settings import load_settings
 
 VARIABLES = {"STREAMS_WORKER__ID": "reviews", "STREAMS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
