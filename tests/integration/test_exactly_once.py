@@ -18,7 +18,7 @@ from tests.integration.harness import (
     publish,
     verdict,
 )
-from tests.integration.running import done, group_of, item, worker
+from tests.integration.running import done, group_of, item, logged, worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.needs("transactions")]
 
@@ -71,6 +71,8 @@ async def test_workers_that_are_killed_repeat_nothing(broker, topic, seed):
             context.__exit__(None, None, None)
             running.append((contexts[kill + 2], contexts[kill + 2].__enter__()))
         await eventually(lambda: done_more_than(11_999), 120, lambda: running[0][1].log)
+        for _, process in running:
+            await logged(process, "reading")  # the newest may only just have come
         assert [process.stop() for _, process in running] == [0, 0]
     finally:
         for context, _ in running:

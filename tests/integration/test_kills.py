@@ -15,6 +15,7 @@ from tests.integration.harness import (
     publish,
     verdict,
 )
+from tests.integration.running import logged
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
@@ -46,6 +47,8 @@ async def test_two_workers_and_four_kills_lose_and_reorder_nothing(broker, topic
             workers[victim].close()
             workers[victim] = start()
         await eventually(lambda: done_more_than(ITEMS - 1), 120, lambda: workers[0].log)
+        for worker in workers:
+            await logged(worker, "reading")  # the newest may only just have come
         codes = [worker.stop() for worker in workers]
     finally:
         for worker in workers:
