@@ -105,6 +105,7 @@ class _Round:
         self._count = random.choice([1, 3, 20, 40])
         self._calls: list[Batch] = []
         self._released: list[int] = []
+        self._billed_nano_usd = 0
         self._now = 0.0
 
     def play(self) -> None:
@@ -123,6 +124,7 @@ class _Round:
         self._engine.check_invariants()
         assert self._released == list(range(self._count)), f"outcomes of {self._released}"
         assert self._engine.watermark(0) == self._count
+        assert sum(slot.cost_nano_usd for slot in slots) == self._billed_nano_usd
         assert self._now < MOST_SECONDS
         self._tested.items += self._count
 
@@ -136,6 +138,8 @@ class _Round:
         else:
             self._tested.faults["answered"] += 1
             event = Replied(batch.id, reply.answers, reply.usage)
+        usage = event.error.usage if isinstance(event, Failed) else event.usage
+        self._billed_nano_usd += 0 if usage is None else usage.cost_nano_usd
         if self._wired.defect is not None:
             raise self._wired.defect
         self._act(self._engine.handle(event, self._now))
