@@ -208,7 +208,9 @@ async def kafka(server: str, items: int, batch: int, share: float, seed: int) ->
         assert found.verdict == (0, 0, 0), f"lost, duplicated, out of order: {found.verdict}"
         assert found.dead == bad, "other dead letters than the bad items"
         extra = found.retries + found.splits
-        bars.append(Bar(f"{name}, mean", extra / len(bad), "at most", mean, "calls"))
+        bars.append(
+            Bar(f"{name}, through a worker, mean", extra / len(bad), "at most", mean, "calls")
+        )
         rows.append((name, str(len(bad)), str(extra), f"{extra / len(bad):.2f}", "0"))
         figures[name] = {"bad": len(bad), "extra": extra, "calls": found.calls}
     return Report("through a worker", bars, figures, rows)

@@ -20,6 +20,8 @@
     ACCOUNT      again as it was                again                               -         pauses
     RETRY        again as it was after_s later  the same                            -         -
 
+    "Halved" ends with three one by one (`streams.policies.splitting`).
+
     * while other calls succeed: one was answered since this microbatch's last failure, or since
       its first call began. Otherwise it is the API that is out, not the item.
 

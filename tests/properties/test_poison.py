@@ -99,6 +99,14 @@ def test_several_bad_items_cost_no_more_than_each_by_itself(
         assert extra <= in_batch[number] * max(most_extra(size, why) for why in bad.values())
 
 
+@pytest.mark.parametrize("why", [Fault.REFUSED, Fault.REJECTED])
+def test_no_place_among_twenty_costs_more_than_nine_calls(why: Fault) -> None:
+    """Every hundredth item of a partition has the same place in its microbatch: an average over
+    all places would promise too little."""
+    for place in range(20):
+        assert PoisonedRun(20, 20, {place: why}, max_in_flight=2).extra.total() <= 9
+
+
 def test_a_bad_item_among_twenty_costs_what_is_promised_on_average(seed: int) -> None:
     """1 % of the items, by chance: at most 9 calls each where they are refused or rejected, at most
     2 where they are never answered; never more than 11."""
