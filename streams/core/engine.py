@@ -241,7 +241,7 @@ class Engine:
             message = f"{len(event.answers)} answers for {batch.size} items"
             error = CallError(Fault.BAD_REPLY, message, usage=event.usage)
             return self._failed(Failed(event.batch_id, error), now)
-        self.admission.succeeded(batch)
+        self.admission.succeeded(batch, now)
         batch.share(event.usage)
         answered: list[Slot] = []
         unanswered: list[tuple[Slot, Unanswered]] = []
@@ -264,7 +264,7 @@ class Engine:
         batch = self.admission.calls.get(event.batch_id)
         if batch is None:
             return []
-        step = self.admission.failed(batch, event.error, now)
+        step = self.admission.failed(batch, event.error, now, self.windows.count)
         batch.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in batch.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", batch.id, event.error)

@@ -279,11 +279,33 @@ def test_a_server_error_while_other_calls_succeed_is_a_counted_attempt() -> None
 
 def test_a_success_from_before_its_last_failure_says_nothing_about_the_next() -> None:
     s = Scenario(max_items=1, max_in_flight=2)
-    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER)
+    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER).arrive("a2")
     assert s.slots["a0"].faults == 1
     s.at(10.0).fail("a0", Fault.SERVER)  # nothing was answered since: it may be down by now
     assert s.slots["a0"].faults == 1
     assert s.engine.statistics().paused_reason == "outage"
+
+
+def test_the_last_item_of_a_topic_that_ends_in_a_server_error_each_time_is_not_waited_for() -> None:
+    """It failed among calls that succeeded, and none is left that could succeed again: for a minute
+    more its failures are its own, also where it never was in a call with others."""
+    for size in (1, 7, 20):
+        for place in range(20):
+            s = Scenario(max_items=size, max_in_flight=5)
+            s.arrive(words("a", 40))
+            s.run(poisoned(f"a{20 + place}", Fault.SERVER), until_s=60)
+            assert s.codes() == {f"a{20 + place}": "server_error"}
+            assert s.slots[f"a{20 + place}"].faults == s.limits.max_attempts
+            assert " ".join(s.released()) == words("a", 40)
+
+
+def test_the_last_item_is_waited_for_where_the_last_answer_is_a_minute_old() -> None:
+    """By then it may well be the API that is down."""
+    s = Scenario(max_items=1, max_in_flight=2)
+    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER).at(61.0)
+    s.run(poisoned("a0", Fault.SERVER), until_s=3600)
+    assert s.codes() == {}
+    assert s.slots["a0"].faults == 1
 
 
 def test_a_server_error_that_others_saw_succeed_between_is_counted_with_one_call_at_a_time() -> (
