@@ -312,5 +312,7 @@ class TaskShell:
         tally.input_tokens += input_tokens
         tally.output_tokens += output_tokens
         tally.cost_nano_usd += cost_nano_usd
-        tally.latencies.add([now_ms - slot.item.timestamp_ms for slot in slots])
+        # -1 is Kafka's "no timestamp": since then nothing can be told.
+        stamps = [slot.item.timestamp_ms for slot in slots]
+        tally.latencies.add([now_ms - stamp for stamp in stamps if stamp >= 0])
         tally.last_delivery_s = self._loop.time()
