@@ -149,6 +149,23 @@ async def test_every_hurtful_record_has_its_own_outcome_and_its_neighbours_have_
     assert "Traceback" not in log
 
 
+async def test_a_task_that_truncates_gives_a_long_text_its_result(broker, topic):
+    """The beginning of the text is what is sent; record and key stay whole."""
+    source = await topic(configs={"max.message.bytes": "3000000"})
+    records = [Hurt("long", text("word " * (MEGABYTE // 5), id=n)) for n in range(3)]
+    await _send(broker.bootstrap, source, records)
+    with simulated(latency_ms=2.0) as api:
+        config = classifies(source, api).replace("labels", 'too_large = "truncate"\nlabels')
+        with worker(broker, source, app=None, config=config, **KEY) as process:
+            await done(broker, process, source, [len(records)])
+            assert process.stop() == 0, process.log
+        assert api.state()["calls"] == 3, "each fills the window"
+        assert api.state()["input_tokens"] < 3 * 10_000
+    found = await read(broker.bootstrap, [f"{source}.out", f"{source}.dead"])
+    for n, record in enumerate(found):
+        _judge_result(record, records[n])
+
+
 def _judge_result(record: Any, hurt: Hurt) -> None:
     envelope = json.loads(record.value)
     assert envelope["result"]["label"] in LABELS, hurt.name
