@@ -59,24 +59,47 @@ class Decoded(NamedTuple):
     settled: dict[int, Outcome]
 
 
+class Most(NamedTuple):
+    """What one text may take, by `estimate_tokens` and in bytes of UTF-8."""
+
+    tokens: int
+    bytes: int
+
+
 class Decoder:
     """Decodes the records of one task.
 
     `text`, `id`: see `streams.pointers`; both may raise ValueError. An id that is missing or null
     is `topic/partition/offset`; any other JSON value is kept, objects and arrays too.
     `tombstones`: what becomes of a record with a null value; `dead_letter` has the code
-    `tombstone`.
+    `tombstone`. `most`: a longer text is cut to what fits; None: it stays as it is.
     """
 
     def __init__(
-        self, *, text: str = "/text", id: str = "/id", tombstones: Tombstones = "forward"
+        self,
+        *,
+        text: str = "/text",
+        id: str = "/id",
+        tombstones: Tombstones = "forward",
+        most: Most | None = None,
     ) -> None:
         self._text = Text(text)
         self._id = Pointer(id)
         self._tombstones: Tombstones = tombstones
+        self._most = most
 
     def decode(self, records: Sequence[SourceRecord]) -> Decoded:
         """Never raises for what a record holds, and no record changes another's item."""
+        decoded = self._decode(records)
+        if self._most is not None:
+            items = decoded.items
+            for n, item in enumerate(items):
+                text = cut(item.text, self._most)
+                if text is not item.text:
+                    items[n] = item._replace(text=text)
+        return decoded
+
+    def _decode(self, records: Sequence[SourceRecord]) -> Decoded:
         items: list[Item] = []
         settled: dict[int, Outcome] = {}
         text_key, id_key = self._text.key, self._id.key
@@ -164,6 +187,24 @@ def estimate_tokens(text: str) -> int:
 def text_bytes(text: str) -> int:
     """The text's length in UTF-8."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def cut(text: str, most: Most) -> str:
+    """The longest beginning of the text that takes no more; the text itself where it fits."""
+    fits, too_long = 0, len(text) + 1
+    if _fits(text, most):
+        return text
+    while too_long - fits > 1:  # a longer text never takes less
+        middle = (fits + too_long) // 2
+        if _fits(text[:middle], most):
+            fits = middle
+        else:
+            too_long = middle
+    return text[:fits]
+
+
+def _fits(text: str, most: Most) -> bool:
+    return estimate_tokens(text) <= most.tokens and text_bytes(text) <= most.bytes
 
 
 _ITEM_BYTES = 900

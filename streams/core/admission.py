@@ -26,6 +26,9 @@ DROPPED = State.DROPPED
 
 STUBBORN_STRIKES = 3
 
+RECENTLY_S = 60.0
+"""For so long after the last answer a failure of the one item that is left is taken for its own."""
+
 
 class Admission:
     """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`)."""
@@ -42,6 +45,7 @@ class Admission:
         self.new_by_reason: Counter[str] = Counter()
         self.retries_by_reason: Counter[str] = Counter()
         self.successes = 0
+        self._succeeded_at = -inf
         self.max_in_flight_seen = 0
 
     def may_start(self, now: float) -> bool:
@@ -102,22 +106,21 @@ class Admission:
         if self.pauses.probing:
             self.pauses.started(batch)
 
-    def succeeded(self, batch: Batch) -> None:
+    def succeeded(self, batch: Batch, now: float) -> None:
         """A call was answered: it gives its place back."""
         del self.calls[batch.id]
         self.successes += 1
+        self._succeeded_at = now
         batch.successes = None  # what it left unanswered starts afresh
         self.pauses.answered(batch)
         self.pauses.ended(batch)
 
-    def failed(self, batch: Batch, error: CallError, now: float) -> Step:
+    def failed(self, batch: Batch, error: CallError, now: float, waiting: int) -> Step:
         """A call failed: it gives its place back. Learns what that says about the API; returns
-        what is to follow for the microbatch."""
+        what is to follow for the microbatch. `waiting`: items that are in no microbatch yet."""
         del self.calls[batch.id]
         pauses = self.pauses
-        # Calls that had succeeded before an outage say nothing about it, so a probe's failure
-        # counts for itself.
-        others_succeed = self.successes > (batch.successes or 0) and not pauses.is_probe(batch)
+        others_succeed = self._others_succeed(batch, now, last=self.is_idle and not waiting)
         step, cause = rule(error.fault, others_succeed=others_succeed)
         if cause is not None:
             pauses.failed(batch, cause, error, now, self.started)
@@ -128,6 +131,17 @@ class Admission:
         pauses.ended(batch)
         batch.successes = self.successes
         return step
+
+    def _others_succeed(self, batch: Batch, now: float, *, last: bool) -> bool:
+        """Whether calls have succeeded since the microbatch failed the last time, or began."""
+        if self.pauses.is_probe(batch):
+            return False  # those that had succeeded before an outage say nothing about it
+        if self.successes > (batch.successes or 0):
+            return True
+        # Nothing else is left that could succeed. An item that has failed among others that did
+        # not, a moment ago, would be waited for until new ones come.
+        failed_among_others = batch.size == 1 and batch.slots[0].faults > 0
+        return last and failed_among_others and now - self._succeeded_at <= RECENTLY_S
 
     def repeat(self, batch: Batch, now: float, wait_s: float) -> None:
         """Queues a repeat, to start `wait_s` from now at the earliest."""

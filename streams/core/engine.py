@@ -240,10 +240,10 @@ class Engine:
             return []
         if len(event.answers) != batch.size:
             message = f"{len(event.answers)} answers for {batch.size} items"
-            return self._failed(Failed(event.batch_id, CallError(Fault.BAD_REPLY, message)), now)
-        self.admission.succeeded(batch)
-        if event.usage is not None:
-            batch.share(event.usage)
+            error = CallError(Fault.BAD_REPLY, message, usage=event.usage)
+            return self._failed(Failed(event.batch_id, error), now)
+        self.admission.succeeded(batch, now)
+        batch.share(event.usage)
         answered: list[Slot] = []
         unanswered: list[tuple[Slot, Unanswered]] = []
         for slot, answer in zip(batch.slots, event.answers, strict=True):
@@ -265,7 +265,8 @@ class Engine:
         batch = self.admission.calls.get(event.batch_id)
         if batch is None:
             return []
-        step = self.admission.failed(batch, event.error, now)
+        step = self.admission.failed(batch, event.error, now, self.windows.count)
+        batch.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in batch.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", batch.id, event.error)
         only = self.admission.is_idle and not self.windows.count

@@ -16,7 +16,7 @@ from streams.core.slot import Batch, BatchCause, Slot
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
 from streams.policies.retry import Step, told_s
-from streams.policies.splitting import divide, parts_until_alone
+from streams.policies.splitting import divide, parts_to_isolate, parts_until_alone
 
 STRIKES_BEFORE_SPLIT = 3
 """After so many uncounted failures in a row a microbatch is halved, to free the neighbours of an
@@ -58,7 +58,7 @@ class Repeats:
             if step is Step.BACK_OFF:
                 wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())
             if (step is Step.BACK_OFF or only) and strikes % STRIKES_BEFORE_SPLIT == 0:
-                parts = self._divided(live, 2)
+                parts = self._isolating(live)
         repeats = self._repeats(batch, parts, error.fault)
         for repeat in repeats:
             repeat.strikes = strikes
@@ -83,7 +83,7 @@ class Repeats:
         """Something in the request: halves at once, down to the item that it is."""
         if batch.size == 1 or not self._limits.split:
             return Aftermath(_all_final(live, error.fault.value, error.message), [])
-        repeats = self._repeats(batch, self._divided(live, 2), error.fault)
+        repeats = self._repeats(batch, self._isolating(live), error.fault)
         return Aftermath([], [(repeat, 0.0) for repeat in repeats])
 
     def _halve_cut(self, batch: Batch, cut: list[Slot]) -> Aftermath:
@@ -148,6 +148,9 @@ class Repeats:
                 for repeat in self._repeats(batch, parts, error.fault)
             ],
         )
+
+    def _isolating(self, slots: Sequence[Slot]) -> Sequence[Sequence[Slot]]:
+        return self._divided(slots, parts_to_isolate(len(slots)))
 
     def _divided(self, slots: Sequence[Slot], parts: int) -> Sequence[Sequence[Slot]]:
         if not slots or not self._limits.split:

@@ -181,9 +181,11 @@ class Batch:
         """The items, in the order the answers are expected in."""
         return [slot.item for slot in self.slots]
 
-    def share(self, usage: Usage) -> None:
+    def share(self, usage: Usage | None) -> None:
         """Adds to each slot its share of the call's usage, by weight; the sums are exact."""
         slots = self.slots
+        if usage is None or not slots:
+            return
         weights = [slot.weight for slot in slots]
         parts = zip(slots, *(shares(total, weights) for total in usage), strict=True)
         for slot, input_tokens, output_tokens, cost_nano_usd in parts:

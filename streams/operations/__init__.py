@@ -3,7 +3,7 @@
     items ──► operation.request ──► provider ──► operation.answers ──► one answer per item
 
 `exchange` has the values on both sides of the provider; `prompts` the shape of what is asked;
-`salvage` and `replies` what becomes of an answer, however broken; docs/operations.md the table.
+`salvage` and `replies` read an answer, however broken; `bad_replies` is the table of what follows.
 """
 
 from __future__ import annotations

@@ -20,8 +20,11 @@
     ACCOUNT      again as it was                again                               -         pauses
     RETRY        again as it was after_s later  the same                            -         -
 
+    "Halved" ends with three one by one (`streams.policies.splitting`).
+
     * while other calls succeed: one was answered since this microbatch's last failure, or since
-      its first call began. Otherwise it is the API that is out, not the item.
+      its first call began; or nothing else is left to call, and it failed so before, less than a
+      minute after others succeeded. Otherwise it is the API that is out, not the item.
 
 Where nothing may be split (`Limits.split` False), what the table halves or divides stays whole,
 and a final failure is the outcome of every item of the call.

@@ -17,6 +17,9 @@ AS_OF: Final = "2026-11-22"
 
 LONG_PROMPT_TOKENS: Final = 100_000
 
+MOST_TOKENS: Final = 10**9
+"""Of one kind in one call: more is not believed. Its cost would fit into no number of a result."""
+
 
 class Price(NamedTuple):
     """Nano-dollars per token; 1 USD per million tokens = 1,000. `write_5m`, `write_1h`: input that
@@ -100,4 +103,5 @@ def _name(model: str) -> str:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """The tokens that a reply speaks of; 0 for what is no number of tokens."""
+    return value if type(value) is int and 0 < value <= MOST_TOKENS else 0

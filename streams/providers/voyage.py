@@ -31,22 +31,32 @@ _CONNECT_S: Final = 10.0
 
 
 class VoyageProvider:
-    """Carries texts to one Voyage model."""
+    """Carries texts to one Voyage model. `session`: None: one of its own, made with the first
+    call."""
 
     operations: Final = frozenset({"embed"})
 
-    def __init__(self, sdk: Any, model: str, key: str, base_url: str | None) -> None:
+    def __init__(
+        self,
+        sdk: Any,
+        model: str,
+        key: str,
+        base_url: str | None,
+        session: StrictSession | None = None,
+    ) -> None:
         self._sdk = sdk
         self._model = model
         self._key = key
         self._base_url = base_url
-        self._session: _StrictSession | None = None
+        self._session = session
 
     async def send(self, request: Request, timeout_s: float) -> Vectors:
         if not isinstance(request, Texts):
             raise CallError(Fault.REJECTED, "Voyage writes no texts")
         if self._session is None:  # here, as a session belongs to the loop that it is made in
-            self._session = _StrictSession()
+            # The cap on calls in flight is the engine's.
+            http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._session = StrictSession(http)
         # A context variable: each call runs in its own task, so it is set in each.
         mark = self._sdk.aiosession.set(self._session)
         try:
@@ -81,13 +91,12 @@ class VoyageProvider:
             await self._session.close()
 
 
-class _StrictSession:
+class StrictSession:
     """What the SDK takes for its HTTP session: a response is complete and has status 200, or there
     is none but our error."""
 
-    def __init__(self) -> None:
-        # The cap on calls in flight is the engine's.
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+    def __init__(self, http: aiohttp.ClientSession) -> None:
+        self._session = http
 
     async def request(
         self, *, timeout: aiohttp.ClientTimeout, **arguments: Any

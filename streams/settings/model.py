@@ -159,6 +159,7 @@ class TaskSettings(Table):
     tombstones: Literal["forward", "drop", "dead_letter"] = choice(
         "forward", "forward", "drop", "dead_letter"
     )
+    too_large: Literal["dead_letter", "truncate"] = choice("dead_letter", "dead_letter", "truncate")
     version: str = string("")
     batch: BatchSettings = table(BatchSettings, "a table, [task.batch]")
     calls: CallSettings = table(CallSettings, "a table, [task.calls]")

@@ -19,7 +19,7 @@ from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
 from streams.kafka.transactions import Transactions
 from streams.providers import function_caller, make_caller
-from streams.records import Decoder
+from streams.records import Decoder, Most
 from streams.results import Encoder
 from streams.settings import Settings, TaskSettings
 from streams.shells.outcomes import Route
@@ -187,7 +187,14 @@ class Assembly:
                 order=task.order,
             ),
             timeout_s=calls.timeout_s,
-            decoder=Decoder(text=task.text, id=task.id, tombstones=task.tombstones),
+            decoder=Decoder(
+                text=task.text,
+                id=task.id,
+                tombstones=task.tombstones,
+                most=Most(batch.max_tokens, batch.max_bytes)
+                if task.too_large == "truncate"
+                else None,
+            ),
             encoder=Encoder(
                 task=task.name,
                 model=task.model or None,

@@ -105,7 +105,9 @@ class Tally:
         self.input_tokens += input_tokens
         self.output_tokens += output_tokens
         self.cost_nano_usd += cost_nano_usd
-        self.latencies.add([now_ms - slot.item.timestamp_ms for slot in slots])
+        # -1 is Kafka's "no timestamp": since then nothing can be told.
+        stamps = [slot.item.timestamp_ms for slot in slots]
+        self.latencies.add([now_ms - stamp for stamp in stamps if stamp >= 0])
         self.last_delivery_s = now
 
 

@@ -256,6 +256,7 @@ def _settings(
         "broker.session.timeout.ms": "3000",  # a killed node of three is given up sooner (9 s)
         "broker.heartbeat.interval.ms": "500",
         "log.cleaner.dedupe.buffer.size": "16777216",  # on the heap; 128 MB by default
+        "log.cleaner.backoff.ms": "1000",  # tests wait for compaction; 15 s by default
     }
 
 

@@ -26,7 +26,8 @@ SECRETS = (
 )
 TASK_KEYS = (
     "name, source, sink, dead_letter, operation, provider, model, labels, instructions, schema,"
-    " dimension, input_type, text, id, order, tombstones, version, batch, calls, limits, output"
+    " dimension, input_type, text, id, order, tombstones, too_large, version, batch, calls, limits,"
+    " output"
 )
 LATER = "is not available in this version"
 
@@ -152,6 +153,9 @@ TASK_CASES = {
     'order = "any"': 'task.sentiment.order: must be "partition", "key" or "none", not "any"',
     'tombstones = "keep"': (
         'task.sentiment.tombstones: must be "forward", "drop" or "dead_letter", not "keep"'
+    ),
+    'too_large = "drop"': (
+        'task.sentiment.too_large: must be "dead_letter" or "truncate", not "drop"'
     ),
     "max_items = 3": "task.sentiment.max_items: unknown key here; it belongs in [task.batch]",
     'lables = ["a", "b"]': (

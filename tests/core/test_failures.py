@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from streams.core import Failed, Replied
 from streams.core.slot import Batch
 from streams.errors import CallError, Fault
 from streams.model import Usage
@@ -278,11 +279,33 @@ def test_a_server_error_while_other_calls_succeed_is_a_counted_attempt() -> None
 
 def test_a_success_from_before_its_last_failure_says_nothing_about_the_next() -> None:
     s = Scenario(max_items=1, max_in_flight=2)
-    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER)
+    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER).arrive("a2")
     assert s.slots["a0"].faults == 1
     s.at(10.0).fail("a0", Fault.SERVER)  # nothing was answered since: it may be down by now
     assert s.slots["a0"].faults == 1
     assert s.engine.statistics().paused_reason == "outage"
+
+
+def test_the_last_item_of_a_topic_that_ends_in_a_server_error_each_time_is_not_waited_for() -> None:
+    """It failed among calls that succeeded, and none is left that could succeed again: for a minute
+    more its failures are its own, also where it never was in a call with others."""
+    for size in (1, 7, 20):
+        for place in range(20):
+            s = Scenario(max_items=size, max_in_flight=5)
+            s.arrive(words("a", 40))
+            s.run(poisoned(f"a{20 + place}", Fault.SERVER), until_s=60)
+            assert s.codes() == {f"a{20 + place}": "server_error"}
+            assert s.slots[f"a{20 + place}"].faults == s.limits.max_attempts
+            assert " ".join(s.released()) == words("a", 40)
+
+
+def test_the_last_item_is_waited_for_where_the_last_answer_is_a_minute_old() -> None:
+    """By then it may well be the API that is down."""
+    s = Scenario(max_items=1, max_in_flight=2)
+    s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER).at(61.0)
+    s.run(poisoned("a0", Fault.SERVER), until_s=3600)
+    assert s.codes() == {}
+    assert s.slots["a0"].faults == 1
 
 
 def test_a_server_error_that_others_saw_succeed_between_is_counted_with_one_call_at_a_time() -> (
@@ -365,3 +388,23 @@ def test_usage_is_shared_by_weight_and_adds_up_over_all_calls_of_an_item() -> No
     ]
     assert shares == [(3, 1, 250), (2, 1, 250), (5 + 7, 1 + 1, 501 + 500)]
     assert tuple(map(sum, zip(*shares, strict=True))) == (17, 4, 1_501)
+
+
+def test_a_call_that_failed_is_on_the_bill_of_its_items() -> None:
+    """A refusal is billed, and so is a reply that nobody can use."""
+    s = Scenario(max_items=2)
+    s.arrive("a0 a1", weight=1)
+    for call, fault in (("a0 a1", Fault.REFUSED), ("a0", Fault.BAD_REPLY)):
+        failure = CallError(fault, "no", usage=Usage(10, 2, 101))
+        s.handle(Failed(s.in_flight.pop(call).id, failure))
+    s.reply("a1").reply("a0", usage=Usage(5, 1, 50))
+    assert [slot.cost_nano_usd for slot in s.slots.values()] == [51 + 101 + 50, 50]
+    assert [slot.input_tokens for slot in s.slots.values()] == [5 + 10 + 5, 5]
+
+
+def test_a_reply_of_the_wrong_length_is_on_the_bill_of_its_items() -> None:
+    s = Scenario(max_items=2)
+    s.arrive("a0 a1")
+    s.handle(Replied(s.in_flight.pop("a0 a1").id, ["one"], Usage(10, 2, 100)))
+    assert [slot.cost_nano_usd for slot in s.slots.values()] == [50, 50]
+    assert s.calls()[1:] == ["a0"]

@@ -59,8 +59,9 @@ def simulated(**settings: Any) -> Iterator[Simulated]:
         loop.close()
 
 
-def classifies(source: str, simulator: Simulated, **calls: Any) -> str:
-    """The configuration of a task that judges `source` through the Anthropic SDK."""
+def classifies(source: str, simulator: Simulated, *, max_items: int = 10, **calls: Any) -> str:
+    """The configuration of a task that judges `source` through the Anthropic SDK. `calls`: of its
+    `[task.calls]`."""
     limits = {"timeout_s": 3, "max_in_flight": 3, "max_attempts": 3, **calls}
     lines = "\n".join(f"{name} = {value}" for name, value in limits.items())
     return f"""
@@ -73,7 +74,7 @@ provider = "anthropic"
 model = "claude-haiku-5-5"
 labels = {json.dumps(LABELS)}
 [task.batch]
-max_items = 10
+max_items = {max_items}
 [task.calls]
 {lines}
 [provider.anthropic]

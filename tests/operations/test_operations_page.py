@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
+from streams.operations.bad_replies import as_table
 from streams.operations.schema import MOST_OPTIONAL, MOST_UNIONS
 from streams.providers import prices
 
@@ -27,3 +28,7 @@ def test_the_price_table_is_the_one_that_is_counted_with():
 
 def test_the_limits_of_schemas_are_those_that_are_checked():
     assert f"more than {MOST_OPTIONAL} optional properties or {MOST_UNIONS} of" in PAGE
+
+
+def test_the_table_of_replies_is_the_one_in_the_code():
+    assert f"\n{as_table()}\n" in PAGE

@@ -101,3 +101,12 @@ def test_no_usage_makes_the_count_fail_or_go_below_zero(usage):
     for counted in (claude_usage("claude-haiku-5-5", usage), voyage_usage("voyage-4", usage)):
         assert counted is not None
         assert all(type(number) is int and number >= 0 for number in counted)
+
+
+@pytest.mark.parametrize("tokens", [10**400, 2**64, 10**9 + 1])
+def test_a_number_of_tokens_that_no_call_can_have_counts_for_nothing(tokens):
+    """Its cost fits into no float: the envelope of a good answer could not be written."""
+    assert voyage_usage("voyage-4", {"total_tokens": tokens}) == Usage(0, 0, 0)
+    assert claude_usage("claude-haiku-5-5", {"input_tokens": 3, "output_tokens": tokens}) == Usage(
+        3, 0, 300
+    )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.policies.splitting import divide, parts_until_alone
+from streams.policies.splitting import divide, parts_to_isolate, parts_until_alone
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,16 @@ def test_the_largest_part_is_one_item_when_no_attempt_is_left(size: int, attempt
     for left in range(attempts, 0, -1):
         size = max(len(run) for run in divide(range(size), parts_until_alone(size, left)))
     assert size == 1
+
+
+@pytest.mark.parametrize(("size", "most"), [(1, 0), (2, 2), (3, 3), (5, 5), (10, 7), (20, 9)])
+def test_isolating_one_item_takes_few_calls_wherever_it_stands(size: int, most: int) -> None:
+    """Halves down to three, which go one by one: no place among 20 costs more than 9 calls."""
+
+    def calls(items: range, bad: int) -> int:
+        if len(items) == 1:
+            return 0
+        parts = divide(items, parts_to_isolate(len(items)))
+        return len(parts) + sum(calls(part, bad) for part in parts if bad in part)  # type: ignore[arg-type]
+
+    assert max(calls(range(size), place) for place in range(size)) == most

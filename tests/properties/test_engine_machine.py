@@ -188,8 +188,7 @@ class EngineMachine(RuleBasedStateMachine):
         answers = (answers * 6)[: len(self.model.calls[batch_id].items)]
         answers = [object() if said == 1 else said for said in answers]
         actions = self.handle(Replied(batch_id, answers, usage))
-        if usage is not None:
-            self.model.usage = [a + b for a, b in zip(self.model.usage, usage, strict=True)]
+        self.bill(usage)
         self.model.reply(self.model.end(batch_id), answers)
         self.judge(actions, answered_by_api=True)
 
@@ -201,10 +200,16 @@ class EngineMachine(RuleBasedStateMachine):
     )
     def fail(self, which: int, fault: Fault, retry_after_s: float | None) -> None:
         batch_id = _pick(list(self.model.calls), which)
-        error = CallError(fault, "no", retry_after_s=retry_after_s)
+        usage = Usage(9, 0, 77) if which % 2 else None
+        error = CallError(fault, "no", retry_after_s=retry_after_s, usage=usage)
         actions = self.handle(Failed(batch_id, error))
+        self.bill(usage)
         self.model.fail(self.model.end(batch_id), fault)
         self.judge(actions, answered_by_api=fault in ANSWERS_OF_THE_API)
+
+    def bill(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.model.usage = [a + b for a, b in zip(self.model.usage, usage, strict=True)]
 
     def end_cancelled(self, batch_id: str) -> None:
         """Asked for or not: a worker that stops cancels calls whose items still have an owner.

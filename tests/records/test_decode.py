@@ -54,6 +54,10 @@ def test_an_object_becomes_an_item_with_all_the_records_facts() -> None:
         (b"true", "a boolean instead of an object"),
         (b"null", "null instead of an object"),
         (b'{"text":' + b"[" * 2_000 + b"]" * 2_000 + b"}", "nested too deep"),
+        (b'{"text":' + b"[" * 10_000 + b"]" * 10_000 + b"}", "nested too deep"),
+        (b'{"text": "x"' + b',"a":{"text": "x"' * 10_000 + b"}" * 10_001, "nested too deep"),
+        (b"[" * 1_000_000, "nested too deep"),
+        (b"\x00" * 1_000_000, "not JSON"),
         (b'{"text": "\\ud800", "a":' + b"[" * 1_020 + b"]" * 1_020 + b"}", "nested too deep"),
         (b'{"text": "x", "n": ' + b"9" * 5_000 + b"}", "more than 4300 digits"),
     ],
@@ -195,6 +199,29 @@ def test_pointers_and_templates_are_settings_of_the_task() -> None:
     assert item.text == 'Battery: Two days (["Two days",2])'
     assert decoded(value, text="{/title}: {/abstract}")[1].message.endswith("/abstract")
     assert decoded(value, text="/body/2")[1].code == "no_text"
+
+
+def test_a_value_of_a_megabyte_is_an_item_like_any_other() -> None:
+    """Long in its text, or beside a short one; in ASCII, in what is not, and with an escape that
+    orjson does not read."""
+    for long in ("y" * 1_000_000, "é" * 500_000, "\\n" * 500_000):
+        value = b'{"text":"short","more":"%b"}' % long.encode()
+        item, error = decoded(value)
+        assert (error, item.text, item.raw) == (None, "short", value)
+        item, error = decoded(b'{"text":"%b"}' % long.encode())
+        assert error is None
+        assert len(item.text) == len(long.replace("\\n", "n"))
+    item, error = decoded(b'{"text":"\\ud800%b"}' % (b"y" * 1_000_000))
+    assert error is None
+    assert item.text == "\ufffd" + "y" * 1_000_000
+
+
+def test_headers_of_every_kind_and_a_missing_timestamp_stay_as_they_came() -> None:
+    headers = (("h", None), ("h", b""), ("h", b"\xff"), ("", b"x"), ("é", None))
+    record = Record(b'{"text":"x"}', key=b"", headers=headers, timestamp=-1)
+    (item,), settled = Decoder().decode([record])
+    assert settled == {}
+    assert (item.headers, item.key, item.timestamp_ms) == (headers, b"", -1)
 
 
 JSON = st.recursive(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.core.slot import Slot
-from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
+from streams.records import Decoder, Most, cut, estimate_tokens, held_bytes, text_bytes
 
 from .samples import Record, item_of
 
@@ -117,3 +117,35 @@ def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) 
 
 def test_a_tombstone_holds_little() -> None:
     assert held_bytes(item_of(None)) < 1_800
+
+
+@given(st.text(max_size=300), st.integers(1, 60), st.integers(1, 200))
+def test_a_text_is_cut_to_the_longest_beginning_that_fits(
+    text: str, tokens: int, size: int
+) -> None:
+    most = Most(tokens, size)
+    short = cut(text, most)
+    assert text.startswith(short)
+    if short != text:
+        longer = text[: len(short) + 1]
+        assert estimate_tokens(longer) > tokens or text_bytes(longer) > size
+    if short:
+        assert estimate_tokens(short) <= tokens
+        assert text_bytes(short) <= size
+
+
+def test_a_text_that_fits_is_not_even_copied() -> None:
+    text = "word " * 100
+    assert cut(text, Most(10_000, 10_000)) is text
+
+
+def test_a_decoder_cuts_texts_where_it_is_told_to_and_keeps_the_record() -> None:
+    value = b'{"text":"%b","id":1}' % (b"word " * 1_000)
+    records = [Record(value), Record(b'{"text":"short"}'), Record(None), Record(b"{")]
+    items, settled = Decoder(most=Most(100, 1_000_000)).decode(records)
+    assert estimate_tokens(items[0].text) == 100
+    assert items[0].raw == value
+    assert items[0].value["text"] == "word " * 1_000
+    assert [item.text for item in items[1:]] == ["short", "", ""]
+    assert set(settled) == {2, 3}
+    assert len(Decoder().decode(records).items[0].text) == 5_000

@@ -25,6 +25,7 @@ def test_every_keyword_finds_its_table() -> None:
         text="/body",
         id="/key",
         tombstones="drop",
+        too_large="truncate",
         version="3",
         order="partition",
         max_items=96,
@@ -38,7 +39,8 @@ def test_every_keyword_finds_its_table() -> None:
     )
     assert (task.name, task.operation, task.version) == ("topics", "custom", "3")
     assert (task.source, task.sink, task.dead_letter) == ("reviews", "reviews.topics", "bin")
-    assert (task.text, task.id, task.tombstones) == ("/body", "/key", "drop")
+    assert (task.text, task.id) == ("/body", "/key")
+    assert (task.tombstones, task.too_large) == ("drop", "truncate")
     assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000)
     assert tuple(task.calls.model_dump().values()) == (10, 2.5, 2)
     assert task.output.mode == "result"

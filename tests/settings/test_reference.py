@@ -66,11 +66,12 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (worker.guarantee, worker.start, worker.ledger) == ("at_least_once", "earliest", False)
     assert (worker.commit_interval_ms, worker.drain_s, worker.shutdown_timeout_s) == (100, 1, 25)
     assert (worker.max_buffered_mb, worker.web) == (64, "127.0.0.1:6066")
-    assert (task.text, task.id, task.order, task.tombstones) == (
+    assert (task.text, task.id, task.order, task.tombstones, task.too_large) == (
         "/text",
         "/id",
         "partition",
         "forward",
+        "dead_letter",
     )
     assert task.batch.model_dump() == {
         "max_items": 20,

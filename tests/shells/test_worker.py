@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
@@ -209,3 +210,15 @@ async def test_partitions_are_counted_anew_before_each_assignment(shell):
     shell.calls[0].answer()
     await shell.until(lambda: shell.committed == {5: 10})
     assert shell.written(1) == [*range(10)]
+
+
+async def test_a_record_without_a_timestamp_has_no_latency(shell):
+    """Kafka says -1; it would be one of half a century."""
+    (lane,) = await shell.assign(0)
+    record = SimpleNamespace(
+        topic="source", partition=0, offset=0, timestamp=-1, key=None, value=None, headers=()
+    )
+    shell.worker.on_records([(lane, [record])])
+    await shell.until(lambda: shell.committed == {0: 1})
+    assert shell.task.tally.items == 1
+    assert shell.task.tally.latencies.percentile(0.99) is None

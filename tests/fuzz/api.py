@@ -1,0 +1,206 @@
+"""An API that breaks: for each request a reply as bytes on the wire, good, spoilt or an error."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from random import Random
+from typing import Any, NamedTuple
+
+from tests.fuzz.mutations import (
+    as_bytes,
+    odd,
+    spoil_bytes,
+    spoil_members,
+    spoil_records,
+    spoil_text,
+)
+
+STATUSES = (
+    301,
+    400,
+    401,
+    402,
+    403,
+    404,
+    405,
+    408,
+    409,
+    413,
+    418,
+    422,
+    429,
+    500,
+    502,
+    503,
+    504,
+    529,
+)
+MESSAGES = (
+    "messages.0: the text is not allowed",
+    "prompt is too long: 210000 tokens > 200000 maximum",
+    "You have reached your specified API usage limits.",
+    "Schema is too complex for compilation.",
+    "model: not found",
+    "",
+)
+WAITS = ("0", "1", "7", "0.5", "-1", "nan", "inf", "1e999", "", "soon", "9" * 400,
+         "Sun, 22 Nov 2026 12:00:30 GMT", "Sun, 99 Nov 2026 12:00:30 GMT")  # fmt: skip
+REASONS = ("max_tokens", "max_tokens", "refusal", "model_context_window_exceeded", "end_turn",
+           "stop_sequence", "tool_use", "pause_turn", None, 0, [], {}, "of next year")  # fmt: skip
+MEMBER = {"classify": "label", "extract": "data", "generate": "text"}
+DIMENSION = 4
+
+
+class Wire(NamedTuple):
+    """One HTTP response; status 0: none, the connection is lost."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class BrokenApi:
+    """`patience`: after so many spoilt replies it answers well, so that every round ends."""
+
+    def __init__(self, random: Random, operation: str, patience: int) -> None:
+        self._random = random
+        self._member = MEMBER.get(operation, "")
+        self._patience = patience
+        self.replies = 0
+
+    def answer(self, count: int, *, embeds: bool) -> Wire:
+        """The reply to a request about `count` items."""
+        self.replies += 1
+        random = self._random
+        spoils = self.replies <= self._patience and random.random() < 0.9
+        if spoils and random.random() < 0.08:
+            return self._failure()
+        times = random.choice([1, 1, 1, 2, 4]) if spoils else 0
+        body = self._vectors(count, times) if embeds else self._message(count, times)
+        return Wire(200, {"content-type": "application/json"}, body)
+
+    def _failure(self) -> Wire:
+        random = self._random
+        if random.random() < 0.2:
+            return Wire(0, {}, b"")
+        error = {"type": "e", "message": random.choice(MESSAGES), "details": {"error_code": "x"}}
+        body = random.choice([{"type": "error", "error": error}, {"detail": error["message"]}])
+        written = as_bytes(spoil_members(random, body, random.choice([0, 0, 1, 2])))
+        names = random.sample(["retry-after", "retry-after-ms", "date", "request-id",
+                               "anthropic-ratelimit-requests-remaining",
+                               "anthropic-ratelimit-requests-reset"], 2)  # fmt: skip
+        headers = {name: random.choice(WAITS) for name in names}
+        return Wire(
+            random.choice(STATUSES), headers, spoil_bytes(random, written, random.choice([0, 0, 1]))
+        )
+
+    # -- Claude ----------------------------------------------------------------------------------
+
+    def _message(self, count: int, times: int) -> bytes:
+        random = self._random
+        where = random.choice(["records", "records", "text", "text", "blocks", "message", "bytes"])
+        records = [{"id": str(n + 1), self._member: self._value()} for n in range(count)]
+        if where == "records":
+            spoil_records(random, records, times)
+        text = json.dumps({"results": records})
+        if where == "text":
+            text = spoil_text(random, text, times)
+        message: dict[str, Any] = {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-haiku-5-5",
+            "content": [{"type": "text", "text": text}],
+            "stop_reason": "end_turn",
+            "usage": {"input_tokens": 50 * count, "output_tokens": 20 * count},
+        }
+        if times and random.random() < 0.4:
+            message["stop_reason"] = random.choice(REASONS)
+        if where == "blocks":
+            message["content"] = self._blocks(text, times)
+        if where == "message":
+            spoil_members(random, message, times)
+        body = as_bytes(message)
+        return spoil_bytes(random, body, times) if where == "bytes" else body
+
+    def _blocks(self, text: str, times: int) -> Any:
+        random = self._random
+        cut = random.randrange(len(text) + 1)
+        blocks: list[Any] = [
+            {"type": "text", "text": text[:cut]},
+            {"type": "text", "text": text[cut:]},
+        ]
+        for _ in range(times):
+            new = random.choice([
+                {"type": "thinking", "thinking": text, "signature": "s"},
+                {"type": "brand_new", "text": text},
+                {"type": "text", "text": odd(random)},
+                {"type": odd(random), "text": text},
+                odd(random),
+            ])  # fmt: skip
+            blocks.insert(random.randrange(len(blocks) + 1), new)
+            if random.random() < 0.3:
+                blocks.pop(random.randrange(len(blocks)))
+        return blocks
+
+    def _value(self) -> Any:
+        random = self._random
+        if self._member == "label":
+            return random.choice(["yes", "no", "no", " YES ", "No"])
+        if self._member == "text":
+            return random.choice(["A text.", "", 'with "quotes" and } { ] [', "é\u2028😀\\"])
+        return random.choice([
+            {"tone": "Warm", "price": 1.5, "tags": ["a"]},
+            {"tone": "WARM"},
+            {"price": -1},
+            {"tags": [1, True, 1.0]},
+            {},
+        ])  # fmt: skip
+
+    # -- Voyage ----------------------------------------------------------------------------------
+
+    def _vectors(self, count: int, times: int) -> bytes:
+        random = self._random
+        where = random.choice(["data", "data", "vector", "message", "bytes"])
+        data: list[Any] = [
+            {"object": "embedding", "embedding": self._vector(), "index": n} for n in range(count)
+        ]
+        if where == "data":
+            data = self._spoil_data(data, times)
+        elif where == "vector":
+            for _ in range(times):
+                random.choice(data)["embedding"] = random.choice([
+                    odd(random), "%%%", "AAA=", "AAAA", [0.5] * DIMENSION, [10**400],
+                    [float("nan")],
+                    base64.b64encode(struct.pack("<2f", float("inf"), 1.0)).decode(),
+                ])  # fmt: skip
+        reply = {"object": "list", "data": data, "model": "voyage-4",
+                 "usage": {"total_tokens": 7 * count}}  # fmt: skip
+        if where == "message":
+            spoil_members(random, reply, times)
+        body = as_bytes(reply)
+        return spoil_bytes(random, body, times) if where == "bytes" else body
+
+    def _vector(self) -> str:
+        floats = [self._random.random() for _ in range(DIMENSION)]
+        return base64.b64encode(struct.pack(f"<{DIMENSION}f", *floats)).decode()
+
+    def _spoil_data(self, data: list[Any], times: int) -> list[Any]:
+        random = self._random
+        for _ in range(times):
+            kind = random.random()
+            if kind < 0.25 and data:
+                data.pop(random.randrange(len(data)))
+            elif kind < 0.5 and data:
+                data.append(random.choice(data))
+            elif kind < 0.7:
+                random.shuffle(data)
+            elif data:
+                place = random.randrange(len(data))
+                if isinstance(data[place], dict) and kind < 0.9:
+                    data[place] = {**data[place], "index": odd(random)}
+                else:
+                    data[place] = odd(random)
+        return data

@@ -1,0 +1,182 @@
+"""One round: a task's items against an API that breaks, until every item has its outcome.
+
+Real: both SDKs and their providers, `TaskCaller`, the operation, the engine, the encoder. What has
+to hold, whatever is answered: nothing is raised that is not in the error tree, every item has
+exactly one outcome, in order, and it can be written; what is written as a result is one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+from typing import Any
+
+import orjson
+from jsonschema import Draft202012Validator
+
+from streams.core import (
+    Action,
+    Arrived,
+    Batch,
+    Delivered,
+    Engine,
+    Failed,
+    Limits,
+    Opened,
+    Release,
+    Replied,
+    Slot,
+    StartCall,
+    Tick,
+)
+from streams.errors import CallError
+from streams.model import Item
+from streams.operations import Classify, Embed, Extract, Generate, Operation
+from streams.providers import TaskCaller
+from streams.results import Encoder
+from tests.fuzz.api import DIMENSION, BrokenApi
+from tests.fuzz.wired import Wired, driven
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "tags": {"type": "array", "uniqueItems": True, "items": {}},
+        "tone": {"enum": ["Warm", "cold", None, 1]},
+        "price": {"type": "number", "minimum": 0, "multipleOf": 0.01},
+    },
+}
+OPERATIONS: dict[str, Operation] = {
+    "classify": Classify(["yes", "no"]),
+    "extract": Extract(SCHEMA),
+    "generate": Generate("Write."),
+    "embed": Embed(DIMENSION),
+}
+MOST_CALLS = 3_000
+MOST_SECONDS = 7 * 86_400.0
+
+_VALID = Draft202012Validator(SCHEMA)
+
+
+class Subject:
+    """The operations with their providers, made once. `outcomes`: what items came to, "result" or
+    a dead letter's code; `faults`: what calls came to."""
+
+    def __init__(self) -> None:
+        self.wired = {name: Wired(name) for name in OPERATIONS}
+        self.callers = {
+            name: TaskCaller(operation, self.wired[name], timeout_s=5.0)
+            for name, operation in OPERATIONS.items()
+        }
+        self.encoder = Encoder(task="t", model="m", fingerprint="f")
+        self.outcomes: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.items = 0
+
+    def round(self, seed: str, replies: int) -> int:
+        """Plays about so many spoilt replies; returns how many there were in all. AssertionError
+        where something did not hold; its message has the seed and the last response."""
+        random = Random(seed)
+        name = random.choice([*OPERATIONS])
+        wired = self.wired[name]
+        wired.random, wired.defect = random, None
+        wired.api = BrokenApi(random, name, patience=replies)
+        try:
+            _Round(self, name, random).play()
+        except Exception as error:
+            what = f"round {seed!r} ({name}) failed: {error!r}\nthe last response: {wired.last}"
+            raise AssertionError(what) from error
+        return wired.api.replies
+
+
+class _Round:
+    def __init__(self, subject: Subject, name: str, random: Random) -> None:
+        self._tested = subject
+        self._name = name
+        self._random = random
+        self._wired = subject.wired[name]
+        self._caller = subject.callers[name]
+        limits = Limits(
+            max_items=random.choice([1, 2, 5, 20]),
+            max_wait_s=0.0,
+            max_in_flight=random.choice([1, 3]),
+            max_attempts=random.choice([1, 2, 6]),
+        )
+        self._engine = Engine(limits, random=random.random)
+        self._count = random.choice([1, 3, 20, 40])
+        self._calls: list[Batch] = []
+        self._released: list[int] = []
+        self._billed_nano_usd = 0
+        self._now = 0.0
+
+    def play(self) -> None:
+        self._act(self._engine.handle(Opened(0), self._now))
+        slots = [Slot(0, n, _item(n), weight=n % 3) for n in range(self._count)]
+        self._act(self._engine.handle(Arrived(slots), self._now))
+        for _ in range(MOST_CALLS):
+            if self._calls:
+                self._call(self._calls.pop(self._random.randrange(len(self._calls))))
+                continue
+            due = self._engine.next_deadline()
+            if due is None:
+                break
+            self._now = due
+            self._act(self._engine.handle(Tick(), due))
+        self._engine.check_invariants()
+        assert self._released == list(range(self._count)), f"outcomes of {self._released}"
+        assert self._engine.watermark(0) == self._count
+        assert sum(slot.cost_nano_usd for slot in slots) == self._billed_nano_usd
+        assert self._now < MOST_SECONDS
+        self._tested.items += self._count
+
+    def _call(self, batch: Batch) -> None:
+        self._wired.count = batch.size
+        try:
+            reply = driven(self._caller(batch.items))
+        except CallError as error:
+            self._tested.faults[error.fault.value] += 1
+            event: Replied | Failed = Failed(batch.id, error)
+        else:
+            self._tested.faults["answered"] += 1
+            event = Replied(batch.id, reply.answers, reply.usage)
+        usage = event.error.usage if isinstance(event, Failed) else event.usage
+        self._billed_nano_usd += 0 if usage is None else usage.cost_nano_usd
+        if self._wired.defect is not None:
+            raise self._wired.defect
+        self._act(self._engine.handle(event, self._now))
+
+    def _act(self, actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, StartCall):
+                self._calls.append(action.batch)
+            elif isinstance(action, Release):
+                self._write(action.slots)
+                self._released += [slot.seq for slot in action.slots]
+                self._act(self._engine.handle(Delivered(0, action.slots), self._now))
+
+    def _write(self, slots: list[Slot]) -> None:
+        encoded = self._tested.encoder.encode(slots, 0)
+        for place, (slot, record) in enumerate(zip(slots, encoded.records, strict=True)):
+            assert record is not None
+            error = encoded.dead.get(place)
+            if error is None:
+                value = orjson.loads(record[1] or b"")
+                assert value["id"] == slot.item.id
+                assert self._is_result(value["result"]), f"{value['result']} is no result"
+            else:
+                assert error.code != "invalid_result", f"{slot.outcome!r} cannot be written"
+                assert record[1] == slot.item.raw
+            self._tested.outcomes["result" if error is None else error.code] += 1
+
+    def _is_result(self, result: Any) -> bool:
+        if self._name == "classify":
+            return result in ({"label": "yes"}, {"label": "no"})
+        if self._name == "generate":
+            return set(result) == {"text"} and isinstance(result["text"], str)
+        if self._name == "embed":
+            return result["dim"] == len(result["embedding"]) == DIMENSION
+        return bool(_VALID.is_valid(result))
+
+
+def _item(number: int) -> Item:
+    raw = b'{"text":"text %d"}' % number
+    return Item({}, f"text {number}", number, None, (), "in", 0, number, 0, raw)
