@@ -28,7 +28,8 @@ STUBBORN_STRIKES = 3
 
 
 class Admission:
-    """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`)."""
+    """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`); `results`:
+    those that gave an item a result."""
 
     def __init__(self, limits: Limits, batch_prefix: str, random: Callable[[], float]) -> None:
         self._prefix = batch_prefix
@@ -42,6 +43,7 @@ class Admission:
         self.new_by_reason: Counter[str] = Counter()
         self.retries_by_reason: Counter[str] = Counter()
         self.successes = 0
+        self.results = 0
         self.max_in_flight_seen = 0
 
     def may_start(self, now: float) -> bool:
@@ -87,6 +89,8 @@ class Admission:
         batch.started_at = now
         if batch.successes is None:
             batch.successes = self.successes
+        if batch.results is None:
+            batch.results = self.results
         for index, slot in enumerate(batch.slots):
             slot.index = index
             slot.calls += 1
@@ -99,15 +103,15 @@ class Admission:
         self._turn = "repeat" if batch.cause == "new" else "new"
         self.calls[batch.id] = batch
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
-        if self.pauses.probing:
-            self.pauses.started(batch)
+        self.pauses.started(batch)
 
-    def succeeded(self, batch: Batch) -> None:
-        """A call was answered: it gives its place back."""
+    def succeeded(self, batch: Batch, now: float, *, result: bool) -> None:
+        """A call was answered: it gives its place back. `result`: whether an item got one."""
         del self.calls[batch.id]
         self.successes += 1
+        self.results += result
         batch.successes = None  # what it left unanswered starts afresh
-        self.pauses.answered(batch)
+        self.pauses.answered(batch, now, result=result)
         self.pauses.ended(batch)
 
     def failed(self, batch: Batch, error: CallError, now: float) -> Step:
@@ -120,14 +124,21 @@ class Admission:
         others_succeed = self.successes > (batch.successes or 0) and not pauses.is_probe(batch)
         step, cause = rule(error.fault, others_succeed=others_succeed)
         if cause is not None:
-            pauses.failed(batch, cause, error, now, self.started)
+            pauses.failed(batch, cause, error, now)
         elif step in (Step.HALVE, Step.ASK):
-            pauses.answered(batch)
+            pauses.answered(batch, now, result=False)
         elif step is Step.COUNT:
-            pauses.prolong(batch, now, self.started)
+            pauses.prolong(batch, now)
+        elif step is Step.WAIT:
+            pauses.asked_to_wait(batch, error, now)
         pauses.ended(batch)
         batch.successes = self.successes
         return step
+
+    def failed_alone(self, batch: Batch, step: Step) -> bool:
+        """Whether other calls gave results while this microbatch had its counted attempts. Those
+        take long, so that in the end many may fail in a row that began among results."""
+        return step is Step.COUNT and self.results > (batch.results or 0)
 
     def repeat(self, batch: Batch, now: float, wait_s: float) -> None:
         """Queues a repeat, to start `wait_s` from now at the earliest."""

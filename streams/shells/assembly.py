@@ -17,6 +17,7 @@ from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
+from streams.policies.breaker import BreakerLimits
 from streams.providers import function_caller, make_caller
 from streams.records import Decoder
 from streams.results import Encoder
@@ -156,6 +157,7 @@ class Assembly:
                 max_in_flight=calls.max_in_flight,
                 max_attempts=calls.max_attempts,
                 order=task.order,
+                breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
             ),
             timeout_s=calls.timeout_s,
             decoder=Decoder(text=task.text, id=task.id, tombstones=task.tombstones),
