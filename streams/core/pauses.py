@@ -91,11 +91,15 @@ class Pauses:
         return 1 if Cause.BREAKER in self._pauses else self._limits.max_items
 
     def say(self) -> Paused | Resumed | None:
-        """What is new since it was last asked: a pause that began or changed, or that all ended."""
+        """What is new since it was last asked, which is once per event: a pause that began or
+        changed, or that all ended (and none began in its stead)."""
         pause = self.current
         if pause is None:
-            ended, self._said = self._said is not None, None
-            return Resumed() if ended else None
+            if self._said is None:
+                return None
+            self._said = self._probe = None
+            self._ramp = min(self._limits.max_in_flight, 2)
+            return Resumed()
         said = Paused(pause.cause.value, pause.until, pause.message)
         if said == self._said:
             return None
@@ -128,9 +132,6 @@ class Pauses:
                     self._prolong(pause, now)
             elif batch.number > pause.number or cause is Cause.OUTAGE:
                 del self._pauses[cause]
-        if not self._pauses:
-            self._probe = None
-            self._ramp = min(self._limits.max_in_flight, 2)
 
     def failed(self, batch: Batch, cause: Cause, error: CallError, now: float) -> None:
         """A call failed so that the task pauses."""

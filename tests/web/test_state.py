@@ -195,8 +195,9 @@ async def test_a_task_that_the_breaker_holds_says_so() -> None:
     slow = Backoff(base_s=60)
     async with Played(broken, breaker=BreakerLimits(run=2), backoff=slow) as played:
         (lane,) = played.assign(0)
-        played.arrive(lane, "a", "b", "c", "d")
+        played.arrive(lane, *"abcdefgh")
         await played.until(lambda: played.task.statistics().paused_reason is not None)
+        await played.until_settled(3)
         paused = task_of(played)["paused"]
         assert paused["reason"] == "breaker"
         assert paused["message"].startswith("2 items in a row are dead letters, the last: function")
