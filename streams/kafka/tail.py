@@ -138,6 +138,11 @@ async def _answer(servers: str, asked: Awaitable[T]) -> T:
         raise no_broker(servers, f"{type(error).__name__} {error}".strip()) from error
 
 
+async def partitions_of(admin: Any, topic: str, servers: str) -> list[int]:
+    """The topic's partitions. Raises BrokerError if there is no such topic, or no answer."""
+    return await _answer(servers, _partitions(admin, topic))
+
+
 async def _partitions(admin: Any, topic: str) -> list[int]:
     """The topic's partitions. Raises BrokerError if there is no such topic."""
     # All topics are asked for: to ask for one by name may create it, where the broker is set so.

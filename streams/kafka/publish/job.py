@@ -55,6 +55,10 @@ class Progress:
         self.sent = self.rejected = self.position = 0
         self.size: int | None = None
 
+    @property
+    def left_out(self) -> int:
+        return self.rejected
+
     def add_sent(self, records: int) -> None:
         self.sent += records
         self._changed(self)
