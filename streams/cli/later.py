@@ -11,7 +11,6 @@ from streams.errors import UsageError
 
 COMMANDS = {
     "replay": "Reprocess a range of a topic",
-    "dead": "Look at dead letters and send them again",
     "diff": "Compare two enrichments of the same items",
     "top": "Watch running workers",
 }

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from streams.cli import broker, check, demo, later, publish, simulate, tail, worker
+from streams.cli import broker, check, dead, demo, later, publish, simulate, tail, worker
 from streams.cli.options import Debug, Session
 from streams.cli.output import fail
 from streams.errors import ConfigError, StreamsError, UsageError
@@ -48,6 +48,7 @@ app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
+app.add_typer(dead.app, name="dead")
 app.command("check")(check.check)
 app.command("broker")(broker.broker)
 app.command("simulate")(simulate.simulate)

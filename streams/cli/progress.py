@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Protocol, Self
 
 from streams.cli.output import tell
-
-if TYPE_CHECKING:
-    from streams.kafka.publish import Progress
 
 LINE_EVERY_S = 10.0
 BAR_EVERY_S = 0.1
 
 
-class Bar:
-    """Shows a `Progress` on stderr; `tell` writes a line above the bar."""
+class Progress(Protocol):
+    """What is shown: `sent` and `left_out` count; `position` of `size` (None: not known) is how far
+    the input has been read; `started` is on the monotonic clock."""
 
-    def __init__(self) -> None:
+    @property
+    def sent(self) -> int: ...
+    @property
+    def left_out(self) -> int: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def started(self) -> float: ...
+
+
+class Bar:
+    """Shows a `Progress` on stderr; `tell` writes a line above the bar. `sent`, `left_out`: the
+    words for what these count."""
+
+    def __init__(self, sent: str = "published", left_out: str = "rejected") -> None:
+        self._words = sent, left_out
         self._bar: Any = None
         self._shown_at = time.monotonic()
 
@@ -30,13 +45,15 @@ class Bar:
             self._bar = Progress(
                 TextColumn("{task.fields[sent]:,} records"),
                 BarColumn(),
-                TextColumn("{task.fields[rate]:,.0f}/s  rejected {task.fields[rejected]:,}"),
+                TextColumn(
+                    "{task.fields[rate]:,.0f}/s  " + self._words[1] + " {task.fields[left_out]:,}"
+                ),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=None, sent=0, rate=0.0, rejected=0)
+            self._task = self._bar.add_task("", total=None, sent=0, rate=0.0, left_out=0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -56,7 +73,8 @@ class Bar:
         self._shown_at = now
         rate = progress.sent / max(now - progress.started, 0.001)
         if self._bar is None:
-            tell(f"published {progress.sent}, rejected {progress.rejected} ({rate:,.0f}/s)")
+            sent, left_out = self._words
+            tell(f"{sent} {progress.sent}, {left_out} {progress.left_out} ({rate:,.0f}/s)")
             return
         self._bar.update(
             self._task,
@@ -64,5 +82,5 @@ class Bar:
             completed=progress.position,
             sent=progress.sent,
             rate=rate,
-            rejected=progress.rejected,
+            left_out=progress.left_out,
         )

@@ -31,7 +31,8 @@ RECENTLY_S = 60.0
 
 
 class Admission:
-    """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`)."""
+    """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`); `results`:
+    those that gave an item a result."""
 
     def __init__(self, limits: Limits, batch_prefix: str, random: Callable[[], float]) -> None:
         self._prefix = batch_prefix
@@ -46,6 +47,7 @@ class Admission:
         self.retries_by_reason: Counter[str] = Counter()
         self.successes = 0
         self._succeeded_at = -inf
+        self.results = 0
         self.max_in_flight_seen = 0
 
     def may_start(self, now: float) -> bool:
@@ -91,6 +93,8 @@ class Admission:
         batch.started_at = now
         if batch.successes is None:
             batch.successes = self.successes
+        if batch.results is None:
+            batch.results = self.results
         for index, slot in enumerate(batch.slots):
             slot.index = index
             slot.calls += 1
@@ -103,16 +107,16 @@ class Admission:
         self._turn = "repeat" if batch.cause == "new" else "new"
         self.calls[batch.id] = batch
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
-        if self.pauses.probing:
-            self.pauses.started(batch)
+        self.pauses.started(batch)
 
-    def succeeded(self, batch: Batch, now: float) -> None:
-        """A call was answered: it gives its place back."""
+    def succeeded(self, batch: Batch, now: float, *, result: bool) -> None:
+        """A call was answered: it gives its place back. `result`: whether an item got one."""
         del self.calls[batch.id]
         self.successes += 1
         self._succeeded_at = now
+        self.results += result
         batch.successes = None  # what it left unanswered starts afresh
-        self.pauses.answered(batch)
+        self.pauses.answered(batch, now, result=result)
         self.pauses.ended(batch)
 
     def failed(self, batch: Batch, error: CallError, now: float, waiting: int) -> Step:
@@ -123,11 +127,13 @@ class Admission:
         others_succeed = self._others_succeed(batch, now, last=self.is_idle and not waiting)
         step, cause = rule(error.fault, others_succeed=others_succeed)
         if cause is not None:
-            pauses.failed(batch, cause, error, now, self.started)
+            pauses.failed(batch, cause, error, now)
         elif step in (Step.HALVE, Step.ASK):
-            pauses.answered(batch)
+            pauses.answered(batch, now, result=False)
         elif step is Step.COUNT:
-            pauses.prolong(batch, now, self.started)
+            pauses.prolong(batch, now)
+        elif step is Step.WAIT:
+            pauses.asked_to_wait(batch, error, now)
         pauses.ended(batch)
         batch.successes = self.successes
         return step
@@ -142,6 +148,11 @@ class Admission:
         # not, a moment ago, would be waited for until new ones come.
         failed_among_others = batch.size == 1 and batch.slots[0].faults > 0
         return last and failed_among_others and now - self._succeeded_at <= RECENTLY_S
+
+    def failed_alone(self, batch: Batch, step: Step) -> bool:
+        """Whether other calls gave results while this microbatch had its counted attempts. Those
+        take long, so that in the end many may fail in a row that began among results."""
+        return step is Step.COUNT and self.results > (batch.results or 0)
 
     def repeat(self, batch: Batch, now: float, wait_s: float) -> None:
         """Queues a repeat, to start `wait_s` from now at the earliest."""

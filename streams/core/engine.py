@@ -48,6 +48,7 @@ from streams.core.slot import Batch, Slot, State
 from streams.core.windows import Windows, screen
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
+from streams.policies.breaker import told_apart
 
 ANSWERED = State.ANSWERED
 IN_FLIGHT = State.IN_FLIGHT
@@ -224,10 +225,11 @@ class Engine:
     def _start_calls(self, actions: list[Action], now: float) -> None:
         admission = self.admission
         while admission.may_start(now):
+            most = admission.pauses.most_new
             if admission.prefers_new():
-                batch = self.windows.cut(now) or admission.next_repeat(now)
+                batch = self.windows.cut(now, most) or admission.next_repeat(now)
             else:
-                batch = admission.next_repeat(now) or self.windows.cut(now)
+                batch = admission.next_repeat(now) or self.windows.cut(now, most)
             if batch is None:
                 return
             admission.start(batch, now)
@@ -242,7 +244,6 @@ class Engine:
             message = f"{len(event.answers)} answers for {batch.size} items"
             error = CallError(Fault.BAD_REPLY, message, usage=event.usage)
             return self._failed(Failed(event.batch_id, error), now)
-        self.admission.succeeded(batch, now)
         batch.share(event.usage)
         answered: list[Slot] = []
         unanswered: list[tuple[Slot, Unanswered]] = []
@@ -256,9 +257,10 @@ class Engine:
                 slot.batch = batch
                 slot.state = ANSWERED
                 answered.append(slot)
-        aftermath = None
-        if unanswered:
-            aftermath = self._repeats.after_unanswered(batch, unanswered)
+        results, failures = told_apart(event.answers)
+        self.admission.succeeded(batch, now, result=results > 0)
+        aftermath = self._repeats.after_unanswered(batch, unanswered)
+        self.admission.pauses.decided(results, failures + aftermath.errors, now)
         return self._conclude(batch, answered, aftermath, now)
 
     def _failed(self, event: Failed, now: float) -> list[Action]:
@@ -271,24 +273,25 @@ class Engine:
         self._note(live, now, "{} failed: {}", batch.id, event.error)
         only = self.admission.is_idle and not self.windows.count
         aftermath = self._repeats.after_failure(batch, live, event.error, step, only=only)
+        if not self.admission.failed_alone(batch, step):
+            self.admission.pauses.decided(0, aftermath.errors, now)
         return self._conclude(batch, [], aftermath, now)
 
     def _cancelled(self, event: Cancelled, now: float) -> list[Action]:
         return self._failed(Failed(event.batch_id, _CANCELLED), now)
 
     def _conclude(
-        self, batch: Batch, answered: list[Slot], aftermath: Aftermath | None, now: float
+        self, batch: Batch, answered: list[Slot], aftermath: Aftermath, now: float
     ) -> list[Action]:
         """A call is over: releases what may go, queues what is to be repeated."""
-        if aftermath is not None:
-            for slot, error in aftermath.final:
-                slot.outcome = error
-                slot.batch = batch
-                slot.state = ANSWERED
-                answered.append(slot)
-            for repeat, wait_s in aftermath.repeats:
-                self.admission.repeat(repeat, now, wait_s)
-                self._note(repeat.slots, now, "{0.cause} in {1:.3f} s", repeat, wait_s)
+        for slot, error in aftermath.final:
+            slot.outcome = error
+            slot.batch = batch
+            slot.state = ANSWERED
+            answered.append(slot)
+        for repeat, wait_s in aftermath.repeats:
+            self.admission.repeat(repeat, now, wait_s)
+            self._note(repeat.slots, now, "{0.cause} in {1:.3f} s", repeat, wait_s)
         batch.slots = []
         actions: list[Action] = []
         for lane, group in by_lane(answered).items():

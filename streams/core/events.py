@@ -137,7 +137,7 @@ class Release:
 class Paused:
     """No call starts before `until` (then one probes). Said again whenever it changes.
 
-    `reason`: "throttled", "outage" or "account". `message`: of the error that caused it.
+    `reason`: "throttled", "outage", "account" or "breaker". `message`: of the error that caused it.
     """
 
     reason: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 
 Order = Literal["partition", "key", "none"]
@@ -19,7 +20,8 @@ class Limits:
     open for at most `max_wait_s` from its oldest item's arrival (0: never waits) while a call may
     start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see
     `streams.policies.retry`. `split`: whether a microbatch that failed may be divided. `order`:
-    outcomes leave in arrival order of the lane, of equal order keys, or at once.
+    outcomes leave in arrival order of the lane, of equal order keys, or at once. `breaker`: when
+    dead letters pause the task; None: never.
     """
 
     max_items: int = 20
@@ -31,6 +33,7 @@ class Limits:
     max_asks: int = 2
     split: bool = True
     order: Order = "partition"
+    breaker: BreakerLimits | None = None
     backoff: Backoff = field(default_factory=Backoff)
     account_backoff: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=300.0))
 

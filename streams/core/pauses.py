@@ -11,18 +11,21 @@
 - After the pause exactly one call is admitted. Its answer ends every pause; its failure makes the
   next wait longer.
 - Then calls ramp up: two at a time, doubling with each answer, until `max_in_flight`.
+- The breaker's pause is ended by a probe that gives a result, never by a refusal. Its probes take a
+  single new item each, so that what fails costs one dead letter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
 from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
 from streams.core.slot import Batch
-from streams.errors import CallError
+from streams.errors import CallError, ItemError
+from streams.policies.breaker import Breaker
 from streams.policies.retry import Cause, told_s
 
 RETRY_AFTER_JITTER_S = 0.25
@@ -49,8 +52,10 @@ class Pauses:
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
         self._limits = limits
         self._random = random
+        self._breaker = None if limits.breaker is None else Breaker(limits.breaker)
         self._pauses: dict[Cause, Pause] = {}
         self._probe: Batch | None = None
+        self._last = 0  # the number of the last call that began
         self._ramp = limits.max_in_flight
         self._said: Paused | None = None  # the last that no Resumed followed
 
@@ -80,12 +85,21 @@ class Pauses:
         """Whether the next call to start is a probe."""
         return bool(self._pauses)
 
+    @property
+    def most_new(self) -> int:
+        """How many items a new microbatch may have now."""
+        return 1 if Cause.BREAKER in self._pauses else self._limits.max_items
+
     def say(self) -> Paused | Resumed | None:
-        """What is new since it was last asked: a pause that began or changed, or that all ended."""
+        """What is new since it was last asked, which is once per event: a pause that began or
+        changed, or that all ended (and none began in its stead)."""
         pause = self.current
         if pause is None:
-            ended, self._said = self._said is not None, None
-            return Resumed() if ended else None
+            if self._said is None:
+                return None
+            self._said = self._probe = None
+            self._ramp = min(self._limits.max_in_flight, 2)
+            return Resumed()
         said = Paused(pause.cause.value, pause.until, pause.message)
         if said == self._said:
             return None
@@ -96,6 +110,7 @@ class Pauses:
         return batch is self._probe
 
     def started(self, batch: Batch) -> None:
+        self._last = batch.number
         if self._pauses:
             self._probe = batch
 
@@ -104,25 +119,26 @@ class Pauses:
         if batch is self._probe:
             self._probe = None
 
-    def answered(self, batch: Batch) -> None:
-        """The API took a call and answered it, if only with a refusal of what it holds."""
+    def answered(self, batch: Batch, now: float, *, result: bool) -> None:
+        """The API took a call and answered it, if only with a refusal of what it holds; `result`:
+        whether an item got a result by it."""
         if self._ramp < self._limits.max_in_flight:
             self._ramp = min(self._limits.max_in_flight, self._ramp * 2)
         if not self._pauses:
             return
         for cause, pause in list(self._pauses.items()):
-            if batch.number > pause.number or cause is Cause.OUTAGE:
+            if cause is Cause.BREAKER and not result:
+                if batch is self._probe:
+                    self._prolong(pause, now)
+            elif batch.number > pause.number or cause is Cause.OUTAGE:
                 del self._pauses[cause]
-        if not self._pauses:
-            self._probe = None
-            self._ramp = min(self._limits.max_in_flight, 2)
 
-    def failed(self, batch: Batch, cause: Cause, error: CallError, now: float, last: int) -> None:
-        """A call failed so that the task pauses. `last`: the number of the last call begun."""
+    def failed(self, batch: Batch, cause: Cause, error: CallError, now: float) -> None:
+        """A call failed so that the task pauses."""
         pause = self._pauses.get(cause)
         if pause is None:
             until = now + self._wait_s(cause, 1, error.retry_after_s)
-            self._pauses[cause] = Pause(cause, until, error.message, last)
+            self._pauses[cause] = Pause(cause, until, error.message, self._last)
             return
         if batch.number > pause.number:
             pause.failures += 1
@@ -130,15 +146,39 @@ class Pauses:
             return
         until = now + self._wait_s(cause, pause.failures, error.retry_after_s)
         if until > pause.until:
-            pause.until, pause.message, pause.number = until, error.message, last
+            pause.until, pause.message, pause.number = until, error.message, self._last
 
-    def prolong(self, batch: Batch, now: float, last: int) -> None:
+    def prolong(self, batch: Batch, now: float) -> None:
         """The probe failed in a way of its own (a timeout): that ends no pause."""
         pause = self.current
         if batch is self._probe and pause is not None:
-            pause.failures += 1
-            pause.until = max(pause.until, now + self._wait_s(pause.cause, pause.failures, None))
-            pause.number = last
+            self._prolong(pause, now)
+
+    def asked_to_wait(self, batch: Batch, error: CallError, now: float) -> None:
+        """A function raised `Retry`. That is no pause, but while the breaker probes, the items
+        behind the probe would be tried one upon the other, each by itself."""
+        pause = self._pauses.get(Cause.BREAKER)
+        if batch is self._probe and pause is not None:
+            pause.until = max(pause.until, now + (told_s(error.retry_after_s) or 0.0))
+
+    def decided(self, results: int, dead_letters: Sequence[ItemError], now: float) -> None:
+        """How many items a call gave a result, and its dead letters. Pauses the task where there
+        are too many of them; what calls decide during that pause is not counted."""
+        breaker = self._breaker
+        if breaker is None or Cause.BREAKER in self._pauses:
+            return
+        said = breaker.decided(results, len(dead_letters))
+        if said is not None:
+            if dead_letters:
+                said += f", the last: {dead_letters[-1]}"
+            until = now + self._wait_s(Cause.BREAKER, breaker.trips, None)
+            pause = Pause(Cause.BREAKER, until, said, self._last, breaker.trips)
+            self._pauses[Cause.BREAKER] = pause
+
+    def _prolong(self, pause: Pause, now: float) -> None:
+        pause.failures += 1
+        pause.until = max(pause.until, now + self._wait_s(pause.cause, pause.failures, None))
+        pause.number = self._last
 
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
         account = cause is Cause.ACCOUNT

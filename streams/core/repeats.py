@@ -29,6 +29,10 @@ class Aftermath(NamedTuple):
     final: list[tuple[Slot, ItemError]]
     repeats: list[tuple[Batch, float]]
 
+    @property
+    def errors(self) -> list[ItemError]:
+        return [error for _, error in self.final]
+
 
 class Repeats:
     """Applies the rules. `random`: draws from [0, 1) for the jitter."""
@@ -163,7 +167,7 @@ class Repeats:
         for part in parts:
             if part:
                 repeat = _batch(part, "split" if repeats else "retry", fault.value)
-                repeat.successes = batch.successes
+                repeat.successes, repeat.results = batch.successes, batch.results
                 repeats.append(repeat)
         return repeats
 

@@ -154,6 +154,7 @@ class Batch:
         "id",
         "number",
         "reason",
+        "results",
         "size",
         "slots",
         "started_at",
@@ -171,10 +172,12 @@ class Batch:
         self.started_at = 0.0
         # For a repeated call: when its last call failed, when it may start, how many uncounted
         # failures in a row it had, and how many calls had succeeded by then (None: never failed).
+        # `results`: how many had given results when the first call of its items began.
         self.failed_at = 0.0
         self.due_at = 0.0
         self.strikes = 0
         self.successes: int | None = None
+        self.results: int | None = None
 
     @property
     def items(self) -> list[Any]:

@@ -88,9 +88,10 @@ class Window:
             return "deadline" if self._deadlines and self._deadlines[0][0] <= now else "time"
         return "flush" if flush and self.count else None
 
-    def cut(self, now: float) -> list[Slot]:
-        """Takes out the next microbatch; never empty where something waits."""
-        cut = _Cut(self)
+    def cut(self, now: float, most: int) -> list[Slot]:
+        """Takes out the next microbatch, of `most` items or fewer; never empty where something
+        waits."""
+        cut = _Cut(self, most)
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now and not cut.full:
             slot = deadlines[0][2]
@@ -148,12 +149,12 @@ class _Cut:
 
     __slots__ = ("bytes", "full", "max_bytes", "max_items", "max_tokens", "slots", "tokens")
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, max_items: int) -> None:
         self.slots: list[Slot] = []
         self.tokens = 0
         self.bytes = 0
         self.full = False
-        self.max_items = window.limits.max_items
+        self.max_items = max_items
         self.max_tokens = window.max_tokens
         self.max_bytes = window.max_bytes
 

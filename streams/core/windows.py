@@ -73,8 +73,9 @@ class Windows:
                 del self._open[key]
         return slots
 
-    def cut(self, now: float) -> Batch | None:
-        """The microbatch of the window that is due the longest, of those that close now."""
+    def cut(self, now: float, most: int) -> Batch | None:
+        """The microbatch, of `most` items or fewer, of the window that is due the longest, of those
+        that close now."""
         chosen: tuple[float, Hashable, str] | None = None
         for key, window in self._open.items():
             reason = window.closes(now, self.flushing)
@@ -84,7 +85,7 @@ class Windows:
             return None
         _, key, reason = chosen
         window = self._open[key]
-        batch = Batch(window.cut(now), "new", reason)
+        batch = Batch(window.cut(now, most), "new", reason)
         if not window.count:
             del self._open[key]
         return batch

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streams.errors import BrokerError, ConfigError, UsageError
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 CONNECT_WITHIN_S = 10.0
 """How long a broker may take to answer; the whole command must fail within 15 s."""
+
+
+SILENCE_S = 10.0
+"""How long a broker may leave a batch without an answer."""
 
 
 class Client(Protocol):
@@ -116,6 +120,39 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             else:
                 raise
             raise no_broker(servers, reason) from error
+
+
+async def start_producer(
+    arguments: dict[str, Any], batch_bytes: int, tell: Callable[[str], None]
+) -> Any:
+    """A producer that was started: idempotent, or plain where the broker cannot (the embedded one)
+    or may not let us, which is told. Raises BrokerError."""
+    from aiokafka import AIOKafkaProducer
+    from aiokafka.errors import ClusterAuthorizationFailedError, UnknownError
+
+    keywords = {
+        **arguments,
+        "acks": "all",
+        "max_batch_size": batch_bytes,
+        "request_timeout_ms": int(SILENCE_S * 1000),
+    }
+    servers = arguments["bootstrap_servers"]
+    producer = AIOKafkaProducer(**keywords, enable_idempotence=True)
+    try:
+        await connect(producer, servers)
+    except BrokerError as error:
+        if not isinstance(error.__cause__, (UnknownError, ClusterAuthorizationFailedError)):
+            raise
+        tell("this broker has no idempotent producers: a retry may write a record twice")
+        producer = AIOKafkaProducer(**keywords)
+        await connect(producer, servers)
+    return producer
+
+
+async def stop_producer(producer: Any) -> None:
+    """Close it; what matters is acknowledged or already an error, so a broker that hangs may."""
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.stop(), 2.0)
 
 
 def no_broker(servers: str, reason: str) -> BrokerError:

@@ -1,4 +1,4 @@
-"""Follows a topic without a consumer group: `streams tail`.
+"""Reads a topic without a consumer group, on and on or up to its end.
 
 Partitions are read side by side, each in its order; between partitions there is none. Records of
 aborted transactions do not show. The embedded broker looks times up by its own clock and in whole
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -32,10 +32,12 @@ _AGO = re.compile(r"-(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 class Start(NamedTuple):
-    """Where to begin in every partition: `at` is an offset or ms since the epoch."""
+    """Where to begin in every partition: `at` is an offset or ms since the epoch. With "offsets"
+    each partition has its own; one that is not named begins at the earliest."""
 
-    kind: Literal["earliest", "latest", "offset", "time"]
+    kind: Literal["earliest", "latest", "offset", "offsets", "time"]
     at: int = 0
+    offsets: Mapping[int, int] = {}
 
 
 def parse_start(text: str, now: datetime) -> Start:
@@ -45,6 +47,17 @@ def parse_start(text: str, now: datetime) -> Start:
         return Start(text)  # type: ignore[arg-type]
     if text.isascii() and text.isdigit() and len(text) < 19:
         return Start("offset", int(text))
+    try:
+        return Start("time", parse_time(text, now))
+    except ValueError:
+        raise UsageError(
+            "--from must be earliest, latest, an offset, a time as 2026-11-23T10:00:00Z, or how"
+            f" long ago as -2h, not {text!r}"
+        ) from None
+
+
+def parse_time(text: str, now: datetime) -> int:
+    """Milliseconds since the epoch of an ISO 8601 time, or of how long ago. Raises ValueError."""
     ago = _AGO.fullmatch(text)
     try:
         if ago is not None and any(ago.groups()):
@@ -54,19 +67,22 @@ def parse_start(text: str, now: datetime) -> Start:
             moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return Start("time", max(0, int(moment.timestamp() * 1000)))
-    except (ValueError, OverflowError):
-        raise UsageError(
-            "--from must be earliest, latest, an offset, a time as 2026-11-23T10:00:00Z, or how"
-            f" long ago as -2h, not {text!r}"
-        ) from None
+        return max(0, int(moment.timestamp() * 1000))
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 async def tail(
-    kafka: KafkaSettings, topic: str, start: Start, *, count: int | None = None
+    kafka: KafkaSettings,
+    topic: str,
+    start: Start,
+    *,
+    count: int | None = None,
+    to_end: bool = False,
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come, aiokafka's own, in lists; an empty list first, when it stands at its
-    start and misses nothing from then on. `count`: ends after so many, None: never.
+    start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
+    with what the topic held when reading began.
 
     Raises BrokerError for a broker that does not answer, now or later, and for a missing topic.
     """
@@ -89,13 +105,15 @@ async def tail(
         embedded = await _answer(servers, _is_embedded(admin))
         if embedded and start.kind == "time":
             refuse_on_embedded("time_lookup", "--from")
-        await _answer(servers, _assign(consumer, topic, partitions, start))
-        if embedded and start.kind == "latest":
-            await _answer(servers, _skip_to_high_watermark(consumer))
+        ends = await _answer(servers, _assign(consumer, topic, partitions, start))
+        if embedded and (to_end or start.kind == "latest"):
+            ends = await _answer(servers, _high_watermarks(consumer, start))
         yield []
         left = count
         quiet_since = asyncio.get_running_loop().time()
         while left is None or left > 0:
+            if to_end and await _answer(servers, _reached(consumer, ends)):
+                return
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
             records = [record for some in found.values() for record in some]
             now = asyncio.get_running_loop().time()
@@ -120,6 +138,11 @@ async def _answer(servers: str, asked: Awaitable[T]) -> T:
         raise no_broker(servers, f"{type(error).__name__} {error}".strip()) from error
 
 
+async def partitions_of(admin: Any, topic: str, servers: str) -> list[int]:
+    """The topic's partitions. Raises BrokerError if there is no such topic, or no answer."""
+    return await _answer(servers, _partitions(admin, topic))
+
+
 async def _partitions(admin: Any, topic: str) -> list[int]:
     """The topic's partitions. Raises BrokerError if there is no such topic."""
     # All topics are asked for: to ask for one by name may create it, where the broker is set so.
@@ -135,15 +158,26 @@ async def _is_embedded(admin: Any) -> bool:
     return bool((await admin.describe_cluster()).get("cluster_id") == EMBEDDED_CLUSTER_ID)
 
 
-async def _skip_to_high_watermark(consumer: Any) -> None:
-    """What is fetched meanwhile was there before, as far as anybody can tell."""
-    while any(consumer.highwater(place) is None for place in consumer.assignment()):
+async def _reached(consumer: Any, ends: Mapping[Any, int]) -> bool:
+    return all([await consumer.position(place) >= end for place, end in ends.items()])
+
+
+async def _high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
+    """What a fetch says of the ends; with "latest" reading goes on from there. What is fetched
+    meanwhile was there before, as far as anybody can tell."""
+    begun = {place: await consumer.position(place) for place in consumer.assignment()}
+    while any(consumer.highwater(place) is None for place in begun):
         await consumer.getmany(timeout_ms=100)
-    for place in consumer.assignment():
-        consumer.seek(place, consumer.highwater(place))
+    ends = {place: consumer.highwater(place) for place in begun}
+    for place, at in (ends if start.kind == "latest" else begun).items():
+        consumer.seek(place, at)
+    return ends
 
 
-async def _assign(consumer: Any, topic: str, partitions: list[int], start: Start) -> None:
+async def _assign(
+    consumer: Any, topic: str, partitions: list[int], start: Start
+) -> Mapping[Any, int]:
+    """Stand at the start in every partition; returns where each ends."""
     from aiokafka import TopicPartition
 
     where = [TopicPartition(topic, partition) for partition in partitions]
@@ -155,6 +189,9 @@ async def _assign(consumer: Any, topic: str, partitions: list[int], start: Start
         at = last
     elif start.kind == "offset":
         at = {place: min(max(start.at, first[place]), last[place]) for place in where}
+    elif start.kind == "offsets":
+        wanted = {place: start.offsets.get(place.partition, 0) for place in where}
+        at = {place: min(max(wanted[place], first[place]), last[place]) for place in where}
     elif start.kind == "time":
         found = await consumer.offsets_for_times(dict.fromkeys(where, start.at))
         at = {
@@ -163,3 +200,4 @@ async def _assign(consumer: Any, topic: str, partitions: list[int], start: Start
         }
     for place in where:
         consumer.seek(place, at[place])
+    return dict(last)

@@ -24,8 +24,8 @@ def json_line(record: Any) -> bytes:
             "offset": record.offset,
             "timestamp_ms": record.timestamp,
             "key": as_text(record.key),
-            "headers": _headers(record.headers),
-            "value": _value(record.value),
+            "headers": headers_object(record.headers),
+            "value": json_value(record.value),
         },
         option=orjson.OPT_APPEND_NEWLINE,
     )
@@ -34,9 +34,9 @@ def json_line(record: Any) -> bytes:
 def text_line(record: Any) -> str:
     """`partition:offset  time  key  value` between tabs, with its line end; control characters are
     escaped, so that no record plays with the terminal."""
-    key = "-" if record.key is None else _printable(record.key)
-    value = "(null)" if record.value is None else _printable(record.value)
-    return f"{record.partition}:{record.offset}\t{_time(record.timestamp)}\t{key}\t{value}\n"
+    key = "-" if record.key is None else printable(_decoded(record.key))
+    value = "(null)" if record.value is None else printable(_decoded(record.value))
+    return f"{record.partition}:{record.offset}\t{time_text(record.timestamp)}\t{key}\t{value}\n"
 
 
 def as_text(raw: bytes | None) -> str | dict[str, str] | None:
@@ -49,7 +49,8 @@ def as_text(raw: bytes | None) -> str | dict[str, str] | None:
         return {"base64": base64.b64encode(raw).decode()}
 
 
-def _value(raw: bytes | None) -> Any:
+def json_value(raw: bytes | None) -> Any:
+    """For orjson: the record's own JSON, else what `as_text` makes of it."""
     if raw is None:
         return None
     if not _is_json(raw):
@@ -73,18 +74,25 @@ def _refuse(name: str) -> None:
     raise ValueError(name)
 
 
-def _headers(headers: Any) -> dict[str, Any]:
+def headers_object(headers: Any) -> dict[str, Any]:
+    """By name; a name that is there more than once has a list."""
     found: dict[str, list[Any]] = {}
     for name, value in headers:
         found.setdefault(name, []).append(as_text(value))
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def _printable(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace").translate(_CONTROL)
+def printable(text: str) -> str:
+    """With control characters escaped."""
+    return text.translate(_CONTROL)
 
 
-def _time(timestamp_ms: int) -> str:
+def _decoded(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def time_text(timestamp_ms: int) -> str:
+    """ISO 8601 in UTC; the number itself where that has no such time."""
     try:
         moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError):

@@ -60,6 +60,7 @@ class Cause(StrEnum):
     THROTTLED = "throttled"  # 429, 529
     OUTAGE = "outage"  # no connection, or 5xx for everybody
     ACCOUNT = "account"  # 401, 403, spend limits: a person has to do something
+    BREAKER = "breaker"  # calls give dead letters and no results (`policies/breaker.py`)
 
 
 class Rule(NamedTuple):

@@ -18,6 +18,7 @@ from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
 from streams.kafka.transactions import Transactions
+from streams.policies.breaker import BreakerLimits
 from streams.providers import function_caller, make_caller
 from streams.records import Decoder, Most
 from streams.results import Encoder
@@ -185,6 +186,7 @@ class Assembly:
                 max_in_flight=calls.max_in_flight,
                 max_attempts=calls.max_attempts,
                 order=task.order,
+                breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
             ),
             timeout_s=calls.timeout_s,
             decoder=Decoder(

@@ -87,7 +87,7 @@ class TaskShell:
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._paused = False
+        self._paused: str | None = None  # the reason that was told last
         self._stopped = False
 
     # -- lanes ---------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ class TaskShell:
             case Paused(reason, until, message):
                 self._say_paused(reason, until, message)
             case Resumed():
-                self._paused = False
+                self._paused = None
                 self.call_tally.resumed(self._loop.time())
                 logger.warning("task %s goes on", self.parts.name)
 
@@ -270,9 +270,15 @@ class TaskShell:
         if reason == "account":
             level = logging.ERROR
             message += ". Nothing is lost: the task waits until the account is in order"
-        elif self._paused:
+        elif reason == "breaker" and self._paused != reason:
+            level = logging.ERROR
+            message += (
+                f". The rest of {self.parts.source} is not sent after them: the task tries one item"
+                " at a time, and goes on by itself when one has a result"
+            )
+        elif self._paused is not None:
             level = logging.INFO
-        self._paused = True
+        self._paused = reason
         logger.log(
             level, "task %s is paused (%s), next try in %.1f s: %s",
             self.parts.name, reason, wait_s, message,

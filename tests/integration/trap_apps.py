@@ -3,6 +3,7 @@
 TEST_SOURCES    source topics, commas between; each has a task of its own, `<source>.out`
 TEST_CALL_S     a call takes about so long, unequally, so that calls finish out of order
 TEST_GATE       a file; items with "wait": true are in flight until it exists
+TEST_MENDED     a file; until it exists every call raises
 TEST_CALLED     a file that gets a line `partition/offset ...` for each call that has ended
 TEST_POLL_MS    max_poll_interval_ms of the consumer, instead of our own
 TEST_METADATA_MS  metadata_max_age_ms of the consumer: how soon new partitions are seen
@@ -28,6 +29,7 @@ from streams.shells import assembly
 
 CALL_S = float(os.environ.get("TEST_CALL_S", "0"))
 GATE = os.environ.get("TEST_GATE")
+MENDED = os.environ.get("TEST_MENDED")
 CALLED = os.environ.get("TEST_CALLED")
 SINK = os.environ.get("TEST_SINK", "{source}.out")
 
@@ -57,6 +59,8 @@ async def measure(items: Sequence[Item]) -> list[dict[str, Any] | ItemError | No
     if GATE and any(item.value.get("wait") for item in items):
         while not os.path.exists(GATE):  # noqa: ASYNC110, ASYNC240  another process makes it
             await asyncio.sleep(0.02)
+    if MENDED and not os.path.exists(MENDED):  # noqa: ASYNC240  another process makes it
+        raise ConnectionRefusedError(first.text)
     if CALLED:
         with Path(CALLED).open("a") as file:  # noqa: ASYNC230  a line
             file.write(" ".join(f"{item.partition}/{item.offset}" for item in items) + "\n")

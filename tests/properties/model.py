@@ -32,6 +32,7 @@ class Item:
     timeouts: int = 0
     server_errors: int = 0
     unusable: int = 0  # replies without a usable answer for it
+    results_before: int = 0  # calls that had given results when its counted attempts began
 
     @property
     def left(self) -> bool:
@@ -46,6 +47,7 @@ class Item:
 class Call:
     items: list[Item]
     cause: str
+    number: int
 
 
 @dataclass
@@ -64,6 +66,10 @@ class Model:
     causes: dict[str, int] = field(default_factory=dict)
     usage: list[int] = field(default_factory=lambda: [0, 0, 0])
     used_by: list[Slot] = field(default_factory=list)
+    tripped_at: int | None = None  # calls begun when the breaker tripped; None: it has not
+    row: int = 0  # dead letters since the last result
+    decided: list[bool] = field(default_factory=list)  # what calls gave: a result or a dead letter
+    results: int = 0  # calls that gave a result
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -110,6 +116,8 @@ class Model:
             assert batch.cause != "new" or item.lane not in self.halted, "its lane is halted"
             item.place = "in flight"
             item.calls += 1
+            if batch.cause in ("new", "ask"):
+                item.results_before = self.results
         limits = self.limits
         assert 1 <= len(items) <= limits.max_items
         assert sum(slot.weight for slot in batch.slots) <= (limits.max_tokens or 10**9)
@@ -119,11 +127,13 @@ class Model:
         if self.paused_until is not None:
             assert now >= self.paused_until, "a call started in a pause"
             assert self.probe is None, "two probes at once"
+            single = self.tripped_at is None or batch.cause != "new" or len(items) == 1
+            assert single, "the breaker is tried with more than one new item"
             self.probe = batch.id
         else:
             assert len(self.calls) < self.ramp, "more calls than the ramp allows"
-        self.calls[batch.id] = Call(items, batch.cause)
         self.causes[batch.cause] = self.causes.get(batch.cause, 0) + 1
+        self.calls[batch.id] = Call(items, batch.cause, sum(self.causes.values()))
 
     def end(self, batch_id: str) -> Call:
         if self.probe == batch_id:
@@ -139,6 +149,7 @@ class Model:
                 self._after_failure(item, self._codes_of(answer, call, item))
             else:
                 item.place, item.outcome = "answered", answer
+        self._judge(call, sum(not isinstance(answer, Unanswered) for answer in answers), set())
 
     def fail(self, call: Call, fault: Fault) -> None:
         for item in call.items:
@@ -147,6 +158,31 @@ class Model:
                 item.server_errors += fault is Fault.SERVER
                 item.unusable += fault is Fault.BAD_REPLY
                 self._after_failure(item, self._codes_of(fault, call, item))
+        counted = {Fault.TIMEOUT.value, Fault.SERVER.value}
+        self._judge(call, 0, counted if self.results > call.items[0].results_before else set())
+
+    def _judge(self, call: Call, results: int, own: set[str]) -> None:
+        """The breaker, naively. `own`: codes that say nothing, for other calls gave results."""
+        self.results += results > 0
+        limits = self.limits.breaker
+        if self.tripped_at is not None and results and call.number > self.tripped_at:
+            self.tripped_at = None
+        if limits is None or self.tripped_at is not None:
+            return
+        dead = [
+            item
+            for item in call.items
+            if item.place == "answered" and isinstance(item.outcome, ItemError)
+            and item.outcome.code not in own | {"sad"}
+        ]  # fmt: skip
+        self.row = 0 if results else self.row + len(dead)
+        self.decided += [True] * results + [False] * len(dead)
+        full = len(self.decided) >= limits.window
+        mostly = full and self.decided.count(False) > limits.share * len(self.decided)
+        if self.row >= limits.run or mostly:
+            self.tripped_at, self.row = sum(self.causes.values()), 0
+        if self.tripped_at is not None or full:
+            self.decided = []
 
     def resumed(self) -> None:
         self.paused_until, self.probe = None, None

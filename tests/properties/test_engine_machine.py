@@ -43,6 +43,7 @@ from streams.core import (
 )
 from streams.errors import CallError, Fault, ItemError
 from streams.model import DROP, Unanswered, Usage
+from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 
 from . import invariants
@@ -68,6 +69,7 @@ ITEMS = [
 """One draw an item, or Hypothesis spends its time on drawing."""
 
 ANSWERS = [1, None, DROP, ItemError("sad"), *Unanswered, *Unanswered]
+BREAKERS = [None, BreakerLimits(run=3, window=1000), BreakerLimits(run=1000, window=6, share=0.4)]
 DISTURBANCES = ["close", "halt", "resume", "resume all", "flush", "cancel", "late"]
 LIMITS = st.builds(
     Limits,
@@ -81,6 +83,7 @@ LIMITS = st.builds(
     split=st.sampled_from([True, True, True, False]),
     order=st.sampled_from(["partition", "key", "none"]),
     backoff=st.just(Backoff(0.5, 4.0)),
+    breaker=st.sampled_from(BREAKERS),
 )
 
 
@@ -108,9 +111,12 @@ class EngineMachine(RuleBasedStateMachine):
                     self.judge_release(str(lane), slots, turns.pop(str(lane), []))
                     self.undelivered.append(action)
                 case Resumed():
+                    assert self.model.tripped_at is None, "calls flow and give no results"
                     self.model.resumed()
                     answered_by_api = False
-                case Paused(_, until, _):
+                case Paused(reason, until, _):
+                    tripped = self.model.tripped_at is not None
+                    assert tripped or reason != "breaker", "the breaker tripped for nothing"
                     self.model.paused_until = until
                 case CancelCall(batch_id):
                     items = self.model.calls[batch_id].items
@@ -124,6 +130,8 @@ class EngineMachine(RuleBasedStateMachine):
         if answered_by_api:
             self.model.ramp *= 2
         assert not turns, f"not released: {turns}"
+        if self.model.tripped_at is not None:
+            assert self.model.paused_until is not None, "the breaker has not tripped"
 
     def judge_release(self, lane: str, slots: list[Slot], turn: list[Any]) -> None:
         released = [self.model.by_slot[id(slot)] for slot in slots]

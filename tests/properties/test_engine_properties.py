@@ -9,10 +9,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core import Arrived, Engine, Failed, Limits, Opened, Replied, Slot, StartCall, Tick
+from streams.core import (
+    Arrived,
+    Engine,
+    Failed,
+    Limits,
+    Opened,
+    Paused,
+    Replied,
+    Slot,
+    StartCall,
+    Tick,
+)
 from streams.core.slot import Batch
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
+from streams.policies.breaker import BreakerLimits
 
 from ..core.scenario import Scenario, words
 from .effort import effort
@@ -52,6 +64,77 @@ def test_bad_items_never_change_their_neighbours_results(
         each = 2 * ceil(log2(size)) + 1 if size > 1 else 2
         new = sum(s.engine.statistics().batches_by_reason.values())
         assert calls <= new + each * len(bad)
+
+
+@effort(20)
+@given(
+    size=st.sampled_from([1, 7, 20, 100, 400]),
+    share=st.sampled_from([0.01, 0.2]),
+    fault=st.sampled_from([*FATAL, Fault.TIMEOUT]),
+    in_flight=st.integers(1, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_bad_items_spread_over_a_topic_never_trip_the_breaker(
+    size: int, share: float, fault: Fault, in_flight: int, seed: int
+) -> None:
+    """1 % as well as 20 %, whatever halving does to the order in which they are found."""
+    breaker = BreakerLimits.for_rounds_of(size * in_flight)
+    s = Scenario(
+        max_items=size, max_wait_s=0, max_in_flight=in_flight, breaker=breaker, check=False
+    )
+    s.arrive(words("a", 700)).arrive(words("b", 700))
+    random = Random(seed)
+    bad = {word for word in s.slots if random.random() < share}
+
+    def respond(batch: Batch) -> list[Any] | CallError:
+        if bad.isdisjoint(batch.items):
+            return list(batch.items)
+        return CallError(fault, "no")
+
+    s.run(respond)
+    assert s.said() == []
+    assert set(s.codes()) == bad
+
+
+@effort(60)
+@given(
+    outage=st.integers(1, 400),
+    fault=st.sampled_from([*FATAL, Fault.TIMEOUT]),
+    order=ORDERS,
+    size=st.integers(1, 40),
+    in_flight=st.integers(1, 5),
+    poison=st.sets(st.integers(0, 299), max_size=10),
+)
+def test_after_any_time_of_dead_letters_alone_every_healthy_item_gets_its_result(
+    outage: int, fault: Fault, order: str, size: int, in_flight: int, poison: set[int]
+) -> None:
+    """However long none does: nothing wedges, nothing is lost, few dead letters are made."""
+    run = 20
+    s = Scenario(
+        max_items=size,
+        max_wait_s=0,
+        max_in_flight=in_flight,
+        order=order,
+        breaker=BreakerLimits(run=run),
+        check=False,
+    )
+    s.arrive(words("a", 300))
+    calls = 0
+
+    def respond(batch: Batch) -> list[Any] | CallError:
+        nonlocal calls
+        calls += 1
+        if calls <= outage or not poison.isdisjoint(int(word[1:]) for word in batch.items):
+            return CallError(fault, "no")
+        return [word.upper() for word in batch.items]
+
+    s.run(respond)
+    assert all(slot.outcome in (word.upper(), fault.value) or word in s.codes()
+               for word, slot in s.slots.items())  # fmt: skip
+    probes = sum(isinstance(said, Paused) for said in s.said())
+    assert len(s.codes()) <= len(poison) + run + in_flight + probes
+    s.deliver()
+    assert s.watermark("a") == 300
 
 
 @effort(60)

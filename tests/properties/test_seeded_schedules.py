@@ -16,9 +16,9 @@ from streams.errors import Fault
 from streams.model import Usage
 from streams.policies.retry import Backoff
 
-from .test_engine_machine import ANSWERS, DISTURBANCES, ITEMS, EngineMachine
+from .test_engine_machine import ANSWERS, BREAKERS, DISTURBANCES, ITEMS, EngineMachine
 
-FOUND: list[int] = []
+FOUND: list[int] = [674]
 SEEDS = [*FOUND, *range(int(40 * float(os.environ.get("STREAMS_TEST_EFFORT", "1"))))]
 STEPS = 150
 
@@ -35,6 +35,7 @@ def limits(random: Random) -> Limits:
         split=random.random() < 0.8,
         order=random.choice(["partition", "key", "none"]),
         backoff=Backoff(0.5, 4.0),
+        breaker=random.choice(BREAKERS),
     )
 
 

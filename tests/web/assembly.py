@@ -14,6 +14,7 @@ from streams.core.limits import Limits
 from streams.errors import CallError
 from streams.kafka.parcels import Parcel
 from streams.model import Item, Reply
+from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
 from streams.records import Decoder
@@ -128,6 +129,7 @@ class Played:
         max_attempts: int = 3,
         max_wait_s: float = 0.0,
         backoff: Backoff = NO_WAIT,
+        breaker: BreakerLimits | None = None,
         beside: str | None = None,
     ) -> None:
         self.sink, self.consumer = PlayedSink(), PlayedConsumer()
@@ -148,6 +150,7 @@ class Played:
             max_in_flight=max_in_flight,
             max_attempts=max_attempts,
             backoff=backoff,
+            breaker=breaker,
         )
         parts = TaskParts(
             name=name,

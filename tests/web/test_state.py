@@ -9,6 +9,7 @@ from typing import Any
 
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item
+from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 from streams.web.state import StateView
 from tests.web.assembly import Played, Steered
@@ -185,6 +186,23 @@ async def test_a_paused_task_says_why_until_when_and_is_the_reason_that_its_item
         assert 50_000 < paused["until_ms"] - time.time() * 1000 < 70_000
         assert blocking(played, 0)["reason"] == "account; the task is paused: account"
         assert blocking(played, 1)["reason"] == "the task is paused: account"
+
+
+async def test_a_task_that_the_breaker_holds_says_so() -> None:
+    async def broken(items: Sequence[Item]) -> list[Any]:
+        raise ValueError("an item's text")
+
+    slow = Backoff(base_s=60)
+    async with Played(broken, breaker=BreakerLimits(run=2), backoff=slow) as played:
+        (lane,) = played.assign(0)
+        played.arrive(lane, *"abcdefgh")
+        await played.until(lambda: played.task.statistics().paused_reason is not None)
+        await played.until_settled(3)
+        paused = task_of(played)["paused"]
+        assert paused["reason"] == "breaker"
+        assert paused["message"].startswith("2 items in a row are dead letters, the last: function")
+        assert "text" not in paused["message"]
+        assert blocking(played)["reason"].endswith("the task is paused: breaker")
 
 
 async def test_an_item_of_a_partition_that_is_being_handed_back_waits_for_no_call() -> None:

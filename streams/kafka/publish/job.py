@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import BrokerError, UsageError
-from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.client import client_arguments, connected, start_producer, stop_producer
 from streams.kafka.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.kafka.publish.formats import Format, Source, columns_of
 from streams.kafka.publish.rejects import Rejects
-from streams.kafka.publish.sending import BATCH_BYTES, SILENCE_S, Sending
+from streams.kafka.publish.sending import BATCH_BYTES, Sending
 
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
@@ -55,6 +55,10 @@ class Progress:
         self.sent = self.rejected = self.position = 0
         self.size: int | None = None
 
+    @property
+    def left_out(self) -> int:
+        return self.rejected
+
     def add_sent(self, records: int) -> None:
         self.sent += records
         self._changed(self)
@@ -87,14 +91,14 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
     progress.size = source.size
     try:
         partitions, largest = await _topic(arguments, publication, progress.tell)
-        producer = await _producer(arguments, largest, progress.tell)
+        producer = await start_producer(arguments, min(BATCH_BYTES, largest), progress.tell)
         try:
             chunks = checked(source.records(largest), largest=largest, key=key, faults=faults)
             progress.started = time.monotonic()
             sending = Sending(producer, publication.topic, partitions, on_sent=progress.add_sent)
             await _pump(chunks, sending, rejects, progress, publication.rate)
         finally:
-            await _stop(producer)
+            await stop_producer(producer)
     finally:
         rejects.close()
         source.close()
@@ -191,38 +195,6 @@ async def _topic(
             reason = f"{type(error).__name__} {error}".strip()
             raise BrokerError(f"the broker at {servers} refuses: {reason}") from error
     raise BrokerError(f"the topic {topic} was created but does not appear")
-
-
-async def _producer(arguments: dict[str, Any], largest: int, tell: Callable[[str], None]) -> Any:
-    """A producer that was started: idempotent, or plain where the broker cannot (the embedded one)
-    or may not let us."""
-    from aiokafka import AIOKafkaProducer
-    from aiokafka.errors import ClusterAuthorizationFailedError, UnknownError
-
-    keywords = {
-        **arguments,
-        "acks": "all",
-        "max_batch_size": min(BATCH_BYTES, largest),
-        "request_timeout_ms": int(SILENCE_S * 1000),
-    }
-    servers = arguments["bootstrap_servers"]
-    producer = AIOKafkaProducer(**keywords, enable_idempotence=True)
-    try:
-        await connect(producer, servers)
-    except BrokerError as error:
-        if not isinstance(error.__cause__, (UnknownError, ClusterAuthorizationFailedError)):
-            raise
-        tell("this broker has no idempotent producers: a retry may write a record twice")
-        producer = AIOKafkaProducer(**keywords)
-        await connect(producer, servers)
-    return producer
-
-
-async def _stop(producer: Any) -> None:
-    try:
-        await asyncio.wait_for(producer.stop(), 2.0)
-    except Exception:  # a broker that hangs; what matters is acknowledged or already an error
-        return
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -15,12 +15,11 @@ from functools import lru_cache
 from typing import Any
 
 from streams.errors import BrokerError
+from streams.kafka.client import SILENCE_S
 
 BATCH_BYTES = 256 * 1024
 QUEUED_BYTES = 16 * 1024 * 1024
 """How much may wait for acknowledgement before reading stops."""
-SILENCE_S = 10.0
-"""How long a broker may leave a batch without an answer."""
 
 
 class Sending:
@@ -50,7 +49,7 @@ class Sending:
         else:
             shares: list[list[tuple[bytes | None, bytes]]] = [[] for _ in self._lines]
             for key, value in zip(keys, values, strict=True):
-                shares[_place(key, len(shares))].append((key, value))
+                shares[place_of(key, len(shares))].append((key, value))
             for line, share in zip(self._lines, shares, strict=True):
                 line.put(share)
         self._queued_bytes += sum(map(len, values)) + sum(map(len, keys or ()))
@@ -157,7 +156,8 @@ class _Line:
 
 
 @lru_cache(maxsize=65_536)
-def _place(key: bytes, partitions: int) -> int:
+def place_of(key: bytes, partitions: int) -> int:
+    """The partition where Kafka's own partitioner puts a key."""
     from aiokafka.partitioner import murmur2
 
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)

@@ -1,0 +1,129 @@
+"""A dead letter as a value: what its record says, and the source's own part of it.
+
+Key, value and headers are the source's, byte for byte, and after its headers stand ours, which
+begin with `streams-error-code`. A source may have headers of our names itself (a dead letter that
+another tool sent again): those before our block are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from streams.model import Headers, Position
+
+FIRST = "streams-error-code"
+FACTS = frozenset(
+    {
+        FIRST,
+        "streams-error-message",
+        "streams-source-topic",
+        "streams-source-partition",
+        "streams-source-offset",
+        "streams-source-timestamp-ms",
+        "streams-task",
+        "streams-attempts",
+        "streams-batch-id",
+        "streams-failed-at-ms",
+    }
+)
+OMITTED = {
+    "streams-value-omitted": "value",
+    "streams-headers-omitted": "headers",
+    "streams-key-omitted": "key",
+}
+REDRIVEN = "streams-redriven"
+"""How often the record was sent again; the source's own header from then on."""
+
+
+class DeadLetter(NamedTuple):
+    """`partition`, `offset`: where it stands. `source`: the record that failed, and
+    `source_timestamp_ms` its time (None: it has none). `headers`: the source's own. `omitted`: what
+    the letter was too large for: bytes of "value" and "key", number of "headers"."""
+
+    partition: int
+    offset: int
+    code: str
+    message: str
+    task: str
+    source: Position
+    source_timestamp_ms: int | None
+    attempts: int
+    batch_id: str
+    failed_at_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    omitted: Mapping[str, int]
+
+    @property
+    def redriven(self) -> int:
+        """How often it had been sent again before it failed this time."""
+        return max((_number(value) for name, value in self.headers if name == REDRIVEN), default=0)
+
+    @property
+    def place(self) -> str:
+        return f"{self.partition}/{self.offset}"
+
+
+def letter_of(record: Any) -> DeadLetter | None:
+    """What a record of a dead-letter topic says; None: it is none of ours."""
+    headers = list(record.headers)
+    first = max((n for n, (name, _) in enumerate(headers) if name == FIRST), default=None)
+    if first is None:
+        return None
+    ours = {name: value for name, value in headers[first:] if name in FACTS or name in OMITTED}
+    own = headers[:first] + [each for each in headers[first:] if each[0] not in ours]
+    facts = {name: (value or b"").decode("utf-8", "replace") for name, value in ours.items()}
+    try:
+        stamp = facts["streams-source-timestamp-ms"]
+        return DeadLetter(
+            partition=record.partition,
+            offset=record.offset,
+            code=facts[FIRST],
+            message=facts["streams-error-message"],
+            task=facts["streams-task"],
+            source=Position(
+                facts["streams-source-topic"],
+                int(facts["streams-source-partition"]),
+                int(facts["streams-source-offset"]),
+            ),
+            source_timestamp_ms=int(stamp) if stamp else None,
+            attempts=int(facts["streams-attempts"]),
+            batch_id=facts["streams-batch-id"],
+            failed_at_ms=int(facts["streams-failed-at-ms"]),
+            key=record.key,
+            value=record.value,
+            headers=own,
+            omitted={what: int(facts[name]) for name, what in OMITTED.items() if name in facts},
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+class Choice(NamedTuple):
+    """Which letters are meant: those that fit everything that is said. `codes`, `tasks`, `places`:
+    empty is any. `since_ms`: failed then or later."""
+
+    codes: frozenset[str] = frozenset()
+    tasks: frozenset[str] = frozenset()
+    places: frozenset[tuple[int, int]] = frozenset()
+    since_ms: int | None = None
+
+    def holds(self, letter: DeadLetter) -> bool:
+        return (
+            (not self.codes or letter.code in self.codes)
+            and (not self.tasks or letter.task in self.tasks)
+            and (not self.places or (letter.partition, letter.offset) in self.places)
+            and (self.since_ms is None or letter.failed_at_ms >= self.since_ms)
+        )
+
+
+def sent_again(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    """The headers of the letter's record when it is sent again."""
+    kept = [each for each in letter.headers if each[0] != REDRIVEN]
+    return [*kept, (REDRIVEN, b"%d" % (letter.redriven + 1))]
+
+
+def _number(value: bytes | None) -> int:
+    return int(value) if value is not None and value.isdigit() else 0

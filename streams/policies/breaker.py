@@ -1,0 +1,102 @@
+"""When dead letters say something about the API or the function, and no longer about the items.
+
+    counts                                   passes its limit                      so
+    ---------------------------------------  ------------------------------------  ---------------
+    dead letters since the last result       `run` of them                         the task pauses,
+    dead letters among each `window` items   more than `share` of them             and probes
+
+A dead letter counts where a call caused it: refused, rejected, too_large, truncated,
+invalid_answer, no_answer, timeout, server_error, function_error. What was decided before any call
+(undecodable, no text, above the limits) is not counted at all, and what a function decided about an
+item (a result, a drop, an `ItemError` that it returned) shows that calls work: it counts as a
+result. A timeout or server error counts only where no call gave a result from the item's first
+call to its last.
+
+Items that are bad by themselves do not get here. Where 20 % are, spread over the topic, a run of
+100 has a chance of 0.2 ** 100, and half of 400 is 15 standard deviations away. A topic with a
+handful of bad items and nothing else never reaches 100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from streams.errors import Fault, ItemError
+from streams.model import Answer, Unanswered
+
+RUN = 100
+"""Five microbatches of 20 of which not one item had a result: about 200 calls."""
+
+WINDOW = 400
+"""Large enough that chance does not decide; at 20 items a call some 20 microbatches."""
+
+SHARE = 0.5
+"""Where most items fail, going on costs more than waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerLimits:
+    """`run`: dead letters in a row. `window`, `share`: of each `window` items that calls decided,
+    more than this share are dead letters. `ValueError` where one is out of range."""
+
+    run: int = RUN
+    window: int = WINDOW
+    share: float = SHARE
+
+    def __post_init__(self) -> None:
+        if self.run < 1 or self.window < 1:
+            raise ValueError(f"run and window must be at least 1, not {self.run}, {self.window}")
+        if not 0 <= self.share < 1:
+            raise ValueError(f"share must be from 0 to below 1, not {self.share}")
+
+    @classmethod
+    def for_rounds_of(cls, items: int) -> BreakerLimits:
+        """For a task that has so many items in flight at most. Halving and asking again find the
+        bad items of such a round last, in a row, so that one of them may be bad from end to end."""
+        return cls(run=max(RUN, items), window=max(WINDOW, 2 * items))
+
+
+def told_apart(answers: Sequence[Answer]) -> tuple[int, list[ItemError]]:
+    """How many answers of a reply count as results, and the dead letters among them that a call
+    caused: exceptions that a function put into its items' places."""
+    results = 0
+    failures = []
+    for answer in answers:
+        if answer.__class__ is ItemError and answer.code == _FUNCTION_ERROR:
+            failures.append(answer)
+        elif answer.__class__ is not Unanswered:
+            results += 1
+    return results, failures
+
+
+_FUNCTION_ERROR = Fault.FUNCTION.value
+
+
+class Breaker:
+    """The counts of one task, the only policy that remembers. `trips`: how often it tripped without
+    a `window` of items between that was in order; so long do its pauses grow."""
+
+    def __init__(self, limits: BreakerLimits) -> None:
+        self._limits = limits
+        self._run = self._dead = self._decided = 0
+        self.trips = 0
+
+    def decided(self, results: int, dead_letters: int) -> str | None:
+        """A call decided about so many items; returns what has passed its limit, if anything has.
+        Then counting starts afresh."""
+        limits = self._limits
+        self._run = 0 if results else self._run + dead_letters
+        self._dead += dead_letters
+        self._decided += results + dead_letters
+        said = None
+        if self._run >= limits.run:
+            said = f"{self._run} items in a row are dead letters"
+        elif self._decided < limits.window:
+            return None
+        elif self._dead > limits.share * self._decided:
+            said = f"{self._dead} of the last {self._decided} items are dead letters"
+        self.trips = 0 if said is None else self.trips + 1
+        self._run = self._run if said is None else 0
+        self._dead = self._decided = 0
+        return said
