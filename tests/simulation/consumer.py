@@ -43,9 +43,9 @@ class Hop:
         return False
 
     async def crossed(self) -> None:
-        done = self._world.loop.create_future()
-        self.call_soon_threadsafe(done.set_result, None)
-        await done
+        done = asyncio.Event()
+        self.call_soon_threadsafe(done.set)
+        await done.wait()
 
 
 class _Fetched:
@@ -194,7 +194,7 @@ class Consumer:
             await self._to_worker.crossed()
             began_at = self._world.now()
             await self._host.on_revoked()
-            member.revoked(began_at)
+            member.revoked(began_at, self._world.parameters.drain_s)
             await self._to_thread.crossed()
             self._generation, partitions = await group.join(member)
             assigned = [TopicPartition(SOURCE, n) for n in partitions]
@@ -213,18 +213,19 @@ class Consumer:
         self._member.assigned(starts, lanes)
         self._in_thread(self._open, lanes)
         self._in_thread(self._reader.allow, {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()})
-        for partition in assigned:
-            if self._world.weather.is_on("sought", partition.partition):
-                self._in_thread(self._seek_back, partition)
 
     def _open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         self._reader.open(lanes)
         self.look()
 
-    def _seek_back(self, partition: TopicPartition) -> None:
-        """Somebody else seeks, as Faust's recovery does."""
-        if partition in self._client.assignment():
-            self._client.seek(partition, 0)
+    def sought(self) -> None:
+        """Somebody else seeks every partition, as Faust's recovery does."""
+        if self._client._subscription.reassignment_in_progress:
+            return
+        for partition in sorted(self._client.assignment()):
+            end = self._world.sources[partition.partition].end
+            self._client.seek(partition, self._world.random.randint(0, end))
+        self.look()
 
     async def _starts(self, assigned: list[TopicPartition]) -> dict[TopicPartition, Committed]:
         while True:

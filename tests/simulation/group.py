@@ -87,9 +87,8 @@ class Group:
             member.rejoin()
 
     def _put_out_slow(self) -> None:
-        for member in list(self.members):
-            if member not in self._joined:
-                self.lose(member, "it did not join in time")
+        for member in [each for each in self.members if each not in self._joined]:
+            self.lose(member, "it did not join in time")
         self._complete_if_all()
 
     def _complete_if_all(self) -> None:
@@ -138,9 +137,9 @@ class Group:
     async def commit(self, member: Any, generation: int, offsets: dict[int, Committed]) -> bool:
         """False: the group has moved on. Raises KafkaError. A request that was sent is carried out
         also where nobody waits for its answer any more."""
-        return await asyncio.shield(
-            self._world.loop.create_task(self._commit(member, generation, offsets))
-        )
+        request = self._world.loop.create_task(self._commit(member, generation, offsets))
+        request.add_done_callback(_retrieved)
+        return await asyncio.shield(request)
 
     async def _commit(self, member: Any, generation: int, offsets: dict[int, Committed]) -> bool:
         world, weather = self._world, self._world.weather
@@ -178,3 +177,8 @@ class Group:
         found = {n: Committed.read(*self.offsets[n]) for n in partitions if n in self.offsets}
         await asyncio.sleep(world.soon())
         return found
+
+
+def _retrieved(request: asyncio.Future[Any]) -> None:
+    if not request.cancelled():
+        request.exception()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -64,22 +65,25 @@ def virtual_world(seed: int) -> Iterator[VirtualLoop]:
     clock = SimpleNamespace(
         time=lambda: EPOCH_S + loop.time(), monotonic=loop.time, perf_counter=loop.time
     )
+    stands_in = {time: clock, secrets: SimpleNamespace(token_hex=lambda n: f"{seed:0{2 * n}x}")}
+    ours = [module for name, module in sys.modules.items() if name.startswith("streams.")]
     seeing = [
-        module
-        for name, module in sorted(sys.modules.items())
-        if name.startswith("streams.") and getattr(module, "time", None) is time
+        (vars(module), real)
+        for module in ours
+        for real in stands_in
+        if vars(module).get(real.__name__) is real
     ]
     chance, disabled = random.getstate(), logging.root.manager.disable
     random.seed(seed)
     logging.disable(logging.CRITICAL)
-    for module in seeing:
-        vars(module)["time"] = clock
+    for names, real in seeing:
+        names[real.__name__] = stands_in[real]
     try:
         asyncio.set_event_loop(loop)
         yield loop
     finally:
-        for module in seeing:
-            vars(module)["time"] = time
+        for names, real in seeing:
+            names[real.__name__] = real
         logging.disable(disabled)
         random.setstate(chance)
         asyncio.set_event_loop(None)

@@ -20,6 +20,7 @@ from aiokafka.errors import (
     KafkaError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
     ProducerClosed,
     TopicAuthorizationFailedError,
 )
@@ -74,7 +75,7 @@ class Batch:
 class Request(NamedTuple):
     """A batch on its way. `reaches`: it does so even if its process is killed meanwhile."""
 
-    member: Any
+    producer: Producer
     topic: str
     partition: int
     records: list[tuple[Parcel, Tenure, Any]]
@@ -98,8 +99,10 @@ class SinkBroker:
             "dead": parameters.dead_letter_partitions,
         }
 
-    def send(self, member: Any, topic: str, partition: int, batch: Batch) -> asyncio.Future[None]:
-        world = self._world
+    def send(
+        self, producer: Producer, topic: str, partition: int, batch: Batch
+    ) -> asyncio.Future[None]:
+        world, member = self._world, producer.member
         where = (member, topic, partition)
         self.unacknowledged[where] += 1
         if self.unacknowledged[where] > 1:
@@ -110,7 +113,7 @@ class SinkBroker:
             item = world.ledger.items[source][offset]
             records.append((parcel, member.tenures[source], item))
         request = Request(
-            member,
+            producer,
             topic,
             partition,
             records,
@@ -130,15 +133,17 @@ class SinkBroker:
     def _arrived(self, request: Request) -> None:
         world = self._world
         thaws_at = world.weather.until("freeze", request.partition)
+        member = request.producer.member
         if thaws_at:
-            request.member.troubled_at = thaws_at
+            member.troubled_at = thaws_at
             self._later(request.topic, request.partition, thaws_at - world.now(), request)
             return
-        if request.member.dead and not request.reaches:
+        if member.dead and not request.reaches:
             return
         error = self._refusal(request)
         if error is not None:
-            request.member.troubled_at = world.now()
+            member.troubled_at = world.now()
+            request.producer.holes.add((request.topic, request.partition))
             world.loop.call_later(world.soon(), self._answer, request, error)
             return
         with world.guard():
@@ -148,11 +153,13 @@ class SinkBroker:
         wait_s = world.soon()
         if world.faulty(0.02):  # the answer is lost, and the batch repeated
             wait_s += world.random.choice([0.1, 1.0, 7.0])
-            request.member.troubled_at = world.now() + wait_s
+            member.troubled_at = world.now() + wait_s
         world.loop.call_later(wait_s, self._answer, request, None)
 
     def _refusal(self, request: Request) -> KafkaError | None:
         world = self._world
+        if (request.topic, request.partition) in request.producer.holes:
+            return OutOfOrderSequenceNumber()
         if request.size > world.parameters.broker_bytes:
             if len(request.records) == 1:
                 request.records[0][2].refused_size = True
@@ -166,7 +173,7 @@ class SinkBroker:
         return None
 
     def _answer(self, request: Request, error: KafkaError | None) -> None:
-        self.unacknowledged[request.member, request.topic, request.partition] -= 1
+        self.unacknowledged[request.producer.member, request.topic, request.partition] -= 1
         if request.answered.done():
             return
         if error is None:
@@ -176,12 +183,14 @@ class SinkBroker:
 
 
 class Producer:
-    """As much of `AIOKafkaProducer` as the sink uses; `member`: its process."""
+    """As much of `AIOKafkaProducer` as the sink uses; `member`: its process. `holes`: where a batch
+    of it was refused: the broker takes no later sequence number of it there."""
 
     def __init__(self, broker: SinkBroker, world: World, member: Any) -> None:
         self._broker = broker
         self._world = world
-        self._member = member
+        self.member = member
+        self.holes: set[tuple[str, int]] = set()
         self._under_way: set[asyncio.Future[None]] = set()
         self._stopped = False
         self.client = SimpleNamespace(force_metadata_update=self._update)
@@ -199,15 +208,15 @@ class Producer:
         self, batch: Batch, topic: str, *, partition: int
     ) -> asyncio.Future[None]:
         world = self._world
-        if self._member.dead:
+        if self.member.dead:
             await world.never()
         if self._stopped:
             raise ProducerClosed
         if world.weather.is_on("offers fail", partition) or world.faulty(0.01):
-            self._member.troubled_at = world.now()
+            self.member.troubled_at = world.now()
             raise KafkaTimeoutError
         with world.guard():
-            answered = self._broker.send(self._member, topic, partition, batch)
+            answered = self._broker.send(self, topic, partition, batch)
             self._under_way.add(answered)
             answered.add_done_callback(self._under_way.discard)
             return answered
@@ -217,7 +226,7 @@ class Producer:
     async def stop(self) -> None:
         """Takes nothing more; what is under way finishes."""
         self._stopped = True
-        if self._under_way and not self._member.dead:
+        if self._under_way and not self.member.dead:
             await asyncio.wait(list(self._under_way))
 
 

@@ -25,6 +25,10 @@ STALLED_AFTER_S = 300.0
 that a schedule's troubles can leave behind is a minute."""
 
 
+LATE_S = 10.0
+"""By then every acknowledgement and every request of somebody who is gone has arrived."""
+
+
 class Weather:
     """What is wrong at the moment. A kind meets everybody, or (an odd `number`) only the partition
     or process whose number fits."""
@@ -79,6 +83,7 @@ class World:
         self._writer = Writer(parameters, Random(parameters.seed + 3))
         self._unwritten = parameters.items
         self._starting: set[asyncio.Task[Any]] = set()
+        self._never: list[asyncio.Future[None]] = []
 
     # -- what the others ask for -----------------------------------------------------------------
 
@@ -113,7 +118,8 @@ class World:
         await asyncio.sleep(self.soon())
 
     async def never(self) -> NoReturn:
-        await self.loop.create_future()
+        self._never.append(self.loop.create_future())  # else the task that waits would be collected
+        await self._never[-1]
         raise AssertionError("unreachable")
 
     async def until_it_works(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -221,6 +227,8 @@ class World:
         elif trouble.kind == "replace":
             self._kill(met)
             self._join()
+        elif trouble.kind == "sought" and hasattr(met, "consumer"):
+            met.consumer.sought()
         elif trouble.kind == "cut":
             for member in self.members:
                 self._cut(member)
@@ -254,7 +262,7 @@ class World:
             except TimeoutError:
                 told = "; ".join(self.ledger.behind())
                 raise Violation(f"stalled. {told}", self.ledger.first_behind()) from None
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(LATE_S)
         self.ledger.check_nothing_lost()
         for member in list(self.members):
             await self._stop(member)
