@@ -160,6 +160,17 @@ async def test_a_position_that_somebody_else_moved_is_moved_back():
         assert reading.rounds[1] == {"a": [*range(10, 15)]}
 
 
+async def test_a_position_moved_to_the_logs_end_is_sought_back_without_a_fetch():
+    """Nothing is fetched there until somebody writes: the partition would stand still till then."""
+    async with running() as reading:
+        reading.consumer.seek(A, 100)
+        reading.reader.allow(ROOM)
+        await settled()
+        reading.consumer.fetched(A, range(10))
+        await settled()
+        assert reading.rounds == [{"a": [*range(10)]}]
+
+
 async def test_a_position_that_never_comes_back_is_out_of_range():
     """With agents in the app aiokafka resets an offset out of range by itself; to go back to it
     for ever would be a standstill without a word."""

@@ -1,0 +1,272 @@
+"""One process's side of the group: `streams.kafka.transport` replayed step by step around the real
+`LaneReader` over aiokafka's own fetcher, with its two threads as two ends of a queue.
+
+What this relies on: `RecordHost` (`on_revoked`, `before_assigned`, `on_assigned`, `on_records`,
+`on_reader_error`), `LaneReader` (`open`, `close`, `allow`, `set_allowance`, `run`, `position_of`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
+from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
+
+from streams.committed import Committed
+from streams.kafka.reader import LaneReader
+from streams.kafka.transport import FIRST_ALLOWANCE
+from tests.simulation.records import SOURCE, SourceRecord
+
+if TYPE_CHECKING:
+    from tests.simulation.member import Member
+    from tests.simulation.world import World
+
+
+class Hop:
+    """Calls from one thread's loop into the other's: in order, a little later."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._last = 0.0
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
+        at = max(self._last + 1e-7, self._world.now() + self._world.hop())
+        self._last = at
+        self._world.loop.call_at(at, callback, *args)
+
+    def is_closed(self) -> bool:
+        return False
+
+    async def crossed(self) -> None:
+        done = asyncio.Event()
+        self.call_soon_threadsafe(done.set)
+        await done.wait()
+
+
+class _Fetched:
+    """Records as `FetchResult` takes them."""
+
+    def __init__(self, records: list[SourceRecord], position: int, end: int) -> None:
+        self.next_fetch_offset = position
+        self._records = iter(records)
+        self._end = end
+
+    def __iter__(self) -> Iterator[SourceRecord]:
+        return self
+
+    def __next__(self) -> SourceRecord:
+        record = next(self._records, None)
+        if record is None:
+            self.next_fetch_offset = self._end
+            raise StopIteration
+        self.next_fetch_offset = record.offset + 1
+        return record
+
+
+class _Bell:
+    """What aiokafka's fetcher rings when there is room for another fetch."""
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, _result: None) -> None:
+        self._ring()
+
+
+class _Fetcher(Fetcher):
+    """`fetched_records`, `seek_to` and the waiters are aiokafka's; the logs are the world's."""
+
+    def __init__(self, world: World, subscription: SubscriptionState) -> None:
+        self._subscriptions = subscription
+        self._loop = world.loop
+        self._closed = False
+        self._records: OrderedDict[TopicPartition, Any] = OrderedDict()
+        self._wait_consume_future = _Bell(self.look)
+        self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._world = world
+        self._under_way: set[TopicPartition] = set()
+
+    def look(self) -> None:
+        """Fetch whatever is neither here nor under way."""
+        subscription = self._subscriptions.subscription
+        if subscription is None or subscription.assignment is None:
+            return
+        assignment = subscription.assignment
+        for partition in sorted(assignment.tps):
+            position = assignment.state_value(partition)._position
+            ready = partition in self._records or partition in self._under_way
+            if ready or position is None:
+                continue
+            if self._world.sources[partition.partition].end > position:
+                self._under_way.add(partition)
+                wait_s = self._world.soon()
+                self._world.loop.call_later(wait_s, self._answered, partition, assignment, position)
+
+    def _answered(self, partition: TopicPartition, assignment: Any, position: int) -> None:
+        self._under_way.discard(partition)
+        state = assignment.state_value(partition)
+        if not assignment.active or state._position != position or partition in self._records:
+            self.look()
+            return
+        world = self._world
+        if world.weather.is_on("fetching fails", partition.partition):
+            self._records[partition] = FetchError(error=KafkaError("not now"), backoff=0)
+        else:
+            most = world.parameters.fetch_records
+            records, end = world.sources[partition.partition].read(position, most)
+            self._records[partition] = FetchResult(
+                partition,
+                assignment=assignment,
+                partition_records=_Fetched(records, position, end),
+                backoff=0,
+            )
+        for waiter in list(self._fetch_waiters):
+            self._notify(waiter)
+
+
+class _Client:
+    """What the reader uses of an `AIOKafkaConsumer`."""
+
+    def __init__(self, world: World) -> None:
+        self._subscription = SubscriptionState()
+        self._subscription.subscribe({SOURCE})
+        self._fetcher = _Fetcher(world, self._subscription)
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return frozenset(self._subscription.assigned_partitions())
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._fetcher.seek_to(partition, offset)
+
+
+class Consumer:
+    """The part of `streams.kafka.transport.Consumer` that a worker knows, and the membership."""
+
+    def __init__(self, world: World, member: Member) -> None:
+        self._world = world
+        self._member = member
+        self._host = member.worker
+        self._to_worker = Hop(world)
+        self._to_thread = Hop(world)
+        self._client = _Client(world)
+        self._reader = LaneReader(
+            self._client,
+            self._to_worker,  # type: ignore[arg-type]
+            self._alive(self._host.on_records),
+            self._alive(self._host.on_reader_error),
+        )
+        self._rejoin = asyncio.Event()
+        self._generation = -1
+        self._assigned: frozenset[TopicPartition] = frozenset()
+        self.look = self._client._fetcher.look
+
+    def _alive(self, call: Callable[..., None]) -> Callable[..., None]:
+        def called(*args: Any) -> None:
+            if not self._member.dead:
+                call(*args)
+
+        return called
+
+    async def read(self) -> None:
+        await self._reader.run()
+
+    def rejoin(self) -> None:
+        self._rejoin.set()
+
+    # -- a rebalance, as the transport's docstring has it ------------------------------------------
+
+    async def take_part(self) -> None:
+        """Join, and join again whenever the group asks for it."""
+        member, group = self._member, self._world.group
+        subscription = self._client._subscription
+        while True:
+            self._rejoin.clear()
+            subscription.begin_reassignment()
+            self._reader.close()
+            await self._to_worker.crossed()
+            began_at = self._world.now()
+            await self._host.on_revoked()
+            member.revoked(began_at, self._world.parameters.drain_s)
+            await self._to_thread.crossed()
+            self._generation, partitions = await group.join(member)
+            assigned = [TopicPartition(SOURCE, n) for n in partitions]
+            subscription.assign_from_subscribed(set(assigned))
+            self._assigned = frozenset(assigned)
+            await self._to_worker.crossed()
+            await self._assign(assigned)
+            await self._rejoin.wait()
+
+    async def _assign(self, assigned: list[TopicPartition]) -> None:
+        starts: dict[TopicPartition, Committed] = {}
+        if assigned:
+            await self._host.before_assigned(assigned)
+            starts = await self._starts(assigned)
+        lanes = self._host.on_assigned(starts)
+        self._member.assigned(starts, lanes)
+        self._in_thread(self._open, lanes)
+        self._in_thread(self._reader.allow, {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()})
+
+    def _open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
+        self._reader.open(lanes)
+        self.look()
+
+    def sought(self) -> None:
+        """Somebody else seeks every partition, as Faust's recovery does."""
+        if self._client._subscription.reassignment_in_progress:
+            return
+        for partition in sorted(self._client.assignment()):
+            end = self._world.sources[partition.partition].end
+            self._client.seek(partition, self._world.random.randint(0, end))
+        self.look()
+
+    async def _starts(self, assigned: list[TopicPartition]) -> dict[TopicPartition, Committed]:
+        while True:
+            await self._to_thread.crossed()
+            try:
+                found = await self._world.group.committed(
+                    self._member, [partition.partition for partition in assigned]
+                )
+            except CoordinatorNotAvailableError:
+                await asyncio.sleep(0.5)
+                continue
+            await self._to_worker.crossed()
+            return {tp: found.get(tp.partition, Committed(0)) for tp in assigned}
+
+    # -- what a worker asks for ----------------------------------------------------------------------
+
+    async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
+        if self._member.dead:
+            await self._world.never()
+        await self._to_thread.crossed()
+        if not self._assigned.issuperset(committed):  # aiokafka: IllegalStateError
+            return False
+        offsets = {partition.partition: said for partition, said in committed.items()}
+        done = await self._world.group.commit(self._member, self._generation, offsets)
+        await self._to_worker.crossed()
+        return done
+
+    def _in_thread(self, call: Callable[..., None], *args: Any) -> None:
+        self._to_thread.call_soon_threadsafe(self._alive(call), *args)
+
+    def allow(self, allowance: Mapping[Any, int]) -> None:
+        self._in_thread(self._reader.allow, allowance)
+
+    def set_allowance(self, allowance: Mapping[Any, int]) -> None:
+        self._in_thread(self._reader.set_allowance, allowance)
+
+    def close_reader(self) -> None:
+        self._in_thread(self._reader.close)
+
+    def position_of(self, partition: TopicPartition) -> int | None:
+        return self._reader.position_of(partition)
+
+    def end_of(self, partition: TopicPartition) -> int | None:
+        return self._world.sources[partition.partition].end

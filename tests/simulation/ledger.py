@@ -1,0 +1,242 @@
+"""The ledger of truth: what was offered, paid, written and committed of every item, and the promises
+that all of it is held against the moment it happens (contract, section 2).
+
+An item stands for one record of the source. A tenure is a partition in one process from an
+assignment to the next revocation: who may write and commit, and whose fault a duplicate is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from streams.committed import Committed, covered
+from tests.simulation.parameters import Parameters
+from tests.simulation.records import DEAD_LETTERS, ODD_CODES, Kind
+
+COUNTED = frozenset({"timeout", "server_error"})
+ASKED = frozenset({"no_answer", "invalid_answer", "truncated"})
+WRITTEN_LATE = "result_too_large"
+"""The code of what the broker refused for its size: it becomes a dead letter when others have
+passed it already."""
+
+
+class Violation(AssertionError):  # noqa: N818  # what it is called everywhere here
+    """A promise was broken; `item`: by which one, where it is one's."""
+
+    def __init__(self, fact: str, item: Item | None = None) -> None:
+        super().__init__(fact)
+        self.item = item
+
+
+class Tenure:
+    """`lost`: the process was killed, or the group has put it out. `excused`: why its revocation
+    could not finish what it had to; None: it could, or is still to come."""
+
+    __slots__ = ("excused", "lost", "member", "number", "partition", "start")
+
+    def __init__(self, member: str, partition: int, start: Committed, number: int) -> None:
+        self.member = member
+        self.partition = partition
+        self.start = start
+        self.number = number
+        self.lost = False
+        self.excused: str | None = None
+
+    def __str__(self) -> str:
+        told = " lost" if self.lost else f" ({self.excused})" if self.excused else ""
+        return f"{self.member}/{self.number}{told}"
+
+
+class Copy(NamedTuple):
+    """One record of the sink or the dead letters; `code`: None for a result."""
+
+    at_s: float
+    tenure: Tenure
+    topic: str
+    partition: int
+    code: str | None
+
+
+class Item:
+    """`answered_to`: the lanes that got its final answer. `counted`, `unanswered`: calls of it that
+    failed so that it may be at fault, or left it out."""
+
+    __slots__ = (
+        "answered_to", "calls", "copies", "counted", "key", "kind", "offset", "partition",
+        "refused_size", "unanswered",
+    )  # fmt: skip
+
+    def __init__(self, partition: int, offset: int, kind: Kind, key: bytes | None) -> None:
+        self.partition = partition
+        self.offset = offset
+        self.kind = kind
+        self.key = key
+        self.answered_to: list[Any] = []
+        self.calls: list[str] = []
+        self.copies: list[Copy] = []
+        self.counted = 0
+        self.unanswered = 0
+        self.refused_size = False
+
+    def __str__(self) -> str:
+        return f"item {self.partition}/{self.offset} ({self.kind.value})"
+
+
+class Ledger:
+    """`now()`: the time. `on_change()`: called when something was committed. `tracing`: write down
+    everything that happens to every item; costs a third of the speed."""
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        now: Callable[[], float],
+        on_change: Callable[[], None],
+        *,
+        tracing: bool = False,
+    ) -> None:
+        self._parameters = parameters
+        self._now = now
+        self._on_change = on_change
+        self._tracing = tracing
+        partitions = range(parameters.partitions)
+        self.items: list[dict[int, Item]] = [{} for _ in partitions]
+        self.committed: list[Committed | None] = [None] * parameters.partitions
+        self.events: list[str] = []
+        self.duplicates = 0
+        self.calls = 0
+        self._durable: list[list[Item]] = [[] for _ in partitions]  # in order, not yet committed
+        self._passed = [0] * parameters.partitions  # of them, below the committed offset
+        self._first: dict[tuple[Any, ...], int] = {}
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def note(self, what: str, item: Item | None = None) -> None:
+        if not self._tracing:
+            return
+        line = f"{self._now():10.4f} {what}"
+        if item is None:
+            self.events.append(line)
+        else:
+            item.calls.append(line)
+
+    def offered(self, item: Item) -> None:
+        self.items[item.partition][item.offset] = item
+        self._durable[item.partition].append(item)
+
+    def called(self, item: Item, lane: Any, call: str) -> None:
+        self.note(call, item)
+        if any(lane is known for known in item.answered_to):
+            raise Violation(f"{item} was answered, and is asked for again ({call})", item)
+
+    def emitted(self, tenure: Tenure, topic: str, partition: int, item: Item, code: Any) -> None:
+        """A record of the item is durable."""
+        self.note(f"written to {topic}/{partition} by {tenure}, code {code}", item)
+        if item.offset < tenure.start.offset or covered(item.offset, tenure.start.beyond):
+            raise Violation(f"{tenure} wrote {item}, committed before it began", item)
+        self._check_outcome(item, topic, code)
+        if item.copies:
+            self._check_duplicate(item, tenure)
+        elif code != WRITTEN_LATE or not item.refused_size:
+            self._check_order(item, topic, partition)
+        item.copies.append(Copy(self._now(), tenure, topic, partition, code))
+
+    def commit(self, tenure: Tenure, said: Committed) -> None:
+        """A commit of this tenure is made."""
+        number, before = tenure.partition, self.committed[tenure.partition]
+        self.note(f"{tenure} committed {number}: {said.offset} {list(said.beyond)}")
+        if before is not None and said.offset < before.offset:
+            raise Violation(f"{tenure} took the commit of {number} back to {said.offset}")
+        items, passed = self._durable[number], self._passed[number]
+        while passed < len(items) and items[passed].offset < said.offset:
+            self._check_durable(items[passed], tenure, said)
+            passed += 1
+        self._passed[number] = passed
+        for item in items[passed:] if said.beyond else ():
+            if covered(item.offset, said.beyond):
+                self._check_durable(item, tenure, said)
+        self.committed[number] = said
+        self._on_change()
+
+    # -- the promises ----------------------------------------------------------------------------
+
+    def _check_durable(self, item: Item, tenure: Tenure, said: Committed) -> None:
+        if not item.copies and not (item.kind is Kind.DROPPED and item.answered_to):
+            raise Violation(f"{tenure} committed {said.offset}, {item} has no outcome (G3)", item)
+
+    def _check_order(self, item: Item, topic: str, partition: int) -> None:
+        order = self._parameters.order
+        if order == "none" or (order == "key" and item.key is None):
+            return
+        lane: tuple[Any, ...] = (topic, partition, item.partition)
+        if order == "key":
+            lane = (*lane, item.key)
+        before = self._first.get(lane, -1)
+        if item.offset < before:
+            raise Violation(f"{item} stands behind {item.partition}/{before} in {lane} (G2)", item)
+        self._first[lane] = item.offset
+
+    def _check_duplicate(self, item: Item, tenure: Tenure) -> None:
+        """G1: only of what was delivered by somebody who was killed or put out of the group, or
+        could not finish for the broker's sake."""
+        self.duplicates += 1
+        for copy in item.copies:
+            if copy.tenure is tenure:
+                raise Violation(f"{tenure} wrote {item} twice (G1)", item)
+        if not any(known.lost or known.excused for known in (tenure, *_tenures(item.copies))):
+            told = ", ".join(str(copy.tenure) for copy in item.copies)
+            raise Violation(f"{tenure} wrote {item} again after {told} (G1)", item)
+
+    def _check_outcome(self, item: Item, topic: str, code: str | None) -> None:
+        kind, told = item.kind, f"{item}: {code or 'a result'} in {topic}"
+        if (topic == "dead") is not (code is not None):
+            raise Violation(f"{told} does not belong there", item)
+        expected = ODD_CODES.get(kind)
+        if code == expected or (code is None and kind in (Kind.PLAIN, Kind.HUGE, Kind.DROPPED)):
+            if kind is Kind.DROPPED:
+                raise Violation(f"{told}, though it is dropped", item)
+            return
+        if code in COUNTED and item.counted >= self._parameters.max_attempts:
+            return
+        if code in ASKED and item.unanswered >= (1 if code == "truncated" else 3):
+            return
+        if code == WRITTEN_LATE and (kind is Kind.HUGE or item.refused_size):
+            return
+        raise Violation(
+            f"{told} after {item.counted} counted attempts, {item.unanswered} bad answers", item
+        )
+
+    def finished(self) -> bool:
+        """Whether everything that was offered is committed."""
+        return all(
+            not items or (said is not None and said.offset > items[-1].offset)
+            for items, said in zip(self._durable, self.committed, strict=True)
+        )
+
+    def behind(self) -> list[str]:
+        """What is not committed, partition by partition."""
+        told = []
+        for number, (items, said) in enumerate(zip(self._durable, self.committed, strict=True)):
+            if items and (said is None or said.offset <= items[-1].offset):
+                told.append(f"{number}: committed {said}, ends with {items[-1].offset}")
+        return told
+
+    def first_behind(self) -> Item | None:
+        """The first item that is not committed."""
+        for items, passed in zip(self._durable, self._passed, strict=True):
+            if passed < len(items):
+                return items[passed]
+        return None
+
+    def check_nothing_lost(self) -> None:
+        for items in self.items:
+            for item in items.values():
+                if not item.copies and not (item.kind is Kind.DROPPED and item.answered_to):
+                    raise Violation(f"{item} is lost (G1)", item)
+
+
+def _tenures(copies: Sequence[Copy]) -> Iterable[Tenure]:
+    return (copy.tenure for copy in copies)
+
+
+assert DEAD_LETTERS >= COUNTED | ASKED

@@ -1,0 +1,274 @@
+"""One worker process: the real `Worker`, `TaskShell`, `Outcomes`, `Sink` and writers, made as
+`streams.app` makes them, between a simulated consumer, broker and API.
+
+The one module, with `consumer.py`, that knows how the shells are put together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import TopicPartition
+
+from streams.committed import Committed
+from streams.core.engine import Engine
+from streams.core.limits import Limits
+from streams.errors import StreamsError
+from streams.kafka.sink import Sink
+from streams.model import Item, Reply
+from streams.policies.retry import Backoff
+from streams.records import Decoder
+from streams.results import Encoder
+from streams.shells.outcomes import Route
+from streams.shells.task import TaskParts, TaskShell
+from streams.shells.worker import Worker
+from tests.simulation.consumer import Consumer
+from tests.simulation.ledger import Tenure, Violation
+from tests.simulation.records import SOURCE
+from tests.simulation.sinks import connected
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+WRITES_DURING_LAST_COMMIT = True
+"""A revocation or stop whose time runs out with calls under way commits while their results are
+still written, and the next owner repeats these (seeds 422, 853). False, as soon as the worker holds
+back what is released after that: such a duplicate is then a violation, too."""
+
+CHECK_EVERY = 7
+"""Events between two looks at all of an engine's invariants, which take longer than the events."""
+
+
+class _Sink(Sink):
+    def __init__(self, world: World, member: Member, **calls: Any) -> None:
+        super().__init__({"enable_idempotence": True}, **calls)
+        self._world = world
+        self._member = member
+
+    async def _connect(self) -> Any:
+        return await connected(self._world.broker, self._world, self._member)
+
+
+class Member:
+    """`tenures`: the newest of each partition it has had. `troubled_at`: when the broker last kept
+    it from writing or committing. `dead`: killed, or stopped."""
+
+    def __init__(self, world: World, name: str, number: int) -> None:
+        self.name = name
+        self.number = number
+        self.dead = False
+        self.leaving = False
+        self.tenures: dict[int, Tenure] = {}
+        self.lanes: dict[int, Any] = {}
+        self.troubled_at = -1e9
+        self.in_flight = 0
+        self.connection = asyncio.Lock()
+        self._world = world
+        self._held: dict[int, Tenure] = {}  # from assignment to revocation
+        self._tasks: list[asyncio.Task[None]] = []
+        self._tenures = 0
+        self._events = 0
+
+    async def start(self) -> None:
+        """Connect and join the group. What goes wrong after that is a violation."""
+        world, parameters = self._world, self._world.parameters
+        self.worker = Worker(
+            sources=[SOURCE],
+            consumer_keywords={},
+            start="earliest",
+            checks_log_end=True,
+            commit_interval_s=parameters.commit_interval_s,
+            drain_s=parameters.drain_s,
+            buffered_bytes=parameters.buffered_bytes,
+            on_fatal=self._failed,
+        )
+        self.sink = _Sink(
+            world,
+            self,
+            on_delivered=self.worker.on_delivered,
+            on_too_large=self.worker.on_too_large,
+            on_defect=self.worker.on_defect,
+        )
+        await world.until_it_works(self.sink.start)
+        if self.dead:
+            return
+        self.task = TaskShell(self._parts(), self._route(), self.sink, self.worker.on_room)
+        self._watch(self.engine)
+        self.consumer = Consumer(world, self)
+        self.worker.attach(self.consumer)  # type: ignore[arg-type]
+        self.worker.begin({SOURCE: self.task}, self.sink)
+        self._run(self.consumer.read())
+        self._run(self.consumer.take_part())
+
+    @property
+    def engine(self) -> Engine:
+        return self.task._engine
+
+    def _parts(self) -> TaskParts:
+        parameters = self._world.parameters
+        limits = Limits(
+            max_items=parameters.max_items,
+            max_wait_s=parameters.max_wait_s,
+            max_tokens=parameters.max_tokens,
+            max_bytes=parameters.max_bytes,
+            max_in_flight=parameters.max_in_flight,
+            max_attempts=parameters.max_attempts,
+            order=parameters.order,
+            backoff=Backoff(0.5, 4.0),
+            account_backoff=Backoff(2.0, 8.0),
+        )
+        return TaskParts(
+            name="task",
+            source=SOURCE,
+            limits=limits,
+            timeout_s=parameters.timeout_s,
+            decoder=Decoder(),
+            encoder=Encoder(
+                task="task", model=None, fingerprint="f", mode="result", embedding="floats"
+            ),
+            caller=self._call,
+        )
+
+    def _route(self) -> Route:
+        parameters = self._world.parameters
+        return Route(
+            sink="sink",
+            dead_letter="dead",
+            source_partitions=parameters.partitions,
+            sink_partitions=parameters.sink_partitions,
+            dead_letter_partitions=parameters.dead_letter_partitions,
+            sink_bytes=parameters.sink_bytes,
+            dead_letter_bytes=parameters.sink_bytes,
+        )
+
+    async def _call(self, items: Sequence[Item]) -> Reply:
+        return await self._world.api.call(self, items)
+
+    def _watch(self, engine: Engine) -> None:
+        """Look at the engine after its events."""
+        if self._world.tracing:
+            from streams.core.history import History
+
+            engine._history = History()
+        handle, most = engine.handle, self._world.parameters.max_in_flight
+
+        def watched(event: Any, now: float) -> Any:
+            actions = handle(event, now)
+            self._events += 1
+            with self._world.guard():
+                if len(engine.admission.calls) > most:
+                    raise Violation(f"{self.name}: {len(engine.admission.calls)} calls (G4)")
+                if self._events % CHECK_EVERY == 0 or self._world.tracing:
+                    engine.check_invariants()
+            return actions
+
+        engine.handle = watched  # type: ignore[method-assign]
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._world.loop.create_task(coroutine)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        if self.dead:
+            return
+        with self._world.guard():
+            if isinstance(error, AssertionError | StreamsError):
+                raise Violation(f"{self.name} failed: {error}") from error
+            raise Violation(f"{self.name} failed: {error!r}") from error
+
+    # -- tenures ---------------------------------------------------------------------------------
+
+    def assigned(
+        self, starts: Mapping[TopicPartition, Committed], lanes: Mapping[TopicPartition, Any]
+    ) -> None:
+        for partition, start in starts.items():
+            if partition not in lanes:
+                continue  # it is draining
+            number = partition.partition
+            self._tenures += 1
+            tenure = Tenure(self.name, number, start, self._tenures)
+            self.tenures[number] = self._held[number] = tenure
+            self.lanes[number] = lanes[partition][0]
+        if self not in self._world.group.members:
+            self.lost()
+
+    def revoked(self, began_at: float, drain_s: float) -> None:
+        """Everything has been handed back that could be in `drain_s` from `began_at`."""
+        ran_out = self._world.now() >= began_at + drain_s
+        for tenure in self._held.values():
+            if self.troubled_at >= began_at - 1.0:
+                tenure.excused = "the broker was in the way"
+            elif WRITES_DURING_LAST_COMMIT and ran_out:
+                tenure.excused = "its time ran out with calls under way"
+        self._held.clear()
+
+    def lost(self) -> None:
+        """Nobody waits for its commits any more."""
+        for tenure in self._held.values():
+            tenure.lost = True
+
+    def rejoin(self) -> None:
+        if not self.dead:
+            self.consumer.rejoin()
+
+    # -- ends ------------------------------------------------------------------------------------
+
+    def kill(self) -> None:
+        """SIGKILL: nothing more of it happens; what was sent may arrive."""
+        if self.dead:
+            return
+        self._world.note(f"{self.name} is killed")
+        self.lost()
+        self.dead = True
+        for task in self._tasks:
+            task.cancel()
+        self._world.loop.create_task(self._bury())
+
+    async def leave(self) -> None:
+        """SIGTERM, as `streams.shells.process` goes about it."""
+        if self.dead or self.leaving:
+            return
+        self.leaving = True
+        world, began_at = self._world, self._world.now()
+        world.note(f"{self.name} stops")
+        if hasattr(self, "consumer"):
+            committed = await self.worker.drain(world.parameters.shutdown_s)
+            if self.dead:
+                return
+            if not committed and not self._in_the_way(began_at):
+                with world.guard():
+                    raise Violation(f"{self.name} stopped without its last commit (G9)")
+            self.revoked(began_at, world.parameters.shutdown_s * 0.8)
+        for task in self._tasks:
+            task.cancel()
+        world.group.leave(self)
+        if hasattr(self, "consumer"):
+            await self.worker.close()
+        await self.sink.stop()
+        self.dead = True
+        world.gone(self)
+
+    def _in_the_way(self, since_s: float) -> bool:
+        """Whether the broker or the group kept it from committing."""
+        return self.troubled_at >= since_s - 1.0 or self not in self._world.group.members
+
+    async def _bury(self) -> None:
+        """Free what it holds; nothing of this reaches anybody."""
+        if hasattr(self, "consumer"):
+            await self.worker.close()
+        await self.sink.stop()
+        self._world.gone(self)
+
+    def check_empty(self) -> None:
+        """Everything was settled, and is let go of."""
+        statistics = self.engine.statistics()
+        held = self.engine.held_total, self.sink.pending(), statistics.in_flight
+        if any(held):
+            raise Violation(f"{self.name} holds bytes, records, calls: {held} (G8)")

@@ -1,0 +1,153 @@
+"""What a seed stands for: the sizes of everything, and what goes wrong when.
+
+Numbers are drawn small on purpose: a batch of three items in a lane of ten meets the same edges as
+one of a hundred in a million, in a thousandth of the time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from random import Random
+from typing import NamedTuple
+
+from streams.core.limits import Order
+
+ORDERS: tuple[Order, ...] = ("partition",)
+"""Those that the shells carry out; "key" and "none" belong here as soon as they do."""
+
+MEMBERS = ("join", "leave", "kill", "replace", "cut")
+BROKER = (
+    "freeze",
+    "freeze",
+    "offers fail",
+    "acknowledgements fail",
+    "connecting fails",
+    "commits fail",
+    "commits hang",
+    "commits unanswered",
+    "fetching fails",
+    "sought",
+)
+API = ("throttled", "overloaded", "hanging", "resetting", "failing", "refusing", "spoiling")
+KINDS = (*MEMBERS, *BROKER, *API)
+
+ROOMY_BYTES = 1_000_000
+"""A limit that nothing here meets."""
+
+
+class Trouble(NamedTuple):
+    """`kind` (one of KINDS) from `at_s` for `for_s` seconds; `number` chooses whom it meets."""
+
+    at_s: float
+    kind: str
+    for_s: float
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.at_s:.2f} s: {self.kind} for {self.for_s:.2f} s ({self.number})"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """One schedule; times in seconds of the simulation, sizes in bytes."""
+
+    seed: int
+    partitions: int
+    sink_partitions: int
+    dead_letter_partitions: int
+    workers: int
+    items: int
+    arriving_s: float
+    gaps: float
+    keys: int
+    odd: float
+    order: Order
+    max_items: int
+    max_wait_s: float
+    max_tokens: int | None
+    max_bytes: int | None
+    max_in_flight: int
+    max_attempts: int
+    timeout_s: float
+    call_s: float
+    faulty_calls: float
+    buffered_bytes: int
+    fetch_records: int
+    batch_bytes: int
+    sink_bytes: int
+    broker_bytes: int
+    commit_interval_s: float
+    drain_s: float
+    shutdown_s: float
+    session_s: float
+    rebalance_s: float
+    heartbeat_s: float
+    assignor: str
+    ends_s: float
+    troubles: tuple[Trouble, ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        named = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.repr]
+        return "\n".join([" ".join(named), *(f"  {trouble}" for trouble in self.troubles)])
+
+
+def parameters(seed: int) -> Parameters:
+    """The schedule of a seed."""
+    random = Random(seed)
+    choose, uniform = random.choice, random.uniform
+    partitions = random.randint(1, 6)
+    same = random.random() < 0.7
+    ends_s = choose([2.0, 5.0, 10.0, 30.0])
+    sink_bytes = choose([ROOMY_BYTES, ROOMY_BYTES, 3_000])
+    return Parameters(
+        seed=seed,
+        partitions=partitions,
+        sink_partitions=partitions if same else random.randint(1, 4),
+        dead_letter_partitions=partitions if same else random.randint(1, 4),
+        workers=random.randint(1, 3),
+        items=random.randint(5, choose([40, 160])),
+        arriving_s=choose([0.0, 1.0, ends_s]),
+        gaps=choose([0.0, 0.0, 0.1, 0.5]),
+        keys=random.randint(0, 5),
+        odd=choose([0.0, 0.0, 0.05, 0.2]),
+        order=choose(ORDERS),
+        max_items=choose([1, 2, 3, 5, 20]),
+        max_wait_s=choose([0.0, 0.05, 0.5]),
+        max_tokens=choose([None, None, 30, 100]),
+        max_bytes=choose([None, None, 100]),
+        max_in_flight=choose([1, 2, 3, 5]),
+        max_attempts=choose([1, 2, 6, 6]),
+        timeout_s=choose([1.0, 3.0]),
+        call_s=choose([0.01, 0.2, 0.2, 1.0]),
+        faulty_calls=choose([0.0, 0.0, 0.05, 0.3]),
+        buffered_bytes=choose([20_000, 60_000, 64_000_000]),
+        fetch_records=choose([1, 3, 50]),
+        batch_bytes=choose([300, 1_000, 256 * 1024]),
+        sink_bytes=sink_bytes,
+        broker_bytes=int(sink_bytes * choose([1.0, 1.0, 0.6])),
+        commit_interval_s=choose([0.1, 0.1, 1.0]),
+        drain_s=choose([0.05, 1.0, 1.0]),
+        shutdown_s=choose([2.0, 25.0]),
+        session_s=choose([1.0, 6.0]),
+        rebalance_s=choose([3.0, 20.0]),
+        heartbeat_s=choose([0.1, 0.5]),
+        assignor=choose(["sticky", "sticky", "shuffled"]),
+        ends_s=ends_s,
+        troubles=_troubles(random, ends_s, uniform(0.0, 1.0)),
+    )
+
+
+def _troubles(random: Random, ends_s: float, share: float) -> tuple[Trouble, ...]:
+    """Some of a few kinds: a schedule of everything at once would show little of each."""
+    kinds = random.sample(KINDS, random.randint(0, 5))
+    count = int(share * 8) if kinds else 0
+    troubles = [
+        Trouble(
+            at_s=random.uniform(0, ends_s),
+            kind=random.choice(kinds),
+            for_s=random.choice([0.05, 0.5, 2.0, random.uniform(0, ends_s)]),
+            number=random.randrange(1000),
+        )
+        for _ in range(count)
+    ]
+    return tuple(sorted(troubles))

@@ -1,0 +1,88 @@
+"""Runs the schedule of one seed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple
+
+from tests.simulation.ledger import Item, Violation
+from tests.simulation.loop import virtual_world
+from tests.simulation.parameters import Parameters, parameters
+from tests.simulation.world import World
+
+
+class Run(NamedTuple):
+    """What became of a schedule. `violation`: the broken promise; None: all were kept.
+    `ended_at_s`: in the simulation's time. `story`: everything that happened, if it was traced."""
+
+    seed: int
+    violation: str | None
+    calls: int
+    written: int
+    duplicates: int
+    ended_at_s: float
+    story: str = ""
+
+
+def run(seed: int, *, tracing: bool = False) -> Run:
+    """The same seed is the same run, to the last call. `tracing` changes nothing but the speed."""
+    given = parameters(seed)
+    violation = None
+    with virtual_world(seed) as loop:
+        world = World(given, loop, tracing=tracing)
+        try:
+            loop.run_until_complete(world.run())
+        except Violation as error:
+            violation = error
+        ended_at_s = loop.time()
+        ledger = world.ledger
+        made = Run(
+            seed,
+            None if violation is None else str(violation),
+            ledger.calls,
+            world.broker.written,
+            ledger.duplicates,
+            ended_at_s,
+            _story(world, given, violation) if tracing and violation else "",
+        )
+        _clear(loop)
+    return made
+
+
+def explain(seed: int) -> str:
+    """Runs it again, and tells everything: the parameters, what happened, and the whole history of
+    the item whose promise was broken."""
+    again = run(seed, tracing=True)
+    return again.story or f"seed {seed}: every promise was kept"
+
+
+def _story(world: World, given: Parameters, violation: Violation) -> str:
+    item = violation.item
+    lines = [str(violation), "", str(given), "", *world.ledger.events]
+    if item is not None:
+        lines += ["", f"history of {item}, key {item.key!r}:", *item.calls]
+        lines += _engine_notes(world, item)
+    return "\n".join(lines)
+
+
+def _engine_notes(world: World, item: Item) -> list[str]:
+    """The engines' own notes of the item, lane by lane."""
+    lines = []
+    for member in world.all_members:
+        notes = getattr(getattr(member, "task", None), "_engine", None)
+        history = None if notes is None else notes._history
+        if history is None:
+            continue
+        for (lane, seq), said in list(history._notes.items()):
+            if seq == item.offset and lane.partition.partition == item.partition:
+                lines += [f"{member.name} {lane!r}:", *(f"    {note}" for note in said)]
+    return lines
+
+
+def _clear(loop: asyncio.AbstractEventLoop) -> None:
+    """End what is left, so that nothing of this run reaches the next."""
+    left = asyncio.all_tasks(loop)
+    for task in left:
+        task.cancel()
+    if left:
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))

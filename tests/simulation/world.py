@@ -1,0 +1,276 @@
+"""Everything of one schedule: who lives, what goes wrong when, and whether it ends as it must."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, NoReturn
+
+import orjson
+from aiokafka.errors import KafkaError
+
+from tests.simulation.api import Api
+from tests.simulation.group import Group
+from tests.simulation.ledger import Item, Ledger, Tenure, Violation
+from tests.simulation.loop import EPOCH_S, VirtualLoop
+from tests.simulation.member import Member
+from tests.simulation.parameters import Parameters, Trouble
+from tests.simulation.records import Kind, SourceLog, Writer
+from tests.simulation.sinks import Parcel, SinkBroker
+
+STALLED_AFTER_S = 300.0
+"""Without a commit, once nothing goes wrong any more, while a partition has lag. The longest pause
+that a schedule's troubles can leave behind is a minute."""
+
+
+LATE_S = 10.0
+"""By then every acknowledgement and every request of somebody who is gone has arrived."""
+
+
+class Weather:
+    """What is wrong at the moment. A kind meets everybody, or (an odd `number`) only the partition
+    or process whose number fits."""
+
+    def __init__(self, troubles: tuple[Trouble, ...], now: Callable[[], float]) -> None:
+        self._now = now
+        self._of: dict[str, list[Trouble]] = {}
+        for trouble in troubles:
+            self._of.setdefault(trouble.kind, []).append(trouble)
+
+    def until(self, kind: str, number: int) -> float:
+        """When it is over; 0: it is not on."""
+        known = self._of.get(kind)
+        if known is None:
+            return 0.0
+        now, ends_at = self._now(), 0.0
+        for trouble in known:
+            met = trouble.number % 2 == 0 or (trouble.number // 2) % 3 == number % 3
+            if met and trouble.at_s <= now < trouble.at_s + trouble.for_s:
+                ends_at = max(ends_at, trouble.at_s + trouble.for_s)
+        return ends_at
+
+    def is_on(self, kind: str, number: int) -> bool:
+        return self.until(kind, number) > 0
+
+
+class World:
+    def __init__(self, parameters: Parameters, loop: VirtualLoop, *, tracing: bool) -> None:
+        self.parameters = parameters
+        self.loop = loop
+        self.now = loop.time
+        self.tracing = tracing
+        self.random = Random(parameters.seed + 1)
+        self._nature = Random(parameters.seed + 2)  # small delays: their number says nothing
+        self.quiet_at = max(
+            (trouble.at_s + trouble.for_s for trouble in parameters.troubles),
+            default=parameters.ends_s,
+        )
+        self.quiet_at = max(self.quiet_at, parameters.ends_s)
+        self._moved = asyncio.Event()
+        self.ledger = Ledger(parameters, self.now, self._moved.set, tracing=tracing)
+        self.note = self.ledger.note
+        self.weather = Weather(parameters.troubles, self.now)
+        self.sources = [SourceLog(n) for n in range(parameters.partitions)]
+        self.broker = SinkBroker(self)
+        self.api = Api(self)
+        self.group = Group(self)
+        self.members: list[Member] = []
+        self.all_members: list[Member] = []
+        self.violation: Violation | None = None
+        self._over: asyncio.Future[None] = loop.create_future()
+        self._writer = Writer(parameters, Random(parameters.seed + 3))
+        self._unwritten = parameters.items
+        self._starting: set[asyncio.Task[Any]] = set()
+        self._never: list[asyncio.Future[None]] = []
+
+    # -- what the others ask for -----------------------------------------------------------------
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """A violation ends the schedule, wherever it is found."""
+        try:
+            yield
+        except AssertionError as error:
+            if self.violation is None:
+                is_ours = isinstance(error, Violation)
+                self.violation = error if is_ours else Violation(f"{error}")  # type: ignore[assignment]
+            if not self._over.done():
+                self._over.set_result(None)
+
+    def soon(self) -> float:
+        """How long a request usually takes."""
+        return self._nature.uniform(0.0005, 0.005)
+
+    def hop(self) -> float:
+        """How long a call into another thread takes."""
+        return 0.0 if self._nature.random() < 0.7 else self._nature.uniform(0, 0.003)
+
+    def heartbeat(self) -> float:
+        return self._nature.uniform(0, self.parameters.heartbeat_s)
+
+    def faulty(self, share: float) -> bool:
+        """Whether this one fails by chance; nothing does after the troubles' end."""
+        return share > 0 and self.now() < self.quiet_at and self.random.random() < share
+
+    async def takes_a_moment(self) -> None:
+        await asyncio.sleep(self.soon())
+
+    async def never(self) -> NoReturn:
+        self._never.append(self.loop.create_future())  # else the task that waits would be collected
+        await self._never[-1]
+        raise AssertionError("unreachable")
+
+    async def until_it_works(self, call: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                return await call()
+            except KafkaError:
+                await asyncio.sleep(0.5)
+
+    def cut_until(self, member: Member) -> float:
+        """Until when the process cannot reach the coordinator; 0: it can."""
+        return self.weather.until("cut", member.number)
+
+    async def reaches_coordinator(self, member: Member) -> None:
+        """One request after the other, as on one connection."""
+        async with member.connection:
+            await asyncio.sleep(self.soon())
+            while until := self.cut_until(member):
+                member.troubled_at = until
+                await asyncio.sleep(until - self.now())
+
+    def wrote(self, parcel: Parcel, tenure: Tenure, item: Item, topic: str, partition: int) -> None:
+        code = None
+        for name, content in parcel.headers:
+            if name == "streams-error-code" and content is not None:
+                code = content.decode()
+        if code is None and item.kind is not Kind.TOMBSTONE:
+            said = orjson.loads(parcel.value or b"null")
+            if said is None or said["of"] != [item.partition, item.offset]:
+                raise Violation(f"the result of {item} is {said}", item)
+        if parcel.key != item.key:
+            raise Violation(f"the key of {item} is {parcel.key!r}", item)
+        self.ledger.emitted(tenure, topic, partition, item, code)
+
+    # -- the schedule ----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Raises Violation."""
+        parameters, loop = self.parameters, self.loop
+        self._begin_writing()
+        for _ in range(parameters.workers):
+            self._join()
+        for trouble in parameters.troubles:
+            loop.call_at(trouble.at_s, self._happen, trouble)
+        ending = loop.create_task(self._end())
+        await asyncio.wait((ending, self._over), return_when=asyncio.FIRST_COMPLETED)
+        if self.violation is None:
+            ending.result()
+        if self.violation is None and loop.defects:
+            self.violation = Violation(f"an error that nobody caught: {loop.defects[0]}")
+        if self.violation is not None:
+            raise self.violation
+
+    def _begin_writing(self) -> None:
+        parameters, random = self.parameters, Random(self.parameters.seed + 4)
+        backlog = random.choice([0.0, 0.5, 1.0]) if parameters.arriving_s else 1.0
+        lopsided = random.random() < 0.3
+        for _ in range(parameters.items):
+            log = self.sources[0 if lopsided and random.random() < 0.9 else
+                               random.randrange(parameters.partitions)]  # fmt: skip
+            at = 0.0 if random.random() < backlog else random.uniform(0, parameters.arriving_s)
+            if at == 0.0:
+                self._write(log)
+            else:
+                self.loop.call_at(at, self._write, log)
+
+    def _write(self, log: SourceLog) -> None:
+        kind = self._writer.kind()
+        now_ms = int((EPOCH_S + self.now()) * 1000)
+        record, gap_after = self._writer.record(log, kind, now_ms)
+        self.ledger.offered(Item(log.partition, record.offset, kind, record.key))
+        log.append(record, gap_after)
+        self._unwritten -= 1
+        for member in self.members:
+            if hasattr(member, "consumer"):
+                member.consumer.look()
+
+    def _join(self) -> None:
+        member = Member(self, f"w{len(self.all_members)}", len(self.all_members))
+        self.members.append(member)
+        self.all_members.append(member)
+        self._spawn(member.start())
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = self.loop.create_task(coroutine)
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    def gone(self, member: Member) -> None:
+        if member in self.members:
+            self.members.remove(member)
+
+    def _happen(self, trouble: Trouble) -> None:
+        self.note(f"trouble: {trouble}")
+        alive = [member for member in self.members if not member.dead and not member.leaving]
+        if trouble.kind == "join" and len(self.members) < 4:
+            self._join()
+        if not alive:
+            return
+        met = alive[trouble.number % len(alive)]
+        if trouble.kind == "leave":
+            self._spawn(met.leave())
+        elif trouble.kind == "kill":
+            self._kill(met)
+        elif trouble.kind == "replace":
+            self._kill(met)
+            self._join()
+        elif trouble.kind == "sought" and hasattr(met, "consumer"):
+            met.consumer.sought()
+        elif trouble.kind == "cut":
+            for member in self.members:
+                self._cut(member)
+
+    def _kill(self, member: Member) -> None:
+        member.kill()
+        self.loop.call_later(
+            max(0.0, self.parameters.session_s - self.heartbeat()),
+            self.group.lose, member, "its process is dead",
+        )  # fmt: skip
+
+    def _cut(self, member: Member) -> None:
+        until, session_s = self.cut_until(member), self.parameters.session_s
+        over_at = self.now() + session_s - self.heartbeat()
+        if until > over_at:
+            self.loop.call_at(over_at, self.group.lose, member, "no heartbeat came")
+            self.loop.call_at(until + self.heartbeat(), member.rejoin)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def _end(self) -> None:
+        """After the last trouble everything is done in time, and then everybody stops in order."""
+        await asyncio.sleep(self.quiet_at - self.now())
+        if not any(not member.dead and not member.leaving for member in self.members):
+            self._join()
+        while not self.ledger.finished() or self._unwritten:
+            self._moved.clear()
+            try:
+                async with asyncio.timeout(STALLED_AFTER_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                told = "; ".join(self.ledger.behind())
+                raise Violation(f"stalled. {told}", self.ledger.first_behind()) from None
+        await asyncio.sleep(LATE_S)
+        self.ledger.check_nothing_lost()
+        for member in list(self.members):
+            await self._stop(member)
+        await asyncio.sleep(1.0)
+
+    async def _stop(self, member: Member) -> None:
+        if member.dead:
+            return
+        if not member.leaving:
+            member.check_empty()
+        await member.leave()
