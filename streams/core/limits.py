@@ -10,6 +10,16 @@ from streams.policies.retry import Backoff
 Order = Literal["partition", "key", "none"]
 
 
+_AT_LEAST_ONE = (
+    "max_items",
+    "max_tokens",
+    "max_bytes",
+    "max_in_flight",
+    "max_attempts",
+    "max_beyond_bytes",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of one task; `ValueError` where one is out of range.
@@ -20,6 +30,8 @@ class Limits:
     start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see
     `streams.policies.retry`. `split`: whether a microbatch that failed may be divided. `order`:
     outcomes leave in arrival order of the lane, of equal order keys, or at once.
+    `max_beyond_bytes`: in the last two, what the ranges settled beyond a lane's watermark may take
+    (None: any); outcomes that could make it more wait for the watermark (`streams.core.gate`).
     """
 
     max_items: int = 20
@@ -31,11 +43,12 @@ class Limits:
     max_asks: int = 2
     split: bool = True
     order: Order = "partition"
+    max_beyond_bytes: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
     account_backoff: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=300.0))
 
     def __post_init__(self) -> None:
-        for name in ("max_items", "max_tokens", "max_bytes", "max_in_flight", "max_attempts"):
+        for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")

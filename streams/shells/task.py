@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from random import random
 from typing import Any
 
-from streams.committed import Committed, covered, joined
+from streams.committed import Committed
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -31,6 +31,7 @@ from streams.core.events import (
     Failed,
     Halt,
     Opened,
+    Passed,
     Paused,
     Release,
     Replied,
@@ -39,6 +40,7 @@ from streams.core.events import (
     Tick,
 )
 from streams.core.limits import Limits
+from streams.core.ranges import covered
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
 from streams.errors import CallError, Fault, ItemError
@@ -93,7 +95,7 @@ class TaskShell:
 
     def open(self, lane: Lane) -> None:
         lane.moved_at = self._loop.time()
-        self._handle(Opened(lane, lane.next_offset))
+        self._handle(Opened(lane, lane.next_offset, lane.done_before))
 
     def close(self, lane: Lane) -> None:
         """Drop what the lane holds; its late replies find nobody."""
@@ -110,15 +112,8 @@ class TaskShell:
         return lane.next_offset if offset is None else offset
 
     def progress(self, lane: Lane) -> Committed:
-        """What may be committed of the lane now. In partition order nothing is told of what is
-        settled beyond the watermark: little is, and order must hold from there on."""
-        offset = self.watermark(lane)
-        if self.parts.limits.order == "partition" and not lane.done_before:
-            return Committed(offset)
-        beyond = joined(offset, lane.done_before, self._engine.settled_beyond(lane))
-        if beyond and beyond[0][0] == offset:  # nobody waits in front of it
-            offset = beyond.pop(0)[1] + 1
-        return Committed(offset, tuple(beyond))
+        """What may be committed of the lane now."""
+        return Committed(self.watermark(lane), tuple(self._engine.settled_beyond(lane)))
 
     def held(self, lane: Lane) -> int:
         """Bytes of the lane's items that are not settled."""
@@ -167,8 +162,14 @@ class TaskShell:
         lane.next_offset = records[-1].offset + 1
         if lane.done_before:
             records = [record for record in records if not covered(record.offset, lane.done_before)]
-            if not records:
-                return
+        if records:
+            self._handle(Arrived(self._slots(lane, records, now)))
+        if lane.done_before:
+            self._handle(Passed(lane, lane.next_offset))
+            if lane.done_before[-1][1] < lane.next_offset:
+                lane.done_before = []
+
+    def _slots(self, lane: Lane, records: Sequence[Any], now: float) -> list[Slot]:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
@@ -185,7 +186,10 @@ class TaskShell:
                 )
             )  # fmt: skip
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
-        self._handle(Arrived(slots))
+        if self.parts.limits.order == "key":
+            for slot in slots:
+                slot.order_key = slot.item.key
+        return slots
 
     def delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
         """The sink has these outcomes, durable."""
