@@ -2,7 +2,7 @@
 
 If you are here to read the code, start with `slot` (what is moved about) and `events` (the
 language), then `engine` (the whole), and after it in the order an item meets them: `windows`,
-`window`, `admission`, `pauses`, `repeats`, `sequencer`.
+`window`, `admission`, `pauses`, `repeats`, `sequencer`, `gate` (with `ranges`).
 `views`, `history` and `invariants` look on.
 """
 
@@ -19,6 +19,7 @@ from streams.core.events import (
     Flush,
     Halt,
     Opened,
+    Passed,
     Paused,
     Release,
     Replied,
@@ -50,6 +51,7 @@ __all__ = [
     "Limits",
     "Opened",
     "Order",
+    "Passed",
     "Paused",
     "Release",
     "Replied",

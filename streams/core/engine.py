@@ -33,6 +33,7 @@ from streams.core.events import (
     Flush,
     Halt,
     Opened,
+    Passed,
     Release,
     Replied,
     Resume,
@@ -42,6 +43,7 @@ from streams.core.events import (
 from streams.core.history import History
 from streams.core.invariants import check_invariants
 from streams.core.limits import Limits
+from streams.core.ranges import Range
 from streams.core.repeats import Aftermath, Repeats
 from streams.core.sequencer import Lane, by_lane
 from streams.core.slot import Batch, Slot, State
@@ -78,6 +80,7 @@ class Engine:
             Opened: self._opened,
             Closed: self._closed,
             Arrived: self._arrived,
+            Passed: self._passed,
             Replied: self._replied,
             Failed: self._failed,
             Cancelled: self._cancelled,
@@ -128,11 +131,10 @@ class Engine:
         """The item at the watermark and why it is not settled; None: the lane holds nothing."""
         return views.blocking(self, lane)
 
-    def progress(
-        self, lane: Hashable, also: Collection[Slot] = ()
-    ) -> tuple[int, list[tuple[int, int]]]:
-        """The watermark, and first and last sequence number of each run beyond it that is settled
-        (order "key" and "none"); `also`: as it will be when these slots are. The lane is open."""
+    def progress(self, lane: Hashable, also: Collection[Slot] = ()) -> tuple[int, list[Range]]:
+        """What may be committed of an open lane: the watermark, and the runs of sequence numbers
+        above it that need not come again, first and last of each: those settled (order "key" and
+        "none"), and those `done` when it opened. `also`: as it is when these slots are settled."""
         return self.lanes[lane].progress(also)
 
     def history(self, lane: Hashable, seq: int) -> list[str]:
@@ -148,7 +150,14 @@ class Engine:
     def _opened(self, event: Opened, now: float) -> list[Action]:
         if event.lane in self.lanes:
             raise ValueError(f"lane {event.lane} is open already")
-        lane = self.lanes[event.lane] = Lane(event.lane, event.next_seq, self.limits.order)
+        limits = self.limits
+        lane = self.lanes[event.lane] = Lane(
+            event.lane,
+            event.next_seq,
+            limits.order,
+            done=event.done,
+            limit=limits.max_beyond_bytes,
+        )
         lane.halted = self._halted
         return []
 
@@ -208,12 +217,18 @@ class Engine:
             self.windows.add(lane, waiting)
         return self._release(lane, answered, now) if answered else []
 
+    def _passed(self, event: Passed, now: float) -> list[Action]:
+        if event.lane in self.lanes:
+            self.lanes[event.lane].pass_to(event.next_seq)
+        return []
+
     def _delivered(self, event: Delivered, now: float) -> list[Action]:
         lane = self.lanes.get(event.lane)
-        if lane is not None:
-            self.held_total -= lane.settle(event.slots)
-            self._note(event.slots, now, "delivered")
-        return []
+        if lane is None:
+            return []
+        self.held_total -= lane.settle(event.slots)
+        self._note(event.slots, now, "delivered")
+        return self._release(lane, [], now) if lane.holds_back else []
 
     def _release(self, lane: Lane, answered: list[Slot], now: float) -> list[Action]:
         released = lane.release(answered)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
+from streams.core.ranges import Ranges
 from streams.core.slot import Batch, Slot
 from streams.errors import CallError
 from streams.model import Answer, Usage
@@ -17,10 +18,12 @@ from streams.model import Answer, Usage
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A lane begins; `next_seq`: the first sequence number it may bring."""
+    """A lane begins; `next_seq`: the first sequence number it may bring. `done`: ranges from there
+    on that are settled already, first and last of each, in order: they are not to arrive."""
 
     lane: Hashable
     next_seq: int = 0
+    done: Ranges = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,15 @@ class Arrived:
     """Slots of one lane, in sequence order, after those that arrived before."""
 
     slots: Sequence[Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Nothing of the lane below `next_seq` will arrive any more: what has not is nothing, or was
+    `done` when the lane opened."""
+
+    lane: Hashable
+    next_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,7 @@ Event = (
     Opened
     | Closed
     | Arrived
+    | Passed
     | Replied
     | Failed
     | Cancelled

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from streams.core.gate import bound, slot_bytes
+from streams.core.ranges import packed_bytes
 from streams.core.slot import PENDING, State
 
 if TYPE_CHECKING:
@@ -97,6 +99,8 @@ def _check_lane(engine: Engine, lane: Lane) -> None:
     assert lane.held == held, f"lane {lane.key} holds {lane.held}, its slots {held}"
     if unsettled:
         assert unsettled[0].state is not State.SETTLED, f"behind: {_told(engine, unsettled[0])}"
+    _check_gate(engine, lane)
+    kept = [] if lane.gate is None else lane.gate.held_back()
     before = -1
     behind = False  # whether an earlier slot of the lane is not released yet
     behind_keys = set()
@@ -112,7 +116,24 @@ def _check_lane(engine: Engine, lane: Lane) -> None:
         keyed = engine.limits.order == "key" and slot.order_key is not None
         first = not (behind if ordered else keyed and slot.order_key in behind_keys)
         assert first or not left, f"released before its turn: {_told(engine, slot)}"
-        assert left or not (answered and first), f"held for nothing: {_told(engine, slot)}"
+        for_nothing = answered and first and not left and slot not in kept
+        assert not for_nothing, f"held for nothing: {_told(engine, slot)}"
         if not left:
             behind = True
             behind_keys.add(slot.order_key)
+
+
+def _check_gate(engine: Engine, lane: Lane) -> None:
+    """What may be settled beyond the watermark fits into a commit; only what might not is held."""
+    gate, watermark = lane.gate, lane.watermark
+    if gate is None:
+        return
+    size = packed_bytes(watermark, lane.progress()[1])
+    assert size <= gate.bound <= gate.limit, f"lane {lane.key}: {size} <= {gate.bound} bytes"
+    kept = gate.held_back()
+    if kept and not lane.delivering:
+        first = kept[0]
+        assert first is not lane.unsettled[0], f"the first is held: {_told(engine, first)}"
+        cost = slot_bytes(first.seq, -1, watermark)
+        full = bound(lane) + cost > gate.room
+        assert full, f"held though there is room: {_told(engine, first)}"

@@ -11,6 +11,16 @@ from streams.policies.retry import Backoff
 Order = Literal["partition", "key", "none"]
 
 
+_AT_LEAST_ONE = (
+    "max_items",
+    "max_tokens",
+    "max_bytes",
+    "max_in_flight",
+    "max_attempts",
+    "max_beyond_bytes",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of one task; `ValueError` where one is out of range.
@@ -20,8 +30,10 @@ class Limits:
     open for at most `max_wait_s` from its oldest item's arrival (0: never waits) while a call may
     start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see
     `streams.policies.retry`. `split`: whether a microbatch that failed may be divided. `order`:
-    outcomes leave in arrival order of the lane, of equal order keys, or at once. `breaker`: when
-    dead letters pause the task; None: never.
+    outcomes leave in arrival order of the lane, of equal order keys, or at once.
+    `max_beyond_bytes`: in the last two, what the ranges settled beyond a lane's watermark may take
+    (None: any); outcomes that could make it more wait for the watermark (`streams.core.gate`).
+    `breaker`: when dead letters pause the task; None: never.
     """
 
     max_items: int = 20
@@ -34,11 +46,12 @@ class Limits:
     split: bool = True
     order: Order = "partition"
     breaker: BreakerLimits | None = None
+    max_beyond_bytes: int | None = None
     backoff: Backoff = field(default_factory=Backoff)
     account_backoff: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=300.0))
 
     def __post_init__(self) -> None:
-        for name in ("max_items", "max_tokens", "max_bytes", "max_in_flight", "max_attempts"):
+        for name in _AT_LEAST_ONE:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")

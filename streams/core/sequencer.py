@@ -6,15 +6,21 @@ the watermark. What may be released is the order's question, answered by one of 
     partition   the gapless prefix of arrivals that have outcomes
     key         per order key, the gapless prefix of its arrivals; without a key, at once
     none        at once
+
+In the last two much may be settled beyond the watermark, which commits name: `gate.py` sees to it
+that they can.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Hashable, Sequence
+from itertools import takewhile
 from typing import Protocol
 
+from streams.core.gate import Gate
 from streams.core.limits import Order
+from streams.core.ranges import Range, Ranges, joined
 from streams.core.slot import Slot, State
 
 ANSWERED = State.ANSWERED
@@ -45,12 +51,13 @@ class PartitionOrder:
 
 class KeyOrder:
     def __init__(self) -> None:
-        self._waiting: dict[Hashable, deque[Slot]] = {}
+        # Lists, since most keys have one slot, and an empty deque takes 600 bytes.
+        self._waiting: dict[Hashable, list[Slot]] = {}
 
     def arrive(self, slots: Sequence[Slot]) -> None:
         for slot in slots:
             if slot.order_key is not None:
-                self._waiting.setdefault(slot.order_key, deque()).append(slot)
+                self._waiting.setdefault(slot.order_key, []).append(slot)
 
     def release(self, answered: Sequence[Slot]) -> list[Slot]:
         released: list[Slot] = []
@@ -60,9 +67,14 @@ class KeyOrder:
                 slot.state = RELEASED
                 released.append(slot)
             elif slot.state is ANSWERED:  # else it left with an earlier one of its key
-                released += _answered_prefix(self._waiting[key])
-                if not self._waiting[key]:
+                waiting = self._waiting[key]
+                ready = list(takewhile(_is_answered, waiting))
+                del waiting[: len(ready)]
+                if not waiting:
                     del self._waiting[key]
+                for each in ready:
+                    each.state = RELEASED
+                released += ready
         return released
 
 
@@ -74,6 +86,10 @@ class NoOrder:
         for slot in answered:
             slot.state = RELEASED
         return list(answered)
+
+
+def _is_answered(slot: Slot) -> bool:
+    return slot.state is ANSWERED
 
 
 def _answered_prefix(waiting: deque[Slot]) -> list[Slot]:
@@ -104,16 +120,32 @@ def by_lane(slots: Sequence[Slot]) -> dict[Lane, list[Slot]]:
     return groups
 
 
+FOLD_AT = 1000
+"""Settled slots beyond the watermark that are kept as slots, at least."""
+
+
 class Lane:
     """One incarnation of a lane; compared by identity, so that an old one is never the new one.
 
-    `next_seq`: the least sequence number that may arrive next. `held`: bytes of memory of its
-    slots that are not settled. `reordering`: slots that have their outcome and wait for their turn.
-    `delivering`: released slots that are not settled. `parked`: waiting slots kept out of the
+    `next_seq`: the least sequence number that may arrive next. `done`: ranges from there on that
+    an earlier incarnation settled; they never arrive. `held`: bytes of memory of its slots that are
+    not settled. `reordering`: slots that have their outcome and wait for their turn, or for the
+    gate. `delivering`: released slots that are not settled. `parked`: waiting slots kept out of the
     windows while the lane is halted (`halted`).
+
+    `limit`: bytes that the ranges of what is settled beyond the watermark may take in order "key"
+    and "none"; None: any.
     """
 
-    def __init__(self, key: Hashable, next_seq: int, order: Order) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        next_seq: int,
+        order: Order,
+        *,
+        done: Ranges = (),
+        limit: int | None = None,
+    ) -> None:
         self.key = key
         self.next_seq = next_seq
         self.unsettled: deque[Slot] = deque()
@@ -122,33 +154,74 @@ class Lane:
         self.delivering = 0
         self.halted = False
         self.parked: list[Slot] = []
+        self._order = order
+        self._done = list(done)
+        self._settled = 0  # slots in `unsettled` that are settled
+        self._folded: list[Range] = []  # runs of slots that were settled and taken out of it
         self._sequencer = ORDERS[order]()
+        self.gate = None if limit is None or order == "partition" else Gate(self, limit)
 
     @property
     def watermark(self) -> int:
-        """The sequence number below which every slot is settled."""
-        return self.unsettled[0].seq if self.unsettled else self.next_seq
+        """The sequence number below which every slot is settled, and all that never arrives."""
+        if self.unsettled:
+            return self.unsettled[0].seq
+        mark = self.next_seq
+        for first, last in self._done:
+            if first <= mark <= last:
+                mark = last + 1
+        return mark
 
-    def progress(self, also: Collection[Slot] = ()) -> tuple[int, list[tuple[int, int]]]:
-        """The watermark, and first and last sequence number of each run of slots beyond it that are
-        settled; `also`: as it will be when these are. Numbers that no slot has lie within a run or
-        between two."""
-        watermark = self.next_seq
-        runs: list[tuple[int, int]] = []
-        going_on = headless = True
+    @property
+    def holds_back(self) -> bool:
+        """Whether slots whose turn it is wait for the watermark to move."""
+        return self.gate is not None and self.gate.holds
+
+    @property
+    def unfinished(self) -> int:
+        """Slots that are not settled."""
+        return len(self.unsettled) - self._settled
+
+    def progress(self, also: Collection[Slot] = ()) -> tuple[int, list[Range]]:
+        """The watermark, and what a commit has to name beside it: runs of numbers above it that are
+        settled, or never arrive. In partition order only what was `done` before: of its own there
+        is little, and an earlier slot's outcome must not come after it again.
+
+        `also`: as it is when these slots are settled too."""
+        watermark = self._watermark_after(also) if also else self.watermark
+        own = () if self._order == "partition" else self._runs(also)
+        return watermark, joined(watermark, self._done, own)
+
+    def _watermark_after(self, also: Collection[Slot]) -> int:
         for slot in self.unsettled:
             if slot.state is not SETTLED and slot not in also:
-                if headless:
-                    watermark, headless = slot.seq, False
+                return slot.seq
+        return self._past_done(self.next_seq)
+
+    def _past_done(self, mark: int) -> int:
+        for first, last in self._done:
+            if first <= mark <= last:
+                mark = last + 1
+        return mark
+
+    def _runs(self, also: Collection[Slot] = ()) -> list[Range]:
+        """First and last sequence number of each run of slots that are settled before one that
+        arrived earlier. Numbers that no slot has lie within a run or between two."""
+        runs: list[Range] = []
+        folded, left, going_on = deque(self._folded), self._settled + len(also), False
+        for slot in self.unsettled:
+            while folded and folded[0][0] < slot.seq:
+                going_on = _extend(runs, folded.popleft(), going_on)
+            if slot.state is SETTLED or slot in also:
+                going_on = _extend(runs, (slot.seq, slot.seq), going_on)
+                left -= 1
+            elif left or folded:
                 going_on = False
-            elif headless:
-                continue
-            elif going_on:
-                runs[-1] = (runs[-1][0], slot.seq)
             else:
-                runs.append((slot.seq, slot.seq))
-                going_on = True
-        return watermark, runs
+                return runs
+        for run in folded:
+            going_on = _extend(runs, run, going_on)
+        return runs
 
     def arrive(self, slots: Sequence[Slot]) -> None:
         """Takes slots in; `ValueError`, and nothing taken, if they are not in sequence."""
@@ -168,9 +241,15 @@ class Lane:
         self.unsettled.extend(slots)
         self._sequencer.arrive(slots)
 
+    def pass_to(self, next_seq: int) -> None:
+        """Nothing below `next_seq` arrives any more."""
+        self.next_seq = max(self.next_seq, next_seq)
+
     def release(self, answered: Sequence[Slot]) -> list[Slot]:
-        """What may go to the sink now that these slots are answered."""
+        """What may go to the sink now that these slots are answered, or others settled."""
         released = self._sequencer.release(answered)
+        if self.gate is not None:
+            released = self.gate.release(released)
         self.reordering += len(answered) - len(released)
         self.delivering += len(released)
         return released
@@ -180,26 +259,51 @@ class Lane:
 
         Slots that are not awaiting delivery (another incarnation's, or said twice) are left alone.
         """
-        memory = 0
+        memory = settled = 0
         for slot in slots:
             if slot.state is RELEASED:
                 slot.state = SETTLED
                 memory += slot.memory
-                self.delivering -= 1
+                settled += 1
+        self.delivering -= settled
+        self.held -= memory
         unsettled = self.unsettled
+        before = len(unsettled)
         while unsettled and unsettled[0].state is SETTLED:
             unsettled.popleft()
+        self._settled += settled - (before - len(unsettled))
         if unsettled:
-            # Those that settled beyond the watermark keep their place, but not their payload.
-            head = unsettled[0].seq
-            for slot in slots:
-                if slot.state is SETTLED and slot.seq > head:
-                    slot.item = slot.outcome = slot.batch = None
-        self.held -= memory
+            self._let_go(slots)
+        if self._done and self._done[-1][1] < self.watermark:
+            self.pass_to(self.watermark)
+            self._done.clear()
+        if self.gate is not None:
+            self.gate.settled()
         return memory
+
+    def _let_go(self, slots: Sequence[Slot]) -> None:
+        """Those that settled beyond the watermark keep their place, but not their payload; many of
+        them not even that, or a slow head would let memory grow with all that overtakes it."""
+        head = self.unsettled[0].seq
+        for slot in slots:
+            if slot.state is SETTLED and slot.seq > head:
+                slot.item = slot.outcome = slot.batch = None
+        if self._settled > max(FOLD_AT, len(self.unsettled) // 2):
+            self._folded = [run for run in self._runs() if run[1] > head]
+            self.unsettled = deque(slot for slot in self.unsettled if slot.state is not SETTLED)
+            self._settled = 0
 
     def drop(self) -> None:
         """The lane is closed: nothing of it is anyone's any more."""
         for slot in self.unsettled:
             slot.state = DROPPED
         self.parked.clear()
+
+
+def _extend(runs: list[Range], run: Range, going_on: bool) -> bool:
+    """Adds a run, to the last one where that goes on; the next one goes on."""
+    if going_on:
+        runs[-1] = (runs[-1][0], run[1])
+    else:
+        runs.append(run)
+    return True

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 class LaneStatistics(NamedTuple):
-    """One lane. `unsettled`: items without a durable outcome, or behind one. `reordering`: items
-    whose outcome waits for its turn. `delivering`: released, not durable. `held`: bytes."""
+    """One lane. `unsettled`: items without a durable outcome. `reordering`: items whose outcome
+    waits for its turn, or for the gate. `delivering`: released, not durable. `held`: bytes."""
 
     watermark: int
     unsettled: int
@@ -95,7 +95,7 @@ def statistics(engine: Engine) -> Statistics:
         lanes={
             key: LaneStatistics(
                 lane.watermark,
-                len(lane.unsettled),
+                lane.unfinished,
                 lane.reordering,
                 lane.delivering,
                 lane.held,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from random import random
 from typing import Any
 
-from streams.committed import Committed, covered, joined
+from streams.committed import Committed
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -31,6 +31,7 @@ from streams.core.events import (
     Failed,
     Halt,
     Opened,
+    Passed,
     Paused,
     Release,
     Replied,
@@ -40,6 +41,7 @@ from streams.core.events import (
     Tick,
 )
 from streams.core.limits import Limits
+from streams.core.ranges import covered
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
 from streams.errors import CallError, Fault
@@ -94,7 +96,7 @@ class TaskShell:
 
     def open(self, lane: Lane) -> None:
         lane.moved_at = self._loop.time()
-        self._handle(Opened(lane, lane.next_offset))
+        self._handle(Opened(lane, lane.next_offset, lane.done_before))
 
     def suspend(self, lane: Lane) -> None:
         """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
@@ -131,17 +133,8 @@ class TaskShell:
         return lane.next_offset if offset is None else offset
 
     def progress(self, lane: Lane, also: Collection[Slot] = ()) -> Committed:
-        """What may be committed of the lane now; `also`: when these slots are delivered with it. In
-        partition order nothing is told of what is settled beyond the watermark: little is, and
-        order must hold from there on."""
-        if self.parts.limits.order == "partition" and not lane.done_before and not also:
-            return Committed(self.watermark(lane))
-        offset, runs = self._engine.progress(lane, also)
-        if self.parts.limits.order == "partition":
-            runs = []
-        beyond = joined(offset, lane.done_before, runs)
-        if beyond and beyond[0][0] == offset:  # nobody waits in front of it
-            offset = beyond.pop(0)[1] + 1
+        """What may be committed of the lane now; `also`: when these slots are delivered with it."""
+        offset, beyond = self._engine.progress(lane, also)
         return Committed(offset, tuple(beyond))
 
     def held(self, lane: Lane) -> int:
@@ -191,8 +184,14 @@ class TaskShell:
         lane.next_offset = records[-1].offset + 1
         if lane.done_before:
             records = [record for record in records if not covered(record.offset, lane.done_before)]
-            if not records:
-                return
+        if records:
+            self._handle(Arrived(self._slots(lane, records, now)))
+        if lane.done_before:
+            self._handle(Passed(lane, lane.next_offset))
+            if lane.done_before[-1][1] < lane.next_offset:
+                lane.done_before = []
+
+    def _slots(self, lane: Lane, records: Sequence[Any], now: float) -> list[Slot]:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
@@ -209,7 +208,10 @@ class TaskShell:
                 )
             )  # fmt: skip
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
-        self._handle(Arrived(slots))
+        if self.parts.limits.order == "key":
+            for slot in slots:
+                slot.order_key = slot.item.key
+        return slots
 
     def delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
         """The sink has these outcomes, durable."""

@@ -13,12 +13,14 @@ ROOT = Path(streams.__file__).parent
 MODULES = sorted([*(ROOT / "core").glob("*.py"), *(ROOT / "policies").glob("*.py")])
 ALLOWED = {
     "__future__",
+    "bisect",
     "collections",
     "dataclasses",
     "enum",
     "heapq",
     "itertools",
     "math",
+    "operator",
     "typing",
 }
 OURS = ("streams.core", "streams.policies", "streams.errors", "streams.model")

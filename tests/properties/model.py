@@ -7,7 +7,9 @@ starts; it judges every call that starts and every outcome that appears.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 from streams.core import Limits
@@ -55,6 +57,7 @@ class Model:
     limits: Limits
     lanes: dict[str, list[Item]] = field(default_factory=dict)  # every item since it opened
     next_seq: dict[str, int] = field(default_factory=dict)
+    done: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     halted: set[str] = field(default_factory=set)
     halted_all: bool = False
     flushing: bool = False
@@ -73,9 +76,10 @@ class Model:
 
     # -- what happens ------------------------------------------------------------------------
 
-    def open(self, lane: str, next_seq: int) -> None:
+    def open(self, lane: str, next_seq: int, done: list[tuple[int, int]]) -> None:
         self.lanes[lane] = []
         self.next_seq[lane] = next_seq
+        self.done[lane] = done
         if self.halted_all:
             self.halted.add(lane)
 
@@ -246,7 +250,51 @@ class Model:
 
     def watermark(self, lane: str) -> int:
         unsettled = [item.seq for item in self.lanes[lane] if item.place != "settled"]
-        return min(unsettled, default=self.next_seq[lane])
+        mark = min(unsettled, default=self.next_seq[lane])
+        while not unsettled and any(first <= mark <= last for first, last in self.done[lane]):
+            mark += 1
+        return mark
+
+    # -- what a commit names -----------------------------------------------------------------
+
+    @property
+    def gated(self) -> bool:
+        return self.limits.max_beyond_bytes is not None and self.limits.order != "partition"
+
+    def settled_beyond(self, lane: str, also: Collection[Item] = ()) -> list[tuple[int, int]]:
+        """The ranges beyond the watermark that are settled if these items settle, too."""
+        mark = self.watermark(lane)
+        numbers = {n for first, last in self.done[lane] for n in range(first, last + 1)}
+        before = None
+        for item in self.lanes[lane] if self.limits.order != "partition" else ():
+            settled = item.place == "settled" or item in also
+            if settled and before is not None:
+                numbers |= set(range(before, item.seq + 1))
+            elif settled:
+                numbers.add(item.seq)
+            before = item.seq if settled else None
+        ranges: list[tuple[int, int]] = []
+        for number in sorted(numbers):
+            if number >= mark and ranges and ranges[-1][1] == number - 1:
+                ranges[-1] = (ranges[-1][0], number)
+            elif number >= mark:
+                ranges.append((number, number))
+        return ranges
+
+    def worst_bytes(self, lane: str) -> int:
+        """The most that a commit has to name if the sink answers for some released items first."""
+        mark = self.watermark(lane)
+        may = [i for i in self.lanes[lane] if i.place == "released" and i.seq != mark]
+        choices: list[Collection[Item]] = [may[n::step] for step in (2, 3, 5) for n in range(step)]
+        if len(may) <= 4:
+            choices = [some for count in range(5) for some in combinations(may, count)]
+        return max(written(mark, self.settled_beyond(lane, some)) for some in choices)
+
+    def has_room(self, item: Item) -> bool:
+        """Whether one item more surely fits, where none is on its way to the sink."""
+        mark, limit = self.watermark(item.lane), self.limits.max_beyond_bytes or 0
+        more = 1 + len(_number(item.seq - mark))
+        return written(mark, self.settled_beyond(item.lane)) + more <= limit - limit // 10
 
     def held(self, lane: str) -> int:
         return sum(item.slot.memory for item in self.lanes[lane] if item.place != "settled")
@@ -286,3 +334,17 @@ class Model:
             if full:
                 return -float("inf")
         return due_at
+
+
+def written(start: int, ranges: list[tuple[int, int]]) -> int:
+    """Bytes of the ranges: how far from what is before, and how long less one."""
+    size = 0
+    for first, last in ranges:
+        size += len(_number(first - start)) + len(_number(last - first))
+        start = last + 1
+    return size
+
+
+def _number(number: int) -> list[int]:
+    """Seven bits a byte."""
+    return [number & 0x7F, *_number(number >> 7)] if number > 0x7F else [number]

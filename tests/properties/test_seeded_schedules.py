@@ -11,12 +11,19 @@ from random import Random
 
 import pytest
 
-from streams.core import Limits
+from streams.core import Limits, sequencer
 from streams.errors import Fault
 from streams.model import Usage
 from streams.policies.retry import Backoff
 
-from .test_engine_machine import ANSWERS, BREAKERS, DISTURBANCES, ITEMS, EngineMachine
+from .test_engine_machine import (
+    ANSWERS,
+    BREAKERS,
+    DISTURBANCES,
+    DONE_BEFORE,
+    ITEMS,
+    EngineMachine,
+)
 
 FOUND: list[int] = [674]
 SEEDS = [*FOUND, *range(int(40 * float(os.environ.get("STREAMS_TEST_EFFORT", "1"))))]
@@ -34,6 +41,7 @@ def limits(random: Random) -> Limits:
         max_asks=random.randint(0, 3),
         split=random.random() < 0.8,
         order=random.choice(["partition", "key", "none"]),
+        max_beyond_bytes=random.choice([None, 4, 8, 12, 30]),
         backoff=Backoff(0.5, 4.0),
         breaker=random.choice(BREAKERS),
     )
@@ -45,7 +53,8 @@ def step(machine: EngineMachine, random: Random, faulty: float) -> None:
     dice = random.random()
     if dice < 0.25:
         items = random.choices(ITEMS, k=random.randint(1, 8))
-        machine.arrive(random.choice("abc"), items, random.randint(0, 3))
+        lane, done = random.choice("abc"), random.choice(DONE_BEFORE)
+        machine.arrive(lane, items, random.randint(0, 3), done)
     elif dice < 0.65 and machine.model.calls:
         failed = random.random() < faulty
         if failed and random.random() < 0.6:
@@ -64,8 +73,9 @@ def step(machine: EngineMachine, random: Random, faulty: float) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_every_history_keeps_the_promises(seed: int) -> None:
+def test_every_history_keeps_the_promises(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = Random(seed)
+    monkeypatch.setattr(sequencer, "FOLD_AT", seed % 2 * 1000)
     machine = EngineMachine()
     machine.begin(limits(random), Random(seed + 1))
     faulty = random.choice([0.1, 0.5, 0.9])

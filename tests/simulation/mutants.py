@@ -16,7 +16,7 @@ from streams.committed import Committed
 from streams.core.engine import Engine
 from streams.core.pauses import Pauses
 from streams.core.repeats import Aftermath, Repeats
-from streams.core.sequencer import NoOrder, ORDERS
+from streams.core.sequencer import ORDERS, NoOrder
 from streams.core.window import _Cut
 from streams.errors import Fault
 from streams.kafka.reader import LaneReader

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streams.committed import MAX_BEYOND_BYTES, Committed, beyond_bytes, covered, joined
+from streams.committed import Committed
+from streams.core.ranges import covered, joined
 
 Read = tuple[int, int, bool]
 """Partition and offset of a record that was read, and whether it is done."""
