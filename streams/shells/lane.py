@@ -21,7 +21,8 @@ class Lane:
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; None at
     first, so that the start itself is committed: with `start = "latest"` what arrives while no
     worker runs would be passed over otherwise. `done_before`: ranges beyond the start whose
-    outcomes an earlier owner made durable. `released_to`: the last offset given to the sink.
+    outcomes an earlier owner made durable. `known`: answers from the ledger by offset, taken out
+    when their item arrives. `released_to`: the last offset given to the sink.
     `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
     last moved, in the loop's seconds.
     """
@@ -29,6 +30,7 @@ class Lane:
     __slots__ = (
         "committed",
         "done_before",
+        "known",
         "mean_bytes",
         "moved_at",
         "next_offset",
@@ -43,6 +45,7 @@ class Lane:
         self.next_offset = start.offset
         self.committed: Committed | None = None
         self.done_before = list(start.beyond)
+        self.known: dict[int, bytes] = {}
         self.released_to = start.offset - 1
         self.task = task
         self.open = True

@@ -32,6 +32,7 @@ from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
 from streams.kafka.transport import Consumer
 from streams.shells.lane import Lane
+from streams.shells.ledger import Ledger
 from streams.shells.recount import recount
 from streams.shells.room import Room
 from streams.shells.tally import Tally, summary
@@ -85,6 +86,7 @@ class Worker:
         self._arrivals: deque[tuple[Lane, Sequence[Any]]] = deque()
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
+        self._ledger: Ledger | None = None
         self._committing = asyncio.Lock()
         self._committer: asyncio.Task[None] | None = None
         self.ready = False
@@ -92,10 +94,13 @@ class Worker:
 
     # -- set up --------------------------------------------------------------------------------
 
-    def begin(self, tasks: Mapping[str, TaskShell], sink: Sink) -> None:
+    def begin(
+        self, tasks: Mapping[str, TaskShell], sink: Sink, ledger: Ledger | None = None
+    ) -> None:
         """Take the tasks by their source topic and start committing."""
         self._tasks = dict(tasks)
         self._sink = sink
+        self._ledger = ledger
         self._committer = asyncio.ensure_future(self._commit_for_ever())
         self._committer.add_done_callback(self._committer_ended)
 
@@ -142,6 +147,10 @@ class Worker:
     async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
         if self._sink is not None:
             await recount(self.tasks, self._sink, assigned)
+
+    async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
+        if self._ledger is not None and starts:
+            await self._ledger.read(starts)
 
     def on_assigned(
         self, starts: Mapping[TopicPartition, Committed]
