@@ -35,12 +35,12 @@ from streams.vectors import NO_VECTOR, VECTOR
 
 RETENTION_MS = 24 * 3_600_000
 
-TOPIC_SETTINGS = {
-    "cleanup.policy": "delete",
-    "retention.ms": str(RETENTION_MS),
-    "retention.bytes": "-1",
-    "segment.ms": str(RETENTION_MS // 24),  # only what is in a closed segment is deleted
-}
+TOPIC_SETTINGS = (
+    ("cleanup.policy", "delete"),
+    ("retention.ms", str(RETENTION_MS)),
+    ("retention.bytes", "-1"),
+    ("segment.ms", str(RETENTION_MS // 24)),  # only what is in a closed segment is deleted
+)
 """Of a ledger, whatever its source has."""
 
 RESULT = b',"result":'

@@ -10,7 +10,7 @@ delete it. A dead letter topic is never compacted, because it must take records 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
     name: str
     source: str
     compacts: bool
-    settings: Mapping[str, str] = {}
+    settings: Sequence[tuple[str, str]] = ()
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
@@ -119,7 +119,7 @@ def _like(topic: Wanted, source: TopicFacts) -> NewTopic:
     settings = {**source.settings, "message.timestamp.type": "LogAppendTime"}
     if not topic.compacts:
         settings.pop("cleanup.policy", None)
-    settings |= topic.settings
+    settings |= dict(topic.settings)
     return NewTopic(topic.name, source.partitions, source.replicas, topic_configs=settings)
 
 

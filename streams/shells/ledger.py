@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -164,11 +164,7 @@ class Ledger:
         complete = False
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                begins = await self._begins(starts)
-                if begins:
-                    async with reading(self._keywords) as consumer:
-                        found = await extents(consumer, begins)
-                        await read(consumer, found, answers.take)
+                await self._fetch(starts, found, answers.take)
                 complete = True
         except (KafkaError, TimeoutError) as error:
             logger.error("the ledger cannot be read, answers in it are paid again: %r", error)
@@ -187,6 +183,19 @@ class Ledger:
                 "(worker.max_buffered_mb)",
                 answers.left_out,
             )
+
+    async def _fetch(
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        found: dict[TopicPartition, Extent],
+        take: Callable[[TopicPartition, Sequence[Any]], None],
+    ) -> None:
+        """Say what there is in `found`, then hand it over."""
+        begins = await self._begins(starts)
+        if begins:
+            async with reading(self._keywords) as consumer:
+                found |= await extents(consumer, begins)
+                await read(consumer, found, take)
 
     async def _begins(
         self, starts: Mapping[TopicPartition, Committed]
