@@ -11,8 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.core.limits import Limits
-from streams.errors import BrokerError, ConfigError
+from streams.errors import BrokerError
 from streams.fingerprint import fingerprint
+from streams.kafka.broker import refuse_on_embedded
 from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
@@ -35,11 +36,6 @@ EMBEDDED = "embedded"
 LEDGER_SHARE = 4
 """A quarter of `max_buffered_mb` may wait to be written to the ledger where it cannot be written,
 and as much may be kept of what is read from it at an assignment."""
-
-NO_LEDGER = (
-    "must be false with this broker, which keeps everything in memory and does not tell where its "
-    "topics end; for a ledger name an Apache Kafka in kafka.bootstrap_servers"
-)
 
 
 class Plan(NamedTuple):
@@ -147,7 +143,7 @@ class Assembly:
         self, parts: Sequence[TaskParts], facts: Mapping[str, TopicFacts], sink: Sink
     ) -> None:
         if not sink.idempotent:
-            raise ConfigError([f"worker.ledger: {NO_LEDGER}"])
+            refuse_on_embedded("end_offsets", "worker.ledger")
         names = [self._ledger_wanted(each.source).name for each in parts]
         self._ledger = Ledger(
             self._settings.worker.id,
