@@ -218,10 +218,17 @@ class Trail:
         if self._late is not None:
             self._late[1] = min(self._late[1], offset - 1)
 
-    def begin(self, watermark: int) -> int | None:
-        """From where on the ledger may hold an answer of an item at or above the watermark; None:
-        unknown. Never goes back while the watermark does not."""
+    def settled(self, watermark: int) -> None:
+        """Every item below it is; what stands in front of all others' answers is forgotten."""
         stretches = self._stretches
         while stretches and stretches[0][1] < watermark:
             stretches.popleft()
-        return int(stretches[0][0]) if stretches else self._end
+
+    def begin(self, watermark: int) -> int | None:
+        """From where on the ledger may hold an answer of an item at or above this watermark, which
+        may be one that is still to be committed; None: unknown. Never goes back while the watermark
+        does not."""
+        for first, highest in self._stretches:
+            if highest >= watermark:
+                return int(first)
+        return self._end

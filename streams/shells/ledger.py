@@ -143,13 +143,15 @@ class Ledger:
             self._trails.pop(lane.partition, None)
 
     def begin(self, lane: Lane, watermark: int) -> int | None:
-        """From which offset of its ledger partition the lane's next owner has to read."""
+        """From which offset of its ledger partition the lane's next owner has to read, where this
+        watermark is committed."""
         trail = self._trails.get(lane.partition)
         if trail is None:
             return None
         _, late_until = self._lanes[lane.partition]
         if asyncio.get_running_loop().time() >= late_until:
             trail.late_below(lane.next_offset)
+        trail.settled(lane.task.watermark(lane))
         return trail.begin(watermark)
 
     # -- reading -------------------------------------------------------------------------------

@@ -221,6 +221,24 @@ def test_the_next_owner_begins_where_the_first_unsettled_answer_stands() -> None
     assert [trail.begin(mark) for mark in (0, 20, 40, 60)] == [100, 100, 140, 160]
 
 
+def test_a_commit_that_comes_to_nothing_moves_nothing() -> None:
+    """A transaction tells where to begin once it is committed; it may be aborted."""
+    trail = Trail(100, 100)
+    trail.late_below(0)
+    trail.wrote(100, 20, 19)
+    assert trail.begin(20) == 120
+    assert trail.begin(0) == 100
+
+
+def test_what_is_settled_is_forgotten() -> None:
+    trail = Trail(100, 100)
+    trail.late_below(0)
+    for n in range(1000):
+        trail.wrote(100 + 20 * n, 20, 20 * n + 19)
+        trail.settled(20 * n)
+    assert len(trail._stretches) <= 2
+
+
 def test_what_was_read_is_read_again_until_it_is_settled() -> None:
     trail = Trail(100, 180, highest=59)
     trail.late_below(0)
@@ -270,6 +288,8 @@ def test_no_answer_of_an_unsettled_item_stands_before_where_the_next_owner_begin
         answers |= dict(enumerate(ours, at))
         at += len(ours)
         mark = data.draw(st.integers(mark, 41))
+        trail.begin(data.draw(st.integers(mark, 41)))  # of a commit that comes to nothing
+        trail.settled(data.draw(st.integers(0, mark)))
         begin = trail.begin(mark)
         assert begin is not None
         assert begin >= before, "it went back"
