@@ -95,7 +95,7 @@ class Assembly:
             )
             for plan, each in zip(plans, parts, strict=True)
         }
-        worker.begin(shells, sink, self._ledger)
+        worker.begin(shells, sink, ledger=self._ledger)
         if address := self._settings.worker.web:
             self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
             await self._web.start()
