@@ -15,7 +15,7 @@ If you are here to read the code, start with
    `streams.policies.retry`: every decision, without a clock or a loop;
 3. `streams.shells.map` and `streams.shells.driver`: the smallest thing that drives the engine;
 4. `streams.shells.task` and `streams.shells.worker`: the same engine between Kafka and an API, with
-   `streams.records` and `streams.results` at its ends;
+   `streams.records` and `streams.results` at its ends, and `streams.ledger` beside it;
 5. `streams.kafka.transport`, `streams.kafka.reader` and `streams.kafka.sink`: how records come as
    lists and results leave in order;
 6. `streams.operations` and `streams.providers`: what is asked of the APIs, and what their answers

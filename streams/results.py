@@ -179,10 +179,7 @@ class Encoder:
         outcome = slot.outcome
         if type(outcome) is dict and VECTOR in outcome:
             return self._vector(outcome)
-        value = write(outcome)
-        if b"null" in value:
-            refuse_null(outcome)
-        return value
+        return written(outcome)
 
     def _vector(self, outcome: dict[str, Any]) -> bytes:
         try:
@@ -244,6 +241,14 @@ class Encoder:
             ("streams-batch-id", batch.id.encode() if batch else b""),
             ("streams-failed-at-ms", b"%d" % now_ms),
         ]
+
+
+def written(result: Any) -> bytes:
+    """A result as JSON. Raises ItemError `invalid_result` for what JSON cannot hold."""
+    value = write(result)
+    if b"null" in value:
+        refuse_null(result)
+    return value
 
 
 def _unusual_id(value: Any) -> bytes:

@@ -18,6 +18,8 @@ import orjson
 VECTOR = "embedding_f32"
 """The key of a result under which a vector travels, as bytes."""
 
+NO_VECTOR = "the embedding is no sequence of float32 bytes"
+
 _SMALLEST_NORMAL = 2.0**-126
 
 Layout = Literal["floats", "base64"]
@@ -31,7 +33,7 @@ def render_vector(vector: bytes, layout: Layout) -> bytes:
     or hold NaN or infinity, which JSON cannot.
     """
     if not isinstance(vector, bytes) or len(vector) % 4:
-        raise ValueError("the embedding is no sequence of float32 bytes")
+        raise ValueError(NO_VECTOR)
     if layout == "base64":
         if not _is_finite(vector):
             raise ValueError("the embedding holds NaN or infinity")

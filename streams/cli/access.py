@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from streams.errors import StreamsError
 from streams.kafka.client import client_arguments, connected
+from streams.settings.values import ledger_topic
 
 if TYPE_CHECKING:
-    from streams.settings import KafkaSettings, Settings, TaskSettings
+    from streams.settings import Settings, TaskSettings, WorkerSettings
 
 ANSWER_WITHIN_S = 10.0
 
@@ -27,7 +28,7 @@ async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
     if settings.kafka.bootstrap_servers == "embedded":
         yield "broker", True, "embedded: starts with the worker"
     else:
-        for check in await _broker(settings.kafka, settings.tasks):
+        for check in await _broker(settings):
             yield check
     asked = set()
     for task in settings.tasks:
@@ -36,37 +37,46 @@ async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
             yield await _api(settings, task, environ)
 
 
-async def _broker(kafka: KafkaSettings, tasks: tuple[TaskSettings, ...]) -> list[Check]:
+async def _broker(settings: Settings) -> list[Check]:
     from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
     from streams.kafka.topics import describe
 
-    servers = kafka.bootstrap_servers
+    kafka, servers = settings.kafka, settings.kafka.bootstrap_servers
+    topics = [(task, _roles(task, settings.worker)) for task in settings.tasks]
     try:
         arguments = client_arguments(kafka)
         admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=9000)
         async with connected(admin, servers):
             brokers = len((await admin.describe_cluster())["brokers"])
-            names = {t for task in tasks for t in (task.source, task.sink, task.dead_letter)}
+            names = {name for task, roles in topics for name in (task.source, *roles)}
             facts = await describe(admin, names)
     except (StreamsError, KafkaError, TimeoutError) as error:
         return [("broker", False, str(error) or type(error).__name__)]
     found: list[Check] = [
         ("broker", True, f"{servers}: {brokers} broker{'s' if brokers > 1 else ''}")
     ]
-    for task in tasks:
-        found += _topics(task, {name: fact.partitions for name, fact in facts.items()})
+    for task, roles in topics:
+        found += _topics(task, roles, {name: fact.partitions for name, fact in facts.items()})
     return found
 
 
-def _topics(task: TaskSettings, partitions: Mapping[str, int]) -> list[Check]:
+def _roles(task: TaskSettings, worker: WorkerSettings) -> dict[str, str]:
+    """The topics that a worker creates if it must, and what each is."""
+    roles = {task.sink: "sink", task.dead_letter: "dead letters"}
+    return roles | ({ledger_topic(worker.id, task.source): "ledger"} if worker.ledger else {})
+
+
+def _topics(
+    task: TaskSettings, roles: Mapping[str, str], partitions: Mapping[str, int]
+) -> list[Check]:
     if task.source not in partitions:
         hint = "does not exist: create it, or publish to it"
         return [(f"topic {task.source}", False, hint)]
     count = partitions[task.source]
     found = [(f"topic {task.source}", True, f"source of {task.name}, {count} partitions")]
-    for name, role in ((task.sink, "sink"), (task.dead_letter, "dead letters")):
+    for name, role in roles.items():
         if name not in partitions:
             detail = f"{role} of {task.name}, will be created with {count} partitions"
         else:

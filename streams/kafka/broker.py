@@ -64,7 +64,7 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
         "end_offsets": Limit(
             "reports the start of the last batch plus one as the end of a partition",
             True,
-            "lag and `tail` use the high watermark of fetches",
+            "lag and `tail` use the high watermark of fetches; a ledger is refused",
         ),
         "time_lookup": Limit(
             "looks offsets up by arrival in whole batches, not by the records' time",

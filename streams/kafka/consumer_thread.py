@@ -142,6 +142,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     f"the log holds {first[tp]} to {end[tp]}. Records may be lost. Reset the "
                     f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
                 )
+            if self.host.checks_log_end:
+                starts[tp] = starts[tp].below(end[tp])
         return starts
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:

@@ -49,6 +49,10 @@ class RecordHost(Protocol):
         """These partitions are about to be assigned."""
         ...
 
+    async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
+        """Lanes are about to be made for these; their earlier owners have let go of them."""
+        ...
+
     def on_assigned(
         self, starts: Mapping[TopicPartition, Committed]
     ) -> Mapping[TopicPartition, tuple[Any, int]]:

@@ -1,4 +1,5 @@
-"""Topics of a worker: the sources must exist; sinks and dead letters are created as the source is.
+"""Topics of a worker: the sources must exist; sinks, dead letters and ledgers are created as the
+source is.
 
 "As the source is": the same number of partitions and replicas, and the source's own settings,
 except that the broker stamps the time of writing (`message.timestamp.type=LogAppendTime`): a result
@@ -9,10 +10,10 @@ delete it. A dead letter topic is never compacted, because it must take records 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
@@ -37,11 +38,12 @@ class TopicFacts(NamedTuple):
 
 class Wanted(NamedTuple):
     """A topic to create if it is missing, like `source`; `compacts`: whether it may be
-    compacted."""
+    compacted; `settings`: its own, whatever the source's are."""
 
     name: str
     source: str
     compacts: bool
+    settings: Sequence[tuple[str, str]] = ()
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
@@ -117,6 +119,7 @@ def _like(topic: Wanted, source: TopicFacts) -> NewTopic:
     settings = {**source.settings, "message.timestamp.type": "LogAppendTime"}
     if not topic.compacts:
         settings.pop("cleanup.policy", None)
+    settings |= dict(topic.settings)
     return NewTopic(topic.name, source.partitions, source.replicas, topic_configs=settings)
 
 
@@ -128,6 +131,16 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
         if code and error is not TopicAlreadyExistsError:
             reason = rest[0] if rest and rest[0] else error.__name__
             raise BrokerError(f"the topic {name} could not be created: {reason}")
+
+
+async def grow(admin: AIOKafkaAdminClient, counts: Mapping[str, int]) -> None:
+    """Give topics more partitions: so many in all. Raises KafkaError."""
+    answer = await admin.create_partitions(
+        {name: NewPartitions(total_count=count) for name, count in counts.items()}
+    )
+    for name, code, *_ in answer.topic_errors:
+        if code:
+            raise for_code(code)(name)
 
 
 async def _wait_for(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, TopicFacts]:

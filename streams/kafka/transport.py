@@ -84,6 +84,7 @@ class Consumer(driver.Consumer):
         if ours := self._ours(assigned):
             await self.host.before_assigned(ours)
             starts = await self._starts(ours)
+            await self.host.before_lanes(starts)
         lanes = self.host.on_assigned(starts)
         self._thread.in_thread("open", lanes)
         first = {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()}

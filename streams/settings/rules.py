@@ -12,7 +12,13 @@ from typing import Any
 
 from streams.settings.model import PROVIDER_OF, with_defaults
 from streams.settings.problems import Location, nearest
-from streams.settings.values import EMBEDDED, TOPIC_ALLOWED, shown
+from streams.settings.values import (
+    EMBEDDED,
+    MOST_TOPIC_CHARACTERS,
+    TOPIC_ALLOWED,
+    ledger_topic,
+    shown,
+)
 
 Found = Iterator[tuple[Location, str]]
 LATER = "is not available in this version"
@@ -97,7 +103,38 @@ def _worker(raw: Mapping[str, Any], *, need_tasks: bool) -> Found:
             " for exactly_once name an Apache Kafka in kafka.bootstrap_servers",
         )
     if worker.get("ledger") is True:
-        yield ("worker", "ledger"), f"true {LATER}; allowed: false"
+        if _table(raw, "kafka").get("bootstrap_servers") == EMBEDDED:
+            yield (
+                ("worker", "ledger"),
+                "must be false on the embedded broker, which ends with the worker and forgets"
+                " everything; for a ledger name an Apache Kafka in kafka.bootstrap_servers",
+            )
+        yield from _ledgers(raw, worker.get("id"))
+
+
+def _ledgers(raw: Mapping[str, Any], worker_id: Any) -> Found:
+    """Every source's ledger needs a name that Kafka takes and that no other topic has."""
+    if not isinstance(worker_id, str):
+        return
+    tasks = tasks_of(raw)
+    for index, task in tasks:
+        source = task.get("source")
+        if not isinstance(source, str):
+            continue
+        name = ledger_topic(worker_id, source)
+        if len(name) > MOST_TOPIC_CHARACTERS:
+            yield (
+                ("worker", "ledger"),
+                f"the ledger of {shown(source)} would have a name of {len(name)} characters,"
+                f" {{id}}.{{source}}.ledger; allowed: {MOST_TOPIC_CHARACTERS}: take a shorter id",
+            )
+        for other, owner in tasks:
+            for role in ("source", "sink", "dead_letter"):
+                if owner.get(role) == name:
+                    yield (
+                        ("task", other, role),
+                        f"{shown(name)} is the ledger of task[{index}]; take another topic",
+                    )
 
 
 def _providers(raw: Mapping[str, Any]) -> Found:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-_TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+MOST_TOPIC_CHARACTERS = 249
+_TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{1,{MOST_TOPIC_CHARACTERS}}}")
 _HOST = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+(%[0-9A-Za-z._-]+)?\]"
 )
@@ -55,6 +56,11 @@ def topic(value: str) -> str:
     if not _TOPIC.fullmatch(value) or value in {".", ".."}:
         raise ValueError(f"must be {TOPIC_ALLOWED}, not {shown(value)}")
     return value
+
+
+def ledger_topic(worker_id: str, source: str) -> str:
+    """Where paid replies of a source's items are recorded."""
+    return f"{worker_id}.{source}.ledger"
 
 
 TOPIC_ALLOWED = (

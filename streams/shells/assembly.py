@@ -13,16 +13,20 @@ from aiokafka.errors import KafkaError
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.fingerprint import fingerprint
+from streams.kafka.broker import refuse_on_embedded
 from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
 from streams.kafka.topics import TopicFacts, Wanted, prepare
 from streams.kafka.transactions import Transactions
+from streams.ledger import TOPIC_SETTINGS
 from streams.policies.breaker import BreakerLimits
 from streams.providers import function_caller, make_caller
 from streams.records import Decoder, Most
 from streams.results import Encoder
 from streams.settings import Settings, TaskSettings
+from streams.settings.values import ledger_topic
+from streams.shells.ledger import Answering, Ledger
 from streams.shells.outcomes import Route
 from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
@@ -31,6 +35,9 @@ from streams.web import WebServer
 logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
+LEDGER_SHARE = 4
+"""A quarter of `max_buffered_mb` may wait to be written to the ledger where it cannot be written,
+and as much may be kept of what is read from it at an assignment."""
 
 
 class Plan(NamedTuple):
@@ -58,6 +65,7 @@ class Assembly:
         self._worker: Worker | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
+        self._ledger: Ledger | None = None
         self._web: WebServer | None = None
 
     async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
@@ -83,14 +91,17 @@ class Assembly:
         await connect(sink, self.kafka.bootstrap_servers)
         worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
         transactions = self._transactions = self._make_transactions(worker, sink)
+        parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
+        if self._settings.worker.ledger:
+            await self._begin_ledger(parts, facts, sink)
         outlet = transactions or sink
         shells = {
-            plan.task.source: TaskShell(
-                self._parts(plan, caller), _route(plan.task, facts), outlet, worker.on_room
+            each.source: TaskShell(
+                each, _route(plan.task, facts), outlet, worker.on_room, self._ledger
             )
-            for plan, caller in zip(plans, callers, strict=True)
+            for plan, each in zip(plans, parts, strict=True)
         }
-        worker.begin(shells, sink, transactions)
+        worker.begin(shells, sink, transactions, self._ledger)
         if address := self._settings.worker.web:
             self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
             await self._web.start()
@@ -101,9 +112,9 @@ class Assembly:
             await self._web.stop()
         if self._worker is not None:
             await self._worker.close()
-        for sink in (self._transactions, self._sink):
-            if sink is not None:
-                await sink.stop()
+        for part in (self._transactions, self._sink, self._ledger):
+            if part is not None:
+                await part.stop()
         while self._callers:
             await self._callers.pop().aclose()
         if self._broker is not None:
@@ -114,6 +125,8 @@ class Assembly:
         for task in tasks:
             wanted.append(Wanted(task.sink, task.source, compacts=True))
             wanted.append(Wanted(task.dead_letter, task.source, compacts=False))
+            if self._settings.worker.ledger:
+                wanted.append(self._ledger_wanted(task.source))
         sources = [task.source for task in tasks]
         admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
         try:
@@ -126,6 +139,25 @@ class Assembly:
         if created:
             logger.info("created %s", ", ".join(created))
         return facts
+
+    def _ledger_wanted(self, source: str) -> Wanted:
+        name = ledger_topic(self._settings.worker.id, source)
+        return Wanted(name, source, compacts=False, settings=TOPIC_SETTINGS)
+
+    async def _begin_ledger(
+        self, parts: Sequence[TaskParts], facts: Mapping[str, TopicFacts], sink: Sink
+    ) -> None:
+        if not sink.idempotent:
+            refuse_on_embedded("end_offsets", "worker.ledger")
+        names = [self._ledger_wanted(each.source).name for each in parts]
+        self._ledger = Ledger(
+            self._settings.worker.id,
+            {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
+            client_arguments(self.kafka),
+            room_bytes=self._settings.worker.max_buffered_mb * 1_000_000 // LEDGER_SHARE,
+            batch_bytes=min(facts[name].max_message_bytes for name in names),
+        )
+        await self._ledger.start()
 
     def _producer_keywords(self) -> dict[str, Any]:
         return {
@@ -175,6 +207,7 @@ class Assembly:
         described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
+        made_by = fingerprint(**described)
         return TaskParts(
             name=task.name,
             source=task.source,
@@ -200,11 +233,12 @@ class Assembly:
             encoder=Encoder(
                 task=task.name,
                 model=task.model or None,
-                fingerprint=fingerprint(**described),
+                fingerprint=made_by,
                 mode=task.output.mode,
                 embedding=task.output.embedding,
             ),
             caller=caller,
+            fingerprint=made_by,
         )
 
 

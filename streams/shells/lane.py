@@ -26,15 +26,17 @@ class Lane:
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; at first
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
     arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
-    start whose outcomes an earlier owner made durable. `released_to`: the last offset given to the
-    sink. `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its
-    watermark last moved, in the loop's seconds.
+    start whose outcomes an earlier owner made durable. `known`: answers from the ledger by offset,
+    taken out when their item arrives. `released_to`: the last offset given to the sink.
+    `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
+    last moved, in the loop's seconds.
     """
 
     __slots__ = (
         "committed",
         "done_before",
         "kept",
+        "known",
         "mean_bytes",
         "moved_at",
         "next_offset",
@@ -49,6 +51,7 @@ class Lane:
         self.next_offset = start.offset
         self.committed = start
         self.done_before = list(start.beyond)
+        self.known: dict[int, bytes] = {}
         self.released_to = start.offset - 1
         self.task = task
         self.open = True

@@ -62,7 +62,8 @@ def _known(ms: int) -> int:
 
 
 class Tally:
-    """Counts of one task or one worker since its start; times in the monotonic clock's seconds."""
+    """Counts of one task or one worker since its start; times in the monotonic clock's seconds.
+    `from_ledger`: items whose answer had been paid for before they arrived."""
 
     def __init__(self) -> None:
         self.results = 0
@@ -76,6 +77,7 @@ class Tally:
         self.call_s = 0.0
         self.answered_calls = 0
         self.called_items = 0
+        self.from_ledger = 0
         self.first_arrival_s: float | None = None
         self.last_delivery_s: float | None = None
         self.latencies = Latencies()

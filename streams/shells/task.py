@@ -46,11 +46,13 @@ from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
 from streams.errors import CallError, Fault
 from streams.kafka.parcels import Outlet
+from streams.ledger import restore
 from streams.model import Caller
 from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.results import Encoder
 from streams.shells.calls import CallTally
 from streams.shells.lane import Lane
+from streams.shells.ledger import Ledger
 from streams.shells.outcomes import Outcomes, Route
 from streams.shells.tally import Tally
 
@@ -59,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """What a task is made of; `timeout_s` is per call."""
+    """What a task is made of; `timeout_s` is per call. `fingerprint`: see `streams.fingerprint`."""
 
     name: str
     source: str
@@ -68,13 +70,20 @@ class TaskParts:
     decoder: Decoder
     encoder: Encoder
     caller: Caller
+    fingerprint: str = ""
 
 
 class TaskShell:
-    """`on_room(lane)` is called when outcomes of a lane were delivered."""
+    """`on_room(lane)` is called when outcomes of a lane were delivered. `ledger`: None where paid
+    answers are not recorded."""
 
     def __init__(
-        self, parts: TaskParts, route: Route, sink: Outlet, on_room: Callable[[Lane], None]
+        self,
+        parts: TaskParts,
+        route: Route,
+        sink: Outlet,
+        on_room: Callable[[Lane], None],
+        ledger: Ledger | None = None,
     ) -> None:
         self.parts = parts
         self.route = route
@@ -82,6 +91,7 @@ class TaskShell:
         self.call_tally = CallTally()
         self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
+        self._ledger = ledger
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(
             parts.limits, batch_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
@@ -96,6 +106,8 @@ class TaskShell:
 
     def open(self, lane: Lane) -> None:
         lane.moved_at = self._loop.time()
+        if self._ledger is not None:
+            self._ledger.open(lane)
         self._handle(Opened(lane, lane.next_offset, lane.done_before))
 
     def suspend(self, lane: Lane) -> None:
@@ -121,6 +133,8 @@ class TaskShell:
     def close(self, lane: Lane) -> None:
         """Drop what the lane holds; its late replies find nobody."""
         lane.open = False
+        if self._ledger is not None:
+            self._ledger.close(lane)
         self._handle(Closed(lane))
 
     def halt(self, lanes: Collection[Lane] | None = None) -> None:
@@ -135,7 +149,8 @@ class TaskShell:
     def progress(self, lane: Lane, also: Collection[Slot] = ()) -> Committed:
         """What may be committed of the lane now; `also`: when these slots are delivered with it."""
         offset, beyond = self._engine.progress(lane, also)
-        return Committed(offset, tuple(beyond))
+        ledger = None if self._ledger is None else self._ledger.begin(lane, offset)
+        return Committed(offset, tuple(beyond), ledger)
 
     def held(self, lane: Lane) -> int:
         """Bytes of the lane's items that are not settled."""
@@ -157,8 +172,10 @@ class TaskShell:
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way, or the sink has not got yet what was released."""
-        return bool(self._calls) or self._outcomes.pending
+        """Whether a call is under way, the sink has not got yet what was released, or the ledger
+        what was answered."""
+        recording = self._ledger is not None and self._ledger.writing
+        return bool(self._calls) or self._outcomes.pending or recording
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them, not even another try."""
@@ -207,11 +224,21 @@ class TaskShell:
                     outcome=outcome,
                 )
             )  # fmt: skip
+        if lane.known:
+            self._recall(lane, slots)
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key
         return slots
+
+    def _recall(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        """Give those that were answered before, by whoever had the lane then, their outcome."""
+        known = lane.known
+        for slot in slots:
+            record = known.pop(slot.seq, None)
+            if record is not None and slot.outcome is PENDING and restore(slot, record):
+                self.tally.from_ledger += 1
 
     def delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
         """The sink has these outcomes, durable."""
@@ -244,7 +271,8 @@ class TaskShell:
             case Release(lane, slots):
                 self._release(lane, slots)  # type: ignore[arg-type]
             case CancelCall(batch_id):
-                if call := self._calls.get(batch_id):
+                # With a ledger it runs on: it is paid, and whoever has the items now may need it.
+                if self._ledger is None and (call := self._calls.get(batch_id)):
                     call.cancel()
             case Paused(reason, until, message):
                 self._say_paused(reason, until, message)
@@ -303,6 +331,7 @@ class TaskShell:
 
     async def _call(self, batch: Batch) -> None:
         event: Replied | Failed | Cancelled
+        slots = batch.slots
         began = self._loop.time()
         deadline = asyncio.timeout(self.parts.timeout_s)
         try:
@@ -321,6 +350,10 @@ class TaskShell:
         self.call_tally.ended(event, self._loop.time() - began)
         if not self._stopped and not self._loop.is_closed():
             self._handle(event)
+            if self._ledger is not None:
+                self._ledger.record(
+                    batch, slots, event.answers if isinstance(event, Replied) else ()
+                )
 
     def _unexpected(self, error: Exception, timed_out: bool) -> CallError:
         if timed_out and isinstance(error, TimeoutError):

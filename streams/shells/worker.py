@@ -35,6 +35,7 @@ from streams.kafka.transactions import Transactions
 from streams.kafka.transport import Consumer
 from streams.shells.commits import Committer
 from streams.shells.lane import Lane
+from streams.shells.ledger import Ledger
 from streams.shells.recount import recount
 from streams.shells.room import Room
 from streams.shells.tally import Tally, summary
@@ -90,6 +91,7 @@ class Worker:
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
+        self._ledger: Ledger | None = None
         self._assigned_at = 0.0
         self.ready = False
         self.draining = False
@@ -101,12 +103,14 @@ class Worker:
         tasks: Mapping[str, TaskShell],
         sink: Sink,
         transactions: Transactions | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """Take the tasks by their source topic and start committing. `transactions`: where the
         tasks' outcomes go instead, with their offsets."""
         self._tasks = dict(tasks)
         self._sink = sink
         self._transactions = transactions
+        self._ledger = ledger
         self._committer.start(self._on_fatal)
 
     def attach(self, consumer: Consumer) -> None:
@@ -155,6 +159,10 @@ class Worker:
             await recount(self.tasks, self._sink, assigned)
         if self._transactions is not None and not self.draining:
             await self._transactions.prepare(assigned)
+
+    async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
+        if self._ledger is not None and starts:
+            await self._ledger.read(starts)
 
     def on_assigned(
         self, starts: Mapping[TopicPartition, Committed]

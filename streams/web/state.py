@@ -86,6 +86,7 @@ class StateView:
                 "results": tally.results + tally.forwarded,
                 "dead_letters": sum(tally.dead_letters.values()),
                 "drops": tally.drops,
+                "from_ledger": tally.from_ledger,
                 "waiting": statistics.waiting + statistics.parked,
                 "retrying": statistics.retrying,
                 "reordering": statistics.reordering,

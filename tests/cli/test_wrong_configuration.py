@@ -104,6 +104,35 @@ def test_the_embedded_broker_refuses_exactly_once_with_the_reason(
     )
 
 
+def test_the_embedded_broker_refuses_a_ledger_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "streams.toml"
+    file.write_text(
+        f'[kafka]\nbootstrap_servers = "embedded"\n[worker]\nid = "w"\nledger = true\n{TASK}'
+    )
+    assert main(["check", "--config", str(file)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: worker.ledger: must be false on the embedded broker, which ends with the worker and"
+        " forgets everything; for a ledger name an Apache Kafka in kafka.bootstrap_servers"
+    ]
+
+
+def test_a_ledger_needs_a_name_that_no_other_topic_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "streams.toml"
+    file.write_text(
+        '[worker]\nid = "w"\nledger = true\n'
+        + TASK.replace('"reviews.sentiment"', '"w.reviews.ledger"')
+    )
+    assert main(["check", "--config", str(file)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        'error: task.sentiment.sink: "w.reviews.ledger" is the ledger of task[0]; take another'
+        " topic"
+    ]
+
+
 def test_no_configuration_at_all_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["worker"]) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (

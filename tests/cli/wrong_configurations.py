@@ -88,7 +88,10 @@ WORKER_CASES = {
         'worker.guarantee: must be "at_least_once" or "exactly_once", not "twice"'
     ),
     'id = "w"\nstart = "end"': 'worker.start: must be "earliest" or "latest", not "end"',
-    'id = "w"\nledger = true': f"worker.ledger: true {LATER}; allowed: false",
+    f'id = "{"w" * 240}"\nledger = true': (
+        'worker.ledger: the ledger of "reviews" would have a name of 255 characters,'
+        " {{id}}.{{source}}.ledger; allowed: 249: take a shorter id"
+    ),
     'id = "w"\nledger = 1': "worker.ledger: must be true or false, not 1",
     'id = "w"\ncommit_interval_ms = 0.5': (
         "worker.commit_interval_ms: must be a whole number from 1 to 60000, not 0.5"

@@ -20,6 +20,7 @@ class Stored(NamedTuple):
     value: bytes | None
     timestamp: int
     headers: tuple[tuple[str, bytes | None], ...]
+    key: bytes | None = None
 
 
 Rule = Callable[[str, int, list[Stored]], BaseException | None]
@@ -64,13 +65,14 @@ class Broker:
         def answer() -> None:
             self._unacknowledged[where] -= 1
             error = self.refused.pop(0) if self.refused else self.rule(*where, records)
+            first = len(self.logs[where])
             if error is None:
                 self.logs[where] += records
                 error = self.unheard.pop(0) if self.unheard else None
             if done.done():
                 return
             if error is None:
-                done.set_result(None)
+                done.set_result(SimpleNamespace(offset=first))
             else:
                 done.set_exception(error)
 
@@ -116,7 +118,7 @@ def stored(raw: bytes) -> list[Stored]:
     found = []
     while read.has_next():
         found += [
-            Stored(record.value, record.timestamp, tuple(record.headers))
+            Stored(record.value, record.timestamp, tuple(record.headers), record.key)
             for record in read.next_batch()
         ]
     return found

@@ -13,13 +13,15 @@ from aiokafka import TopicPartition
 
 from streams.committed import Committed
 from streams.core.limits import Limits
-from streams.model import Reply
+from streams.kafka.ledger import Extent
+from streams.model import Reply, Usage
 from streams.records import Decoder
 from streams.results import Encoder
+from streams.shells.ledger import Answering, Ledger
 from streams.shells.outcomes import Route
 from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
-from tests.kafka.producers import Broker, OfflineSink
+from tests.kafka.producers import Broker, OfflineSink, Producer
 
 
 class Call:
@@ -29,9 +31,15 @@ class Call:
         self.items = list(items)
         self.ended: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
-    def answer(self) -> None:
+    @property
+    def offsets(self) -> list[int]:
+        return [item.offset for item in self.items]
+
+    def answer(self, *answers: Any) -> None:
+        """With these, by default with each item's own offset."""
         if not self.ended.done():  # else it was cancelled: nobody waits for it
-            self.ended.set_result(Reply([{"of": item.offset} for item in self.items]))
+            given = answers or [{"of": offset} for offset in self.offsets]
+            self.ended.set_result(Reply(given, Usage(100, 10, 1000)))
 
 
 class Commits:
@@ -73,11 +81,46 @@ class Commits:
         return None
 
 
-class Shell:
-    """A worker with one task on the topic "source"."""
+class OfflineLedger(Ledger):
+    """A ledger in a `Broker` in memory. `unreadable`: what reading raises, once."""
 
-    def __init__(self, *, buffered_bytes: int = 64_000_000, drain_s: float = 0.05) -> None:
-        self.broker = Broker()
+    def __init__(self, broker: Broker, fingerprint: str, room_bytes: int) -> None:
+        answering = {"source": Answering(fingerprint, timeout_s=60.0)}
+        super().__init__("worker", answering, {}, room_bytes=room_bytes, batch_bytes=1_000_000)
+        self.broker = broker
+        self.unreadable: list[Exception] = []
+        self._writer.producer = Producer(broker)
+
+    async def _fetch(self, starts: Any, found: Any, take: Any) -> None:
+        for source, start in starts.items():
+            where = TopicPartition("worker.source.ledger", source.partition)
+            end = len(self.broker.logs[where])
+            first = end if start.ledger_offset is None else min(start.ledger_offset, end)
+            found[where] = Extent(first, end)
+            if self.unreadable:
+                raise self.unreadable.pop()
+            take(where, self.broker.logs[where][first:])
+
+
+class Shell:
+    """A worker with one task on the topic "source".
+
+    `broker`: with what an earlier worker has left; None: a new one. `ledger`: whether there is one.
+    """
+
+    def __init__(
+        self,
+        *,
+        buffered_bytes: int = 64_000_000,
+        drain_s: float = 0.05,
+        broker: Broker | None = None,
+        ledger: bool = False,
+        fingerprint: str = "f",
+        ledger_room: int = 1_000_000,
+    ) -> None:
+        self.broker = broker or Broker()
+        self.fingerprint = fingerprint
+        self.ledger = OfflineLedger(self.broker, fingerprint, ledger_room) if ledger else None
         self.calls: list[Call] = []
         self.fatal: list[BaseException] = []
         self.consumer = Commits()
@@ -111,27 +154,34 @@ class Shell:
                 task="task", model=None, fingerprint="f", mode="result", embedding="floats"
             ),
             caller=self._call,
+            fingerprint=self.fingerprint,
         )
         route = Route("sink", "dead", 4, 4, 4, 1_000_000, 1_000_000)
-        self.task = TaskShell(parts, route, self.sink, self.worker.on_room)
+        self.task = TaskShell(parts, route, self.sink, self.worker.on_room, self.ledger)
         self.worker.attach(self.consumer)  # type: ignore[arg-type]
-        self.worker.begin({"source": self.task}, self.sink)
+        self.worker.begin({"source": self.task}, self.sink, ledger=self.ledger)
 
     async def stop(self) -> None:
         await self.worker.close()
         await self.sink.stop()
+        if self.ledger is not None:
+            await self.ledger.stop()
 
     async def _call(self, items: Sequence[Any]) -> Reply:
         call = Call(items)
         self.calls.append(call)
         return await call.ended
 
-    async def assign(self, *partitions: int, offset: int = 0) -> list[Any]:
-        """New lanes for these partitions of the source, when their start has been committed."""
-        places = {TopicPartition("source", n): Committed(offset) for n in partitions}
+    async def assign(
+        self, *partitions: int, offset: int = 0, said: Committed | None = None
+    ) -> list[Any]:
+        """New lanes for these partitions of the source, when their start has been committed.
+        `said`: by the last commit; None: the offset alone."""
+        places = {TopicPartition("source", n): said or Committed(offset) for n in partitions}
+        await self.worker.before_lanes(places)
         known = self.worker.on_assigned(places)
         lanes = [known[place][0] for place in places]
-        await self.until(lambda: all(lane.committed == Committed(offset) for lane in lanes))
+        await self.until(lambda: all(lane.committed == self.task.progress(lane) for lane in lanes))
         self.consumer.requests.clear()
         return lanes
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from streams.committed import Committed
-from streams.core.ranges import covered, joined
+from streams.committed import MAX_BEYOND_BYTES, Committed
+from streams.core.ranges import covered, joined, packed_bytes
 
 Read = tuple[int, int, bool]
 """Partition and offset of a record that was read, and whether it is done."""
@@ -42,7 +42,7 @@ class Memory(NamedTuple):
     def fits(self) -> bool:
         """Whether all of it can be committed."""
         return all(
-            beyond_bytes(known.offset, known.beyond) <= MAX_BEYOND_BYTES
+            packed_bytes(known.offset, known.beyond) <= MAX_BEYOND_BYTES
             for known in self.partitions.values()
         )
 

@@ -16,6 +16,7 @@ from streams.errors import BrokerError, ConfigError
 from streams.kafka.broker import LIMITS, NOTICE, EmbeddedBroker, refuse_on_embedded
 from streams.kafka.process import TiedProcess, brokers_known_to, free_port
 from tests.contract.brokers.clients import send, values
+from tests.integration.harness import WorkerProcess, create_topic
 
 WITHIN_S = 10.0
 
@@ -195,3 +196,20 @@ async def test_it_is_empty_after_a_restart(capfd):
             await admin.close()
             await send(broker.bootstrap, "kept", [b"v"])
             assert await values(broker.bootstrap, "kept", 1) == [b"v"]
+
+
+async def test_a_worker_that_meets_it_by_its_address_refuses_a_ledger():
+    """What ends with the worker and tells its ends wrong can keep no account."""
+    with EmbeddedBroker(quiet=True) as broker:
+        await create_topic(broker.bootstrap, "source", 1)
+        process = WorkerProcess(
+            broker.bootstrap,
+            "group",
+            worker="ledger = true",
+            variables={"TEST_SOURCE": "source"},
+        )
+        try:
+            assert process.wait(30) == 2
+            assert "error: worker.ledger: not on the embedded broker" in process.log
+        finally:
+            process.close()
