@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streams.simulator.ledger import item_hash
 from tests.chaos.account import Call, Place
-from tests.chaos.schedule import Plan
+from tests.chaos.schedule import Work
 from tests.chaos.simulator import SimulatorProcess
 from tests.integration.harness import WorkerProcess
 
@@ -30,10 +30,10 @@ class Fleet:
     """`stopping`: those that were told to stop and have not been waited for."""
 
     def __init__(
-        self, bootstrap: str, plan: Plan, source: str, simulator: SimulatorProcess
+        self, bootstrap: str, work: Work, source: str, simulator: SimulatorProcess | None
     ) -> None:
         self._bootstrap = bootstrap
-        self._plan = plan
+        self._work = work
         self._source = source
         self._simulator = simulator
         self._directory = tempfile.TemporaryDirectory(prefix="streams-chaos-")
@@ -43,10 +43,14 @@ class Fleet:
         self.group = f"{source}-group"
         self.stopping: set[int] = set()
 
-    def start(self) -> int:
+    def start(self, bootstrap: str | None = None) -> int:
+        """The new worker's number. `bootstrap`: where it finds the broker, if not as the others."""
         who = len(self._workers)
-        self._workers.append(self._worker(name_of(who)))
+        self._workers.append(self._worker(name_of(who), bootstrap or self._bootstrap))
         return who
+
+    def log(self, who: int) -> str:
+        return self._workers[who].log
 
     def kill(self, who: int) -> None:
         self._workers[who].signal(signal.SIGKILL)
@@ -101,7 +105,8 @@ class Fleet:
 
     def calls(self, offered: Mapping[Place, str]) -> Iterator[tuple[Place, Call]]:
         """Every call that held one of these items (texts by place)."""
-        if self._plan.with_api:
+        if self._work.with_api:
+            assert self._simulator is not None
             places = {item_hash(text): place for place, text in offered.items()}
             for request in self._simulator.ledger():
                 at_s = request["ended_at"] - self._epoch
@@ -115,28 +120,30 @@ class Fleet:
                 for partition, offset in found["places"]:
                     yield (partition, offset), Call(found["at"] - self._epoch, 200, None)
 
-    def _worker(self, name: str) -> WorkerProcess:
-        plan = self._plan
+    def _worker(self, name: str, bootstrap: str) -> WorkerProcess:
+        work = self._work
         variables = {"ANTHROPIC_API_KEY": "chaos"}
-        if not plan.with_api:
+        if not work.with_api:
             variables |= {
                 "CHAOS_TASK": name,
                 "CHAOS_SOURCE": self._source,
-                "CHAOS_CALLS": json.dumps(plan.calls),
-                "CHAOS_CALL_S": str(plan.latency_ms / 1000),
+                "CHAOS_CALLS": json.dumps(dict(work.calls)),
+                "CHAOS_CALL_S": str(work.latency_ms / 1000),
                 "CHAOS_CALLED": str(self._called),
             }
         return WorkerProcess(
-            self._bootstrap,
+            bootstrap,
             self.group,
             app="tests.chaos.app:app",
-            config=self._api_task(name) if plan.with_api else "",
-            worker=f'guarantee = "{plan.guarantee}"\nshutdown_timeout_s = 12',
+            config=self._api_task(name) if work.with_api else "",
+            worker=f'guarantee = "{work.guarantee}"\ndrain_s = {work.drain_s}\n'
+            f"shutdown_timeout_s = {work.shutdown_s}",
             variables=variables,
         )
 
     def _api_task(self, name: str) -> str:
-        calls = self._plan.calls
+        calls = self._work.calls
+        assert self._simulator is not None
         return f"""
 [[task]]
 name = "{name}"

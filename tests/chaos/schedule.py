@@ -7,7 +7,8 @@ keeps a worker at work or about to start at every moment: standing still is alwa
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 FAULTS_S = 9.0
@@ -31,23 +32,34 @@ class Step(NamedTuple):
     who: int = 0
 
 
+class Work(NamedTuple):
+    """What the workers do. `calls`: keys of `[task.batch]` and `[task.calls]`. `with_api`: through
+    the SDK to the simulator; else a function of the user's. `poison`: one item in so many is
+    refused; None: none. `shutdown_s`: their `shutdown_timeout_s`."""
+
+    guarantee: str = "at_least_once"
+    partitions: int = 4
+    with_api: bool = False
+    latency_ms: int = 100
+    calls: Mapping[str, int] = MappingProxyType(
+        {"max_items": 20, "max_wait_ms": 50, "max_in_flight": 5}
+    )
+    poison: int | None = None
+    drain_s: float = 1
+    shutdown_s: float = 12
+
+
 class Plan(NamedTuple):
-    """`publish_s`: over how long the items arrive; 0: all are there before the first worker.
-    `calls`: keys of `[task.calls]` and `[task.batch]`. `rules`: the simulator's script; no API:
-    a function of the user's is called. `poison`: one item in so many is refused."""
+    """`nodes`: of the broker. `publish_s`: over how long the items arrive; 0: all are there before
+    the first worker. `rules`: the simulator's script."""
 
     seed: int
-    guarantee: str
     nodes: int
-    partitions: int
+    work: Work
     items: int
     publish_s: float
     workers: int
-    with_api: bool
-    latency_ms: int
-    calls: dict[str, int]
     rules: list[Rule]
-    poison: int
     steps: list[Step]
 
 
@@ -92,14 +104,9 @@ def plan(seed: int, *, guarantee: str = "at_least_once", nodes: int = 1) -> Plan
     rules: list[Rule] = []
     if with_api:
         rules = [chance.choice(POISON_RULES), *chance.sample(PALETTE, chance.randint(2, 5))]
-    return Plan(
-        seed=seed,
+    work = Work(
         guarantee=guarantee,
-        nodes=nodes,
         partitions=chance.randint(3, 8),
-        items=chance.randrange(500, 1300),
-        publish_s=chance.choice([0.0, 5.0, 9.0]),
-        workers=workers,
         with_api=with_api,
         latency_ms=chance.choice([50, 150, 400]),
         calls={
@@ -107,8 +114,16 @@ def plan(seed: int, *, guarantee: str = "at_least_once", nodes: int = 1) -> Plan
             "max_wait_ms": chance.choice([10, 50]),
             "max_in_flight": chance.choice([2, 4, 6]),
         },
-        rules=rules,
         poison=chance.choice([60, 150, 400]),
+    )
+    return Plan(
+        seed=seed,
+        nodes=nodes,
+        work=work,
+        items=chance.randrange(500, 1300),
+        publish_s=chance.choice([0.0, 5.0, 9.0]),
+        workers=workers,
+        rules=rules,
         steps=sorted(_steps(chance, workers, nodes)),
     )
 

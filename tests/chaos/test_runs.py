@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.run import Run
+from tests.chaos.run import carry_out
 from tests.chaos.schedule import plan
 from tests.integration.guarantees import refused
 
@@ -18,7 +18,7 @@ async def _one(where: Any, run: tuple[int, str, int], simulator: Any, report: An
     seed, guarantee, nodes = run
     if reason := refused(guarantee):
         pytest.skip(reason)
-    report(await Run(where, plan(seed, guarantee=guarantee, nodes=nodes), simulator).go())
+    report(await carry_out(where, plan(seed, guarantee=guarantee, nodes=nodes), simulator))
 
 
 @pytest.mark.timeout(240)

@@ -78,6 +78,10 @@ class Watch:
         except (TimeoutError, KafkaError):
             return dict(self.committed)
 
+    def first_move(self, partition: int, beyond: int) -> float:
+        """When the partition's committed offset was first seen beyond this one."""
+        return next(at for at, seen in self._account.commits if seen.get(partition, 0) > beyond)
+
     async def _fetch(self) -> dict[int, int]:
         places = [TopicPartition(self._source, n) for n in range(self.source_partitions)]
         found = await self._group._coordinator.fetch_committed_offsets(places)
