@@ -49,6 +49,7 @@ class Scene:
         work: Work,
         simulator: SimulatorProcess | None = None,
         name: str = "scene",
+        stall_s: float = STALL_S,
     ) -> None:
         self.work = work
         self.account = Account(work.guarantee)
@@ -56,6 +57,7 @@ class Scene:
         self.fleet = Fleet(broker.bootstrap, work, self.source, simulator)
         self.may_stop_with_1 = False
         self.longest_stand_s = 0.0
+        self._stall_s = stall_s
         self._broker = broker
         self._began = time.monotonic()
         self._stopped_from: dict[int, dict[int, int]] = {}
@@ -222,7 +224,7 @@ class Scene:
                 continue
             still_s = self.now() - max(self.watch.moved_at.get(partition, 0.0), self._disturbed_at)
             self.longest_stand_s = max(self.longest_stand_s, still_s)
-            if still_s > STALL_S:
+            if still_s > self._stall_s:
                 raise StalledError(f"partition {partition} stands at {at} of {end}")
 
     def judge(self) -> None:

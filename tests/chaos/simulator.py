@@ -10,14 +10,35 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from streams.kafka.process import free_port
+
 
 class SimulatorProcess:
-    """`url`: for the Anthropic SDK."""
+    """`url`: for the Anthropic SDK. It can be stopped, and started again at the same port."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        self.process = process
-        self.url: str = json.loads(process.stdout.readline())["anthropic_base_url"]
+    def __init__(self, latency_ms: float = 20.0) -> None:
+        self._latency_ms = latency_ms
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """It answers when this returns; it knows nothing of what was before."""
+        command = [sys.executable, "-m", "streams.simulator", "--answers", "hash"]
+        command += ["--port", str(self._port), "--latency-ms", str(self._latency_ms)]
+        command += ["--jitter-ms", "30", "--ledger-size", "200000"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None
+        assert json.loads(self._process.stdout.readline())["anthropic_base_url"] == self.url
+
+    def stop(self) -> None:
+        """Nobody listens at its port any more; calls that are open are dropped."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            process.wait(10)
+            assert process.stdout is not None
+            process.stdout.close()
 
     def begin(self, rules: Sequence[dict[str, Any]]) -> None:
         """Forget all that was, and play these faults from the next call on."""
@@ -35,14 +56,10 @@ class SimulatorProcess:
 
 
 @contextmanager
-def simulator_process(latency_ms: float = 20.0) -> Iterator[SimulatorProcess]:
-    command = [sys.executable, "-m", "streams.simulator", "--answers", "hash"]
-    command += ["--latency-ms", str(latency_ms), "--jitter-ms", "30", "--ledger-size", "200000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+def simulator_process() -> Iterator[SimulatorProcess]:
+    simulator = SimulatorProcess()
+    simulator.start()
     try:
-        yield SimulatorProcess(process)
+        yield simulator
     finally:
-        process.terminate()
-        process.wait(10)
-        assert process.stdout is not None
-        process.stdout.close()
+        simulator.stop()
