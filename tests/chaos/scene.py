@@ -52,7 +52,7 @@ class Scene:
         stall_s: float = STALL_S,
     ) -> None:
         self.work = work
-        self.account = Account(work.guarantee)
+        self.account = Account(work.guarantee, one_node=len(broker.nodes) <= 1)
         self.source = f"{name}-{time.time_ns() % 10**9}"
         self.fleet = Fleet(broker.bootstrap, work, self.source, simulator)
         self.may_stop_with_1 = False

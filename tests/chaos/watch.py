@@ -15,7 +15,8 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from streams.judge import outcome_of
 from tests.chaos.account import Account, Copy, Place
@@ -83,9 +84,19 @@ class Watch:
         return next(at for at, seen in self._account.commits if seen.get(partition, 0) > beyond)
 
     async def _fetch(self) -> dict[int, int]:
-        places = [TopicPartition(self._source, n) for n in range(self.source_partitions)]
-        found = await self._group._coordinator.fetch_committed_offsets(places)
-        return {place.partition: max(0, at.offset) for place, at in found.items()}
+        """Asked for here: aiokafka takes a node that is not the group's coordinator any more, and
+        says so, for one that knows of no offset."""
+        coordinator = self._group._coordinator
+        await coordinator.ensure_coordinator_known()
+        request = OffsetFetchRequest(
+            coordinator.group_id, [(self._source, list(range(self.source_partitions)))]
+        )
+        response = await coordinator._send_req(request)
+        if response.error_code:
+            coordinator.coordinator_dead()
+            raise for_code(response.error_code)()
+        ((_, found),) = response.topics
+        return {partition: max(0, offset) for partition, offset, *_ in found}
 
     async def look(self) -> None:
         began = time.monotonic()

@@ -50,7 +50,7 @@ async def coordinator_of(cluster, group: str) -> int:
     admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
     await admin.start()
     try:
-        return await admin.find_group_coordinator(group)
+        return await admin.find_coordinator(group)
     finally:
         await admin.close()
 

@@ -54,6 +54,6 @@ async def test_topics_that_refuse_even_the_smallest_record_are_waited_for(broker
         assert len(scene.account.in_order) == 200
         assert scene.fleet.ended() == {}
         for name in topics:
-            await set_topic(broker.bootstrap, name, {})
+            await set_topic(broker.bootstrap, name, {"max.message.bytes": "1048588"})
         scene.say("they take records again")
         await scene.finish()
