@@ -63,8 +63,9 @@ class Call(NamedTuple):
 
 class Account:
     """Filled while a run goes on; times are seconds since its start. `one_node`: what is read of
-    the group's offsets is what was committed; a new coordinator among several nodes may for a moment
-    answer something older. `allowed_codes`: of dead letters that a healthy item may become."""
+    the group's offsets is what was committed; of several nodes a new coordinator may answer with
+    something older for a moment. `allowed_codes`: of dead letters that a healthy item may become.
+    """
 
     def __init__(self, guarantee: str, *, one_node: bool = True) -> None:
         self.guarantee = guarantee
