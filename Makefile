@@ -18,7 +18,7 @@ help:
 	@echo 'make test    all tests, on the best broker there is (docs/testing.md)'
 	@echo 'make check   format, lint, types, known vulnerabilities'
 	@echo 'make bench   the benchmarks, on Apache Kafka'
-	@echo 'make chaos   the tests that kill things'
+	@echo 'make chaos   200 seeded runs of kills, freezes, broker faults, and what takes too long for make test'
 	@echo 'make lock    the lock files anew, after a change of pyproject.toml'
 
 # -- the environment ---------------------------------------------------------------------------
@@ -97,12 +97,10 @@ bench: $(VENV)/dev.stamp
 	    echo "== $$part"; $(BIN)/python -m benchmarks.$$part $(ARGS); \
 	done
 
+# 200 seeded runs (--runs N), and the faults that take too long for make test.
 chaos: $(VENV)/dev.stamp
-	@if [ ! -d tests/chaos ]; then \
-	    echo 'make chaos: not available in this version; make test kills workers and brokers already' >&2; \
-	    exit 2; \
-	fi; \
-	$(BIN)/python -m pytest tests/chaos $(ARGS)
+	@$(BIN)/python -m pytest tests/chaos tests/faults tests/integration/test_rebalances.py \
+	    --thorough --show-capture=no $(ARGS)
 
 soak docs:
 	@echo 'make $@: not available in this version' >&2; exit 2

@@ -65,16 +65,23 @@ class Topics:
 
     async def delete(self, name: str) -> None:
         del self._made[name]
+        await self.remove(name)
+
+    async def remove(self, name: str) -> None:
+        """Delete a topic that somebody else has made, and its dead letters."""
         for each in (name, f"{name}.dead"):  # a worker has made its dead letters' topic
             with contextlib.suppress(KafkaError):
                 await self._admin.delete_topics([each])
 
-    async def fill(self, name: str, items: int) -> None:
-        """Write that many items, the same number to each partition, with keys."""
+    async def fill(self, name: str, items: int, *, only: int | None = None) -> None:
+        """Write that many items, with keys: the same number to each partition, or all to `only`."""
         partitions = self._made[name]
         async with AIOKafkaProducer(
             bootstrap_servers=self.server, max_batch_size=BATCH_BYTES
         ) as producer:
+            if only is not None:
+                await _fill(producer, name, only, range(items))
+                return
             await asyncio.gather(
                 *(
                     _fill(producer, name, partition, range(partition, items, partitions))

@@ -25,6 +25,9 @@ import pytest
 from tests.brokers.choose import VARIABLE, Broker, Choice, choose, describe, problem_with, start
 from tests.brokers.features import KAFKA, UnavailableError
 
+SHORT_RUNS = 5
+THOROUGH_RUNS = 200
+
 MakeTopic = Callable[..., Awaitable[str]]
 
 CHOICE = pytest.StashKey[Choice | None]()
@@ -36,12 +39,21 @@ MARKS = pytest.StashKey[dict[str, list[int]]]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="the seed of everything random (default: a new one)")
+    chaos = parser.getgroup("chaos", "the tests that break things (make chaos)")
+    chaos.addoption("--thorough", action="store_true", help="also what takes long, and 200 runs")
+    chaos.addoption("--runs", type=int, help="seeded runs (default: 5, 200 with --thorough)")
+    chaos.addoption("--guarantee", help="of the runs (default: each in turn)")
+    chaos.addoption("--nodes", type=int, choices=[1, 3], help="of the runs (default: in turn)")
+    chaos.addoption("--report", metavar="FILE", help="the figures of all runs, as JSON")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(feature, ...): what the broker must be able to do")
+    config.addinivalue_line("markers", "thorough: takes long; only with --thorough (make chaos)")
     if problem := problem_with(os.environ.get(VARIABLE)):
         raise pytest.UsageError(problem)
+    if config.option.runs is None:
+        config.option.runs = THOROUGH_RUNS if config.option.thorough else SHORT_RUNS
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     config.stash[CHOICE] = None
@@ -57,6 +69,11 @@ def pytest_report_header(config: pytest.Config) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Chooses the broker once it is known that a test wants one, and says which."""
+    if not config.option.thorough and (
+        long := [i for i in items if i.get_closest_marker("thorough")]
+    ):
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     wanting = [item for item in items if _brokers(item)]
     if not wanting:
         return

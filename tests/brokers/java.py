@@ -3,7 +3,9 @@
 Needs Java 17 or newer, and Maven once (the jars are kept). Nodes can be stopped, killed, frozen and
 started again with their data. Settings that differ from what a broker does by itself are in
 `_settings`: topics are not created by mentioning them (a misspelt topic is a failure), internal
-topics have 8 partitions, groups first rebalance at once, a dead node is given up after 3 s.
+topics have 8 partitions, groups first rebalance at once, a dead node is given up after 3 s. Each
+node has a second listener for clients that come through a proxy (`JavaNode.proxied`): there it says
+that it is where the proxy listens.
 """
 
 from __future__ import annotations
@@ -36,12 +38,22 @@ DATA = "streams-kafka-"
 
 
 class JavaNode:
-    """One Kafka node, broker and controller in one process."""
+    """One Kafka node, broker and controller in one process. `proxied`: the port of its second
+    listener, and the port at which clients of that one are told to find it (nothing listens there
+    until a test has a proxy do so)."""
 
     def __init__(
-        self, number: int, directory: Path, settings: dict[str, str], port: int, *, fast_start: bool
+        self,
+        number: int,
+        directory: Path,
+        settings: dict[str, str],
+        port: int,
+        *,
+        proxied: tuple[int, int],
+        fast_start: bool,
     ) -> None:
         self.number = number
+        self.proxied = proxied
         self.directory = directory
         self.log_path = directory / "server.log"
         self.settings = settings
@@ -223,9 +235,14 @@ class JavaBroker:
         self.nodes = []
         for n in range(count):
             directory = self.directory / f"node-{n}"
+            proxied = free_port(), free_port()
             settings = _settings(n, count, ports[n], controllers[n], voters, directory)
-            node = JavaNode(n, directory, settings, ports[n], fast_start=self.fast_start)
-            self.nodes.append(node)
+            _listen_for_a_proxy(settings, *proxied)
+            self.nodes.append(
+                JavaNode(
+                    n, directory, settings, ports[n], proxied=proxied, fast_start=self.fast_start
+                )
+            )
 
 
 def _settings(
@@ -258,6 +275,12 @@ def _settings(
         "log.cleaner.dedupe.buffer.size": "16777216",  # on the heap; 128 MB by default
         "log.cleaner.backoff.ms": "1000",  # tests wait for compaction; 15 s by default
     }
+
+
+def _listen_for_a_proxy(settings: dict[str, str], port: int, told: int) -> None:
+    settings["listeners"] += f",PROXIED://127.0.0.1:{port}"
+    settings["advertised.listeners"] += f",PROXIED://127.0.0.1:{told}"
+    settings["listener.security.protocol.map"] += ",PROXIED:PLAINTEXT"
 
 
 def _cluster_id() -> str:

@@ -1,0 +1,120 @@
+"""Workers whose way to the broker is slow, cut, reset or closed: nothing lost, nothing out of
+order, no copy that no lost session explains, nothing that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.chaos.scene import Scene
+from tests.chaos.schedule import Work
+
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos, pytest.mark.needs("version_4", "nodes")]
+
+WORK = Work(partitions=4, latency_ms=100)
+
+
+@pytest.mark.thorough
+async def test_a_cut_shorter_than_the_session_costs_time_and_no_copy(broker, behind):
+    async with Scene(broker, WORK) as scene:
+        scene.fleet.start(behind.bootstrap)
+        await scene.publish(200)
+        await scene.begun()
+        publishing = asyncio.ensure_future(scene.publish_over(800, 6))
+        for _ in range(2):
+            await asyncio.sleep(0.5)
+            behind.network.cut()
+            await asyncio.sleep(2)
+            behind.network.heal()
+            scene.say("healed")
+        await publishing
+        await scene.finish()
+
+
+async def test_a_cut_longer_than_the_session_is_taken_over_and_the_zombie_does_no_harm(
+    broker, behind
+):
+    """What it had under way arrives when the cable is in again: later copies, in order; it commits
+    over nobody."""
+    async with Scene(broker, WORK) as scene:
+        zombie, other = scene.fleet.start(behind.bootstrap), scene.fleet.start()
+        await scene.publish(300)
+        await scene.fleet.reading(zombie)
+        await scene.fleet.reading(other)
+        await scene.begun(100)
+        await scene.publish(600)
+        scene.cut_off(zombie)
+        scene.say("cut")
+        behind.network.cut()
+        await scene.done()  # by the other alone
+        behind.network.heal()
+        scene.reached()
+        scene.say("healed")
+        await scene.publish_over(400, 3)
+        await scene.finish()
+
+
+async def test_connections_that_are_reset_all_the_time_make_no_copy(broker, behind):
+    """An idempotent producer sends again under the same number; the session outlives it."""
+    async with Scene(broker, WORK) as scene:
+        scene.fleet.start(behind.bootstrap)
+        await scene.publish(200)
+        await scene.begun()
+        publishing = asyncio.ensure_future(scene.publish_over(800, 5))
+        for _ in range(12):
+            await asyncio.sleep(0.4)
+            behind.network.reset()
+        scene.say("the last reset")
+        await publishing
+        await scene.finish()
+    assert behind.network.connections > 12
+
+
+@pytest.mark.thorough
+async def test_a_slow_network_makes_it_slow_and_nothing_else(broker, behind):
+    async with Scene(broker, WORK) as scene:
+        behind.network.delay(0.1)
+        scene.fleet.start(behind.bootstrap)
+        await scene.publish(200)
+        await scene.begun()
+        await scene.publish_over(600, 4)
+        await scene.finish()
+
+
+@pytest.mark.thorough
+async def test_a_broker_that_nobody_reaches_for_two_sessions_is_found_again(broker, behind):
+    async with Scene(broker, WORK) as scene:
+        scene.fleet.start(behind.bootstrap)
+        await scene.publish(400)
+        await scene.begun()
+        scene.cut_off()
+        behind.network.refuse()
+        publishing = asyncio.ensure_future(scene.publish_over(800, 12))
+        await asyncio.sleep(12)
+        behind.network.heal()
+        scene.reached()
+        scene.say("healed")
+        await publishing
+        await scene.finish()
+
+
+async def test_sigterm_while_the_network_is_cut_ends_with_1_in_time_and_another_goes_on(
+    broker, behind
+):
+    async with Scene(broker, WORK._replace(shutdown_s=6)) as scene:
+        scene.may_stop_with_1 = True
+        cut_off = scene.fleet.start(behind.bootstrap)
+        await scene.publish(400)
+        await scene.begun()
+        await scene.publish(400)
+        behind.network.cut()
+        await asyncio.sleep(0.5)
+        await scene.stop(cut_off)
+        began = time.monotonic()
+        code = await scene.stopped(cut_off)
+        assert time.monotonic() - began < 7.5
+        assert code == 1
+        scene.fleet.start()
+        await scene.finish()

@@ -1,0 +1,110 @@
+"""Three nodes of Apache Kafka, one of which is always in trouble: nothing lost, nothing out of
+order, nothing that stands still."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from tests.chaos.scene import Scene
+from tests.chaos.schedule import Work
+
+pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
+
+WORK = Work(partitions=6, latency_ms=100)
+
+
+@asynccontextmanager
+async def working(cluster, items: int, seconds: float, work: Work = WORK):
+    """Two workers that have begun, and items that go on coming for so long; they finish at the end
+    of the block."""
+    async with Scene(cluster, work) as scene:
+        scene.fleet.start()
+        scene.fleet.start()
+        await scene.publish(300)
+        await scene.begun()
+        publishing = asyncio.ensure_future(scene.publish_over(items, seconds))
+        try:
+            yield scene
+            await publishing
+            await scene.finish()
+        finally:
+            publishing.cancel()
+
+
+async def leader_of(cluster, topic: str, partition: int) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    await admin.start()
+    try:
+        (described,) = await admin.describe_topics([topic])
+        leaders = {part["partition"]: part["leader"] for part in described["partitions"]}
+        return leaders[partition]
+    finally:
+        await admin.close()
+
+
+async def coordinator_of(cluster, group: str) -> int:
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    await admin.start()
+    try:
+        return await admin.find_coordinator(group)
+    finally:
+        await admin.close()
+
+
+async def _away(scene: Scene, node, seconds: float) -> None:
+    """The node dies, and comes back with its data after a while."""
+    scene.cut_off()
+    scene.say(f"node {node.number} is killed")
+    await asyncio.to_thread(node.kill)
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(node.start)
+    scene.reached()
+    scene.say(f"node {node.number} is back")
+
+
+@pytest.mark.parametrize("topic", ["source", "sink"])
+async def test_the_leader_of_a_partition_dies(cluster, topic):
+    async with working(cluster, 800, 8) as scene:
+        name = scene.source if topic == "source" else f"{scene.source}.out"
+        await _away(scene, cluster.nodes[await leader_of(cluster, name, 0)], 3)
+
+
+async def test_the_groups_coordinator_dies(cluster):
+    """Another node takes the group over; what was committed is known there."""
+    async with working(cluster, 800, 8) as scene:
+        await _away(scene, cluster.nodes[await coordinator_of(cluster, scene.fleet.group)], 3)
+
+
+@pytest.mark.thorough
+async def test_all_nodes_are_restarted_one_after_the_other(cluster):
+    async with working(cluster, 1500, 20) as scene:
+        for node in cluster.nodes:
+            scene.cut_off()
+            scene.say(f"node {node.number} stops")
+            await asyncio.to_thread(node.stop)
+            await asyncio.to_thread(node.start)
+            scene.reached()
+            scene.say(f"node {node.number} is back")
+            await asyncio.sleep(2)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("which", ["leader", "coordinator"])
+async def test_a_node_that_stands_still_for_20_s(cluster, which):
+    """Its connections stay open and say nothing, longer than any session."""
+    async with working(cluster, 1500, 20) as scene:
+        if which == "leader":
+            number = await leader_of(cluster, f"{scene.source}.out", 0)
+        else:
+            number = await coordinator_of(cluster, scene.fleet.group)
+        scene.cut_off()
+        scene.say(f"node {number} stands still")
+        cluster.nodes[number].freeze()
+        await asyncio.sleep(20)
+        cluster.nodes[number].thaw()
+        scene.reached()
+        scene.say(f"node {number} goes on")
