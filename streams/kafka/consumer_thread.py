@@ -18,6 +18,7 @@ from streams.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.host import RecordHost
 from streams.kafka.lease import Lease
+from streams.kafka.offsets import fetch_committed
 from streams.kafka.reader import LaneReader
 from streams.kafka.sources import watch_sources
 
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 MAX_POLL_INTERVAL_S = 2_000_000
 """Client-side only: a pause longer than aiokafka's poll interval makes it leave the group and never
 come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
+
+
+TAKEN_OVER_S = 0.5
+"""How long a coordinator that has taken over may know less than it should."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -117,16 +122,29 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def committed(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, Committed]:
-        """What the group has committed; partitions that it has not committed for are left out."""
-        coordinator = self._ensure_consumer()._coordinator
-        found = await coordinator.fetch_committed_offsets(list(partitions))
-        return {tp: Committed.read(o, said or "") for tp, (o, said) in found.items() if o >= 0}
+        """What the group has committed; partitions that it has not committed for are left out.
+        Raises KafkaError where the coordinator cannot say."""
+        return await fetch_committed(self._ensure_consumer()._coordinator, partitions)
+
+    async def committed_for_sure(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        """The same for transactions, whose order must not depend on an answer of yesterday: a
+        coordinator that has just taken over from a node that was lost may for a moment know less
+        than its predecessor has acknowledged (seen on three nodes). Alone it cannot."""
+        found = await self.committed(partitions)
+        while len(self._ensure_consumer()._client.cluster.brokers()) > 1:
+            await asyncio.sleep(TAKEN_OVER_S)
+            before, found = found, await self.committed(partitions)
+            if found == before:
+                break
+        return found
 
     async def starts(self, partitions: Set[TopicPartition]) -> dict[TopicPartition, Committed]:
         """Where each partition's lane begins. Raises BrokerError for an offset out of range."""
         consumer = self._ensure_consumer()
         ordered = sorted(partitions)
-        starts = await self.committed(ordered)
+        starts = await self._known(ordered)
         first = await consumer.beginning_offsets(ordered)
         end = await consumer.end_offsets(ordered)
         for tp in ordered:
@@ -145,6 +163,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             if self.host.checks_log_end:
                 starts[tp] = starts[tp].below(end[tp])
         return starts
+
+    async def _known(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed]:
+        if self.host.transactional:
+            return await self.committed_for_sure(partitions)
+        return await self.committed(partitions)
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         """Commit; False where the group has moved on, and nothing was committed."""

@@ -3,12 +3,39 @@ which they were put."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+import asyncio
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
 from streams.kafka.parcels import Parcel, Record
+
+
+class Sent(NamedTuple):
+    """A batch that was offered: records `first` to `first + taken` of those for `where`."""
+
+    where: TopicPartition
+    first: int
+    taken: int
+    size: int
+    acknowledged: asyncio.Future[Any]
+
+    @property
+    def error(self) -> BaseException | None:
+        """Why it was refused; None: it was not, or nobody has answered."""
+        if not self.acknowledged.done() or self.acknowledged.cancelled():
+            return None
+        return self.acknowledged.exception()
+
+
+class Ended(Enum):
+    """What became of a transaction that failed on the way."""
+
+    UNDONE = "nothing of it happened"
+    DONE = "all of it happened"
+    LOST = "somebody else has committed"
 
 
 class Group:
@@ -46,15 +73,26 @@ class Group:
             number -= len(parcel.slots)
         raise IndexError(number)
 
-    def without(self, slots: Collection[Any]) -> Group:
-        """The group less these slots and their records."""
-        if not slots:
-            return self
-        kept = []
+    def record_of(self, slot: Any) -> Record:
+        """The record that a slot has here."""
+        return next(
+            record
+            for _, parcel in self.parcels
+            for each, record in zip(parcel.slots, parcel.records, strict=True)
+            if each is slot
+        )
+
+    def with_instead(self, slot: Any, record: Record | None) -> Group:
+        """The group with another record for this slot; None: without it."""
+        parcels = []
         for where, parcel in self.parcels:
             pairs = zip(parcel.slots, parcel.records, strict=True)
-            rest = [(slot, record) for slot, record in pairs if slot not in slots]
-            if rest:
-                left = Parcel(parcel.lane, [s for s, _ in rest], [r for _, r in rest])
-                kept.append((where, left))
-        return Group(kept)
+            kept = [
+                (each, record if each is slot else old)
+                for each, old in pairs
+                if each is not slot or record is not None
+            ]
+            if kept:
+                slots, records = zip(*kept, strict=True)
+                parcels.append((where, Parcel(parcel.lane, slots, records)))
+        return Group(parcels)

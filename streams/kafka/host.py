@@ -33,6 +33,11 @@ class RecordHost(Protocol):
         ...
 
     @property
+    def transactional(self) -> bool:
+        """Whether outcomes and offsets leave in transactions."""
+        ...
+
+    @property
     def checks_log_end(self) -> bool:
         """False where the broker's end offsets are wrong (the embedded one)."""
         ...

@@ -6,19 +6,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
 
 from streams.committed import Committed
-from streams.kafka.groups import Group
+from streams.kafka.groups import Ended, Group, Sent
 from streams.kafka.parcels import (
     OFFER_AGAIN_S,
     Complaints,
     Parcel,
+    Record,
     acknowledgement,
     fill,
     retrieved,
@@ -35,7 +35,7 @@ class Owner(Protocol):
     progress: Callable[[Any, Collection[Any]], Committed]
     presses: Callable[[Any], bool]
     on_delivered: Callable[[Any, Sequence[Any]], None]
-    on_too_large: Callable[[Any, Any, str], None]
+    on_too_large: Callable[[Any, Any, str, Record], Record | None]
     on_lost: Callable[[Any], None]
     on_defect: Callable[[BaseException], None]
 
@@ -43,24 +43,6 @@ class Owner(Protocol):
     def interval_s(self) -> float: ...
     async def connect(self, partition: TopicPartition) -> AIOKafkaProducer: ...
     def retire(self, producer: AIOKafkaProducer) -> None: ...
-
-
-class Sent(NamedTuple):
-    """A batch that was offered: records `first` to `first + taken` of those for `where`."""
-
-    where: TopicPartition
-    first: int
-    taken: int
-    size: int
-    acknowledged: asyncio.Future[Any]
-
-
-class Ended(Enum):
-    """What became of a transaction that failed on the way."""
-
-    UNDONE = "nothing of it happened"
-    DONE = "all of it happened"
-    LOST = "somebody else has committed"
 
 
 FAILURES = (KafkaError, AssertionError)
@@ -249,12 +231,26 @@ class LaneWriter:
             await asyncio.sleep(OFFER_AGAIN_S)
         ended = await self._look_again(lane, said)
         if ended is Ended.UNDONE:
-            self._queue.extendleft(reversed(group.without(given_up).parcels))
-            self._pending -= len(given_up)
-            for slot, topic in given_up.items():
-                self._owner.on_too_large(lane, slot, topic)
-            self._hurried.set()
+            await self._put_back(error, lane, group, given_up)
         return ended
+
+    async def _put_back(
+        self, error: BaseException, lane: Any, group: Group, given_up: Mapping[Any, str]
+    ) -> None:
+        """The group comes first again, with other records for those that are too large."""
+        stubborn = False
+        for slot, topic in given_up.items():
+            record = group.record_of(slot)
+            instead = self._owner.on_too_large(lane, slot, topic, record)
+            self._pending -= instead is None  # it was put again, with another outcome
+            stubborn |= instead is record
+            group = group.with_instead(slot, instead)
+        self._queue.extendleft(reversed(group.parcels))
+        self._hurried.set()
+        if stubborn:
+            said = "%s/%s: even small records are refused: %r"
+            self._owner.complaints.say(said, self.partition, error)
+            await asyncio.sleep(OFFER_AGAIN_S)
 
     def _learn(self, group: Group, sent: list[Sent]) -> tuple[dict[Any, str], bool]:
         """What the refused batches say of their records: the slots whose records are too large by
@@ -262,16 +258,15 @@ class LaneWriter:
         given_up: dict[Any, str] = {}
         understood = False
         now_ms = time.time() * 1000
-        for where, first, taken, size, acknowledged in sent:
-            error = acknowledged.exception() if _failed(acknowledged) else None
+        for each in sent:
+            refusals, error = self._refusals[each.where], each.error
             if isinstance(error, MessageSizeTooLargeError):
                 understood = True
-                if not self._refusals[where].refused_size(taken, size):
-                    given_up[group.at(where, first)[0]] = where.topic
+                if not refusals.refused_size(each.taken, each.size):
+                    given_up[group.at(each.where, each.first)[0]] = each.where.topic
             elif isinstance(error, InvalidTimestampError):
-                refusals = self._refusals[where]
-                asked = refusals.timestamp(group.at(where, first)[1][3], now_ms)
-                understood |= refusals.refused_timestamp(taken, asked, now_ms)
+                asked = refusals.timestamp(group.at(each.where, each.first)[1][3], now_ms)
+                understood |= refusals.refused_timestamp(each.taken, asked, now_ms)
         return given_up, understood
 
     async def _look_again(self, lane: Any, said: Committed) -> Ended:
@@ -292,7 +287,3 @@ class LaneWriter:
             if there == lane.committed or (there is None and not lane.committed.made):
                 return Ended.UNDONE
             return Ended.LOST
-
-
-def _failed(acknowledged: asyncio.Future[Any]) -> bool:
-    return acknowledged.done() and not acknowledged.cancelled()

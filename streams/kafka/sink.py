@@ -23,13 +23,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
-from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel
+from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel, Record
 from streams.kafka.writer import PartitionWriter
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,9 @@ class Sink:
     `may_write()`: whether what the worker owns is still its own (`streams.kafka.lease`); nothing is
     offered while it is not.
     `on_delivered(lane, slots)`: these are durable; called per lane in order.
-    `on_too_large(lane, slot, topic)`: the broker refused this record for its size.
+    `on_too_large(lane, slot, topic, record)`: the broker refused this record for its size; returns
+    a smaller one for the same place, or None where the slot was put with another outcome, or the
+    same one where nothing is smaller: then it is offered for as long as it takes.
     `on_defect(error)`: a writer failed in a way that no rule covers; it writes nothing more.
     """
 
@@ -53,7 +57,7 @@ class Sink:
         producer_keywords: Mapping[str, Any],
         *,
         on_delivered: Callable[[Any, Sequence[Any]], None],
-        on_too_large: Callable[[Any, Any, str], None],
+        on_too_large: Callable[[Any, Any, str, Record], Record | None],
         on_defect: Callable[[BaseException], None],
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -68,6 +72,8 @@ class Sink:
         self._renewing = asyncio.Lock()
         self._retired: set[asyncio.Task[None]] = set()
         self._settled = asyncio.Event()
+        self._offers: Counter[Any] = Counter()
+        self._unused: dict[Any, asyncio.Event] = {}
 
     async def start(self) -> None:
         """Connect. Raises KafkaError where no broker answers.
@@ -159,8 +165,28 @@ class Sink:
                     await asyncio.sleep(OFFER_AGAIN_S)
             self._retire(failed)
 
+    @contextmanager
+    def offering(self, producer: Any) -> Iterator[None]:
+        """A writer is giving the producer a batch: until it has it, the producer is not stopped.
+        (aiokafka would leave the writer waiting for metadata that nobody fetches any more.)"""
+        self._offers[producer] += 1
+        try:
+            yield
+        finally:
+            self._offers[producer] -= 1
+            if not self._offers[producer]:
+                del self._offers[producer]
+                if producer in self._unused:
+                    self._unused.pop(producer).set()
+
+    async def _stop_unused(self, producer: AIOKafkaProducer) -> None:
+        if self._offers[producer]:
+            unused = self._unused[producer] = asyncio.Event()
+            await unused.wait()
+        await producer.stop()
+
     def _retire(self, failed: AIOKafkaProducer) -> None:
-        retired = asyncio.ensure_future(failed.stop())
+        retired = asyncio.ensure_future(self._stop_unused(failed))
         self._retired.add(retired)
         retired.add_done_callback(self._retired.discard)
 
@@ -170,5 +196,5 @@ class Sink:
     def moved(self) -> None:
         self._settled.set()
 
-    def too_large(self, lane: Any, slot: Any, topic: str) -> None:
-        self._on_too_large(lane, slot, topic)
+    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None:
+        return self._on_too_large(lane, slot, topic, record)

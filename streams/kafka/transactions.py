@@ -33,7 +33,7 @@ from aiokafka.errors import KafkaError
 
 from streams.committed import Committed
 from streams.kafka.lane_writer import LaneWriter
-from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel
+from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel, Record
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Transactions:
         progress: Callable[[Any, Collection[Any]], Committed],
         presses: Callable[[Any], bool],
         on_delivered: Callable[[Any, Sequence[Any]], None],
-        on_too_large: Callable[[Any, Any, str], None],
+        on_too_large: Callable[[Any, Any, str, Record], Record | None],
         on_lost: Callable[[Any], None],
         on_defect: Callable[[BaseException], None],
     ) -> None:

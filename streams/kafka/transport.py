@@ -123,7 +123,7 @@ class Consumer(driver.Consumer):
     async def committed(self, partition: TopicPartition) -> Committed | None:
         """What the group has committed of a partition; None: nothing. Raises KafkaError."""
         found: dict[TopicPartition, Committed] = await self._call(
-            self._thread.committed([partition])
+            self._thread.committed_for_sure([partition])
         )
         return found.get(partition)
 

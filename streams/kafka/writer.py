@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
+    KafkaTimeoutError,
     MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
 )
@@ -20,11 +22,15 @@ from streams.kafka.parcels import (
     OFFER_AGAIN_S,
     Complaints,
     Parcel,
+    Record,
     acknowledgement,
     fill,
     retrieved,
 )
 from streams.kafka.refusals import Refusals
+
+KNOWN_WITHIN_S = 40.0
+"""How long to wait for the broker to say where a partition is; after that it is asked again."""
 
 
 class Owner(Protocol):
@@ -37,7 +43,8 @@ class Owner(Protocol):
     async def renew(self, failed: Any) -> None: ...
     def settled(self, lane: Any, slots: Sequence[Any]) -> None: ...
     def moved(self) -> None: ...
-    def too_large(self, lane: Any, slot: Any, topic: str) -> None: ...
+    def offering(self, producer: Any) -> AbstractContextManager[None]: ...
+    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None: ...
 
 
 class PartitionWriter:
@@ -99,7 +106,8 @@ class PartitionWriter:
     async def _send(self, producer: AIOKafkaProducer, batch: Any, taken: int) -> bool:
         """True: all of the batch is durable. False: offer again what the queue holds."""
         try:
-            acknowledged = await self._offer(producer, batch)
+            with self._sink.offering(producer):
+                acknowledged = await self._offer(producer, batch)
         except KafkaError as error:
             if await self._sink.producer() is producer:  # else it was retired meanwhile
                 self._complaints.say("%s/%s does not accept results: %r", self._where, error)
@@ -113,9 +121,10 @@ class PartitionWriter:
                     "%s/%s refuses the time of this computer: %r", self._where, error
                 )
                 await asyncio.sleep(OFFER_AGAIN_S)
-        except MessageSizeTooLargeError:
-            if not self._refusals.refused_size(taken, batch.size()):
-                self._hand_back()
+        except MessageSizeTooLargeError as error:
+            if not self._refusals.refused_size(taken, batch.size()) and not self._hand_back():
+                self._complaints.say("%s/%s refuses even small records: %r", self._where, error)
+                await asyncio.sleep(OFFER_AGAIN_S)
         except KafkaError as error:
             self._complaints.say("results for %s/%s are sent again: %r", self._where, error)
             await asyncio.sleep(OFFER_AGAIN_S)
@@ -126,10 +135,14 @@ class PartitionWriter:
 
     async def _offer(self, producer: AIOKafkaProducer, batch: Any) -> asyncio.Future[Any]:
         topic, partition = self._where
-        if partition not in await producer.partitions_for(topic):
-            await producer.client.force_metadata_update()
-            if partition not in await producer.partitions_for(topic):
-                raise UnknownTopicOrPartitionError(f"{topic}/{partition}")
+        try:
+            async with asyncio.timeout(KNOWN_WITHIN_S):
+                if partition not in await producer.partitions_for(topic):
+                    await producer.client.force_metadata_update()
+                    if partition not in await producer.partitions_for(topic):
+                        raise UnknownTopicOrPartitionError(f"{topic}/{partition}")
+        except TimeoutError:
+            raise KafkaTimeoutError(f"{topic}/{partition} is not known") from None
         acknowledged: asyncio.Future[Any] = await producer.send_batch(
             batch, topic, partition=partition
         )
@@ -142,12 +155,22 @@ class PartitionWriter:
         sent = self._refusals.timestamp(first, now_ms)
         return self._refusals.refused_timestamp(taken, sent, now_ms)
 
-    def _hand_back(self) -> None:
-        """The first unacknowledged record is too large by itself."""
-        parcel, slot = self._parcels[0], self._parcels[0].slots[self._settled]
-        self._advance(1)
-        if parcel.lane.open:
-            self._sink.too_large(parcel.lane, slot, self._where.topic)
+    def _hand_back(self) -> bool:
+        """The first unacknowledged record is too large by itself. False: there is no smaller one,
+        and it stays where it is."""
+        (lane, slots, records), place = self._parcels[0], self._settled
+        record = records[place]
+        instead = None
+        if lane.open:
+            instead = self._sink.too_large(lane, slots[place], self._where.topic, record)
+        if instead is record:
+            return False
+        if instead is None:
+            self._advance(1)
+        else:
+            smaller = [*records[:place], instead, *records[place + 1 :]]
+            self._parcels[0] = Parcel(lane, slots, smaller)
+        return True
 
     # -- settling ------------------------------------------------------------------------------
 

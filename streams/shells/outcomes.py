@@ -125,12 +125,21 @@ class Outcomes:
             self._bury(lane, buried, route.dead_letter_bytes)
         return dropped
 
-    def too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
-        """The broker refused a record for its size, whatever we had counted."""
-        limit = self._route.dead_letter_bytes
-        if topic == self._route.dead_letter:
-            limit //= 2
-        self._bury(lane, [(slot, _too_large())], limit)
+    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
+        """The broker refused a record for its size, whatever we had counted. A result becomes a
+        dead letter (None), a dead letter a smaller one; the same one where it cannot."""
+        if topic != self._route.dead_letter:
+            self._bury(lane, [(slot, _too_large())], self._route.dead_letter_bytes)
+            return None
+        size = record_bytes(*record[:3])
+        slot.outcome = error = _too_large()
+        smaller: Record = self._encoder.dead_letter(
+            slot,
+            error,
+            int(time.time() * 1000),
+            limit_bytes=min(self._route.dead_letter_bytes, size) // 2,
+        )
+        return smaller if record_bytes(*smaller[:3]) < size else record
 
     def _all_fit(self, records: Sequence[Any]) -> bool:
         """Whether every record is surely small enough; exact sizes are only counted if not."""

@@ -45,7 +45,7 @@ from streams.core.ranges import covered
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
 from streams.errors import CallError, Fault
-from streams.kafka.parcels import Outlet
+from streams.kafka.parcels import Outlet, Record
 from streams.ledger import restore
 from streams.model import Caller
 from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
@@ -251,10 +251,9 @@ class TaskShell:
             lane.moved_at = self._loop.time()
         self._on_room(lane)
 
-    def too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
-        """The broker refused a record for its size."""
-        if lane.open:
-            self._outcomes.too_large(lane, slot, topic)
+    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
+        """The broker refused a record for its size: see `Outcomes.too_large`."""
+        return self._outcomes.too_large(lane, slot, topic, record)
 
     def _handle(self, event: Event) -> None:
         actions = self._engine.handle(event, self._loop.time())

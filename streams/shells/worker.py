@@ -29,6 +29,7 @@ from aiokafka.errors import (
 from streams.committed import Committed
 from streams.core.slot import Slot
 from streams.errors import BrokerError
+from streams.kafka.parcels import Record
 from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
 from streams.kafka.transactions import Transactions
@@ -112,6 +113,11 @@ class Worker:
         self._transactions = transactions
         self._ledger = ledger
         self._committer.start(self._on_fatal)
+
+    @property
+    def transactional(self) -> bool:
+        """Whether outcomes and offsets leave in transactions."""
+        return self._transactions is not None
 
     def attach(self, consumer: Consumer) -> None:
         self._consumer = consumer
@@ -273,8 +279,8 @@ class Worker:
     def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
         lane.task.delivered(lane, slots)
 
-    def on_too_large(self, lane: Lane, slot: Slot, topic: str) -> None:
-        lane.task.too_large(lane, slot, topic)
+    def on_too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
+        return lane.task.too_large(lane, slot, topic, record)
 
     def on_defect(self, error: BaseException) -> None:
         logger.error("a writer failed: %r", error, exc_info=error)

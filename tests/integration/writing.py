@@ -39,7 +39,7 @@ class Writing:
         self.sink = CountingSink(
             {"bootstrap_servers": bootstrap, "enable_idempotence": True, **keywords},
             on_delivered=lambda lane, slots: self.delivered.setdefault(lane, []).extend(slots),
-            on_too_large=lambda lane, slot, topic: self.too_large.append(slot),
+            on_too_large=lambda lane, slot, topic, record: self.too_large.append(slot),
             on_defect=self.defects.append,
         )
 

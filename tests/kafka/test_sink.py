@@ -39,11 +39,19 @@ class Scene:
         self.sink = OfflineSink(
             self.broker,
             on_delivered=lambda lane, slots: self.delivered.extend(slots),
-            on_too_large=lambda lane, slot, topic: self.too_large.append((slot, topic)),
+            on_too_large=self._too_large,
             on_defect=self.defects.append,
             may_write=lambda: self.may_write,
         )
         self.may_write = True
+        self.final = False
+        self.instead: Any = None
+
+    def _too_large(self, lane: Any, slot: Any, topic: str, record: Any) -> Any:
+        """As an owner who puts another outcome elsewhere; one who has nothing smaller, if `final`;
+        or one who has `instead`."""
+        self.too_large.append((slot, topic))
+        return record if self.final else self.instead
 
     def put(self, *values: bytes, lane: Any = None, timestamp: int | None = None) -> None:
         records = [(None, value, (), timestamp) for value in values]
@@ -284,3 +292,55 @@ async def test_the_embedded_broker_gets_a_producer_without_idempotence(caplog):
     await scene.sink.start()
     assert not scene.sink.idempotent
     await scene.sink.stop()
+
+
+async def test_a_record_that_cannot_be_smaller_stays_and_is_offered_until_it_is_taken(scene):
+    """A dead-letter topic that takes nothing: nothing passes it, and somebody is told."""
+    scene.final = True
+    refused: list[int] = []
+
+    def rule(topic: str, partition: int, records: list[Any]) -> BaseException | None:
+        if len(refused) < 6:
+            refused.append(len(records))
+            return MessageSizeTooLargeError()
+        return None
+
+    scene.broker.rule = rule
+    scene.put(b"a", b"b")
+    await scene.flush()
+    assert scene.broker.values() == scene.delivered == [b"a", b"b"]
+
+
+async def test_a_smaller_record_takes_the_place_of_one_that_is_too_large(scene):
+    """A dead letter without its value: those behind it stay behind it."""
+    scene.instead = (None, b"s", (), None)
+    scene.broker.rule = lambda topic, partition, records: (
+        MessageSizeTooLargeError() if b"large" in [each.value for each in records] else None
+    )
+    scene.put(b"a", b"large", b"b")
+    await scene.flush()
+    assert scene.too_large == [(b"large", "sink")]
+    assert scene.broker.values() == [b"a", b"s", b"b"]
+    assert scene.delivered == [b"a", b"large", b"b"]
+
+
+async def test_a_producer_is_not_stopped_while_a_writer_gives_it_a_batch(scene):
+    """It would wait for ever for metadata that nobody fetches any more."""
+    (producer,) = scene.sink.made
+    known = asyncio.Event()
+
+    async def partitions_for(topic: str) -> set[int]:
+        await known.wait()
+        return {0}
+
+    producer.partitions_for = partitions_for  # type: ignore[method-assign]
+    scene.put(b"a")
+    await _settled()
+    await scene.sink.renew(producer)  # another writer met an error
+    await _settled()
+    assert not producer.stopped
+    known.set()
+    await scene.flush()
+    assert scene.broker.values() == [b"a"]
+    await _settled()
+    assert producer.stopped

@@ -65,10 +65,13 @@ class Scene:
         lane.settled |= set(slots)
         self.delivered += slots
 
-    def _too_large(self, lane: Lane, slot: int, topic: str) -> None:
-        """The owner gives it another outcome at once."""
+    def _too_large(self, lane: Lane, slot: int, topic: str, record: Any) -> Any:
+        """The owner makes a result a dead letter, and has nothing smaller than that."""
+        if topic == "dead":
+            return record
         self.given_up.append((slot, topic))
         self.put(slot, topic="dead")
+        return None
 
     def put(self, *slots: int, topic: str = "sink", value: bytes = b"%d") -> None:
         records = [(None, value % slot, (), None) for slot in slots]
@@ -225,6 +228,25 @@ async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_trans
     assert scene.broker.values() == [b"%d" % n for n in range(10) if n != 5]
     assert scene.broker.values("dead") == [b"5"]
     assert scene.broker.transactions == [10]
+
+
+async def test_a_record_that_cannot_be_smaller_is_offered_until_it_is_taken(scene):
+    """A dead-letter topic that takes nothing: nothing is lost, and nothing passes it."""
+    refused: list[str] = []
+
+    def rule(topic: str, values: list[bytes]) -> Exception | None:
+        if len(refused) < 12 and b"1" in values:
+            refused.append(topic)
+            return MessageSizeTooLargeError()
+        return None
+
+    scene.broker.rule = rule
+    scene.put(0, 1, 2)
+    await scene.delivered_all()
+    assert set(refused) == {"sink", "dead"}
+    assert scene.broker.values() == [b"0", b"2"]
+    assert scene.broker.values("dead") == [b"1"]
+    assert scene.broker.committed == Committed(3)
 
 
 async def test_a_timestamp_that_is_refused_becomes_now(scene):
