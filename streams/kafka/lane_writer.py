@@ -58,7 +58,8 @@ class LaneWriter:
         self._producer: AIOKafkaProducer | None = None
         self._queue: deque[tuple[TopicPartition, Parcel]] = deque()
         self._pending = 0
-        self._offsets: tuple[Any, Committed] | None = None
+        self._last = Ended.DONE
+        self._moved: Any = None  # a lane to be committed, also without outcomes
         self._refusals: dict[TopicPartition, Refusals] = {}
         self._hurried = asyncio.Event()
         self._next_at = 0.0
@@ -92,13 +93,12 @@ class LaneWriter:
         if self._pending:
             self._hurried.set()
 
-    async def commit(self, lane: Any, now: Committed) -> bool:
-        """Commit this by itself; True: it is committed."""
-        self._offsets = (lane, now)
+    async def commit(self, lane: Any) -> bool:
+        """Commit what the lane has settled, without outcomes; True: it is committed."""
+        self._moved = lane
         self._hurried.set()
-        task = self._begin()
-        await asyncio.wait((task,))
-        return bool(lane.committed == now)
+        await asyncio.wait((self._begin(),))
+        return bool(lane.open) and self._last is Ended.DONE
 
     def _begin(self) -> asyncio.Task[None]:
         if self._task is None:
@@ -118,7 +118,7 @@ class LaneWriter:
     async def _write(self) -> None:
         await asyncio.sleep(0)  # what is released in this turn of the loop belongs together
         loop = asyncio.get_running_loop()
-        while self._queue or self._offsets:
+        while self._queue or self._moved:
             wait_s = self._next_at - loop.time()
             if wait_s > 0:
                 waiting = asyncio.ensure_future(self._hurried.wait())
@@ -126,20 +126,21 @@ class LaneWriter:
                 waiting.cancel()
             self._hurried.clear()
             self._next_at = loop.time() + self._owner.interval_s
-            await self._transact()
+            self._last = await self._transact()
 
     # -- one transaction -------------------------------------------------------------------------
 
-    async def _transact(self) -> None:
-        offsets, self._offsets = self._offsets, None
+    async def _transact(self) -> Ended:
+        lane, self._moved = self._moved, None
         group = self._take()
         if group:
             lane = group.lane
-            said = self._owner.progress(lane, group.slots)
-        elif offsets is not None and offsets[0].open:
-            lane, said = offsets
-        else:
-            return
+        elif lane is None or not lane.open:
+            return Ended.LOST
+        # Asked for now: an older value could be below what another transaction has committed.
+        said = self._owner.progress(lane, group.slots)
+        if not group and said == lane.committed:
+            return Ended.DONE
         sent: list[Sent] = []
         try:
             await self._attempt(group, said, sent)
@@ -148,7 +149,7 @@ class LaneWriter:
         else:
             ended = Ended.DONE
         if ended is Ended.UNDONE:
-            return
+            return ended
         self._pending -= len(group)
         if ended is Ended.DONE:
             lane.committed = said
@@ -157,6 +158,7 @@ class LaneWriter:
                 self._owner.on_delivered(lane, parcel.slots)
         elif lane.open:
             self._owner.on_lost(lane)
+        return ended
 
     def _take(self) -> Group:
         """Everything that is queued, of lanes that are open."""

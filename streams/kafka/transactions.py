@@ -105,19 +105,15 @@ class Transactions:
         if writer is not None:  # else it is assigned anew just now, and the lane not open
             writer.put(TopicPartition(topic, partition), parcel)
 
-    async def commit(self, moved: Mapping[Any, Committed]) -> Collection[Any]:
-        """Offsets that move without outcomes; of which lanes they are committed now. Lanes with
-        outcomes on their way commit by themselves."""
-        idle = [lane for lane in moved if not self._busy(lane)]
-        return [lane for lane in idle if await self._commit(lane, moved[lane])]
+    async def commit(self, lanes: Iterable[Any]) -> bool:
+        """Commit offsets that move without outcomes. False: not of all lanes; those with outcomes
+        on their way commit by themselves."""
+        done = await asyncio.gather(*(self._commit(lane) for lane in lanes))
+        return all(done)
 
-    def _busy(self, lane: Any) -> bool:
+    async def _commit(self, lane: Any) -> bool:
         writer = self._writers.get(lane.partition)
-        return writer is None or bool(writer.pending())
-
-    async def _commit(self, lane: Any, now: Committed) -> bool:
-        writer = self._writers.get(lane.partition)
-        return writer is not None and await writer.commit(lane, now)
+        return writer is not None and not writer.pending() and await writer.commit(lane)
 
     def pending(self) -> int:
         """Outcomes that are queued or in a transaction."""

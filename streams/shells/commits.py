@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka.errors import KafkaError
 
@@ -17,8 +17,9 @@ logger = logging.getLogger(__name__)
 WITHIN_S = 60.0
 """Of a commit while the worker runs; the next one tells as much."""
 
-Commit = Callable[[Mapping[Lane, Committed]], Awaitable[Collection[Lane]]]
-"""Makes these durable; of which lanes it did. Raises KafkaError."""
+Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
+"""Makes what these lanes have settled durable, and notes it in `Lane.committed`. False: not of all
+of them. Raises KafkaError."""
 
 
 class Committer:
@@ -73,7 +74,4 @@ class Committer:
                 moved[lane] = now
         if not moved:
             return True
-        done = await self._commit(moved)
-        for lane in done:
-            lane.committed = moved[lane]
-        return len(done) == len(moved)
+        return await self._commit(moved)

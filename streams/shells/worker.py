@@ -227,6 +227,9 @@ class Worker:
         await self._settle(within_s * 0.8)
         left = deadline - asyncio.get_running_loop().time()
         done = await self._committer.once(max(0.1, left))
+        if unwritten := self._undelivered():
+            logger.error("%d outcomes could not be written in time", unwritten)
+            done = False
         self._drop(self._lanes)
         self._room.forget()
         return done
@@ -318,13 +321,17 @@ class Worker:
 
     # -- commits -------------------------------------------------------------------------------
 
-    async def _commit(self, moved: Mapping[Lane, Committed]) -> Collection[Lane]:
-        """Offsets by themselves; none where the group has moved on."""
+    async def _commit(self, moved: Mapping[Lane, Committed]) -> bool:
+        """Offsets by themselves. False: nothing was committed, the group has moved on."""
         if self._transactions is not None:
             return await self._transactions.commit(moved)
         assert self._consumer is not None
         offsets = {lane.partition: now for lane, now in moved.items()}
-        return moved if await self._consumer.commit_watermarks(offsets) else ()
+        if not await self._consumer.commit_watermarks(offsets):
+            return False
+        for lane, now in moved.items():
+            lane.committed = now
+        return True
 
     async def close(self) -> None:
         """After the consumer has stopped: end what is left."""

@@ -185,16 +185,32 @@ async def test_whoever_prepares_a_partition_fences_its_earlier_owner(scene):
 
 
 async def test_offsets_that_move_by_themselves_are_committed_in_a_transaction(scene):
-    assert await scene.sink.commit({scene.lane: Committed(0)}) == [scene.lane]
+    assert await scene.sink.commit([scene.lane])
     assert scene.broker.committed == scene.lane.committed == Committed(0)
     assert scene.broker.transactions == [0]
+    assert await scene.sink.commit([scene.lane])
+    assert scene.broker.transactions == [0], "nothing has moved since"
 
 
 async def test_offsets_of_a_lane_with_outcomes_on_their_way_wait_for_them(scene):
     scene.put(0)
-    assert await scene.sink.commit({scene.lane: Committed(0)}) == []
+    assert not await scene.sink.commit([scene.lane])
     await scene.delivered_all()
     assert scene.broker.transactions == [1]
+
+
+async def test_what_is_committed_never_goes_back(scene):
+    """Outcomes leave while an offset waits for its turn: by then it is the offset of before."""
+    scene.broker.gate = asyncio.Event()
+    committing = asyncio.ensure_future(scene.sink.commit([scene.lane]))
+    await asyncio.sleep(0)
+    scene.put(0, 1)
+    scene.broker.gate.set()
+    await committing
+    await scene.delivered_all()
+    assert scene.broker.committed == scene.lane.committed == Committed(2)
+    assert await scene.sink.commit([scene.lane])
+    assert scene.broker.committed == Committed(2)
 
 
 async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_presses():

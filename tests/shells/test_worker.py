@@ -222,3 +222,14 @@ async def test_a_record_without_a_timestamp_has_no_latency(shell):
     await shell.until(lambda: shell.committed == {0: 1})
     assert shell.task.tally.items == 1
     assert shell.task.tally.latencies.percentile(0.99) is None
+
+
+async def test_a_stop_with_outcomes_that_no_broker_takes_is_not_in_order(shell):
+    """Nothing was left to commit, since nothing was written: that is no last commit made (G9)."""
+    (lane,) = await shell.assign(0)
+    shell.broker.hold = True
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.calls[0].answer()
+    await shell.until(lambda: shell.sink.pending() == 10)
+    assert not await shell.worker.drain(0.2)
