@@ -67,8 +67,8 @@ class Planner:
             raise ValueError(f"the topic {topic} does not exist: create it, or send --into another")
         if letter.omitted:
             if source is None or letter.source.partition >= source.partitions:
-                left_out = ", ".join(letter.omitted)
-                raise ValueError(f"its {left_out} is left out, and its source partition is gone")
+                left_out = " and ".join(letter.omitted)
+                raise ValueError(f"it is without its {left_out}, and its source partition is gone")
             found = await original(self._lookup, letter)
             parts = {"key": found.key, "value": found.value, "headers": list(found.headers)}
             letter = letter._replace(**parts, omitted={})
