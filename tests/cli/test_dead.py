@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 from tests.brokers.choose import Broker
 from tests.cli.command import Result, started, streams
 from tests.conftest import MakeTopic
-from tests.integration.harness import read
+from tests.integration.harness import create_topic, read
 from tests.integration.topics import delete_records
 from tests.kafka.dead.letters import Item, item, written
 
@@ -152,6 +152,7 @@ async def test_a_second_run_sends_nothing_and_a_later_letter_alone(
     assert redriven(broker, name)["redriven"] == 0
 
 
+@pytest.mark.needs("commit_metadata")
 async def test_what_a_filter_passed_over_is_sent_by_a_later_run(
     broker: Broker, topic: MakeTopic
 ) -> None:
@@ -183,6 +184,7 @@ async def test_letters_sent_into_another_topic_are_still_to_be_sent_home(
     assert missing.err == f"error: the topic {lab}x does not exist: create it first\n"
 
 
+@pytest.mark.needs("commit_metadata", "out_of_range")
 async def test_a_value_that_was_left_out_is_read_again_from_the_source_or_skipped(
     broker: Broker, topic: MakeTopic
 ) -> None:
@@ -222,6 +224,7 @@ async def test_a_value_that_was_left_out_is_read_again_from_the_source_or_skippe
     assert (again.code, again.lines[0]["redriven"], again.lines[0]["skipped"]) == (1, 0, 4)
 
 
+@pytest.mark.needs("commit_metadata")
 async def test_a_letter_larger_than_its_source_takes_is_skipped(
     broker: Broker, topic: MakeTopic
 ) -> None:
@@ -276,7 +279,8 @@ async def test_a_run_that_is_ended_goes_on_and_loses_nothing(
     if number == signal.SIGINT:
         assert process.returncode == 130
         sent = len(await numbers(broker, source))
-        assert err.decode() == f"interrupted: {sent} are sent again; run it again to go on\n"
+        line = f"interrupted: {sent} are sent again; run it again to go on"
+        assert err.decode().splitlines()[-1] == line
         assert sent < 300
     assert redriven(broker, name)["redriven"] > 0
     found = await numbers(broker, source)
@@ -293,15 +297,17 @@ async def test_a_second_redrive_at_the_same_time_is_noticed(
     try:
         while len(await numbers(broker, source)) < 10:
             assert process.poll() is None
-        assert dead(broker, "redrive", name).code == 0
+        other = await asyncio.to_thread(dead, broker, "redrive", name)
         _, err = await asyncio.to_thread(process.communicate, timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 1
-    assert f"error: another redrive of {name} is under way" in err.decode()
+    ended = {process.returncode: err.decode(), other.code: other.err}
+    assert set(ended) == {0, 1}
+    assert f"error: another redrive of {name} is under way" in ended[1]
     found = await numbers(broker, source)
     assert set(found) == set(range(100))
-    assert len(found) <= 102
+    assert len(found) <= 100 + 4
+    assert redriven(broker, name)["redriven"] == 0
 
 
 async def test_a_missing_topic_is_exit_code_1(broker: Broker, topic: MakeTopic) -> None:
@@ -310,4 +316,26 @@ async def test_a_missing_topic_is_exit_code_1(broker: Broker, topic: MakeTopic) 
         place = ["0/0"] if arguments == ["show"] else []
         result = dead(broker, *arguments, f"{name}x", *place)
         assert result.code == 1
-        assert result.err == f'error: the topic {name}x does not exist; did you mean "{name}"?\n'
+        line = f'error: the topic {name}x does not exist; did you mean "{name}"?'
+        assert result.err.splitlines()[-1] == line
+
+
+async def test_the_embedded_broker_would_forget_what_was_passed_over_and_is_not_asked_to() -> None:
+    """It keeps offsets alone. Refused before anything is sent, with the way out."""
+    from streams.kafka.broker import EmbeddedBroker
+
+    async with EmbeddedBroker(quiet=True) as broker:
+        await create_topic(broker.bootstrap, "source", 1)
+        await create_topic(broker.bootstrap, "dead", 1)
+        letters = [written(of("source", n), code=code) for n, code in enumerate("aba")]
+        await fill(broker, "dead", [(letter, 0) for letter in letters])  # type: ignore[arg-type]
+        command = ["dead", "redrive", "dead", "--broker", broker.bootstrap]
+        refused = streams(*command, "--code", "b")
+        assert refused.code == 2
+        assert (
+            "letters that are passed over: not on the embedded broker, which forgets" in refused.err
+        )
+        assert await read(broker.bootstrap, ["source"]) == []
+        assert streams(*command).code == 0
+        assert "0 dead letters" in streams(*command).err
+        assert len(await read(broker.bootstrap, ["source"])) == 3
