@@ -96,6 +96,7 @@ class _Run:
 
     async def all(self, kafka: KafkaSettings) -> None:
         job, progress = self._job, self._progress
+        progress.went_on = bool(self._memory.partitions) and not job.everything
         start = Start("offsets", offsets={} if job.everything else self._memory.starts)
         self._reached = dict(start.offsets)
         async with aclosing(tail(kafka, job.topic, start, to_end=True)) as batches:
