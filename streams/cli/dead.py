@@ -160,6 +160,8 @@ def redrive(
         raise UsageError(f"--rate must be a number above 0, not {rate}")
     if into is not None:
         _check_topic("--into", into)
+        if into == topic:
+            raise UsageError("--into names the dead-letter topic itself")
     kafka = _kafka(topic, config, broker, debug=debug)
     job = Redrive(topic, choice, into, everything, count, rate, dry_run)
     with Bar("sent again", "skipped") as bar:
@@ -183,8 +185,8 @@ def _report(job: Redrive, progress: Progress) -> None:
     where = ", ".join(progress.into)
     to = f" to {where}" if where else ""
     tell(f"{'would send' if job.dry else 'sent'} {_told(progress.codes, 'dead letter')}{to}")
-    if progress.before:
-        tell(f"{progress.before} have been sent again before (--all sends them once more)")
+    if progress.went_on:
+        tell("letters that an earlier run sent are left out (--all takes them too)")
 
 
 def _told(codes: Counter[str], what: str) -> str:

@@ -79,6 +79,11 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
             True,
             "nothing is ever deleted, so that no position falls outside",
         ),
+        "commit_metadata": Limit(
+            "forgets the metadata of a commit",
+            True,
+            "`dead redrive` refuses to pass letters over",
+        ),
         "compaction": Limit("does not compact", True, "no table lives on it"),
         "latency": Limit(
             "adds about 0.13 s to every hop, 3 to 4 s to every join of a group", True, "said"

@@ -102,7 +102,7 @@ async def tail(
     )
     async with connected(admin, servers), connected(consumer, servers):
         partitions = await _answer(servers, _partitions(admin, topic))
-        embedded = await _answer(servers, _is_embedded(admin))
+        embedded = await _answer(servers, is_embedded(admin))
         if embedded and start.kind == "time":
             refuse_on_embedded("time_lookup", "--from")
         ends = await _answer(servers, _assign(consumer, topic, partitions, start))
@@ -154,7 +154,8 @@ async def _partitions(admin: Any, topic: str) -> list[int]:
     raise BrokerError(f"the topic {topic} does not exist{guess}")
 
 
-async def _is_embedded(admin: Any) -> bool:
+async def is_embedded(admin: Any) -> bool:
+    """Whether the embedded broker is at the other end. Raises KafkaError."""
     return bool((await admin.describe_cluster()).get("cluster_id") == EMBEDDED_CLUSTER_ID)
 
 

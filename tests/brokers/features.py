@@ -11,6 +11,7 @@ KAFKA = frozenset(
         "end_offsets",  # the end of a partition is told right
         "create_partitions",  # a topic can grow
         "time_lookup",  # offsets by the records' time
+        "commit_metadata",  # what is said beside a committed offset is kept
         "nodes",  # the broker can be killed and started again with its data
         "freeze",  # the broker can be frozen and thawed
         "compaction",  # the configuration of a topic is kept and can be read

@@ -38,7 +38,7 @@ def address(request: pytest.FixtureRequest) -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("command", ["tail", "publish", "check"])
+@pytest.mark.parametrize("command", ["tail", "publish", "check", "dead", "redrive"])
 def test_exit_code_1_within_15_s(command: str, address: str, tmp_path: Path) -> None:
     config = tmp_path / "streams.toml"
     config.write_text(TASK)
@@ -48,6 +48,8 @@ def test_exit_code_1_within_15_s(command: str, address: str, tmp_path: Path) -> 
         "tail": ["tail", "topic", "--json"],
         "publish": ["publish", "topic", str(records), "--json"],
         "check": ["check", "--connect", "--json"],
+        "dead": ["dead", "list", "topic", "--json"],
+        "redrive": ["dead", "redrive", "topic", "--json"],
     }[command]
     begun = time.monotonic()
     process = started(*arguments, "--broker", address, "--config", config)

@@ -54,7 +54,16 @@ def _loggers_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
         (["broker", "--port", "70000"], "Invalid value for '--port'"),
         (["simulate", "--port", "70000"], "port must be between 0 and 65535"),
         (["replay", "--from", "x", "--dry-run"], "replay is not available in this version"),
-        (["dead", "list", "t"], "dead is not available in this version"),
+        (["dead"], "no command given; see streams dead --help"),
+        (["dead", "list"], "Missing argument 'TOPIC'; see streams dead list --help"),
+        (["dead", "list", "a b"], "TOPIC must be a name of letters"),
+        (["dead", "list", "t", "--since", "soon"], "--since must be a time as 2026"),
+        (["dead", "show", "t", "17"], "a letter is named PARTITION/OFFSET, as 0/17, not '17'"),
+        (["dead", "redrive", "t", "0/x"], "a letter is named PARTITION/OFFSET, as 0/17, not '0/x'"),
+        (["dead", "redrive", "t", "--rate", "0"], "--rate must be a number above 0, not 0.0"),
+        (["dead", "redrive", "t", "--into", "t"], "--into names the dead-letter topic itself"),
+        (["dead", "redrive", "t", "--into", "a b"], "--into must be a name of letters"),
+        (["dead", "list", "t", "--broker", "embedded"], 'kafka.bootstrap_servers: "embedded"'),
         (["diff", "a", "b"], "diff is not available in this version"),
         (["top"], "top is not available in this version"),
     ],
@@ -97,10 +106,14 @@ def test_help_needs_none_of_the_heavy_packages() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "worker", "publish", "tail", "check", "broker", "simulate"]
+    "command",
+    [
+        *("demo", "worker", "publish", "tail", "check", "broker", "simulate"),
+        *("dead list", "dead show", "dead redrive"),
+    ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command, "--help"]) == 0
+    assert main([*command.split(), "--help"]) == 0
     said = capsys.readouterr()
     assert f"Usage: streams {command}" in said.out
     assert "--debug" in said.out

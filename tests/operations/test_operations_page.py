@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streams.operations.bad_replies import as_table
 from streams.operations.schema import MOST_OPTIONAL, MOST_UNIONS
+from streams.policies.breaker import RUN, WINDOW
 from streams.providers import prices
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -24,6 +25,11 @@ def test_the_price_table_is_the_one_that_is_counted_with():
         counted[f"{name}, prompt above {prices.LONG_PROMPT_TOKENS:,} tokens"] = price
     assert told == counted
     assert prices.AS_OF in PAGE
+
+
+def test_the_limits_of_the_breaker_are_those_that_it_has():
+    assert f"| {RUN}, or `max_items` x `max_in_flight` if that is more |" in PAGE
+    assert f"dead letters of each {WINDOW} items, or twice `max_items` x `max_in_flight`" in PAGE
 
 
 def test_the_limits_of_schemas_are_those_that_are_checked():

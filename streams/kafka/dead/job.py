@@ -29,8 +29,8 @@ class Redrive:
 @dataclass
 class Progress:
     """What has happened so far; every change calls `changed`. `sent`: letters acknowledged (with
-    `dry`: that would be sent). `skipped`: letters that could not be, by code. `before`: sent by an
-    earlier run. `passed_over`: not chosen. `others`: records that are no dead letters."""
+    `dry`: that would be sent). `skipped`: letters that could not be, by code. `went_on`:
+    whether an earlier run had sent some, which are left out now."""
 
     tell: Callable[[str], None]
     changed: Callable[[Any], None]
@@ -39,9 +39,7 @@ class Progress:
     into: Counter[str] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
-    before: int = 0
-    passed_over: int = 0
-    others: int = 0
+    went_on: bool = False
     position: int = 0
     size: int | None = None
 
@@ -64,9 +62,6 @@ def summary(job: Redrive, progress: Progress) -> Mapping[str, Any]:
         "redriven": 0 if job.dry else progress.sent,
         **({"would_redrive": progress.sent, "dry_run": True} if job.dry else {}),
         "skipped": progress.left_out,
-        "redriven_before": progress.before,
-        "passed_over": progress.passed_over,
-        "others": progress.others,
         "into": dict(progress.into),
         "codes": dict(progress.codes),
         "elapsed_s": round(elapsed, 3),

@@ -43,16 +43,11 @@ class Planner:
         job, progress = self._job, self._progress
         before = memory.has(record.partition, record.offset)
         letter = letter_of(record)
-        if letter is None:
-            progress.others += 1
+        if letter is None or (before and not job.everything):
             return None, True
-        chosen = job.choice.holds(letter)
-        if before and not (job.everything and chosen):
-            progress.before += chosen
-            return None, True
-        if not chosen or (job.count is not None and progress.sent + room >= job.count):
-            progress.passed_over += 1
-            return None, False
+        full = job.count is not None and progress.sent + room >= job.count
+        if full or not job.choice.holds(letter):
+            return None, before
         try:
             return await self._made(letter), True
         except ValueError as error:
@@ -67,8 +62,8 @@ class Planner:
             raise ValueError(f"the topic {topic} does not exist: create it, or send --into another")
         if letter.omitted:
             if source is None or letter.source.partition >= source.partitions:
-                left_out = ", ".join(letter.omitted)
-                raise ValueError(f"its {left_out} is left out, and its source partition is gone")
+                left_out = " and ".join(letter.omitted)
+                raise ValueError(f"it is without its {left_out}, and its source partition is gone")
             found = await original(self._lookup, letter)
             parts = {"key": found.key, "value": found.value, "headers": list(found.headers)}
             letter = letter._replace(**parts, omitted={})

@@ -20,6 +20,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import BrokerError, StreamsError
+from streams.kafka.broker import refuse_on_embedded
 from streams.kafka.client import (
     SILENCE_S,
     client_arguments,
@@ -32,7 +33,7 @@ from streams.kafka.dead.keeper import Keeper
 from streams.kafka.dead.lookup import Lookup
 from streams.kafka.dead.memory import Memory, Read, group_of
 from streams.kafka.dead.plan import Planned, Planner, answered
-from streams.kafka.tail import Start, tail
+from streams.kafka.tail import Start, is_embedded, tail
 
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
@@ -66,13 +67,19 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
         producer = None if job.dry else await start_producer(arguments, BATCH_BYTES, progress.tell)
         try:
             memory = await answered(keeper.read()) if facts is not None else Memory({})
-            await _Run(job, progress, planner, keeper, producer, memory).all(kafka)
+            run = _Run(job, progress, planner, keeper, producer, memory)
+            run.embedded = await answered(is_embedded(admin))
+            await run.all(kafka)
         finally:
             if producer is not None:
                 await stop_producer(producer)
 
 
 class _Run:
+    """`embedded`: that broker keeps offsets, and nothing beyond them."""
+
+    embedded = False
+
     def __init__(
         self,
         job: Redrive,
@@ -89,6 +96,7 @@ class _Run:
 
     async def all(self, kafka: KafkaSettings) -> None:
         job, progress = self._job, self._progress
+        progress.went_on = bool(self._memory.partitions) and not job.everything
         start = Start("offsets", offsets={} if job.everything else self._memory.starts)
         self._reached = dict(start.offsets)
         async with aclosing(tail(kafka, job.topic, start, to_end=True)) as batches:
@@ -112,23 +120,30 @@ class _Run:
             read.append((record.partition, record.offset, done))
         memory = self._memory.after(read, self._reached)
         if not self._job.dry:
-            await self._check(memory)
+            self._check_room(memory)
+            await self._check_alone()
             await self._send(planned)
+            await self._check_alone()
             await answered(self._keeper.commit(memory, self._memory))
         self._memory = memory
         self._progress.add(planned)
 
-    async def _check(self, memory: Memory) -> None:
-        """That what is about to be sent can be remembered, and is nobody else's."""
+    def _check_room(self, memory: Memory) -> None:
+        """That what is about to be sent can be remembered."""
         topic = self._job.topic
+        if self.embedded and any(known.beyond for known in memory.partitions.values()):
+            refuse_on_embedded("commit_metadata", "dead redrive: letters that are passed over")
         if not memory.fits:
             raise StreamsError(
                 f"no more can be remembered of {topic}: too many letters were passed over one by"
                 " one; choose more of them at once, or all"
             )
+
+    async def _check_alone(self) -> None:
         if await answered(self._keeper.read()) != self._memory:
             raise StreamsError(
-                f"another redrive of {topic} is under way; run this one again when it has ended"
+                f"another redrive of {self._job.topic} is under way; run this one again when it"
+                " has ended"
             )
 
     async def _send(self, planned: Sequence[Planned]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-from aiokafka import ConsumerRebalanceListener
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 
 from tests.contract.brokers.clients import consuming, partition, send, take
 
@@ -35,6 +36,24 @@ async def test_a_commit_can_go_back(broker, topic):
         await consumer.commit({partition(name): 9})
         await consumer.commit({partition(name): 3})
         assert await consumer.committed(partition(name)) == 3
+
+
+@pytest.mark.needs("commit_metadata")
+async def test_what_is_said_beside_an_offset_is_kept(broker, topic):
+    """What is settled beyond a watermark is told there, and what was redriven (`dead redrive`)."""
+    name, group = await topic(), new_group()
+    said = "streams/1 beyond=" + "A" * 3400
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap, group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        consumer.assign([partition(name)])
+        await consumer.commit({partition(name): (7, said)})
+        found = await consumer._coordinator.fetch_committed_offsets([partition(name)])
+        assert found[partition(name)] == (7, said)
+    finally:
+        await consumer.stop()
 
 
 async def test_a_group_without_offsets_has_none(broker, topic):
