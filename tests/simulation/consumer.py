@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+UNCOMMITTED = Committed(0, **({"made": False} if "made" in Committed._fields else {}))
+"""Where a partition begins that nobody has committed for."""
+
+
 class Hop:
     """Calls from one thread's loop into the other's: in order, a little later."""
 
@@ -238,7 +242,7 @@ class Consumer:
                 await asyncio.sleep(0.5)
                 continue
             await self._to_worker.crossed()
-            return {tp: found.get(tp.partition, Committed(0)) for tp in assigned}
+            return {tp: found.get(tp.partition, UNCOMMITTED) for tp in assigned}
 
     # -- what a worker asks for ----------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class Group:
         self.generation = 0
         self.offsets: dict[int, tuple[int, str]] = {}
         self.owners: dict[int, Any] = {}
-        self._joined: dict[Any, asyncio.Future[Assigned]] = {}
+        self._joined: dict[Any, asyncio.Future[Assigned | None]] = {}
         self._preparing = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -36,15 +36,16 @@ class Group:
 
     async def join(self, member: Any) -> Assigned:
         """Take part in the next generation. Also by one that was put out: as somebody new."""
-        world = self._world
-        await world.reaches_coordinator(member)
-        self.members.setdefault(member, 0)
-        self._joined[member] = world.loop.create_future()
-        answer = self._joined[member]
-        self._prepare()
-        self._complete_if_all()
-        assigned = await answer
-        await world.reaches_coordinator(member)
+        world, assigned = self._world, None
+        while assigned is None:
+            await world.reaches_coordinator(member)
+            self.members.setdefault(member, 0)
+            self._joined[member] = world.loop.create_future()
+            answer = self._joined[member]
+            self._prepare()
+            self._complete_if_all()
+            assigned = await answer
+            await world.reaches_coordinator(member)
         return assigned
 
     def leave(self, member: Any) -> None:
@@ -62,7 +63,9 @@ class Group:
     def _remove(self, member: Any) -> None:
         if self.members.pop(member, None) is None:
             return
-        self._joined.pop(member, None)
+        waiting = self._joined.pop(member, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)  # it is told that nobody knows it
         if self.members:
             self._prepare()
             self._complete_if_all()

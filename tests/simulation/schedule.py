@@ -17,6 +17,7 @@ class Run(NamedTuple):
 
     seed: int
     violation: str | None
+    items: int
     calls: int
     written: int
     duplicates: int
@@ -39,6 +40,7 @@ def run(seed: int, *, tracing: bool = False) -> Run:
         made = Run(
             seed,
             None if violation is None else str(violation),
+            sum(len(items) for items in ledger.items),
             ledger.calls,
             world.broker.written,
             ledger.duplicates,
