@@ -134,7 +134,9 @@ class LaneReader:
         if not allowance or self._consumer._subscription.reassignment_in_progress:
             return
         for partition in self._lanes:
-            self._moved(partition)  # also where nothing is fetched: at the log's end nothing will be
+            self._moved(
+                partition
+            )  # also where nothing is fetched: at the log's end nothing will be
         fetched = [
             (partition, lane, allowance[lane])
             for partition, lane in self._lanes.items()

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.simulation.schedule import Run, explain, run
 
 CHUNK = 20
+LINE_EVERY_S = 10.0
 
 
 def run_many(seeds: range) -> list[Run]:
@@ -50,12 +51,16 @@ def _many(seed: int, schedules: int, processes: int) -> int:
     """0: every promise was kept in all of them."""
     print(f"seeds {seed} to {seed + schedules - 1}", file=sys.stderr)
     began, runs, bad = perf_counter(), [], None
+    told_at = began
     with ProcessPoolExecutor(processes) as pool, _progress() as bar:
         shown = bar.add_task("", total=schedules, rate=0)
         for made in pool.map(run_many, chunks(seed, schedules)):
             runs += made
             rate = len(runs) / (perf_counter() - began) * 60
             bar.update(shown, advance=len(made), rate=round(rate))
+            if bar.disable and perf_counter() - told_at > LINE_EVERY_S:
+                told_at = perf_counter()
+                print(f"{len(runs)} of {schedules}, {rate:.0f} a minute", file=sys.stderr)
             bad = next((each for each in made if each.violation), None)
             if bad is not None:
                 pool.shutdown(cancel_futures=True)

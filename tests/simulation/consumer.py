@@ -185,7 +185,7 @@ class Consumer:
     def rejoin(self) -> None:
         self._rejoin.set()
 
-    # -- a rebalance, as the transport's docstring has it ------------------------------------------
+    # -- a rebalance, as the transport's docstring has it ----------------------------------------
 
     async def take_part(self) -> None:
         """Join, and join again whenever the group asks for it."""
@@ -228,7 +228,7 @@ class Consumer:
             return
         for partition in sorted(self._client.assignment()):
             end = self._world.sources[partition.partition].end
-            self._client.seek(partition, self._world.random.randint(0, end))
+            self._client.seek(partition, self._world.random.choice([0, end // 2, end]))
         self.look()
 
     async def _starts(self, assigned: list[TopicPartition]) -> dict[TopicPartition, Committed]:
@@ -244,7 +244,7 @@ class Consumer:
             await self._to_worker.crossed()
             return {tp: found.get(tp.partition, UNCOMMITTED) for tp in assigned}
 
-    # -- what a worker asks for ----------------------------------------------------------------------
+    # -- what a worker asks for ------------------------------------------------------------------
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         if self._member.dead:

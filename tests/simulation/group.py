@@ -149,13 +149,14 @@ class Group:
         reaches = world.random.random() < 0.5
         tenures = {partition: member.tenures[partition] for partition in offsets}
         texts = {partition: (said.offset, said.metadata) for partition, said in offsets.items()}
-        await world.reaches_coordinator(member)
-        if weather.is_on("commits fail", 0) or world.faulty(0.01):
-            member.troubled_at = world.now()
-            raise CoordinatorNotAvailableError
-        if until := weather.until("commits hang", 0):
-            member.troubled_at = until
-            await asyncio.sleep(until - world.now())
+        async with member.connection:
+            await world.under_way(member)
+            if weather.is_on("commits fail", 0) or world.faulty(0.01):
+                member.troubled_at = world.now()
+                raise CoordinatorNotAvailableError
+            if until := weather.until("commits hang", 0):
+                member.troubled_at = until
+                await asyncio.sleep(until - world.now())
         if member.dead and not reaches:
             await world.never()
         if self.members.get(member) != generation or generation != self.generation:

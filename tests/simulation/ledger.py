@@ -1,5 +1,5 @@
-"""The ledger of truth: what was offered, paid, written and committed of every item, and the promises
-that all of it is held against the moment it happens (contract, section 2).
+"""The ledger of truth: what was offered, paid, written and committed of every item, held against
+the promises the moment it happens (contract, section 2).
 
 An item stands for one record of the source. A tenure is a partition in one process from an
 assignment to the next revocation: who may write and commit, and whose fault a duplicate is.

@@ -204,9 +204,7 @@ class Producer:
     def create_batch(self) -> Batch:
         return Batch(self._world.parameters.batch_bytes)
 
-    async def send_batch(
-        self, batch: Batch, topic: str, *, partition: int
-    ) -> asyncio.Future[None]:
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
         world = self._world
         if self.member.dead:
             await world.never()
