@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from streams.committed import Committed, covered
+from streams.committed import Committed
 from tests.simulation.parameters import Parameters
 from tests.simulation.records import DEAD_LETTERS, ODD_CODES, Kind
 
@@ -233,6 +233,11 @@ class Ledger:
             for item in items.values():
                 if not item.copies and not (item.kind is Kind.DROPPED and item.answered_to):
                     raise Violation(f"{item} is lost (G1)", item)
+
+
+def covered(offset: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    """Whether one of the ranges, their ends included, holds this offset."""
+    return any(first <= offset <= last for first, last in ranges)
 
 
 def _tenures(copies: Sequence[Copy]) -> Iterable[Tenure]:

@@ -26,6 +26,7 @@ from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
 from tests.simulation.consumer import Consumer
 from tests.simulation.ledger import Tenure, Violation
+from tests.simulation.parameters import BEYOND
 from tests.simulation.records import SOURCE
 from tests.simulation.sinks import connected
 
@@ -116,6 +117,7 @@ class Member:
             max_in_flight=parameters.max_in_flight,
             max_attempts=parameters.max_attempts,
             order=parameters.order,
+            **({"max_beyond_bytes": parameters.beyond_bytes} if BEYOND else {}),
             backoff=Backoff(0.5, 4.0),
             account_backoff=Backoff(2.0, 8.0),
         )

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Any, NamedTuple
 
-from streams.core.limits import Order
+from streams.committed import MAX_BEYOND_BYTES
+from streams.core.limits import Limits, Order
 
-ORDERS: tuple[Order, ...] = ("partition",)
-"""Those that the shells carry out; "key" and "none" belong here as soon as they do."""
+BEYOND = "max_beyond_bytes" in {known.name for known in fields(Limits)}
+ORDERS: tuple[Order, ...] = ("partition", "partition", "key", "none") if BEYOND else ("partition",)
+"""Those that the shells carry out: "key" and "none" from when a commit names what is beyond it."""
 
 MEMBERS = ("join", "leave", "kill", "replace", "cut")
 BROKER = (
@@ -62,6 +64,7 @@ class Parameters:
     keys: int
     odd: float
     order: Order
+    beyond_bytes: int
     max_items: int
     max_wait_s: float
     max_tokens: int | None
@@ -117,6 +120,7 @@ def parameters(seed: int) -> Parameters:
         keys=choose("keys", 0, 1, 2, 5),
         odd=choose("odd", 0.0, 0.0, 0.05, 0.2),
         order=choose("order", *ORDERS),
+        beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES),
         max_items=choose("max_items", 1, 2, 3, 5, 20),
         max_wait_s=choose("max_wait_s", 0.0, 0.05, 0.5),
         max_tokens=choose("max_tokens", None, None, 30, 100),
