@@ -152,10 +152,10 @@ class Group:
         async with member.connection:
             await world.under_way(member)
             if weather.is_on("commits fail", 0) or world.faulty(0.01):
-                member.troubled_at = world.now()
+                member.trouble(world.now())
                 raise CoordinatorNotAvailableError
             if until := weather.until("commits hang", 0):
-                member.troubled_at = until
+                member.trouble(until)
                 await asyncio.sleep(until - world.now())
         if member.dead and not reaches:
             await world.never()
@@ -166,7 +166,7 @@ class Group:
                 world.ledger.commit(tenures[partition], Committed.read(*text))
                 self.offsets[partition] = text
         if weather.is_on("commits unanswered", 0):
-            member.troubled_at = world.now() + 2.0
+            member.trouble(world.now() + 2.0)
             await asyncio.sleep(2.0)
             raise RequestTimedOutError
         await asyncio.sleep(world.soon())

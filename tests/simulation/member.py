@@ -53,12 +53,13 @@ class _Sink(Sink):
 
 
 class Member:
-    """`tenures`: the newest of each partition it has had. `troubled_at`: when the broker last kept
-    it from writing or committing. `dead`: killed, or stopped."""
+    """`tenures`: the newest of each partition it has had. `troubled_at`: till when the broker last
+    kept it from writing or committing. `started`: it has connected. `dead`: killed, or stopped."""
 
     def __init__(self, world: World, name: str, number: int) -> None:
         self.name = name
         self.number = number
+        self.started = False
         self.dead = False
         self.leaving = False
         self.tenures: dict[int, Tenure] = {}
@@ -100,6 +101,7 @@ class Member:
         self.consumer = Consumer(world, self)
         self.worker.attach(self.consumer)  # type: ignore[arg-type]
         self.worker.begin({SOURCE: self.task}, self.sink)
+        self.started = True
         self._run(self.consumer.read())
         self._run(self.consumer.take_part())
 
@@ -187,6 +189,10 @@ class Member:
 
     # -- tenures ---------------------------------------------------------------------------------
 
+    def trouble(self, until_s: float) -> None:
+        """The broker keeps it from writing or committing."""
+        self.troubled_at = max(self.troubled_at, until_s)
+
     def assigned(
         self, starts: Mapping[TopicPartition, Committed], lanes: Mapping[TopicPartition, Any]
     ) -> None:
@@ -240,7 +246,7 @@ class Member:
         self.leaving = True
         world, began_at = self._world, self._world.now()
         world.note(f"{self.name} stops")
-        if hasattr(self, "consumer"):
+        if self.started:
             committed = await self.worker.drain(world.parameters.shutdown_s)
             if self.dead:
                 return
@@ -251,7 +257,7 @@ class Member:
         for task in self._tasks:
             task.cancel()
         world.group.leave(self)
-        if hasattr(self, "consumer"):
+        if self.started:
             await self.worker.close()
         await self.sink.stop()
         self.dead = True
@@ -263,13 +269,15 @@ class Member:
 
     async def _bury(self) -> None:
         """Free what it holds; nothing of this reaches anybody."""
-        if hasattr(self, "consumer"):
+        if self.started:
             await self.worker.close()
         await self.sink.stop()
         self._world.gone(self)
 
     def check_empty(self) -> None:
         """Everything was settled, and is let go of."""
+        if not self.started:
+            return
         statistics = self.engine.statistics()
         held = self.engine.held_total, self.sink.pending(), statistics.in_flight
         if any(held):

@@ -35,6 +35,8 @@ def run(seed: int, *, tracing: bool = False) -> Run:
             loop.run_until_complete(world.run())
         except Violation as error:
             violation = error
+        except Exception as error:  # of the simulation itself: with its seed, too
+            violation = Violation(f"the simulation failed: {error!r}")
         ended_at_s = loop.time()
         ledger = world.ledger
         made = Run(
@@ -71,7 +73,7 @@ def _engine_notes(world: World, item: Item) -> list[str]:
     """The engines' own notes of the item, lane by lane."""
     lines = []
     for member in world.all_members:
-        notes = getattr(getattr(member, "task", None), "_engine", None)
+        notes = member.engine if member.started else None
         history = None if notes is None else notes._history
         if history is None:
             continue

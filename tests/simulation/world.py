@@ -138,7 +138,7 @@ class World:
         """To be awaited with the member's `connection`."""
         await asyncio.sleep(self.soon())
         while until := self.cut_until(member):
-            member.troubled_at = until
+            member.trouble(until)
             await asyncio.sleep(until - self.now())
 
     def wrote(self, parcel: Parcel, tenure: Tenure, item: Item, topic: str, partition: int) -> None:
@@ -194,7 +194,7 @@ class World:
         log.append(record, gap_after)
         self._unwritten -= 1
         for member in self.members:
-            if hasattr(member, "consumer"):
+            if member.started:
                 member.consumer.look()
 
     def _join(self) -> None:
@@ -227,7 +227,7 @@ class World:
         elif trouble.kind == "replace":
             self._kill(met)
             self._join()
-        elif trouble.kind == "sought" and hasattr(met, "consumer"):
+        elif trouble.kind == "sought" and met.started:
             met.consumer.sought()
         elif trouble.kind == "cut":
             for member in self.members:
