@@ -1,0 +1,22 @@
+"""A deterministic simulation: the real engine, shells and writers under virtual time.
+
+    schedule ──► world ──► members: Worker, TaskShell, Outcomes, Sink, writers (the real ones)
+      │            │          │  consumer.py: the transport replayed around the real LaneReader
+      │            ├── group (generations, sessions, commits)   ├── sinks (acknowledgements)
+      │            └── api (latency, faults, bad replies)       └── records (the source)
+      └── parameters: what a seed stands for            ledger: what the promises are held against
+
+    $ .venv/bin/python -m tests.simulation --schedules 10000
+    $ .venv/bin/python -m tests.simulation --seed 4711          # one schedule, with its whole story
+
+A schedule is a seed: sizes, latencies and a timed list of troubles. While they last, everything may
+go wrong; afterwards all must be done in time (no partition with lag may stand still), everybody
+stops in order, and nothing is held. Every record that is written and every commit is held against
+the ledger at once: nothing lost (G1, G3), first copies in order (G2), a record twice only where a
+process was killed, put out of the group, or kept from finishing by the broker (G1), at most
+`max_in_flight` calls (G4), no microbatch above its limits (G5), no item paid again for nothing, and
+no dead letter that the API's answers do not explain (contract, section 2).
+
+What is not simulated: sockets, aiokafka's protocol and its producer (their behaviour is in
+`sinks.py` as rules), threads (two ends of a queue), signals. Those are tested on Apache Kafka.
+"""

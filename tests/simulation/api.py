@@ -48,12 +48,13 @@ class Api:
             await world.never()
         world.ledger.calls += 1
         known = [world.ledger.items[item.partition][item.offset] for item in items]
+        lanes = [member.lanes[item.partition] for item in items]
         call = f"call {world.ledger.calls} of {member.name} with {len(items)}"
         member.in_flight += 1
         with world.guard():
             self._check_limits(member, items)
-            for item in known:
-                world.ledger.called(item, member.lanes[item.partition], call)
+            for item, lane in zip(known, lanes, strict=True):
+                world.ledger.called(item, lane, call)
         try:
             await asyncio.sleep(self._latency_s())
             reply = await self._answer(known)
@@ -69,11 +70,11 @@ class Api:
         finally:
             member.in_flight -= 1
         self._note(known, f"{call}: answered")
-        for item, answer in zip(known, reply.answers, strict=True):
+        for item, lane, answer in zip(known, lanes, reply.answers, strict=True):
             if isinstance(answer, Unanswered):
                 item.unanswered += 1
             else:
-                item.answered_to.append(member.lanes[item.partition])
+                item.answered_to.append(lane)
         return reply
 
     def _note(self, items: Sequence[ledger.Item], what: str) -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+UNCOMMITTED = Committed(0, **({"made": False} if "made" in Committed._fields else {}))
+"""Where a partition begins that nobody has committed for."""
+
+
 class Hop:
     """Calls from one thread's loop into the other's: in order, a little later."""
 
@@ -181,7 +185,7 @@ class Consumer:
     def rejoin(self) -> None:
         self._rejoin.set()
 
-    # -- a rebalance, as the transport's docstring has it ------------------------------------------
+    # -- a rebalance, as the transport's docstring has it ----------------------------------------
 
     async def take_part(self) -> None:
         """Join, and join again whenever the group asks for it."""
@@ -224,7 +228,7 @@ class Consumer:
             return
         for partition in sorted(self._client.assignment()):
             end = self._world.sources[partition.partition].end
-            self._client.seek(partition, self._world.random.randint(0, end))
+            self._client.seek(partition, self._world.random.choice([0, end // 2, end]))
         self.look()
 
     async def _starts(self, assigned: list[TopicPartition]) -> dict[TopicPartition, Committed]:
@@ -238,9 +242,9 @@ class Consumer:
                 await asyncio.sleep(0.5)
                 continue
             await self._to_worker.crossed()
-            return {tp: found.get(tp.partition, Committed(0)) for tp in assigned}
+            return {tp: found.get(tp.partition, UNCOMMITTED) for tp in assigned}
 
-    # -- what a worker asks for ----------------------------------------------------------------------
+    # -- what a worker asks for ------------------------------------------------------------------
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         if self._member.dead:

@@ -28,7 +28,7 @@ class Group:
         self.generation = 0
         self.offsets: dict[int, tuple[int, str]] = {}
         self.owners: dict[int, Any] = {}
-        self._joined: dict[Any, asyncio.Future[Assigned]] = {}
+        self._joined: dict[Any, asyncio.Future[Assigned | None]] = {}
         self._preparing = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -36,15 +36,16 @@ class Group:
 
     async def join(self, member: Any) -> Assigned:
         """Take part in the next generation. Also by one that was put out: as somebody new."""
-        world = self._world
-        await world.reaches_coordinator(member)
-        self.members.setdefault(member, 0)
-        self._joined[member] = world.loop.create_future()
-        answer = self._joined[member]
-        self._prepare()
-        self._complete_if_all()
-        assigned = await answer
-        await world.reaches_coordinator(member)
+        world, assigned = self._world, None
+        while assigned is None:
+            await world.reaches_coordinator(member)
+            self.members.setdefault(member, 0)
+            self._joined[member] = world.loop.create_future()
+            answer = self._joined[member]
+            self._prepare()
+            self._complete_if_all()
+            assigned = await answer
+            await world.reaches_coordinator(member)
         return assigned
 
     def leave(self, member: Any) -> None:
@@ -62,7 +63,9 @@ class Group:
     def _remove(self, member: Any) -> None:
         if self.members.pop(member, None) is None:
             return
-        self._joined.pop(member, None)
+        waiting = self._joined.pop(member, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)  # it is told that nobody knows it
         if self.members:
             self._prepare()
             self._complete_if_all()
@@ -146,13 +149,14 @@ class Group:
         reaches = world.random.random() < 0.5
         tenures = {partition: member.tenures[partition] for partition in offsets}
         texts = {partition: (said.offset, said.metadata) for partition, said in offsets.items()}
-        await world.reaches_coordinator(member)
-        if weather.is_on("commits fail", 0) or world.faulty(0.01):
-            member.troubled_at = world.now()
-            raise CoordinatorNotAvailableError
-        if until := weather.until("commits hang", 0):
-            member.troubled_at = until
-            await asyncio.sleep(until - world.now())
+        async with member.connection:
+            await world.under_way(member)
+            if weather.is_on("commits fail", 0) or world.faulty(0.01):
+                member.trouble(world.now())
+                raise CoordinatorNotAvailableError
+            if until := weather.until("commits hang", 0):
+                member.trouble(until)
+                await asyncio.sleep(until - world.now())
         if member.dead and not reaches:
             await world.never()
         if self.members.get(member) != generation or generation != self.generation:
@@ -162,7 +166,7 @@ class Group:
                 world.ledger.commit(tenures[partition], Committed.read(*text))
                 self.offsets[partition] = text
         if weather.is_on("commits unanswered", 0):
-            member.troubled_at = world.now() + 2.0
+            member.trouble(world.now() + 2.0)
             await asyncio.sleep(2.0)
             raise RequestTimedOutError
         await asyncio.sleep(world.soon())

@@ -1,5 +1,5 @@
-"""The ledger of truth: what was offered, paid, written and committed of every item, and the promises
-that all of it is held against the moment it happens (contract, section 2).
+"""The ledger of truth: what was offered, paid, written and committed of every item, held against
+the promises the moment it happens (contract, section 2).
 
 An item stands for one record of the source. A tenure is a partition in one process from an
 assignment to the next revocation: who may write and commit, and whose fault a duplicate is.
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from streams.committed import Committed, covered
+from streams.committed import Committed
 from tests.simulation.parameters import Parameters
 from tests.simulation.records import DEAD_LETTERS, ODD_CODES, Kind
 
@@ -233,6 +233,11 @@ class Ledger:
             for item in items.values():
                 if not item.copies and not (item.kind is Kind.DROPPED and item.answered_to):
                     raise Violation(f"{item} is lost (G1)", item)
+
+
+def covered(offset: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    """Whether one of the ranges, their ends included, holds this offset."""
+    return any(first <= offset <= last for first, last in ranges)
 
 
 def _tenures(copies: Sequence[Copy]) -> Iterable[Tenure]:

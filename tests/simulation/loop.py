@@ -31,7 +31,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def __init__(self) -> None:
         super().__init__()
         self._now = 0.0
-        self._clock_resolution = 1e-9
+        self._clock_resolution = 1e-6
         self._selector = self  # asyncio asks it how long to sleep, and nothing else
         self.defects: list[str] = []
         self.set_exception_handler(self._note_defect)

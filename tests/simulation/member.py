@@ -26,6 +26,7 @@ from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
 from tests.simulation.consumer import Consumer
 from tests.simulation.ledger import Tenure, Violation
+from tests.simulation.parameters import BEYOND
 from tests.simulation.records import SOURCE
 from tests.simulation.sinks import connected
 
@@ -52,12 +53,13 @@ class _Sink(Sink):
 
 
 class Member:
-    """`tenures`: the newest of each partition it has had. `troubled_at`: when the broker last kept
-    it from writing or committing. `dead`: killed, or stopped."""
+    """`tenures`: the newest of each partition it has had. `troubled_at`: till when the broker last
+    kept it from writing or committing. `started`: it has connected. `dead`: killed, or stopped."""
 
     def __init__(self, world: World, name: str, number: int) -> None:
         self.name = name
         self.number = number
+        self.started = False
         self.dead = False
         self.leaving = False
         self.tenures: dict[int, Tenure] = {}
@@ -99,6 +101,7 @@ class Member:
         self.consumer = Consumer(world, self)
         self.worker.attach(self.consumer)  # type: ignore[arg-type]
         self.worker.begin({SOURCE: self.task}, self.sink)
+        self.started = True
         self._run(self.consumer.read())
         self._run(self.consumer.take_part())
 
@@ -116,6 +119,7 @@ class Member:
             max_in_flight=parameters.max_in_flight,
             max_attempts=parameters.max_attempts,
             order=parameters.order,
+            **({"max_beyond_bytes": parameters.beyond_bytes} if BEYOND else {}),
             backoff=Backoff(0.5, 4.0),
             account_backoff=Backoff(2.0, 8.0),
         )
@@ -185,6 +189,10 @@ class Member:
 
     # -- tenures ---------------------------------------------------------------------------------
 
+    def trouble(self, until_s: float) -> None:
+        """The broker keeps it from writing or committing."""
+        self.troubled_at = max(self.troubled_at, until_s)
+
     def assigned(
         self, starts: Mapping[TopicPartition, Committed], lanes: Mapping[TopicPartition, Any]
     ) -> None:
@@ -238,7 +246,7 @@ class Member:
         self.leaving = True
         world, began_at = self._world, self._world.now()
         world.note(f"{self.name} stops")
-        if hasattr(self, "consumer"):
+        if self.started:
             committed = await self.worker.drain(world.parameters.shutdown_s)
             if self.dead:
                 return
@@ -249,7 +257,7 @@ class Member:
         for task in self._tasks:
             task.cancel()
         world.group.leave(self)
-        if hasattr(self, "consumer"):
+        if self.started:
             await self.worker.close()
         await self.sink.stop()
         self.dead = True
@@ -261,13 +269,15 @@ class Member:
 
     async def _bury(self) -> None:
         """Free what it holds; nothing of this reaches anybody."""
-        if hasattr(self, "consumer"):
+        if self.started:
             await self.worker.close()
         await self.sink.stop()
         self._world.gone(self)
 
     def check_empty(self) -> None:
         """Everything was settled, and is let go of."""
+        if not self.started:
+            return
         statistics = self.engine.statistics()
         held = self.engine.held_total, self.sink.pending(), statistics.in_flight
         if any(held):

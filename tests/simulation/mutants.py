@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -252,13 +253,34 @@ def _(patch: Patch) -> None:
     commit = Consumer.commit_watermarks
 
     async def hopeful(self: Consumer, committed: Any) -> bool:
-        try:
+        with suppress(KafkaError):
             await commit(self, committed)
-        except KafkaError:
-            pass
         return True
 
     patch.setattr(Consumer, "commit_watermarks", hopeful)
+
+
+# -- defects that the simulation has found, put back ---------------------------------------------
+
+
+@mutant("a partition moved to its log's end waits for somebody to write")
+def _(patch: Patch) -> None:
+    moved = LaneReader._moved
+
+    def where_fetched(self: LaneReader, partition: Any) -> bool:
+        return partition in self._consumer._fetcher._records and moved(self, partition)
+
+    patch.setattr(LaneReader, "_moved", where_fetched)
+
+
+if hasattr(Worker, "_hold"):
+
+    @mutant("results are written while the last commit is under way")
+    def _(patch: Patch) -> None:
+        async def nothing(self: Worker, within_s: float) -> None:
+            await asyncio.sleep(0)
+
+        patch.setattr(Worker, "_hold", nothing)
 
 
 if hasattr(TaskShell, "resume"):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from streams.core.limits import Order
+from streams.committed import MAX_BEYOND_BYTES
+from streams.core.limits import Limits, Order
 
-ORDERS: tuple[Order, ...] = ("partition",)
-"""Those that the shells carry out; "key" and "none" belong here as soon as they do."""
+BEYOND = "max_beyond_bytes" in {known.name for known in fields(Limits)}
+ORDERS: tuple[Order, ...] = ("partition", "partition", "key", "none") if BEYOND else ("partition",)
+"""Those that the shells carry out: "key" and "none" from when a commit names what is beyond it."""
 
 MEMBERS = ("join", "leave", "kill", "replace", "cut")
 BROKER = (
@@ -62,6 +64,7 @@ class Parameters:
     keys: int
     odd: float
     order: Order
+    beyond_bytes: int
     max_items: int
     max_wait_s: float
     max_tokens: int | None
@@ -92,55 +95,62 @@ class Parameters:
 
 
 def parameters(seed: int) -> Parameters:
-    """The schedule of a seed."""
-    random = Random(seed)
-    choose, uniform = random.choice, random.uniform
-    partitions = random.randint(1, 6)
-    same = random.random() < 0.7
-    ends_s = choose([2.0, 5.0, 10.0, 30.0])
-    sink_bytes = choose([ROOMY_BYTES, ROOMY_BYTES, 3_000])
+    """The schedule of a seed. Each value has chance of its own: a new one, or another choice for
+    one, leaves all else that a seed stands for."""
+
+    def chance(name: str) -> Random:
+        return Random(f"{seed} {name}")
+
+    def choose(name: str, *values: Any) -> Any:
+        return chance(name).choice(values)
+
+    partitions = chance("partitions").randint(1, 6)
+    same = choose("same", True, True, False)
+    ends_s = choose("ends_s", 2.0, 2.0, 5.0, 10.0, 20.0)
+    sink_bytes = choose("sink_bytes", ROOMY_BYTES, ROOMY_BYTES, 3_000)
     return Parameters(
         seed=seed,
         partitions=partitions,
-        sink_partitions=partitions if same else random.randint(1, 4),
-        dead_letter_partitions=partitions if same else random.randint(1, 4),
-        workers=random.randint(1, 3),
-        items=random.randint(5, choose([40, 160])),
-        arriving_s=choose([0.0, 1.0, ends_s]),
-        gaps=choose([0.0, 0.0, 0.1, 0.5]),
-        keys=random.randint(0, 5),
-        odd=choose([0.0, 0.0, 0.05, 0.2]),
-        order=choose(ORDERS),
-        max_items=choose([1, 2, 3, 5, 20]),
-        max_wait_s=choose([0.0, 0.05, 0.5]),
-        max_tokens=choose([None, None, 30, 100]),
-        max_bytes=choose([None, None, 100]),
-        max_in_flight=choose([1, 2, 3, 5]),
-        max_attempts=choose([1, 2, 6, 6]),
-        timeout_s=choose([1.0, 3.0]),
-        call_s=choose([0.01, 0.2, 0.2, 1.0]),
-        faulty_calls=choose([0.0, 0.0, 0.05, 0.3]),
-        buffered_bytes=choose([20_000, 60_000, 64_000_000]),
-        fetch_records=choose([1, 3, 50]),
-        batch_bytes=choose([300, 1_000, 256 * 1024]),
+        sink_partitions=partitions if same else choose("sink_partitions", 1, 2, 3, 4),
+        dead_letter_partitions=partitions if same else choose("dead_letter_partitions", 1, 2, 3),
+        workers=choose("workers", 1, 2, 3),
+        items=chance("items").randint(5, choose("most items", 40, 160)),
+        arriving_s=choose("arriving_s", 0.0, 1.0, ends_s),
+        gaps=choose("gaps", 0.0, 0.0, 0.1, 0.5),
+        keys=choose("keys", 0, 1, 2, 5),
+        odd=choose("odd", 0.0, 0.0, 0.05, 0.2),
+        order=choose("order", *ORDERS),
+        beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES),
+        max_items=choose("max_items", 1, 2, 3, 5, 20),
+        max_wait_s=choose("max_wait_s", 0.0, 0.05, 0.5),
+        max_tokens=choose("max_tokens", None, None, 30, 100),
+        max_bytes=choose("max_bytes", None, None, 100),
+        max_in_flight=choose("max_in_flight", 1, 2, 3, 5),
+        max_attempts=choose("max_attempts", 1, 2, 6, 6),
+        timeout_s=choose("timeout_s", 1.0, 3.0),
+        call_s=choose("call_s", 0.01, 0.2, 0.2, 1.0),
+        faulty_calls=choose("faulty_calls", 0.0, 0.0, 0.05, 0.3),
+        buffered_bytes=choose("buffered_bytes", 20_000, 60_000, 64_000_000),
+        fetch_records=choose("fetch_records", 1, 3, 50),
+        batch_bytes=choose("batch_bytes", 300, 1_000, 256 * 1024),
         sink_bytes=sink_bytes,
-        broker_bytes=int(sink_bytes * choose([1.0, 1.0, 0.6])),
-        commit_interval_s=choose([0.1, 0.1, 1.0]),
-        drain_s=choose([0.05, 1.0, 1.0]),
-        shutdown_s=choose([2.0, 25.0]),
-        session_s=choose([1.0, 6.0]),
-        rebalance_s=choose([3.0, 20.0]),
-        heartbeat_s=choose([0.1, 0.5]),
-        assignor=choose(["sticky", "sticky", "shuffled"]),
+        broker_bytes=int(sink_bytes * choose("broker_bytes", 1.0, 1.0, 0.6)),
+        commit_interval_s=choose("commit_interval_s", 0.1, 0.3, 1.0),
+        drain_s=choose("drain_s", 0.05, 1.0, 1.0),
+        shutdown_s=choose("shutdown_s", 2.0, 25.0),
+        session_s=choose("session_s", 1.0, 6.0),
+        rebalance_s=choose("rebalance_s", 3.0, 20.0),
+        heartbeat_s=choose("heartbeat_s", 0.1, 0.5),
+        assignor=choose("assignor", "sticky", "sticky", "shuffled"),
         ends_s=ends_s,
-        troubles=_troubles(random, ends_s, uniform(0.0, 1.0)),
+        troubles=_troubles(chance("troubles"), ends_s),
     )
 
 
-def _troubles(random: Random, ends_s: float, share: float) -> tuple[Trouble, ...]:
+def _troubles(random: Random, ends_s: float) -> tuple[Trouble, ...]:
     """Some of a few kinds: a schedule of everything at once would show little of each."""
     kinds = random.sample(KINDS, random.randint(0, 5))
-    count = int(share * 8) if kinds else 0
+    count = random.randint(0, 8) if kinds else 0
     troubles = [
         Trouble(
             at_s=random.uniform(0, ends_s),

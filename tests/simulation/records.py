@@ -143,5 +143,5 @@ def origin(headers: Any) -> tuple[int, int]:
         if name == "at" and content:
             partition, _, offset = content.partition(b"/")
             return int(partition), int(offset)
-    told = {name: content for name, content in headers}
+    told = dict(headers)
     return int(told["streams-source-partition"]), int(told["streams-source-offset"])

@@ -17,6 +17,7 @@ class Run(NamedTuple):
 
     seed: int
     violation: str | None
+    items: int
     calls: int
     written: int
     duplicates: int
@@ -34,11 +35,14 @@ def run(seed: int, *, tracing: bool = False) -> Run:
             loop.run_until_complete(world.run())
         except Violation as error:
             violation = error
+        except Exception as error:  # of the simulation itself: with its seed, too
+            violation = Violation(f"the simulation failed: {error!r}")
         ended_at_s = loop.time()
         ledger = world.ledger
         made = Run(
             seed,
             None if violation is None else str(violation),
+            sum(len(items) for items in ledger.items),
             ledger.calls,
             world.broker.written,
             ledger.duplicates,
@@ -69,7 +73,7 @@ def _engine_notes(world: World, item: Item) -> list[str]:
     """The engines' own notes of the item, lane by lane."""
     lines = []
     for member in world.all_members:
-        notes = getattr(getattr(member, "task", None), "_engine", None)
+        notes = member.engine if member.started else None
         history = None if notes is None else notes._history
         if history is None:
             continue

@@ -135,14 +135,14 @@ class SinkBroker:
         thaws_at = world.weather.until("freeze", request.partition)
         member = request.producer.member
         if thaws_at:
-            member.troubled_at = thaws_at
+            member.trouble(thaws_at)
             self._later(request.topic, request.partition, thaws_at - world.now(), request)
             return
         if member.dead and not request.reaches:
             return
         error = self._refusal(request)
         if error is not None:
-            member.troubled_at = world.now()
+            member.trouble(world.now())
             request.producer.holes.add((request.topic, request.partition))
             world.loop.call_later(world.soon(), self._answer, request, error)
             return
@@ -153,7 +153,7 @@ class SinkBroker:
         wait_s = world.soon()
         if world.faulty(0.02):  # the answer is lost, and the batch repeated
             wait_s += world.random.choice([0.1, 1.0, 7.0])
-            member.troubled_at = world.now() + wait_s
+            member.trouble(world.now() + wait_s)
         world.loop.call_later(wait_s, self._answer, request, None)
 
     def _refusal(self, request: Request) -> KafkaError | None:
@@ -211,7 +211,7 @@ class Producer:
         if self._stopped:
             raise ProducerClosed
         if world.weather.is_on("offers fail", partition) or world.faulty(0.01):
-            self.member.troubled_at = world.now()
+            self.member.trouble(world.now())
             raise KafkaTimeoutError
         with world.guard():
             answered = self._broker.send(self, topic, partition, batch)
@@ -232,6 +232,6 @@ async def connected(broker: SinkBroker, world: World, member: Any) -> Producer:
     """A producer that has its id. Raises KafkaError."""
     await world.takes_a_moment()
     if world.weather.is_on("connecting fails", 0):
-        member.troubled_at = world.now()
+        member.trouble(world.now())
         raise KafkaConnectionError
     return Producer(broker, world, member)

@@ -25,10 +25,6 @@ STALLED_AFTER_S = 300.0
 that a schedule's troubles can leave behind is a minute."""
 
 
-LATE_S = 10.0
-"""By then every acknowledgement and every request of somebody who is gone has arrived."""
-
-
 class Weather:
     """What is wrong at the moment. A kind meets everybody, or (an odd `number`) only the partition
     or process whose number fits."""
@@ -134,12 +130,16 @@ class World:
         return self.weather.until("cut", member.number)
 
     async def reaches_coordinator(self, member: Member) -> None:
-        """One request after the other, as on one connection."""
+        """A request arrives there, and those that were sent after it do not before."""
         async with member.connection:
-            await asyncio.sleep(self.soon())
-            while until := self.cut_until(member):
-                member.troubled_at = until
-                await asyncio.sleep(until - self.now())
+            await self.under_way(member)
+
+    async def under_way(self, member: Member) -> None:
+        """To be awaited with the member's `connection`."""
+        await asyncio.sleep(self.soon())
+        while until := self.cut_until(member):
+            member.trouble(until)
+            await asyncio.sleep(until - self.now())
 
     def wrote(self, parcel: Parcel, tenure: Tenure, item: Item, topic: str, partition: int) -> None:
         code = None
@@ -194,7 +194,7 @@ class World:
         log.append(record, gap_after)
         self._unwritten -= 1
         for member in self.members:
-            if hasattr(member, "consumer"):
+            if member.started:
                 member.consumer.look()
 
     def _join(self) -> None:
@@ -227,7 +227,7 @@ class World:
         elif trouble.kind == "replace":
             self._kill(met)
             self._join()
-        elif trouble.kind == "sought" and hasattr(met, "consumer"):
+        elif trouble.kind == "sought" and met.started:
             met.consumer.sought()
         elif trouble.kind == "cut":
             for member in self.members:
@@ -262,11 +262,19 @@ class World:
             except TimeoutError:
                 told = "; ".join(self.ledger.behind())
                 raise Violation(f"stalled. {told}", self.ledger.first_behind()) from None
-        await asyncio.sleep(LATE_S)
+        await self._quiet()
         self.ledger.check_nothing_lost()
         for member in list(self.members):
             await self._stop(member)
-        await asyncio.sleep(1.0)
+        await self._quiet()
+
+    async def _quiet(self) -> None:
+        """Whatever is still on its way arrives: late acknowledgements, requests of the dead."""
+        await asyncio.sleep(0.5)
+        while any(
+            count and not member.dead for (member, *_), count in self.broker.unacknowledged.items()
+        ):
+            await asyncio.sleep(0.5)
 
     async def _stop(self, member: Member) -> None:
         if member.dead:

@@ -1,0 +1,16 @@
+"""The simulation finds what it is there to find: each of these faults, within some schedules."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.schedule import run
+
+WITHIN = 500
+
+
+@pytest.mark.parametrize("fact", MUTANTS)
+def test_a_fault_put_into_the_code_is_found(fact: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MUTANTS[fact](monkeypatch)
+    assert any(run(seed).violation for seed in range(WITHIN)), f"not found: {fact}"

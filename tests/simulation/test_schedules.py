@@ -1,0 +1,50 @@
+"""Schedules of the simulation: new ones in every run, and those that once found a defect."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.schedule import explain, run
+
+SCHEDULES = 300
+FOUND = {
+    90: "a partition moved to its log's end was not sought back till somebody wrote to it",
+}
+
+
+def test_every_schedule_keeps_the_promises(seed: int) -> None:
+    for each in range(seed, seed + SCHEDULES):
+        made = run(each)
+        assert made.violation is None, f"seed {each}: {explain(each)}"
+
+
+@pytest.mark.parametrize("found", FOUND, ids=FOUND.values())
+def test_a_schedule_that_found_a_defect_keeps_the_promises(found: int) -> None:
+    assert run(found).violation is None, explain(found)
+
+
+def test_the_same_seed_is_the_same_run(seed: int) -> None:
+    """Also when everything is written down meanwhile."""
+    for each in range(seed, seed + 10):
+        made = run(each)
+        assert run(each) == made
+        assert run(each, tracing=True)._replace(story="") == made
+
+
+def test_schedules_differ_and_things_happen_in_them(seed: int) -> None:
+    """A simulation in which nothing is repeated or written keeps every promise, too."""
+    runs = [run(each) for each in range(seed, seed + 60)]
+    assert len({(made.calls, made.written, made.ended_at_s) for made in runs}) > 50
+    assert all(made.written and made.calls for made in runs)
+    assert sum(made.duplicates for made in runs) > 0, "nobody was ever killed after a delivery"
+
+
+def test_a_broken_promise_is_told_with_the_items_whole_history(monkeypatch) -> None:
+    MUTANTS["a commit names one offset too many"](monkeypatch)
+    story = explain(0)
+    assert "has no outcome (G3)" in story
+    assert "seed=0 partitions=" in story
+    assert "history of item" in story
+    assert "call 11 of w0" in story
+    assert "arrived" in story, "the engine's own notes are missing"
