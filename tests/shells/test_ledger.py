@@ -105,10 +105,12 @@ async def test_a_call_whose_lane_was_revoked_runs_on_and_is_recorded(make):
     await shell.until(lambda: len(shell.calls) == 1)
     said = lane.committed
     await shell.worker.on_revoked()
+    await shell.assign(1)
     await settled()
     assert not shell.calls[0].ended.cancelled()
     shell.calls[0].answer()
     await shell.until(lambda: recorded(shell.broker) == [*range(10)])
+    await shell.worker.on_revoked()
     (again,) = await shell.assign(0, said=said)
     shell.arrive(again, 10)
     await shell.until(lambda: shell.committed == {0: 10})
@@ -138,6 +140,7 @@ async def test_without_a_ledger_the_call_of_a_revoked_lane_is_ended():
     shell.arrive(lane, 10)
     await shell.until(lambda: len(shell.calls) == 1)
     await shell.worker.on_revoked()
+    await shell.assign(1)
     await shell.until(lambda: shell.calls[0].ended.cancelled())
     await shell.stop()
 
