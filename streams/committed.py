@@ -38,11 +38,13 @@ Ranges = Sequence[tuple[int, int]]
 
 class Committed(NamedTuple):
     """`offset`: the watermark. `beyond`: what is settled above it. `ledger_offset`: where the
-    ledger is to be read from; None: there is none."""
+    ledger is to be read from; None: there is none. `made`: False where nobody has committed yet,
+    and this is where the partition begins all the same."""
 
     offset: int
     beyond: Ranges = ()
     ledger_offset: int | None = None
+    made: bool = True
 
     @property
     def metadata(self) -> str:

@@ -135,7 +135,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             offset, metadata = committed.get(tp, NOT_COMMITTED)
             if offset < 0:
                 offset = first[tp] if self.host.start == "earliest" else end[tp]
-                starts[tp] = Committed(offset)
+                starts[tp] = Committed(offset, made=False)
                 continue
             beyond = self.host.checks_log_end and offset > end[tp]
             if offset < first[tp] or beyond:

@@ -205,7 +205,7 @@ class Ledger:
         """Where to begin in each ledger partition that there is. A source that has grown takes its
         ledger along."""
         begins = {
-            TopicPartition(self._topics[source.topic], source.partition): start.ledger_offset
+            TopicPartition(self._topics[source.topic], source.partition): reads_from(start)
             for source, start in starts.items()
         }
         counts: dict[str, int] = {}
@@ -234,6 +234,12 @@ class Ledger:
         except (KafkaError, TimeoutError) as error:
             logger.error("the ledger %s cannot be found: %r", topic, error)
             return 0
+
+
+def reads_from(start: Committed) -> int | None:
+    """Where nobody has committed yet, all that the ledger has is of a worker that died before it
+    could. Elsewhere a commit that names no ledger offset is of somebody who wants none."""
+    return start.ledger_offset if start.made or start.ledger_offset is not None else 0
 
 
 class _Answers:
