@@ -146,6 +146,7 @@ class Ledger:
     def begin(self, lane: Lane, watermark: int) -> int | None:
         """From which offset of its ledger partition the lane's next owner has to read, where this
         watermark is committed."""
+        self._found.pop(lane.partition, None)  # of a lane that went on: it holds all that itself
         trail = self._trails.get(lane.partition)
         if trail is None:
             return None
@@ -206,7 +207,7 @@ class Ledger:
         """Where to begin in each ledger partition that there is. A source that has grown takes its
         ledger along."""
         begins = {
-            TopicPartition(self._topics[source.topic], source.partition): start.ledger_offset
+            TopicPartition(self._topics[source.topic], source.partition): reads_from(start)
             for source, start in starts.items()
         }
         counts: dict[str, int] = {}
@@ -235,6 +236,12 @@ class Ledger:
         except (KafkaError, TimeoutError) as error:
             logger.error("the ledger %s cannot be found: %r", topic, error)
             return 0
+
+
+def reads_from(start: Committed) -> int | None:
+    """Where nobody has committed yet, all that the ledger has is of a worker that died before it
+    could. Elsewhere a commit that names no ledger offset is of somebody who wants none."""
+    return start.ledger_offset if start.made or start.ledger_offset is not None else 0
 
 
 class _Answers:

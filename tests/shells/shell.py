@@ -17,7 +17,7 @@ from streams.kafka.ledger import Extent
 from streams.model import Reply, Usage
 from streams.records import Decoder
 from streams.results import Encoder
-from streams.shells.ledger import Answering, Ledger
+from streams.shells.ledger import Answering, Ledger, reads_from
 from streams.shells.outcomes import Route
 from streams.shells.task import TaskParts, TaskShell
 from streams.shells.worker import Worker
@@ -95,7 +95,8 @@ class OfflineLedger(Ledger):
         for source, start in starts.items():
             where = TopicPartition("worker.source.ledger", source.partition)
             end = len(self.broker.logs[where])
-            first = end if start.ledger_offset is None else min(start.ledger_offset, end)
+            begin = reads_from(start)
+            first = end if begin is None else min(begin, end)
             found[where] = Extent(first, end)
             if self.unreadable:
                 raise self.unreadable.pop()

@@ -86,6 +86,27 @@ async def test_a_lane_without_a_commit_of_a_ledger_reads_none(make):
     await second.until(lambda: len(second.calls) == 5)
 
 
+async def test_a_worker_that_died_before_its_first_commit_has_recorded_what_it_paid_for(make):
+    first, _ = await answered_behind_a_gate(make)
+    await crash(first)
+    second = await make(first)
+    (again,) = await second.assign(0, said=Committed(0, made=False))
+    second.arrive(again, 50)
+    await second.until(lambda: len(second.calls) == 1)
+    assert second.calls[0].offsets == [*range(10)]
+
+
+async def test_what_was_read_for_a_lane_that_goes_on_instead_is_let_go_of(make):
+    """A partition that a rebalance brings back may keep its lane, which has its answers."""
+    shell, lane = await answered_behind_a_gate(make)
+    said = lane.committed
+    await shell.ledger.read({lane.partition: said})
+    assert len(shell.ledger._found[lane.partition].known) == 40
+    await shell.until(lambda: not shell.ledger._found)
+    assert shell.task.progress(lane) == said
+    assert lane.known == {}
+
+
 async def test_the_start_is_committed_with_where_the_ledger_begins_before_anything_is_answered(
     make,
 ):
