@@ -54,11 +54,13 @@ class Loss(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A call that held the item. `fault`: what the script did to it, if anything."""
+    """A call that held the item. `fault`: what the script did to it, if anything. `by`: the worker,
+    where it is known (a function)."""
 
     at_s: float
     status: int
     fault: str | None
+    by: str = ""
 
 
 class Account:

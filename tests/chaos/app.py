@@ -47,7 +47,8 @@ if task := os.environ.get("CHAOS_TASK"):
         if offset % 13 == 0 and offset not in asked_again:
             asked_again.add(offset)
             raise Retry(0.2)
-        line = {"at": time.time(), "places": [(item.partition, item.offset) for item in items]}
+        places = [(item.partition, item.offset) for item in items]
+        line = {"at": time.time(), "by": task, "places": places}
         with called.open("a") as file:  # noqa: ASYNC230  a line
             file.write(json.dumps(line) + "\n")
         if any(item.text.startswith("POISON") and item.offset % 2 for item in items):

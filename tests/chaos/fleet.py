@@ -117,8 +117,9 @@ class Fleet:
         elif self._called.exists():
             for line in self._called.read_text().splitlines():
                 found = json.loads(line)
+                call = Call(found["at"] - self._epoch, 200, None, found["by"])
                 for partition, offset in found["places"]:
-                    yield (partition, offset), Call(found["at"] - self._epoch, 200, None)
+                    yield (partition, offset), call
 
     def _worker(self, name: str, bootstrap: str) -> WorkerProcess:
         work = self._work

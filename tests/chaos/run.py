@@ -25,7 +25,8 @@ async def carry_out(broker: Any, plan: Plan, simulator: SimulatorProcess) -> dic
             await _play(scene, broker, plan)
     except AssertionError as error:
         replay = f"--seed {plan.seed} --runs 1 --guarantee {work.guarantee} --nodes {plan.nodes}"
-        raise AssertionError(f"replay: make chaos ARGS='{replay}'\n{plan}\n{error}") from None
+        command = f".venv/bin/python -m pytest tests/chaos/test_runs.py {replay}"
+        raise AssertionError(f"replay: {command}\n{plan}\n{error}") from None
     return {
         "seed": plan.seed,
         "guarantee": work.guarantee,

@@ -118,3 +118,22 @@ async def test_sigterm_while_the_network_is_cut_ends_with_1_in_time_and_another_
         assert code == 1
         scene.fleet.start()
         await scene.finish()
+
+
+async def test_a_second_signal_while_the_network_is_cut_stops_at_once_with_130(broker, behind):
+    """What was committed stands; the next worker goes on from there."""
+    async with Scene(broker, WORK) as scene:
+        impatient = scene.fleet.start(behind.bootstrap)
+        await scene.publish(400)
+        await scene.begun()
+        behind.network.cut()
+        await asyncio.sleep(0.5)
+        scene.fleet.stop(impatient)
+        await asyncio.sleep(0.5)  # for the first signal to be taken
+        before = await scene.watch.committed_now()
+        scene.fleet.stop(impatient)
+        assert await scene.fleet.stopped(impatient, 3) == 130
+        await scene.lose(impatient, "stopped at once")
+        assert await scene.watch.committed_now() == before
+        scene.fleet.start()
+        await scene.finish()

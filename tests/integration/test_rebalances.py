@@ -9,6 +9,7 @@ from datetime import datetime
 
 import pytest
 
+from tests.chaos.fleet import name_of
 from tests.chaos.scene import FROZEN, SESSION_S, Scene
 from tests.chaos.schedule import Work
 from tests.integration.guarantees import GUARANTEES, refused
@@ -55,7 +56,8 @@ async def test_three_workers_over_twelve_partitions_come_and_leave_without_a_cop
         await scene.publish(1000)  # a backlog for those who come
         second, third = scene.fleet.start(), scene.fleet.start()
         await shared(scene, first, second, third)
-        await scene.publish(1500)
+        await scene.publish(2000)
+        await scene.begun(1600)
         await scene.stop(second)
         assert await scene.stopped(second) == 0
         await shared(scene, first, third)
@@ -121,6 +123,26 @@ def said_at(line: str) -> datetime:
 
 
 FEW = {"max_items": 4, "max_wait_ms": 10, "max_in_flight": 12}
+
+
+@pytest.mark.chaos
+async def test_with_long_calls_under_way_a_kill_makes_no_survivor_pay_again(broker, guarantee):
+    """Calls of 12 s outlive the rebalance; what a survivor was answered is never asked again."""
+    work = TWELVE._replace(guarantee=guarantee, latency_ms=12_000, calls=FEW)
+    async with Scene(broker, work, stall_s=90) as scene:
+        workers = [scene.fleet.start() for _ in range(3)]
+        await shared(scene, *workers)
+        await scene.publish(144)
+        await asyncio.sleep(3)
+        await scene.kill(workers[0])
+        await scene.finish()
+    survivors = {name_of(who) for who in workers[1:]}
+    again = {
+        place: [(round(call.at_s, 1), call.by) for call in calls]
+        for place, calls in scene.account.paid.items()
+        if any(call.by in survivors for call in calls[:-1])
+    }
+    assert again == {}
 
 
 @pytest.mark.chaos
