@@ -10,7 +10,6 @@ the sink (the broker's clock, `LogAppendTime`), minus the item's own timestamp.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sys
 import tempfile
 import time
@@ -27,8 +26,11 @@ from benchmarks.waiting import at_share
 BACKLOG, TRICKLE = 0, 1
 RATE_PER_S = 5
 LATENCY_S, WINDOW_S = 0.2, 0.05
+STARTED = 1_000
+"""Results of the backlog after which the trickle begins."""
+
 WARM_UP = 10
-"""Items of the trickle that meet a worker which starts; they are not in the figures."""
+"""First items of the trickle, which are not in the figures."""
 
 
 async def trickle(made: Topics, source: str, seconds: float) -> int:
@@ -59,19 +61,19 @@ async def took_ms(made: Topics, sink: str, count: int) -> tuple[list[float], int
 
 
 async def measure(server: str, items: int = 100_000, seconds: float = 60.0) -> Report:
-    sink = f"bench-{secrets.token_hex(4)}.out"  # made by the worker: with LogAppendTime
     async with topics(server) as made:
         source = await made.make(2)
+        sink = await made.make(2, message_timestamp_type="LogAppendTime")
         await made.fill(source, items, only=BACKLOG)
         with tempfile.TemporaryDirectory() as directory:
             environ = worker(
                 Path(directory), server, source, sink,
                 latency_s=LATENCY_S, max_items=20, max_in_flight=5, max_wait_ms=50,
             )  # fmt: skip
-            async with running(["worker"], made, sink, environ):
+            async with running(["worker"], made, sink, environ) as contender:
+                await contender.work(STARTED, within_s=60.0)
                 count = await trickle(made, source, seconds)
                 took, done = await took_ms(made, sink, count)
-        await made.remove(sink)
     if done >= items:
         raise RuntimeError(f"the backlog of {items} was over before the trickle")
     took = sorted(took[WARM_UP:])

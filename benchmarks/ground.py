@@ -56,19 +56,16 @@ class Topics:
         self._watcher = AIOKafkaConsumer(bootstrap_servers=server)
         self._made: dict[str, int] = {}
 
-    async def make(self, partitions: int) -> str:
-        """A new, empty topic."""
+    async def make(self, partitions: int, **settings: str) -> str:
+        """A new, empty topic; its settings with "_" for "."."""
         name = f"bench-{secrets.token_hex(4)}"
-        await self._admin.create_topics([NewTopic(name, partitions, 1)])
+        configs = {key.replace("_", "."): value for key, value in settings.items()}
+        await self._admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs)])
         self._made[name] = partitions
         return name
 
     async def delete(self, name: str) -> None:
         del self._made[name]
-        await self.remove(name)
-
-    async def remove(self, name: str) -> None:
-        """Delete a topic that somebody else has made, and its dead letters."""
         for each in (name, f"{name}.dead"):  # a worker has made its dead letters' topic
             with contextlib.suppress(KafkaError):
                 await self._admin.delete_topics([each])

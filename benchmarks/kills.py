@@ -30,6 +30,9 @@ PARTITIONS = 12
 WORKERS = 3
 SESSION_S = 6
 KILL_EVERY_S = 20.0
+KILLS_UNTIL = 0.85
+"""Of the items: a partition without items left would never move again."""
+
 LOOK_S = 0.1
 WITHIN_S = 900.0
 
@@ -135,10 +138,10 @@ async def one(
                         began, next_kill = now, now + KILL_EVERY_S
                 elif now - began > WITHIN_S:
                     raise RuntimeError(f"{done} of {items} items after {WITHIN_S:g} s")
-                elif kills and now >= next_kill:
+                elif kills and now >= next_kill and done < items * KILLS_UNTIL:
                     next_kill += KILL_EVERY_S
                     await workers.kill_one()
-                    moved.append(await until_all_move(looks, items))
+                    moved.append(await until_all_move(looks))
                     say(f"kills  kill {len(moved)}: all move again after {moved[-1]:.1f} s")
                 await asyncio.sleep(LOOK_S)
             assert began is not None
@@ -147,9 +150,9 @@ async def one(
     return took, moved
 
 
-async def until_all_move(looks: Looking, items: int) -> float:
-    """Seconds until each partition of the sink has more than just after the kill. Partitions that
-    are done do not count; a partition is done when nothing more comes while the others end."""
+async def until_all_move(looks: Looking) -> float:
+    """Seconds until each partition of the sink has more than just after the kill; at most until the
+    next kill."""
     killed_at = time.monotonic()
     await asyncio.sleep(0.3)  # what was on the wire has arrived
     before = await looks.ends()
@@ -160,13 +163,13 @@ async def until_all_move(looks: Looking, items: int) -> float:
         if done:
             last = time.monotonic() - killed_at
         waiting -= done
-        if await looks.committed() >= items or time.monotonic() - killed_at > KILL_EVERY_S - 1:
-            return last if not waiting else time.monotonic() - killed_at
+        if waiting and time.monotonic() - killed_at > KILL_EVERY_S - 1:
+            return time.monotonic() - killed_at
         await asyncio.sleep(0.05)
     return last
 
 
-async def measure(server: str, items: int = 165_000, guarantee: str = "at_least_once") -> Report:
+async def measure(server: str, items: int = 200_000, guarantee: str = "at_least_once") -> Report:
     async with topics(server) as made:
         source = await made.make(PARTITIONS)
         await made.fill(source, items)
@@ -194,7 +197,7 @@ async def measure(server: str, items: int = 165_000, guarantee: str = "at_least_
 
 def main() -> int:
     parser = arguments(__doc__)
-    parser.add_argument("--items", type=int, default=165_000)
+    parser.add_argument("--items", type=int, default=200_000)
     parser.add_argument("--guarantee", default="at_least_once")
     given = parser.parse_args()
     with broker(given.broker) as (server, name):

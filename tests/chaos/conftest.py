@@ -19,14 +19,14 @@ FIGURES = pytest.StashKey[list[dict[str, Any]]]()
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`run`: (seed, guarantee, nodes). The first has the seed of the test run, those after it the
-    next numbers; guarantees take turns, and every fourth is for three nodes."""
+    next numbers; guarantees take turns, and every third is for three nodes."""
     if "run" not in metafunc.fixturenames:
         return
     option = metafunc.config.option
     runs = []
     for n in range(option.runs):
         guarantee = option.guarantee or GUARANTEES[n % 2]
-        nodes = option.nodes or (3 if n % 4 == 3 else 1)
+        nodes = option.nodes or (3 if n % 3 == 2 else 1)
         runs.append((option.seed + n, guarantee, nodes))
     chosen = [run for run in runs if (run[2] == 3) == ("cluster" in metafunc.fixturenames)]
     metafunc.parametrize("run", chosen, ids=["-".join(map(str, run)) for run in chosen])

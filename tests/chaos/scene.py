@@ -180,10 +180,13 @@ class Scene:
         self.fleet.stop(who)
 
     async def stopped(self, who: int) -> int:
-        """0; or 1 where the broker was away: then what was not committed is made again."""
+        """0; or 1 where the broker was away or the worker was frozen: it could not make its last
+        commit, and what was not committed is made again."""
         code = await self.fleet.stopped(who, 30.0)
         self.say(f"worker {who} stopped with {code}")
-        assert code == 0 or (code == 1 and self.may_stop_with_1), f"worker {who}: exit code {code}"
+        frozen = any(x.why == FROZEN and x.worker == name_of(who) for x in self.account.losses)
+        allowed = (0, 1) if self.may_stop_with_1 or frozen else (0,)
+        assert code in allowed, f"worker {who}: exit code {code}"
         if code:
             self.account.lost(self.now(), name_of(who), "stopped", self._stopped_from[who])
         return code

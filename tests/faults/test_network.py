@@ -56,6 +56,7 @@ async def test_a_cut_longer_than_the_session_is_taken_over_and_the_zombie_does_n
         await scene.finish()
 
 
+@pytest.mark.thorough
 async def test_connections_that_are_reset_all_the_time_make_no_copy(broker, behind):
     """An idempotent producer sends again under the same number; the session outlives it."""
     async with Scene(broker, WORK) as scene:
@@ -120,6 +121,7 @@ async def test_sigterm_while_the_network_is_cut_ends_with_1_in_time_and_another_
         await scene.finish()
 
 
+@pytest.mark.thorough
 async def test_a_second_signal_while_the_network_is_cut_stops_at_once_with_130(broker, behind):
     """What was committed stands; the next worker goes on from there."""
     async with Scene(broker, WORK) as scene:

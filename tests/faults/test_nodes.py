@@ -66,7 +66,7 @@ async def _away(scene: Scene, node, seconds: float) -> None:
     scene.say(f"node {node.number} is back")
 
 
-@pytest.mark.parametrize("topic", ["source", "sink"])
+@pytest.mark.parametrize("topic", [pytest.param("source", marks=pytest.mark.thorough), "sink"])
 async def test_the_leader_of_a_partition_dies(cluster, topic):
     async with working(cluster, 800, 8) as scene:
         name = scene.source if topic == "source" else f"{scene.source}.out"

@@ -22,7 +22,17 @@ NOISE_S = 3.0
 """A busy machine; `benchmarks.kills` holds the bar itself."""
 
 
-@pytest.fixture(params=GUARANTEES)
+def under(guarantee: str) -> pytest.MarkDecorator:
+    """Under this guarantee, and with `--thorough` under the other one too."""
+    others = [
+        pytest.param(other, marks=pytest.mark.thorough)
+        for other in GUARANTEES
+        if other != guarantee
+    ]
+    return pytest.mark.parametrize("guarantee", [guarantee, *others], indirect=True)
+
+
+@pytest.fixture
 def guarantee(request) -> str:
     if reason := refused(request.param):
         pytest.skip(reason)
@@ -45,6 +55,7 @@ async def shared(scene: Scene, *workers: int) -> None:
             await asyncio.sleep(0.1)
 
 
+@under("at_least_once")
 async def test_three_workers_over_twelve_partitions_come_and_leave_without_a_copy(
     broker, guarantee
 ):
@@ -71,6 +82,7 @@ async def test_three_workers_over_twelve_partitions_come_and_leave_without_a_cop
 
 
 @pytest.mark.chaos
+@under("exactly_once")
 async def test_after_a_kill_its_partitions_move_again_within_the_session_and_three_seconds(
     broker, guarantee
 ):
@@ -89,6 +101,8 @@ async def test_after_a_kill_its_partitions_move_again_within_the_session_and_thr
     assert max(moved.values()) <= MOVES_WITHIN_S + NOISE_S, moved
 
 
+@pytest.mark.thorough
+@under("at_least_once")
 async def test_a_member_with_long_calls_holds_the_group_up_for_its_drain_and_no_longer(
     broker, guarantee
 ):
@@ -126,6 +140,8 @@ FEW = {"max_items": 4, "max_wait_ms": 10, "max_in_flight": 12}
 
 
 @pytest.mark.chaos
+@pytest.mark.thorough
+@under("at_least_once")
 async def test_with_long_calls_under_way_a_kill_makes_no_survivor_pay_again(broker, guarantee):
     """Calls of 12 s outlive the rebalance; what a survivor was answered is never asked again."""
     work = TWELVE._replace(guarantee=guarantee, latency_ms=12_000, calls=FEW)
@@ -146,10 +162,8 @@ async def test_with_long_calls_under_way_a_kill_makes_no_survivor_pay_again(brok
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("frozen_s", [8.0])
-async def test_a_zombie_writes_nothing_out_of_order_and_commits_over_nobody(
-    broker, guarantee, frozen_s
-):
+@under("at_least_once")
+async def test_a_zombie_writes_nothing_out_of_order_and_commits_over_nobody(broker, guarantee):
     """Frozen beyond its session with calls in flight and results on their way, thawed when another
     has its partitions: what it still writes are later copies, its commits are refused."""
     async with Scene(broker, TWELVE._replace(guarantee=guarantee)) as scene:
@@ -159,7 +173,7 @@ async def test_a_zombie_writes_nothing_out_of_order_and_commits_over_nobody(
         await scene.begun(100)
         await scene.freeze(zombie)
         assert scene.account.losses[-1].why == FROZEN
-        await asyncio.sleep(frozen_s)
+        await asyncio.sleep(8)
         while len(owned(scene, other)) < 12:
             assert scene.now() < 60
             await asyncio.sleep(0.1)
@@ -169,3 +183,25 @@ async def test_a_zombie_writes_nothing_out_of_order_and_commits_over_nobody(
         await scene.finish()
         # It is a member like any other again.
         assert len(re.findall("reading", scene.fleet.log(zombie))) > 1
+
+
+@pytest.mark.chaos
+@under("at_least_once")
+async def test_a_zombie_that_is_stopped_when_its_group_is_empty_commits_nothing(broker, guarantee):
+    """Without a generation its commit is a lone consumer's, which an empty group takes (seed
+    504)."""
+    async with Scene(broker, TWELVE._replace(guarantee=guarantee)) as scene:
+        zombie, other = scene.fleet.start(), scene.fleet.start()
+        await shared(scene, zombie, other)
+        await scene.publish(1200)
+        await scene.begun(200)
+        await scene.freeze(zombie)
+        await scene.publish(600)
+        await scene.done()  # by the other
+        await scene.stop(other)
+        assert await scene.stopped(other) == 0
+        before = await scene.watch.committed_now()
+        scene.thaw(zombie)
+        await scene.stop(zombie)
+        await scene.stopped(zombie)
+        assert await scene.watch.committed_now() == before
