@@ -8,9 +8,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -18,7 +17,7 @@ from streams.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.host import RecordHost
 from streams.kafka.lease import Lease
-from streams.kafka.offsets import fetch_committed
+from streams.kafka.offsets import Member, commit, fetch_committed
 from streams.kafka.reader import LaneReader
 from streams.kafka.sources import watch_sources
 
@@ -39,6 +38,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     mundane_level = "debug"
     _reader: LaneReader | None = None
     _lease: Lease | None = None
+    _member: Member | None = None
     _under_way: Sequence[asyncio.Task[None]] = ()
 
     @property
@@ -92,9 +92,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def joined(self) -> None:
         """The group has assigned partitions. Heartbeats begin at once: aiokafka would begin after
         the assignment has been dealt with, which takes as long as the broker does."""
+        coordinator = self._ensure_consumer()._coordinator
+        self._member = Member(coordinator.generation, coordinator.member_id)
         if self._lease is not None:
             self._lease.heard(time.monotonic())
-            self._ensure_consumer()._coordinator._start_heartbeat_task()
+            coordinator._start_heartbeat_task()
 
     def close_reader(self) -> None:
         if self._reader is not None:
@@ -170,14 +172,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return await self.committed(partitions)
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
-        """Commit; False where the group has moved on, and nothing was committed."""
-        consumer = self._ensure_consumer()
-        wanted = {tp: OffsetAndMetadata(c.offset, c.metadata) for tp, c in committed.items()}
-        try:
-            await consumer.commit(wanted)
-        except (CommitFailedError, IllegalStateError):
+        """Commit as the member that got its partitions; False: nothing was committed, since the
+        group has moved on."""
+        if self._member is None:
             return False
-        return True
+        return await commit(self._ensure_consumer()._coordinator, self._member, committed)
 
     async def _fetch_records(
         self,

@@ -1,26 +1,45 @@
-"""Reads what a group has committed. aiokafka 0.14 has a method for that, too, which takes no notice
-of an answer that is an error as a whole: a node that is not the group's coordinator (any more), or
-is still loading, then looks like a group that has never committed, and everything would be done
-again (held by `tests/faults/test_offsets.py`)."""
+"""Reads and writes what a group has committed. aiokafka 0.14 has methods for both, each with a hole:
+
+- Reading takes no notice of an answer that is an error as a whole: a node that is not the group's
+  coordinator (any more), or is still loading, looks like a group that has never committed, and
+  everything would be done again (held by `tests/faults/test_offsets.py`).
+- Writing goes on when the membership was lost, as whoever is no member, which Kafka allows while a
+  group is empty: a process that stood still while others did its work, and stopped, would commit
+  over theirs (held by `tests/integration/test_rebalances.py`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    IllegalGenerationError,
     KafkaError,
     NotCoordinatorForGroupError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
     for_code,
 )
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from streams.committed import Committed
 
 MOVED = (NotCoordinatorForGroupError, GroupCoordinatorNotAvailableError)
+GONE = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
+
+AGAIN_S = 0.1
+
+
+class Member(NamedTuple):
+    """Whom the group has given partitions, and in which generation."""
+
+    generation: int
+    id: str
 
 
 class OffsetsUnknownError(KafkaError):
@@ -63,3 +82,35 @@ def _raise_for(code: int, coordinator: Any) -> None:
         if issubclass(error, MOVED):
             coordinator.coordinator_dead()
         raise error()
+
+
+async def commit(
+    coordinator: Any, member: Member, committed: Mapping[TopicPartition, Committed]
+) -> bool:
+    """Commit as this member; tries until the coordinator has answered. False: nothing was
+    committed, since the group has moved on. Raises KafkaError where trying again is of no use."""
+    wanted: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for (topic, partition), said in committed.items():
+        wanted[topic].append((partition, said.offset, said.metadata))
+    request = OffsetCommitRequest(
+        coordinator.group_id,
+        member.generation,
+        member.id,
+        OffsetCommitRequest.DEFAULT_RETENTION_TIME,
+        list(wanted.items()),
+    )
+    while True:
+        await coordinator.ensure_coordinator_known()
+        try:
+            response = await coordinator._send_req(request)
+            for _, answers in response.topics:
+                for _, code in answers:
+                    _raise_for(code, coordinator)
+        except GONE:
+            return False
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            await asyncio.sleep(AGAIN_S)
+        else:
+            return True
