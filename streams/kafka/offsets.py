@@ -1,4 +1,4 @@
-"""Reads and writes what a group has committed. aiokafka 0.14 has methods for both, each with a hole:
+"""Reads and writes what a group has committed. aiokafka 0.14 does both, each with a hole:
 
 - Reading takes no notice of an answer that is an error as a whole: a node that is not the group's
   coordinator (any more), or is still loading, looks like a group that has never committed, and
