@@ -93,7 +93,7 @@ check: $(VENV)/dev.stamp
 	$(BIN)/python .ci/audit.py requirements.lock
 
 bench: $(VENV)/dev.stamp
-	@set -e; for part in throughput waiting memory; do \
+	@set -e; for part in throughput waiting memory guarantees poison; do \
 	    echo "== $$part"; $(BIN)/python -m benchmarks.$$part $(ARGS); \
 	done
 

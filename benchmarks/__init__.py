@@ -5,6 +5,9 @@
     python -m benchmarks.waiting      the worker with a function that waits, and with an API
     python -m benchmarks.memory       the worker with a million items in the backlog
 
+    python -m benchmarks.poison       what bad items cost, in calls (no broker, unless `--kafka`)
+    python -m benchmarks.outage       an API that is down for ten minutes
+
 They need a broker: `--broker HOST:PORT`, else `STREAMS_TEST_BROKER`, else the best there is. Each
 makes its own topics and deletes them. `engine` and `records` measure two rooms without a broker.
 """

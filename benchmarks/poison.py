@@ -44,6 +44,7 @@ from streams.core import (
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
 
+ITEMS, BATCH, SHARE = 100_000, 20, 0.01
 CALLS_IN_FLIGHT = 5
 KINDS: dict[str, Fault | Unanswered] = {
     "refused": Fault.REFUSED,
@@ -219,14 +220,14 @@ async def kafka(server: str, items: int, batch: int, share: float, seed: int) ->
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--items", type=int, default=None, help="default: 100,000; on Kafka 2,000")
-    parser.add_argument("--batch", type=int, default=20)
-    parser.add_argument("--share", type=float, default=0.01, help="of bad items (0.01)")
+    parser.add_argument("--batch", type=int, default=BATCH)
+    parser.add_argument("--share", type=float, default=SHARE, help="of bad items (0.01)")
     parser.add_argument("--seed", type=int, default=None, help="default: a new one")
     parser.add_argument("--kafka", action="store_true", help="through a worker as well")
     given = parser.parse_args()
     seed = SystemRandom().randrange(2**32) if given.seed is None else given.seed
     say(f"seed: {seed}")
-    reports = [engine(given.items or 100_000, given.batch, given.share, seed)]
+    reports = [engine(given.items or ITEMS, given.batch, given.share, seed)]
     if not given.kafka:
         return conclude(reports, "no broker", json_alone=given.json)
     with broker(given.broker) as (server, name):

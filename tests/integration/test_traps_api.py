@@ -81,7 +81,7 @@ async def test_whatever_the_api_does_healthy_items_have_results_in_order_and_log
         {"fault": "reset", "calls": "20-21"},
         {"fault": "hang", "calls": 25},
         {"fault": "invalid_json", "calls": "28-29"},
-        {"fault": "server_error", "calls": 34},
+        {"fault": "server_error", "calls": "34-35"},
         {"fault": "missing", "calls": "38-40", "count": 2},
     ]
     with simulated() as api:

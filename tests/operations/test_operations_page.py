@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from streams.operations.bad_replies import as_table
 from streams.operations.schema import MOST_OPTIONAL, MOST_UNIONS
 from streams.policies.breaker import RUN, WINDOW
 from streams.providers import prices
+from streams.providers.faults import call_error
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -38,3 +40,16 @@ def test_the_limits_of_schemas_are_those_that_are_checked():
 
 def test_the_table_of_replies_is_the_one_in_the_code():
     assert f"\n{as_table()}\n" in PAGE
+
+
+def test_the_table_of_failed_calls_is_what_they_are_taken_for():
+    rows = re.findall(r"^\| ([^|]*\b\d{3}\b[^|]*) \| `(\w+)` \|", PAGE, re.MULTILINE)
+    told = [
+        (int(status), fault)
+        for statuses, fault in rows
+        if not re.search("400 |spend cap", statuses)  # those go by the message
+        for status in re.findall(r"\b\d{3}\b", statuses)
+    ]
+    assert len(told) >= 12
+    for status, fault in told:
+        assert call_error(status, {}, None, now=datetime.now(UTC)).fault == fault, status

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from streams import providers
 from streams.errors import CallError, ConfigError, Fault
 from streams.fingerprint import fingerprint
 from streams.model import Reply
@@ -349,7 +350,8 @@ class Parrot:
         pass
 
 
-async def test_a_provider_can_be_registered_once_and_its_defects_are_call_errors():
+async def test_a_provider_can_be_registered_once_and_its_defects_are_call_errors(monkeypatch):
+    monkeypatch.setattr(providers, "_factories", {})  # other tests list the names
     register_provider("parrot", lambda task, settings, environ: Parrot())
     with pytest.raises(ValueError, match="parrot"):
         register_provider("parrot", lambda task, settings, environ: Parrot())
