@@ -170,7 +170,7 @@ class Ledger:
             async with asyncio.timeout(READ_WITHIN_S):
                 await self._fetch(starts, found, answers.take)
                 complete = True
-        except (KafkaError, TimeoutError) as error:
+        except Exception as error:  # whatever it is, it costs money and nothing else
             logger.error("the ledger cannot be read, answers in it are paid again: %r", error)
         for source, start in starts.items():
             where = TopicPartition(self._topics[source.topic], source.partition)

@@ -96,6 +96,14 @@ async def test_a_worker_that_died_before_its_first_commit_has_recorded_what_it_p
     assert second.calls[0].offsets == [*range(10)]
 
 
+async def test_a_commit_that_is_asked_for_and_not_made_forgets_no_answer(make):
+    """A transaction may be aborted after it was told where to begin."""
+    shell, lane = await answered_behind_a_gate(make)
+    shell.ledger._lanes[lane.partition] = lane, 0.0  # no earlier owner's call is under way
+    assert shell.ledger.begin(lane, 50) == 40
+    assert shell.ledger.begin(lane, 0) == 0
+
+
 async def test_what_was_read_for_a_lane_that_goes_on_instead_is_let_go_of(make):
     """A partition that a rebalance brings back may keep its lane, which has its answers."""
     shell, lane = await answered_behind_a_gate(make)

@@ -108,11 +108,12 @@ async def test_an_answer_that_the_ledger_finds_too_large_costs_no_other_its_plac
     assert recorded(shell.broker) == [10, 11, 12, *range(14, 20)]
 
 
-async def test_a_ledger_that_cannot_be_read_costs_money_and_nothing_else(make, caplog):
+@pytest.mark.parametrize("error", [KafkaTimeoutError("no"), OSError("cut"), ValueError("odd")])
+async def test_a_ledger_that_cannot_be_read_costs_money_and_nothing_else(make, caplog, error):
     first, lane = await answered_behind_a_gate(make)
     await crash(first)
     second = await make(first)
-    second.ledger.unreadable = [KafkaTimeoutError("no")]
+    second.ledger.unreadable = [error]
     (again,) = await second.assign(0, said=lane.committed)
     second.arrive(again, 50)
     await second.until(lambda: len(second.calls) == 5)
