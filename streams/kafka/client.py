@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streams.errors import BrokerError, ConfigError, UsageError
@@ -33,6 +33,7 @@ class Client(Protocol):
 
 
 AnyClient = TypeVar("AnyClient", bound=Client)
+T = TypeVar("T")
 
 
 def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
@@ -120,6 +121,17 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             else:
                 raise
             raise no_broker(servers, reason) from error
+
+
+async def answered(asked: Awaitable[T]) -> T:
+    """Await what asks the broker. Raises BrokerError where it refuses or does not answer."""
+    from aiokafka.errors import KafkaError
+
+    try:
+        return await asyncio.wait_for(asked, SILENCE_S)
+    except (TimeoutError, KafkaError) as error:
+        reason = f"{type(error).__name__} {error}".strip()
+        raise BrokerError(f"the broker refuses or does not answer: {reason}") from None
 
 
 async def start_producer(

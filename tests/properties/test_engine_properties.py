@@ -70,12 +70,12 @@ def test_bad_items_never_change_their_neighbours_results(
 @given(
     size=st.sampled_from([1, 7, 20, 100, 400]),
     share=st.sampled_from([0.01, 0.2]),
-    fault=st.sampled_from([*FATAL, Fault.TIMEOUT]),
+    fault=st.sampled_from([*FATAL, Fault.TIMEOUT, Fault.SERVER, *Unanswered]),
     in_flight=st.integers(1, 5),
     seed=st.integers(0, 2**32),
 )
 def test_bad_items_spread_over_a_topic_never_trip_the_breaker(
-    size: int, share: float, fault: Fault, in_flight: int, seed: int
+    size: int, share: float, fault: Fault | Unanswered, in_flight: int, seed: int
 ) -> None:
     """1 % as well as 20 %, whatever halving does to the order in which they are found."""
     breaker = BreakerLimits.for_rounds_of(size * in_flight)
@@ -89,11 +89,14 @@ def test_bad_items_spread_over_a_topic_never_trip_the_breaker(
     def respond(batch: Batch) -> list[Any] | CallError:
         if bad.isdisjoint(batch.items):
             return list(batch.items)
+        if isinstance(fault, Unanswered):
+            return [fault if word in bad else word for word in batch.items]
         return CallError(fault, "no")
 
-    s.run(respond)
-    assert s.said() == []
-    assert set(s.codes()) == bad
+    s.run(respond, until_s=3600)
+    assert "breaker" not in {said.reason for said in s.said() if isinstance(said, Paused)}
+    assert set(s.codes()) <= bad
+    assert set(s.codes()) == bad or fault is Fault.SERVER  # the last ones may be an outage
 
 
 @effort(60)

@@ -8,14 +8,20 @@ from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.committed import Committed
+from streams.errors import StreamsError
+from streams.kafka.broker import refuse_on_embedded
+from streams.kafka.client import answered
 from streams.kafka.dead.memory import Memory
 
 
 class Keeper:
-    """Over a started consumer of the group, which reads nothing."""
+    """Over a started consumer of the group, which reads nothing. `embedded`: that broker keeps
+    offsets, and nothing beyond them."""
 
-    def __init__(self, consumer: Any, topic: str, partitions: int) -> None:
+    def __init__(self, consumer: Any, topic: str, partitions: int, *, embedded: bool) -> None:
         self._consumer = consumer
+        self._topic = topic
+        self._embedded = embedded
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
         self._consumer.assign(self._places)
 
@@ -30,6 +36,25 @@ class Keeper:
                 if known.offset >= 0
             }
         )
+
+    def check_room(self, memory: Memory) -> None:
+        """Raises StreamsError unless this can be committed."""
+        if self._embedded and any(known.beyond for known in memory.partitions.values()):
+            refuse_on_embedded("commit_metadata", "dead redrive: letters that are passed over")
+        if not memory.fits:
+            raise StreamsError(
+                f"no more can be remembered of {self._topic}: too many letters were passed over one"
+                " by one; choose more of them at once, or all"
+            )
+
+    async def check_alone(self, memory: Memory) -> None:
+        """Raises StreamsError where somebody else has committed since this was read or committed,
+        and BrokerError."""
+        if await answered(self.read()) != memory:
+            raise StreamsError(
+                f"another redrive of {self._topic} is under way; run this one again when it has"
+                " ended"
+            )
 
     async def commit(self, memory: Memory, before: Memory) -> None:
         """Commit what has changed since `before`. Raises KafkaError."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-from streams.errors import BrokerError
-from streams.kafka.client import SILENCE_S
+from streams.kafka.client import answered
 from streams.kafka.dead.job import Progress, Redrive
 from streams.kafka.dead.letters import DeadLetter, letter_of, sent_again
 from streams.kafka.dead.lookup import Lookup, original
@@ -15,7 +12,6 @@ from streams.kafka.dead.memory import Memory
 from streams.kafka.topics import TopicFacts, describe
 from streams.results import record_bytes
 
-T = TypeVar("T")
 TOLD = 5
 """Skipped letters of which the reason is told."""
 
@@ -100,14 +96,3 @@ def _partition(letter: DeadLetter, partitions: int, *, same: bool) -> int:
     if letter.key is not None:
         return place_of(letter.key, partitions)
     return letter.source.partition % partitions
-
-
-async def answered(asked: Awaitable[T]) -> T:
-    """Await what asks the broker. Raises BrokerError where it refuses or does not answer."""
-    from aiokafka.errors import KafkaError
-
-    try:
-        return await asyncio.wait_for(asked, SILENCE_S)
-    except (TimeoutError, KafkaError) as error:
-        reason = f"{type(error).__name__} {error}".strip()
-        raise BrokerError(f"the broker refuses or does not answer: {reason}") from None

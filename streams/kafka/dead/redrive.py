@@ -19,10 +19,10 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from streams.errors import BrokerError, StreamsError
-from streams.kafka.broker import refuse_on_embedded
+from streams.errors import BrokerError
 from streams.kafka.client import (
     SILENCE_S,
+    answered,
     client_arguments,
     connected,
     start_producer,
@@ -32,7 +32,7 @@ from streams.kafka.dead.job import Progress, Redrive
 from streams.kafka.dead.keeper import Keeper
 from streams.kafka.dead.lookup import Lookup
 from streams.kafka.dead.memory import Memory, Read, group_of
-from streams.kafka.dead.plan import Planned, Planner, answered
+from streams.kafka.dead.plan import Planned, Planner
 from streams.kafka.tail import Start, is_embedded, tail
 
 if TYPE_CHECKING:
@@ -63,23 +63,19 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
         if job.into is not None and await planner.topic(job.into) is None:
             raise BrokerError(f"the topic {job.into} does not exist: create it first")
         facts = await planner.topic(job.topic)
-        keeper = Keeper(consumer, job.topic, 0 if facts is None else facts.partitions)
+        partitions = 0 if facts is None else facts.partitions
+        embedded = await answered(is_embedded(admin))
+        keeper = Keeper(consumer, job.topic, partitions, embedded=embedded)
         producer = None if job.dry else await start_producer(arguments, BATCH_BYTES, progress.tell)
         try:
             memory = await answered(keeper.read()) if facts is not None else Memory({})
-            run = _Run(job, progress, planner, keeper, producer, memory)
-            run.embedded = await answered(is_embedded(admin))
-            await run.all(kafka)
+            await _Run(job, progress, planner, keeper, producer, memory).all(kafka)
         finally:
             if producer is not None:
                 await stop_producer(producer)
 
 
 class _Run:
-    """`embedded`: that broker keeps offsets, and nothing beyond them."""
-
-    embedded = False
-
     def __init__(
         self,
         job: Redrive,
@@ -120,31 +116,13 @@ class _Run:
             read.append((record.partition, record.offset, done))
         memory = self._memory.after(read, self._reached)
         if not self._job.dry:
-            self._check_room(memory)
-            await self._check_alone()
+            self._keeper.check_room(memory)
+            await self._keeper.check_alone(self._memory)
             await self._send(planned)
-            await self._check_alone()
+            await self._keeper.check_alone(self._memory)
             await answered(self._keeper.commit(memory, self._memory))
         self._memory = memory
         self._progress.add(planned)
-
-    def _check_room(self, memory: Memory) -> None:
-        """That what is about to be sent can be remembered."""
-        topic = self._job.topic
-        if self.embedded and any(known.beyond for known in memory.partitions.values()):
-            refuse_on_embedded("commit_metadata", "dead redrive: letters that are passed over")
-        if not memory.fits:
-            raise StreamsError(
-                f"no more can be remembered of {topic}: too many letters were passed over one by"
-                " one; choose more of them at once, or all"
-            )
-
-    async def _check_alone(self) -> None:
-        if await answered(self._keeper.read()) != self._memory:
-            raise StreamsError(
-                f"another redrive of {self._job.topic} is under way; run this one again when it"
-                " has ended"
-            )
 
     async def _send(self, planned: Sequence[Planned]) -> None:
         """Returns when all are acknowledged, each partition's in order. Raises BrokerError."""
