@@ -130,11 +130,11 @@ class Engine:
         """The item at the watermark and why it is not settled; None: the lane holds nothing."""
         return views.blocking(self, lane)
 
-    def settled_beyond(self, lane: Hashable) -> list[Range]:
-        """The runs of sequence numbers above the watermark that need not come again, first and
-        last of each: those settled (order "key" and "none"), and those `done` when it opened."""
-        found = self.lanes.get(lane)
-        return [] if found is None else found.settled_beyond()
+    def progress(self, lane: Hashable, also: Collection[Slot] = ()) -> tuple[int, list[Range]]:
+        """The watermark, and first and last sequence number of each run beyond it that need not
+        come again: settled (order "key" and "none"), or `done` when the lane opened. `also`: as it
+        will be when these slots are settled, too. The lane is open."""
+        return self.lanes[lane].progress(also)
 
     def history(self, lane: Hashable, seq: int) -> list[str]:
         """What happened to an item, in order; empty without `tracing`."""

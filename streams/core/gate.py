@@ -132,8 +132,7 @@ class Gate:
 def bound(lane: Lane) -> int:
     """Bytes that what is settled beyond the watermark takes at most, whichever of the released
     slots settle next."""
-    settled = packed_bytes(lane.watermark, lane.settled_beyond())
-    return settled + _bytes(_released_beyond(lane), lane.watermark)
+    return packed_bytes(*lane.progress()) + _bytes(_released_beyond(lane), lane.watermark)
 
 
 def slot_bytes(seq: int, after: int, watermark: int) -> int:

@@ -14,7 +14,7 @@ that they can.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from itertools import takewhile
 from typing import Protocol
 
@@ -164,8 +164,10 @@ class Lane:
     @property
     def watermark(self) -> int:
         """The sequence number below which every slot is settled, and all that never arrives."""
-        if self.unsettled:
-            return self.unsettled[0].seq
+        return self.unsettled[0].seq if self.unsettled else self._end()
+
+    def _end(self) -> int:
+        """The watermark when all that arrived is settled."""
         mark = self.next_seq
         for first, last in self._done:
             if first <= mark <= last:
@@ -182,22 +184,28 @@ class Lane:
         """Slots that are not settled."""
         return len(self.unsettled) - self._settled
 
-    def settled_beyond(self) -> list[Range]:
-        """What a commit has to name beside the watermark: runs of numbers above it that are
-        settled, or never arrive. In partition order only what was `done` before: of its own there
-        is little, and an earlier slot's outcome must not come after it again."""
-        own = () if self._order == "partition" else self._runs()
-        return joined(self.watermark, self._done, own)
+    def progress(self, also: Collection[Slot] = ()) -> tuple[int, list[Range]]:
+        """The watermark, and what a commit has to name beside it: runs of numbers beyond it that
+        need not come again. `also`: as it will be when these slots are settled, too. In partition
+        order that is only what was `done` before: of its own there is little, and order must hold
+        from the watermark on."""
+        watermark = self._end()
+        for slot in self.unsettled:
+            if slot.state is not SETTLED and slot not in also:
+                watermark = slot.seq
+                break
+        own = () if self._order == "partition" else self._runs(also)
+        return watermark, joined(watermark, self._done, own)
 
-    def _runs(self) -> list[Range]:
-        """First and last sequence number of each run of slots that are settled before one that
-        arrived earlier. Numbers that no slot has lie within a run or between two."""
+    def _runs(self, also: Collection[Slot] = ()) -> list[Range]:
+        """First and last sequence number of each run of slots that are settled, or will be, before
+        one that arrived earlier. Numbers that no slot has lie within a run or between two."""
         runs: list[Range] = []
-        folded, left, going_on = deque(self._folded), self._settled, False
+        folded, left, going_on = deque(self._folded), self._settled + len(also), False
         for slot in self.unsettled:
             while folded and folded[0][0] < slot.seq:
                 going_on = _extend(runs, folded.popleft(), going_on)
-            if slot.state is SETTLED:
+            if slot.state is SETTLED or slot in also:
                 going_on = _extend(runs, (slot.seq, slot.seq), going_on)
                 left -= 1
             elif left or folded:

@@ -144,7 +144,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     f"the log holds {first[tp]} to {end[tp]}. Records may be lost. Reset the "
                     f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
                 )
-            starts[tp] = Committed.read(offset, metadata or "")
+            start = Committed.read(offset, metadata or "")
+            starts[tp] = start.below(end[tp]) if self.host.checks_log_end else start
         return starts
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -21,7 +22,8 @@ class Lane:
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; None at
     first, so that the start itself is committed: with `start = "latest"` what arrives while no
     worker runs would be passed over otherwise. `done_before`: ranges beyond the start whose
-    outcomes an earlier owner made durable. `released_to`: the last offset given to the sink.
+    outcomes an earlier owner made durable. `released_to`: the last offset given to the sink, by
+    order key (in partition order there is one, None).
     `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
     last moved, in the loop's seconds.
     """
@@ -43,7 +45,7 @@ class Lane:
         self.next_offset = start.offset
         self.committed: Committed | None = None
         self.done_before = list(start.beyond)
-        self.released_to = start.offset - 1
+        self.released_to: dict[Hashable, int] = {}
         self.task = task
         self.open = True
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES

@@ -23,7 +23,7 @@ def gated(limit: int, **limits: Any) -> Scenario:
 
 
 def size(s: Scenario) -> int:
-    return packed_bytes(s.watermark("a") or 0, s.engine.settled_beyond("a"))
+    return packed_bytes(*s.engine.progress("a"))
 
 
 # -- what is held --------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def test_a_thousand_microbatches_that_do_not_touch_overtake_a_slow_one(order: st
     for start in range(20, 44_000, 40):
         s.reply(words("a", 20, start)).deliver()
     assert len(s.released()) > 1050
-    assert len(s.engine.settled_beyond("a")) > 1050
+    assert len(s.engine.progress("a")[1]) > 1050
     assert size(s) <= BEYOND_BYTES
     s.engine.check_invariants()
 
@@ -124,7 +124,7 @@ def test_what_overtakes_in_one_run_has_no_bound(per_call: int, count: int) -> No
     while len(s.in_flight) > 1:
         s.reply(chance.choice([call for call in s.in_flight if call != "a0"])).deliver()
         assert size(s) <= BEYOND_BYTES
-    assert s.engine.settled_beyond("a") == [(1, count)]
+    assert s.engine.progress("a")[1] == [(1, count)]
     assert s.engine.statistics().reordering == 0
     s.engine.check_invariants()
 
@@ -139,7 +139,7 @@ def test_a_microbatch_larger_than_a_commit_leaves_piece_by_piece() -> None:
         s.deliver()
         pieces += 1
     assert pieces == 6
-    assert s.engine.settled_beyond("a") == [(1, 500)]
+    assert s.engine.progress("a")[1] == [(1, 500)]
 
 
 def test_in_partition_order_and_without_a_limit_nothing_is_held_back() -> None:
@@ -178,10 +178,10 @@ def test_behind_a_slow_head_memory_does_not_grow_with_what_overtakes_it() -> Non
         s.arrive(" ".join(f"a{n}" for n in range(start, start + 300, 3)))
         s.reply(next(call for call in s.in_flight if call != "a0")).deliver()
         assert len(s.engine.lanes["a"].unsettled) <= 1100
-    assert s.engine.settled_beyond("a") == [(1, 59_998)]
+    assert s.engine.progress("a")[1] == [(1, 59_998)]
     s.engine.check_invariants()
     s.reply("a0").deliver()
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (59_999, [])
+    assert s.engine.progress("a") == (59_999, [])
 
 
 # -- what an earlier incarnation settled ---------------------------------------------------------
@@ -190,12 +190,12 @@ def test_behind_a_slow_head_memory_does_not_grow_with_what_overtakes_it() -> Non
 def test_what_was_done_before_is_told_on_until_the_watermark_has_passed_it() -> None:
     s = gated(50, max_items=2)
     s.handle(Opened("a", 5, [(7, 8), (12, 20)]))
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (5, [(7, 8), (12, 20)])
+    assert s.engine.progress("a") == (5, [(7, 8), (12, 20)])
     s.arrive("a5 a6 a9 a10")
     s.reply("a9 a10").deliver()
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (5, [(7, 10), (12, 20)])
+    assert s.engine.progress("a") == (5, [(7, 10), (12, 20)])
     s.reply("a5 a6").deliver()
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (11, [(12, 20)])
+    assert s.engine.progress("a") == (11, [(12, 20)])
 
 
 @pytest.mark.parametrize("order", ["partition", "key", "none"])
@@ -203,12 +203,12 @@ def test_a_watermark_below_what_was_done_before_goes_on_behind_it(order: str) ->
     """Also where the number between them is that of no item, which is known once it is passed."""
     s = gated(50, order=order)
     s.handle(Opened("a", 5, [(5, 8), (10, 20), (23, 30)]))
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (9, [(10, 20), (23, 30)])
+    assert s.engine.progress("a") == (9, [(10, 20), (23, 30)])
     s.handle(Passed("a", 21))
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (21, [(23, 30)])
+    assert s.engine.progress("a") == (21, [(23, 30)])
     s.arrive("a22")
     s.reply("a22").deliver()
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (31, [])
+    assert s.engine.progress("a") == (31, [])
 
 
 def test_a_lane_that_was_full_when_its_owner_died_begins_full() -> None:
@@ -220,7 +220,7 @@ def test_a_lane_that_was_full_when_its_owner_died_begins_full() -> None:
     s.reply("a0").deliver()
     assert s.released() == ["a0", "a2 a9"]
     s.deliver()
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (4, [(5, 5), (7, 7), (9, 9)])
+    assert s.engine.progress("a") == (4, [(5, 5), (7, 7), (9, 9)])
 
 
 def test_in_partition_order_only_what_was_done_before_is_told() -> None:
@@ -231,9 +231,9 @@ def test_in_partition_order_only_what_was_done_before_is_told() -> None:
     for n in range(4):
         s.reply(f"a{n}")
     s.deliver("a2")
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (0, [(4, 6)])
+    assert s.engine.progress("a") == (0, [(4, 6)])
     s.deliver("a0 a1 a3")
-    assert (s.watermark("a"), s.engine.settled_beyond("a")) == (7, [])
+    assert s.engine.progress("a") == (7, [])
 
 
 def test_a_closed_lane_is_told_nothing_more() -> None:

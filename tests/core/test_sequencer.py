@@ -81,10 +81,11 @@ def test_the_watermark_never_passes_an_item_in_flight() -> None:
     for n in range(1, 6):
         s.reply(f"a{n}").deliver()
     assert s.watermark("a") == 0
-    assert s.engine.settled_beyond("a") == [(1, 5)]
+    assert s.engine.progress("a") == (0, [(1, 5)])
+    assert s.engine.progress("a", {s.slots["a0"]}) == (6, [])
     s.reply("a0").deliver()
     assert s.watermark("a") == 6
-    assert s.engine.settled_beyond("a") == []
+    assert s.engine.progress("a") == (6, [])
 
 
 def test_deliveries_may_come_in_several_lists_and_in_any_order() -> None:
