@@ -171,7 +171,7 @@ def test_what_was_held_back_leaves_in_sequence_and_keys_keep_their_order() -> No
 
 
 def test_behind_a_slow_head_memory_does_not_grow_with_what_overtakes_it() -> None:
-    """What is settled is folded into runs; sequence numbers that no slot has lie within them."""
+    """What is settled becomes runs; sequence numbers that no slot has lie within them."""
     s = gated(BEYOND_BYTES, max_items=100, max_in_flight=2, max_wait_s=0, check=False)
     s.arrive("a0").at(1.0)
     for start in range(1, 60_001, 300):
@@ -182,6 +182,14 @@ def test_behind_a_slow_head_memory_does_not_grow_with_what_overtakes_it() -> Non
     s.engine.check_invariants()
     s.reply("a0").deliver()
     assert s.engine.progress("a") == (59_999, [])
+
+
+def test_a_delivery_beyond_the_watermark_that_is_said_twice_counts_once() -> None:
+    s = gated(50)
+    s.arrive("a0 a1 a2 a3 a4").reply("a1").reply("a3")
+    s.deliver("a1 a3").deliver("a3").deliver("a1 a3")
+    assert s.engine.progress("a") == (0, [(1, 1), (3, 3)])
+    assert s.engine.statistics().delivering == 0
 
 
 # -- what an earlier incarnation settled ---------------------------------------------------------

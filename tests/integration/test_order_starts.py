@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.committed import Committed
-from tests.integration.beyond import all_told, called
+from tests.integration.beyond import all_told, called, named
 from tests.integration.harness import commit, metadata, publish, verdict
 from tests.integration.running import done, group_of, item, worker
 

@@ -49,6 +49,11 @@ def test_source_and_sink_are_enough() -> None:
     assert (task.dead_letter, task.provider, task.model) == ("a.dead", "", "")
 
 
+@pytest.mark.parametrize("order", ["partition", "key", "none"])
+def test_every_order_is_taken(order: str) -> None:
+    assert task_from_keywords("topics", source="a", sink="b", order=order).order == order
+
+
 @pytest.mark.parametrize(
     ("keywords", "line"),
     [

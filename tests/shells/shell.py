@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 
 from streams.committed import Committed
 from streams.core.limits import Limits
+from streams.core.ranges import Ranges
 from streams.model import Reply
 from streams.records import Decoder
 from streams.results import Encoder
@@ -126,19 +127,31 @@ class Shell:
         self.calls.append(call)
         return await call.ended
 
-    async def assign(self, *partitions: int, offset: int = 0) -> list[Any]:
+    async def assign(self, *partitions: int, offset: int = 0, beyond: Ranges = ()) -> list[Any]:
         """New lanes for these partitions of the source, when their start has been committed."""
-        places = {TopicPartition("source", n): Committed(offset) for n in partitions}
+        start = Committed(offset, beyond)
+        places = {TopicPartition("source", n): start for n in partitions}
         known = self.worker.on_assigned(places)
         lanes = [known[place][0] for place in places]
-        await self.until(lambda: all(lane.committed == Committed(offset) for lane in lanes))
+        await self.until(lambda: all(lane.committed == start for lane in lanes))
         self.consumer.requests.clear()
         return lanes
 
-    def arrive(self, lane: Any, count: int, *, size: int = 10, first: int | None = None) -> None:
-        """So many records from offset `first` on; None: the next ones of the lane."""
+    def arrive(
+        self,
+        lane: Any,
+        count: int,
+        *,
+        size: int = 10,
+        first: int | None = None,
+        keys: Sequence[bytes | None] = (None,),
+    ) -> None:
+        """So many records from offset `first` on (None: the next ones of the lane), with these keys
+        in turn."""
         first = lane.next_offset if first is None else first
-        records = [_record(lane.partition, first + n, size) for n in range(count)]
+        records = [
+            _record(lane.partition, first + n, size, keys[n % len(keys)]) for n in range(count)
+        ]
         self.worker.on_records([(lane, records)])
 
     async def until(self, what: Callable[[], bool], within_s: float = 10) -> None:
@@ -159,13 +172,13 @@ class Shell:
         return found
 
 
-def _record(partition: TopicPartition, offset: int, size: int) -> Any:
+def _record(partition: TopicPartition, offset: int, size: int, key: bytes | None) -> Any:
     return SimpleNamespace(
         topic=partition.topic,
         partition=partition.partition,
         offset=offset,
         timestamp=0,
-        key=None,
+        key=key,
         value=orjson.dumps({"text": "x" * size}),
         headers=(),
     )
