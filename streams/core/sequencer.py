@@ -200,7 +200,8 @@ class Lane:
     def _ranges(self, also: Collection[Slot]) -> Ranges:
         if self._runs is None:
             return ()
-        return self._runs.with_(also).ranges if also else self._runs.ranges
+        more = [slot for slot in also if slot.state is not SETTLED]
+        return self._runs.with_(more).ranges if more else self._runs.ranges
 
     def arrive(self, slots: Sequence[Slot]) -> None:
         """Takes slots in; `ValueError`, and nothing taken, if they are not in sequence."""

@@ -192,6 +192,19 @@ def test_a_delivery_beyond_the_watermark_that_is_said_twice_counts_once() -> Non
     assert s.engine.statistics().delivering == 0
 
 
+def test_progress_can_be_told_as_it_will_be_when_a_transaction_has_ended() -> None:
+    s = gated(50)
+    s.arrive(words("a", 8))
+    for n in (1, 2, 5):
+        s.reply(f"a{n}")
+    s.deliver("a2")
+    also = {s.slots[word] for word in ("a1", "a2", "a5")}
+    assert s.engine.progress("a", also) == (0, [(1, 2), (5, 5)])
+    s.reply("a0")
+    assert s.engine.progress("a", also | {s.slots["a0"]}) == (3, [(5, 5)])
+    assert s.engine.progress("a") == (0, [(2, 2)])
+
+
 # -- what an earlier incarnation settled ---------------------------------------------------------
 
 
