@@ -71,6 +71,11 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
             True,
             "reading from a time is refused",
         ),
+        "metadata": Limit(
+            "forgets the text beside a committed offset",
+            True,
+            'order "key" and "none": a worker that dies repeats what was done beyond its watermark',
+        ),
         "create_partitions": Limit(
             "cannot add partitions to a topic", False, "topics are created with their final count"
         ),

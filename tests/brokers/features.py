@@ -10,6 +10,7 @@ KAFKA = frozenset(
         "transactions",  # commit, abort, offsets in a transaction, fencing
         "end_offsets",  # the end of a partition is told right
         "create_partitions",  # a topic can grow
+        "metadata",  # the text beside a committed offset is kept
         "time_lookup",  # offsets by the records' time
         "nodes",  # the broker can be killed and started again with its data
         "freeze",  # the broker can be frozen and thawed

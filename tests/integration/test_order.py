@@ -24,7 +24,7 @@ from tests.integration.harness import (
 )
 from tests.integration.running import done, group_of, item, worker
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.needs("metadata")]
 
 
 def _written(records: list) -> Counter[tuple[int, int]]:

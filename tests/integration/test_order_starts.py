@@ -12,7 +12,7 @@ from tests.integration.beyond import all_told, called, named
 from tests.integration.harness import commit, metadata, publish, verdict
 from tests.integration.running import done, group_of, item, worker
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.needs("metadata")]
 
 
 async def _publish_with_gaps(broker: Any, topic: str, first: int, count: int) -> list[int]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import uuid
 
+import pytest
 from aiokafka import ConsumerRebalanceListener
+from aiokafka.structs import OffsetAndMetadata
 
+from streams.committed import MAX_METADATA_BYTES
 from tests.contract.brokers.clients import consuming, partition, send, take
 
 SESSION = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
@@ -35,6 +38,18 @@ async def test_a_commit_can_go_back(broker, topic):
         await consumer.commit({partition(name): 9})
         await consumer.commit({partition(name): 3})
         assert await consumer.committed(partition(name)) == 3
+
+
+@pytest.mark.needs("metadata")
+async def test_the_text_beside_a_committed_offset_is_kept_up_to_its_limit(broker, topic):
+    """4,096 bytes at most by default; ours have 3,500."""
+    name, group, text = await topic(), new_group(), "x" * MAX_METADATA_BYTES
+    await send(broker.bootstrap, name, [b"v"] * 10)
+    async with consuming(broker.bootstrap, name, group_id=group, **SESSION) as consumer:
+        await take(consumer, 10)
+        await consumer.commit({partition(name): OffsetAndMetadata(9, text)})
+        found = await consumer._coordinator.fetch_committed_offsets([partition(name)])
+    assert found == {partition(name): OffsetAndMetadata(9, text)}
 
 
 async def test_a_group_without_offsets_has_none(broker, topic):
