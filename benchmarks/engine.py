@@ -14,6 +14,7 @@ from collections import deque
 from statistics import median
 from time import process_time
 
+from streams.committed import MAX_BEYOND_BYTES
 from streams.core import (
     Arrived,
     Delivered,
@@ -33,7 +34,13 @@ CHUNK = 500  # records a shell hands over at a time
 def run(items: int, batch: int, lanes: int, order: str, usage: Usage | None) -> tuple[float, float]:
     """Seconds spent in the engine and seconds spent making slots."""
     limits = Limits(
-        max_items=batch, max_wait_s=0.05, max_tokens=10**9, max_bytes=10**9, max_in_flight=16
+        max_items=batch,
+        max_wait_s=0.05,
+        max_tokens=10**9,
+        max_bytes=10**9,
+        max_in_flight=16,
+        order=order,  # type: ignore[arg-type]
+        max_beyond_bytes=MAX_BEYOND_BYTES,
     )
     engine = Engine(limits, random=lambda: 0.5)
     for lane in range(lanes):

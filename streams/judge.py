@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
+Order = Literal["partition", "key", "none"]
+
 
 class Outcome(NamedTuple):
-    """One record of a sink or dead-letter topic, and the source position it speaks of."""
+    """One record of a sink or dead-letter topic, and the source position it speaks of. `key`: the
+    item's."""
 
     topic: str
     partition: int
     source_partition: int
     source_offset: int
+    key: bytes | None = None
 
 
 class Verdict(NamedTuple):
     """`lost`: source records without an outcome. `duplicated`: further outcomes of a record that
     has one. `out_of_order`: outcomes whose first copy came after a later one of its source
-    partition, in the same partition of the same topic (contract G2)."""
+    partition (in order "key": and of its key), in the same partition of the same topic (contract
+    G2)."""
 
     lost: int
     duplicated: int
@@ -39,21 +44,23 @@ def outcome_of(record: Any) -> Outcome | None:
             source = found["partition"], found["offset"]
         except (ValueError, KeyError, TypeError):
             return None
-    return Outcome(record.topic, record.partition, *source)
+    return Outcome(record.topic, record.partition, *source, record.key)
 
 
-def judge(expected: Iterable[tuple[int, int]], outcomes: Iterable[Outcome]) -> Verdict:
+def judge(
+    expected: Iterable[tuple[int, int]], outcomes: Iterable[Outcome], order: Order = "partition"
+) -> Verdict:
     """`expected`: (partition, offset) of every source record. `outcomes`: in the order of their
-    offsets within each partition of each topic."""
+    offsets within each partition of each topic. `order`: the task's."""
     copies: Counter[tuple[int, int]] = Counter()
-    last: dict[tuple[str, int, int], int] = {}
+    last: dict[Hashable, int] = {}
     out_of_order = 0
-    for topic, partition, source_partition, source_offset in outcomes:
+    for topic, partition, source_partition, source_offset, key in outcomes:
         source = source_partition, source_offset
         copies[source] += 1
-        if copies[source] > 1:
+        if copies[source] > 1 or order == "none" or (order == "key" and key is None):
             continue
-        place = topic, partition, source_partition
+        place = topic, partition, source_partition, key if order == "key" else None
         if source_offset < last.get(place, -1):
             out_of_order += 1
         else:

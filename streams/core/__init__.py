@@ -2,7 +2,7 @@
 
 If you are here to read the code, start with `slot` (what is moved about) and `events` (the
 language), then `engine` (the whole), and after it in the order an item meets them: `windows`,
-`window`, `admission`, `pauses`, `repeats`, `sequencer`, `gate` (with `ranges`).
+`window`, `admission`, `pauses`, `repeats`, `sequencer`, `gate` (with `runs`, `ranges`).
 `views`, `history` and `invariants` look on.
 """
 

@@ -41,10 +41,14 @@ SETTLED = State.SETTLED
 
 SEQ = attrgetter("seq")
 
+COUNT_AT = 64
+"""After so many settled slots it is counted again, if it is in the way, though more are to come."""
+
 
 class Gate:
     """`limit`: bytes that the ranges beyond the lane's watermark may take. `room`: what there is of
-    them for slots that have others in front of them. `bound`: what they take at most."""
+    them for slots that have others in front of them. `bound`: what they take at most. `settled`:
+    slots of the lane that have settled since it was counted."""
 
     def __init__(self, lane: Lane, limit: int) -> None:
         self._lane = lane
@@ -53,6 +57,7 @@ class Gate:
         self._held: list[tuple[int, Slot]] = []
         self.bound = bound(lane)
         self._counted_at = lane.watermark
+        self.settled = 0
 
     @property
     def holds(self) -> bool:
@@ -62,10 +67,6 @@ class Gate:
     def held_back(self) -> list[Slot]:
         """The slots that are held back, in sequence."""
         return [slot for _, slot in sorted(self._held) if slot.state is ANSWERED]
-
-    def settled(self) -> None:
-        """Some of the lane's released slots are settled: the bound may be too high."""
-        self._counted_at = -1
 
     def release(self, turn: list[Slot]) -> list[Slot]:
         """What may leave now, in sequence. `turn`: slots whose turn it is by now, as RELEASED."""
@@ -78,7 +79,7 @@ class Gate:
         for slot in turn:
             slot.state = ANSWERED
             heappush(self._held, (slot.seq, slot))
-        if self._counted_at != self._lane.watermark:
+        if self.settled > COUNT_AT or not self._lane.delivering:
             self._count()
         return [*self._from_held(), *self._from_head()]
 
@@ -119,8 +120,9 @@ class Gate:
         return True
 
     def _count(self) -> None:
-        self._counted_at = self._lane.watermark
-        self.bound = min(self.bound, bound(self._lane))
+        if self.settled or self._counted_at != self._lane.watermark:
+            self.bound = min(self.bound, bound(self._lane))
+            self.settled, self._counted_at = 0, self._lane.watermark
 
     def _cost(self, slots: list[Slot]) -> int:
         watermark = self._lane.watermark
@@ -132,8 +134,7 @@ class Gate:
 def bound(lane: Lane) -> int:
     """Bytes that what is settled beyond the watermark takes at most, whichever of the released
     slots settle next."""
-    settled = packed_bytes(lane.watermark, lane.progress()[1])
-    return settled + _bytes(_released_beyond(lane), lane.watermark)
+    return packed_bytes(*lane.progress()) + _bytes(_released_beyond(lane), lane.watermark)
 
 
 def slot_bytes(seq: int, after: int, watermark: int) -> int:

@@ -128,7 +128,7 @@ def _check_gate(engine: Engine, lane: Lane) -> None:
     gate, watermark = lane.gate, lane.watermark
     if gate is None:
         return
-    size = packed_bytes(watermark, lane.progress()[1])
+    size = packed_bytes(*lane.progress())
     assert size <= gate.bound <= gate.limit, f"lane {lane.key}: {size} <= {gate.bound} bytes"
     kept = gate.held_back()
     if kept and not lane.delivering:

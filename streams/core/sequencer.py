@@ -21,6 +21,7 @@ from typing import Protocol
 from streams.core.gate import Gate
 from streams.core.limits import Order
 from streams.core.ranges import Range, Ranges, joined
+from streams.core.runs import Runs
 from streams.core.slot import Slot, State
 
 ANSWERED = State.ANSWERED
@@ -120,8 +121,8 @@ def by_lane(slots: Sequence[Slot]) -> dict[Lane, list[Slot]]:
     return groups
 
 
-FOLD_AT = 1000
-"""Settled slots beyond the watermark that are kept as slots, at least."""
+LET_GO_AT = 1000
+"""So many settled slots may wait among the others; more are let go when they are half of all."""
 
 
 class Lane:
@@ -154,18 +155,20 @@ class Lane:
         self.delivering = 0
         self.halted = False
         self.parked: list[Slot] = []
-        self._order = order
         self._done = list(done)
         self._settled = 0  # slots in `unsettled` that are settled
-        self._folded: list[Range] = []  # runs of slots that were settled and taken out of it
+        self._arrived = 0
+        self._runs = None if order == "partition" else Runs()
         self._sequencer = ORDERS[order]()
         self.gate = None if limit is None or order == "partition" else Gate(self, limit)
 
     @property
     def watermark(self) -> int:
         """The sequence number below which every slot is settled, and all that never arrives."""
-        if self.unsettled:
-            return self.unsettled[0].seq
+        return self.unsettled[0].seq if self.unsettled else self._end()
+
+    def _end(self) -> int:
+        """The watermark when all that arrived is settled."""
         mark = self.next_seq
         for first, last in self._done:
             if first <= mark <= last:
@@ -183,45 +186,22 @@ class Lane:
         return len(self.unsettled) - self._settled
 
     def progress(self, also: Collection[Slot] = ()) -> tuple[int, list[Range]]:
-        """The watermark, and what a commit has to name beside it: runs of numbers above it that are
-        settled, or never arrive. In partition order only what was `done` before: of its own there
-        is little, and an earlier slot's outcome must not come after it again.
-
-        `also`: as it is when these slots are settled too."""
-        watermark = self._watermark_after(also) if also else self.watermark
-        own = () if self._order == "partition" else self._runs(also)
-        return watermark, joined(watermark, self._done, own)
-
-    def _watermark_after(self, also: Collection[Slot]) -> int:
+        """The watermark, and what a commit has to name beside it: runs of numbers beyond it that
+        need not come again. `also`: as it will be when these slots are settled, too. In partition
+        order that is only what was `done` before: of its own there is little, and order must hold
+        from the watermark on."""
+        watermark = self._end()
         for slot in self.unsettled:
             if slot.state is not SETTLED and slot not in also:
-                return slot.seq
-        return self._past_done(self.next_seq)
+                watermark = slot.seq
+                break
+        return watermark, joined(watermark, self._done, self._ranges(also))
 
-    def _past_done(self, mark: int) -> int:
-        for first, last in self._done:
-            if first <= mark <= last:
-                mark = last + 1
-        return mark
-
-    def _runs(self, also: Collection[Slot] = ()) -> list[Range]:
-        """First and last sequence number of each run of slots that are settled before one that
-        arrived earlier. Numbers that no slot has lie within a run or between two."""
-        runs: list[Range] = []
-        folded, left, going_on = deque(self._folded), self._settled + len(also), False
-        for slot in self.unsettled:
-            while folded and folded[0][0] < slot.seq:
-                going_on = _extend(runs, folded.popleft(), going_on)
-            if slot.state is SETTLED or slot in also:
-                going_on = _extend(runs, (slot.seq, slot.seq), going_on)
-                left -= 1
-            elif left or folded:
-                going_on = False
-            else:
-                return runs
-        for run in folded:
-            going_on = _extend(runs, run, going_on)
-        return runs
+    def _ranges(self, also: Collection[Slot]) -> Ranges:
+        if self._runs is None:
+            return ()
+        more = [slot for slot in also if slot.state is not SETTLED]
+        return self._runs.with_(more).ranges if more else self._runs.ranges
 
     def arrive(self, slots: Sequence[Slot]) -> None:
         """Takes slots in; `ValueError`, and nothing taken, if they are not in sequence."""
@@ -239,6 +219,10 @@ class Lane:
             memory += slot.memory
         self.held += memory
         self.unsettled.extend(slots)
+        if self._runs is not None:
+            for place, slot in enumerate(slots, self._arrived):
+                slot.place = place
+            self._arrived += len(slots)
         self._sequencer.arrive(slots)
 
     def pass_to(self, next_seq: int) -> None:
@@ -259,37 +243,39 @@ class Lane:
 
         Slots that are not awaiting delivery (another incarnation's, or said twice) are left alone.
         """
-        memory = settled = 0
-        for slot in slots:
-            if slot.state is RELEASED:
-                slot.state = SETTLED
-                memory += slot.memory
-                settled += 1
-        self.delivering -= settled
+        delivered = [slot for slot in slots if slot.state is RELEASED]
+        memory = 0
+        for slot in delivered:
+            slot.state = SETTLED
+            memory += slot.memory
+        self.delivering -= len(delivered)
         self.held -= memory
         unsettled = self.unsettled
         before = len(unsettled)
         while unsettled and unsettled[0].state is SETTLED:
             unsettled.popleft()
-        self._settled += settled - (before - len(unsettled))
+        self._settled += len(delivered) - (before - len(unsettled))
+        if self._runs is not None:
+            self._runs.drop(unsettled[0] if unsettled else None)
         if unsettled:
-            self._let_go(slots)
+            self._let_go(delivered)
         if self._done and self._done[-1][1] < self.watermark:
             self.pass_to(self.watermark)
             self._done.clear()
         if self.gate is not None:
-            self.gate.settled()
+            self.gate.settled += len(delivered)
         return memory
 
-    def _let_go(self, slots: Sequence[Slot]) -> None:
+    def _let_go(self, settled: Sequence[Slot]) -> None:
         """Those that settled beyond the watermark keep their place, but not their payload; many of
         them not even that, or a slow head would let memory grow with all that overtakes it."""
         head = self.unsettled[0].seq
-        for slot in slots:
-            if slot.state is SETTLED and slot.seq > head:
-                slot.item = slot.outcome = slot.batch = None
-        if self._settled > max(FOLD_AT, len(self.unsettled) // 2):
-            self._folded = [run for run in self._runs() if run[1] > head]
+        beyond = [slot for slot in settled if slot.seq > head]
+        for slot in beyond:
+            slot.item = slot.outcome = slot.batch = None
+        if self._runs is not None:
+            self._runs.add(beyond)
+        if self._settled > max(LET_GO_AT, len(self.unsettled) // 2):
             self.unsettled = deque(slot for slot in self.unsettled if slot.state is not SETTLED)
             self._settled = 0
 
@@ -298,12 +284,3 @@ class Lane:
         for slot in self.unsettled:
             slot.state = DROPPED
         self.parked.clear()
-
-
-def _extend(runs: list[Range], run: Range, going_on: bool) -> bool:
-    """Adds a run, to the last one where that goes on; the next one goes on."""
-    if going_on:
-        runs[-1] = (runs[-1][0], run[1])
-    else:
-        runs.append(run)
-    return True

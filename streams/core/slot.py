@@ -88,6 +88,7 @@ class Slot:
         "outcome",
         "output_tokens",
         "parts",
+        "place",
         "seq",
         "size",
         "state",
@@ -95,6 +96,7 @@ class Slot:
     )
 
     home: Lane  # the incarnation of the lane; set on arrival
+    place: int  # how many arrived in it before; set on arrival in order "key" and "none"
 
     def __init__(
         self,

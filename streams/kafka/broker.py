@@ -80,8 +80,9 @@ LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
             "nothing is ever deleted, so that no position falls outside",
         ),
         "commit_metadata": Limit(
-            "forgets the metadata of a commit",
+            "forgets the text beside a committed offset",
             True,
+            'order "key" and "none": who dies repeats what was done beyond the watermark; '
             "`dead redrive` refuses to pass letters over",
         ),
         "compaction": Limit("does not compact", True, "no table lives on it"),

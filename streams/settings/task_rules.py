@@ -99,9 +99,6 @@ def _most_items(place: Location, task: Mapping[str, Any], provider: str) -> Foun
 
 
 def _later(place: Location, task: Mapping[str, Any]) -> Found:
-    order = task.get("order")
-    if isinstance(order, str) and order in {"key", "none"}:
-        yield (*place, "order"), f'{shown(order)} {LATER}; allowed: "partition"'
     limits = task.get("limits")
     if isinstance(limits, dict):
         for key in keys_of(("task", "limits")):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streams.committed import MAX_BEYOND_BYTES
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.fingerprint import fingerprint
@@ -220,6 +221,7 @@ class Assembly:
                 max_attempts=calls.max_attempts,
                 order=task.order,
                 breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
+                max_beyond_bytes=MAX_BEYOND_BYTES,
             ),
             timeout_s=calls.timeout_s,
             decoder=Decoder(

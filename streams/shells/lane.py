@@ -3,6 +3,7 @@ one brings it back untouched."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -27,7 +28,8 @@ class Lane:
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
     arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
     start whose outcomes an earlier owner made durable. `known`: answers from the ledger by offset,
-    taken out when their item arrives. `released_to`: the last offset given to the sink.
+    taken out when their item arrives. `released_to`: the last offset given to the sink, by order
+    key (in partition order there is one, None).
     `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
     last moved, in the loop's seconds.
     """
@@ -52,7 +54,7 @@ class Lane:
         self.committed = start
         self.done_before = list(start.beyond)
         self.known: dict[int, bytes] = {}
-        self.released_to = start.offset - 1
+        self.released_to: dict[Hashable, int] = {}
         self.task = task
         self.open = True
         self.kept: list[list[Slot]] = []

@@ -58,6 +58,9 @@ from streams.shells.tally import Tally
 
 logger = logging.getLogger(__name__)
 
+MOST_KEYS = 10_000
+"""Order keys of a lane for which it is remembered what left last."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
@@ -288,9 +291,18 @@ class TaskShell:
         self._outcomes.release(lane, slots)
 
     def _check_order(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        if slots[0].seq <= lane.released_to:
-            self.tally.out_of_order += 1
-        lane.released_to = slots[-1].seq
+        """Counts what leaves after a later one that it should have left before."""
+        order, left = self.parts.limits.order, lane.released_to
+        if order == "partition":
+            self.tally.out_of_order += slots[0].seq <= left.get(None, -1)
+            left[None] = slots[-1].seq
+        elif order == "key":
+            for slot in slots:
+                if (key := slot.order_key) is not None:
+                    self.tally.out_of_order += slot.seq < left.pop(key, -1)
+                    left[key] = slot.seq
+            while len(left) > MOST_KEYS:  # the longest ago
+                del left[next(iter(left))]
 
     def _say_paused(self, reason: str, until: float, message: str) -> None:
         self.call_tally.paused(reason, self._loop.time())

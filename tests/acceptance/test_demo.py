@@ -78,3 +78,10 @@ def test_the_texts_are_real_and_as_many_as_asked_for():
 def test_the_judge_finds_what_is_lost_repeated_or_out_of_order(offsets, verdict):
     outcomes = [Outcome("sink", 0, 0, offset) for offset in offsets]
     assert judge([(0, offset) for offset in range(3)], outcomes) == verdict
+
+
+@pytest.mark.parametrize(("order", "out_of_order"), [("partition", 3), ("key", 1), ("none", 0)])
+def test_the_judge_knows_what_order_was_asked_for(order, out_of_order):
+    keys = [b"a", b"b", b"a", None, None]
+    outcomes = [Outcome("sink", 0, 0, offset, keys[offset]) for offset in (2, 4, 1, 3, 0)]
+    assert judge([(0, n) for n in range(5)], outcomes, order) == (0, 0, out_of_order)

@@ -152,7 +152,6 @@ TASK_CASES = {
         'task.sentiment.text: must be a JSON Pointer, where "~" is written "~0", not "/a~b"'
     ),
     'id = "id"': 'task.sentiment.id: must be a JSON Pointer, which starts with "/", not "id"',
-    'order = "key"': f'task.sentiment.order: "key" {LATER}; allowed: "partition"',
     'order = "any"': 'task.sentiment.order: must be "partition", "key" or "none", not "any"',
     'tombstones = "keep"': (
         'task.sentiment.tombstones: must be "forward", "drop" or "dead_letter", not "keep"'

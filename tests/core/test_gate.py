@@ -23,7 +23,7 @@ def gated(limit: int, **limits: Any) -> Scenario:
 
 
 def size(s: Scenario) -> int:
-    return packed_bytes(s.watermark("a") or 0, s.engine.progress("a")[1])
+    return packed_bytes(*s.engine.progress("a"))
 
 
 # -- what is held --------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_what_was_held_back_leaves_in_sequence_and_keys_keep_their_order() -> No
 
 
 def test_behind_a_slow_head_memory_does_not_grow_with_what_overtakes_it() -> None:
-    """What is settled is folded into runs; sequence numbers that no slot has lie within them."""
+    """What is settled becomes runs; sequence numbers that no slot has lie within them."""
     s = gated(BEYOND_BYTES, max_items=100, max_in_flight=2, max_wait_s=0, check=False)
     s.arrive("a0").at(1.0)
     for start in range(1, 60_001, 300):
@@ -182,6 +182,27 @@ def test_behind_a_slow_head_memory_does_not_grow_with_what_overtakes_it() -> Non
     s.engine.check_invariants()
     s.reply("a0").deliver()
     assert s.engine.progress("a") == (59_999, [])
+
+
+def test_a_delivery_beyond_the_watermark_that_is_said_twice_counts_once() -> None:
+    s = gated(50)
+    s.arrive("a0 a1 a2 a3 a4").reply("a1").reply("a3")
+    s.deliver("a1 a3").deliver("a3").deliver("a1 a3")
+    assert s.engine.progress("a") == (0, [(1, 1), (3, 3)])
+    assert s.engine.statistics().delivering == 0
+
+
+def test_progress_can_be_told_as_it_will_be_when_a_transaction_has_ended() -> None:
+    s = gated(50)
+    s.arrive(words("a", 8))
+    for n in (1, 2, 5):
+        s.reply(f"a{n}")
+    s.deliver("a2")
+    also = {s.slots[word] for word in ("a1", "a2", "a5")}
+    assert s.engine.progress("a", also) == (0, [(1, 2), (5, 5)])
+    s.reply("a0")
+    assert s.engine.progress("a", also | {s.slots["a0"]}) == (3, [(5, 5)])
+    assert s.engine.progress("a") == (0, [(2, 2)])
 
 
 # -- what an earlier incarnation settled ---------------------------------------------------------

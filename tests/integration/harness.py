@@ -17,8 +17,10 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.structs import OffsetAndMetadata
 
-from streams.judge import Verdict, judge, outcome_of
+from streams.judge import Order, Verdict, judge, outcome_of
 from streams.kafka.topics import TopicFacts, describe
 
 CHECKOUT = Path(__file__).parents[2]
@@ -192,8 +194,25 @@ async def committed(bootstrap: str, group: str, topic: str, partitions: int) -> 
         await consumer.stop()
 
 
-async def commit(bootstrap: str, group: str, topic: str, offset: int) -> None:
-    """Set the group's committed offset of partition 0."""
+async def metadata(bootstrap: str, group: str, topic: str) -> dict[int, tuple[int, str]]:
+    """By partition, the offset that the group has committed and the text beside it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(group)
+    except GroupCoordinatorNotAvailableError:
+        return {}  # the broker's first group has just been asked for
+    finally:
+        await admin.close()
+    return {
+        place.partition: (said.offset, said.metadata)
+        for place, said in found.items()
+        if place.topic == topic
+    }
+
+
+async def commit(bootstrap: str, group: str, topic: str, offset: int, said: str = "") -> None:
+    """Set the group's committed offset of partition 0, and the text beside it."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False
     )
@@ -201,7 +220,7 @@ async def commit(bootstrap: str, group: str, topic: str, offset: int) -> None:
     try:
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])
-        await consumer.commit({partition: offset})
+        await consumer.commit({partition: OffsetAndMetadata(offset, said)})
     finally:
         await consumer.stop()
 
@@ -220,10 +239,11 @@ async def verdict(
     bootstrap: str,
     source: str,
     positions: Sequence[tuple[int, int]],
+    order: Order = "partition",
     *,
     isolation: str = "read_uncommitted",
 ) -> tuple[Verdict, list[Any]]:
     """What became of the items of a source, judged from its sink and dead letters."""
     records = await read(bootstrap, [f"{source}.out", f"{source}.dead"], isolation=isolation)
     outcomes = [outcome for record in records if (outcome := outcome_of(record)) is not None]
-    return judge(positions, outcomes), records
+    return judge(positions, outcomes, order), records

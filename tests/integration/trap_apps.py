@@ -8,7 +8,8 @@ TEST_CALLED     a file that gets a line `partition/offset ...` for each call tha
 TEST_POLL_MS    max_poll_interval_ms of the consumer, instead of our own
 TEST_METADATA_MS  metadata_max_age_ms of the consumer: how soon new partitions are seen
 TEST_ACCOUNT_S  wait between two tries while the account is refused, instead of 30 to 300 s
-TEST_TEXT, TEST_TOMBSTONES, TEST_MAX_ITEMS, TEST_MAX_IN_FLIGHT, TEST_SINK: settings of the tasks
+TEST_TEXT, TEST_TOMBSTONES, TEST_MAX_ITEMS, TEST_MAX_IN_FLIGHT, TEST_SINK, TEST_ORDER: settings of
+                the tasks
 TEST_AGENT      a topic with an ordinary agent that counts in a table
 """
 
@@ -85,6 +86,7 @@ for number, source in enumerate(filter(None, os.environ.get("TEST_SOURCES", "").
         max_items=int(os.environ.get("TEST_MAX_ITEMS", "20")),
         max_in_flight=int(os.environ.get("TEST_MAX_IN_FLIGHT", "5")),
         max_wait_ms=50,
+        order=os.environ.get("TEST_ORDER", "partition"),
         text=os.environ.get("TEST_TEXT", "/text"),
         tombstones=os.environ.get("TEST_TOMBSTONES", "forward"),
     )(measure)

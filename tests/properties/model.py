@@ -248,8 +248,9 @@ class Model:
                     blocked.add(group)
         return turns
 
-    def watermark(self, lane: str) -> int:
-        unsettled = [item.seq for item in self.lanes[lane] if item.place != "settled"]
+    def watermark(self, lane: str, also: Collection[Item] = ()) -> int:
+        items = [item for item in self.lanes[lane] if item.place != "settled"]
+        unsettled = [item.seq for item in items if item not in also]
         mark = min(unsettled, default=self.next_seq[lane])
         while not unsettled and any(first <= mark <= last for first, last in self.done[lane]):
             mark += 1
@@ -263,7 +264,7 @@ class Model:
 
     def settled_beyond(self, lane: str, also: Collection[Item] = ()) -> list[tuple[int, int]]:
         """The ranges beyond the watermark that are settled if these items settle, too."""
-        mark = self.watermark(lane)
+        mark = self.watermark(lane, also)
         numbers = {n for first, last in self.done[lane] for n in range(first, last + 1)}
         before = None
         for item in self.lanes[lane] if self.limits.order != "partition" else ():
@@ -288,7 +289,9 @@ class Model:
         choices: list[Collection[Item]] = [may[n::step] for step in (2, 3, 5) for n in range(step)]
         if len(may) <= 4:
             choices = [some for count in range(5) for some in combinations(may, count)]
-        return max(written(mark, self.settled_beyond(lane, some)) for some in choices)
+        return max(
+            written(self.watermark(lane, some), self.settled_beyond(lane, some)) for some in choices
+        )
 
     def has_room(self, item: Item) -> bool:
         """Whether one item more surely fits, where none is on its way to the sink."""

@@ -51,6 +51,11 @@ def test_source_and_sink_are_enough() -> None:
     assert (task.dead_letter, task.provider, task.model) == ("a.dead", "", "")
 
 
+@pytest.mark.parametrize("order", ["partition", "key", "none"])
+def test_every_order_is_taken(order: str) -> None:
+    assert task_from_keywords("topics", source="a", sink="b", order=order).order == order
+
+
 @pytest.mark.parametrize(
     ("keywords", "line"),
     [
@@ -59,10 +64,7 @@ def test_source_and_sink_are_enough() -> None:
         ({"timeout_s": "3"}, 'timeout_s: must be a number from 0.01 to 3600, not "3"'),
         ({"mode": "x"}, 'mode: must be "envelope", "merge" or "result", not "x"'),
         ({"sink": "a"}, 'sink: must be another topic than source, not "a"'),
-        (
-            {"order": "key"},
-            'order: "key" is not available in this version; allowed: "partition"',
-        ),
+        ({"order": "any"}, 'order: must be "partition", "key" or "none", not "any"'),
         ({"requests_per_minute": 5}, "requests_per_minute: is not available in this version"),
         ({"id": 3}, 'id: must be a JSON Pointer as "/id", not 3'),
     ],

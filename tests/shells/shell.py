@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 
 from streams.committed import Committed
 from streams.core.limits import Limits
+from streams.core.ranges import Ranges
 from streams.kafka.ledger import Extent
 from streams.model import Reply, Usage
 from streams.records import Decoder
@@ -174,11 +175,16 @@ class Shell:
         return await call.ended
 
     async def assign(
-        self, *partitions: int, offset: int = 0, said: Committed | None = None
+        self,
+        *partitions: int,
+        offset: int = 0,
+        beyond: Ranges = (),
+        said: Committed | None = None,
     ) -> list[Any]:
         """New lanes for these partitions of the source, when their start has been committed.
-        `said`: by the last commit; None: the offset alone."""
-        places = {TopicPartition("source", n): said or Committed(offset) for n in partitions}
+        `said`: by the last commit; None: the offset, and what is done beyond it."""
+        start = said or Committed(offset, beyond)
+        places = {TopicPartition("source", n): start for n in partitions}
         await self.worker.before_lanes(places)
         known = self.worker.on_assigned(places)
         lanes = [known[place][0] for place in places]
@@ -186,10 +192,21 @@ class Shell:
         self.consumer.requests.clear()
         return lanes
 
-    def arrive(self, lane: Any, count: int, *, size: int = 10, first: int | None = None) -> None:
-        """So many records from offset `first` on; None: the next ones of the lane."""
+    def arrive(
+        self,
+        lane: Any,
+        count: int,
+        *,
+        size: int = 10,
+        first: int | None = None,
+        keys: Sequence[bytes | None] = (None,),
+    ) -> None:
+        """So many records from offset `first` on (None: the next ones of the lane), with these keys
+        in turn."""
         first = lane.next_offset if first is None else first
-        records = [_record(lane.partition, first + n, size) for n in range(count)]
+        records = [
+            _record(lane.partition, first + n, size, keys[n % len(keys)]) for n in range(count)
+        ]
         self.worker.on_records([(lane, records)])
 
     async def until(self, what: Callable[[], bool], within_s: float = 10) -> None:
@@ -210,13 +227,13 @@ class Shell:
         return found
 
 
-def _record(partition: TopicPartition, offset: int, size: int) -> Any:
+def _record(partition: TopicPartition, offset: int, size: int, key: bytes | None) -> Any:
     return SimpleNamespace(
         topic=partition.topic,
         partition=partition.partition,
         offset=offset,
         timestamp=0,
-        key=None,
+        key=key,
         value=orjson.dumps({"text": "x" * size}),
         headers=(),
     )

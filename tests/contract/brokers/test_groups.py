@@ -6,8 +6,10 @@ import asyncio
 import uuid
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import ConsumerRebalanceListener
+from aiokafka.structs import OffsetAndMetadata
 
+from streams.committed import MAX_METADATA_BYTES
 from tests.contract.brokers.clients import consuming, partition, send, take
 
 SESSION = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}
@@ -39,21 +41,16 @@ async def test_a_commit_can_go_back(broker, topic):
 
 
 @pytest.mark.needs("commit_metadata")
-async def test_what_is_said_beside_an_offset_is_kept(broker, topic):
-    """What is settled beyond a watermark is told there, and what was redriven (`dead redrive`)."""
-    name, group = await topic(), new_group()
-    said = "streams/1 beyond=" + "A" * 3400
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=broker.bootstrap, group_id=group, enable_auto_commit=False
-    )
-    await consumer.start()
-    try:
-        consumer.assign([partition(name)])
-        await consumer.commit({partition(name): (7, said)})
+async def test_the_text_beside_a_committed_offset_is_kept_up_to_its_limit(broker, topic):
+    """4,096 bytes at most by default; ours have 3,500. It says what is settled beyond a watermark,
+    and what was redriven (`dead redrive`)."""
+    name, group, text = await topic(), new_group(), "x" * MAX_METADATA_BYTES
+    await send(broker.bootstrap, name, [b"v"] * 10)
+    async with consuming(broker.bootstrap, name, group_id=group, **SESSION) as consumer:
+        await take(consumer, 10)
+        await consumer.commit({partition(name): OffsetAndMetadata(9, text)})
         found = await consumer._coordinator.fetch_committed_offsets([partition(name)])
-        assert found[partition(name)] == (7, said)
-    finally:
-        await consumer.stop()
+    assert found == {partition(name): OffsetAndMetadata(9, text)}
 
 
 async def test_a_group_without_offsets_has_none(broker, topic):
