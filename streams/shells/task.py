@@ -117,13 +117,17 @@ class TaskShell:
         """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
         lane.open = False
 
-    def resume(self, lane: Lane, start: Committed) -> bool:
-        """The partition is back. True: the lane goes on as it was, and what was released meanwhile
-        goes to the sink. False: it cannot, since its partition was committed otherwise or records
-        of it were on their way to the sink when it was suspended; it has to be closed."""
+    def can_resume(self, lane: Lane, start: Committed) -> bool:
+        """Whether a suspended lane may go on: not where its partition was committed otherwise, or
+        where records of it were on their way to the sink when it was suspended."""
         known = self._engine.lanes[lane]
         kept = sum(len(slots) for slots in lane.kept)
-        if start[:2] != self.progress(lane)[:2] or known.delivering != kept:
+        return start[:2] == self.progress(lane)[:2] and known.delivering == kept
+
+    def resume(self, lane: Lane, start: Committed) -> bool:
+        """The partition is back. True: the lane goes on as it was, and what was released meanwhile
+        goes to the sink. False: it cannot; it has to be closed."""
+        if not self.can_resume(lane, start):
             return False
         lane.open = True
         lane.committed = start

@@ -167,8 +167,15 @@ class Worker:
             await self._transactions.prepare(assigned)
 
     async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
-        if self._ledger is not None and starts:
-            await self._ledger.read(starts)
+        if self._ledger is None:
+            return
+        new = {at: start for at, start in starts.items() if not self._goes_on(at, start)}
+        if new:  # the others hold what the ledger has of them
+            await self._ledger.read(new)
+
+    def _goes_on(self, partition: TopicPartition, start: Committed) -> bool:
+        lane = self._suspended.get(partition)
+        return lane is not None and lane.task.can_resume(lane, start)
 
     def on_assigned(
         self, starts: Mapping[TopicPartition, Committed]

@@ -147,6 +147,20 @@ async def test_a_call_whose_lane_was_revoked_runs_on_and_is_recorded(make):
     assert len(shell.calls) == 1
 
 
+async def test_a_lane_that_goes_on_after_a_rebalance_is_not_read_again(make):
+    """It holds what it paid for, and where its answers stand."""
+    shell, lane = await answered_behind_a_gate(make)
+    await shell.worker.on_revoked()
+    shell.ledger.unreadable = [AssertionError("it was read")]
+    (same,) = await shell.assign(0, said=lane.committed)
+    assert same is lane
+    assert shell.ledger.unreadable
+    assert lane.committed.ledger_offset == 0
+    second, _ = await take_over(make, shell, lane)
+    await second.until(lambda: len(second.calls) == 1)
+    assert second.calls[0].offsets == [*range(10)]
+
+
 async def test_a_call_of_a_revoked_lane_counts_in_flight_until_it_ends(make):
     """G4 holds over a rebalance too."""
     shell = await make(limits={"max_in_flight": 1})
