@@ -3,7 +3,7 @@ one brings it back untouched."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -11,10 +11,15 @@ from aiokafka import TopicPartition
 from streams.committed import Committed
 
 if TYPE_CHECKING:
+    from streams.core.limits import Order
     from streams.core.slot import Slot
     from streams.shells.task import TaskShell
 
 FIRST_ESTIMATE_BYTES = 2048
+
+
+MOST_KEYS = 10_000
+"""Order keys of a lane for which it is remembered what left last."""
 
 
 class Lane:
@@ -60,6 +65,22 @@ class Lane:
         self.kept: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.moved_at = 0.0
+
+    def note_released(self, slots: Sequence[Slot], order: Order) -> int:
+        """These leave for the sink; how many of them after a later one that they should have left
+        before: 0, or something is wrong with the engine."""
+        left, late = self.released_to, 0
+        if order == "partition":
+            late += slots[0].seq <= left.get(None, -1)
+            left[None] = slots[-1].seq
+        elif order == "key":
+            for slot in slots:
+                if (key := slot.order_key) is not None:
+                    late += slot.seq < left.pop(key, -1)
+                    left[key] = slot.seq
+            while len(left) > MOST_KEYS:  # the longest ago
+                del left[next(iter(left))]
+        return late
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"

@@ -24,11 +24,9 @@ from streams.core.events import (
     Action,
     Arrived,
     CancelCall,
-    Cancelled,
     Closed,
     Delivered,
     Event,
-    Failed,
     Halt,
     Opened,
     Passed,
@@ -44,22 +42,20 @@ from streams.core.limits import Limits
 from streams.core.ranges import covered
 from streams.core.slot import PENDING, Batch, Slot
 from streams.core.views import Blocking, Statistics
-from streams.errors import CallError, Fault
 from streams.kafka.parcels import Outlet, Record
 from streams.ledger import restore
 from streams.model import Caller
 from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.results import Encoder
+from streams.shells.calling import Calls, Ended
 from streams.shells.calls import CallTally
 from streams.shells.lane import Lane
 from streams.shells.ledger import Ledger
 from streams.shells.outcomes import Outcomes, Route
+from streams.shells.pauses import PauseLog
 from streams.shells.tally import Tally
 
 logger = logging.getLogger(__name__)
-
-MOST_KEYS = 10_000
-"""Order keys of a lane for which it is remembered what left last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,6 @@ class TaskShell:
         self.parts = parts
         self.route = route
         self.tally = Tally()
-        self.call_tally = CallTally()
         self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
         self._ledger = ledger
@@ -99,11 +94,15 @@ class TaskShell:
         self._engine = Engine(
             parts.limits, batch_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
         )
-        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._calls = Calls(parts.name, parts.caller, parts.timeout_s, self.tally, self._call_ended)
+        self._pauses = PauseLog(parts.name, parts.source)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._paused: str | None = None  # the reason that was told last
-        self._stopped = False
+
+    @property
+    def call_tally(self) -> CallTally:
+        """What its calls took, and came to."""
+        return self._calls.tally
 
     # -- lanes ---------------------------------------------------------------------------------
 
@@ -186,13 +185,9 @@ class TaskShell:
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them, not even another try."""
-        self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await self._calls.stop()
 
     # -- events --------------------------------------------------------------------------------
 
@@ -271,63 +266,27 @@ class TaskShell:
     def _act(self, action: Action) -> None:
         match action:
             case StartCall(batch):
-                self.tally.called_items += batch.size
-                self.call_tally.started(batch)
-                self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
+                self._calls.start(batch)
             case Release(lane, slots):
                 self._release(lane, slots)  # type: ignore[arg-type]
             case CancelCall(batch_id):
                 # With a ledger it runs on: it is paid, and whoever has the items now may need it.
-                if self._ledger is None and (call := self._calls.get(batch_id)):
-                    call.cancel()
+                if self._ledger is None:
+                    self._calls.cancel(batch_id)
             case Paused(reason, until, message):
-                self._say_paused(reason, until, message)
+                now = self._loop.time()
+                self.call_tally.paused(reason, now)
+                self._pauses.paused(reason, max(0.0, until - now), message)
             case Resumed():
-                self._paused = None
                 self.call_tally.resumed(self._loop.time())
-                logger.warning("task %s goes on", self.parts.name)
+                self._pauses.resumed()
 
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
         if not lane.open:  # suspended: they wait for `resume`
             lane.kept.append(slots)
             return
-        self._check_order(lane, slots)
+        self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)
         self._outcomes.release(lane, slots)
-
-    def _check_order(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        """Counts what leaves after a later one that it should have left before."""
-        order, left = self.parts.limits.order, lane.released_to
-        if order == "partition":
-            self.tally.out_of_order += slots[0].seq <= left.get(None, -1)
-            left[None] = slots[-1].seq
-        elif order == "key":
-            for slot in slots:
-                if (key := slot.order_key) is not None:
-                    self.tally.out_of_order += slot.seq < left.pop(key, -1)
-                    left[key] = slot.seq
-            while len(left) > MOST_KEYS:  # the longest ago
-                del left[next(iter(left))]
-
-    def _say_paused(self, reason: str, until: float, message: str) -> None:
-        self.call_tally.paused(reason, self._loop.time())
-        wait_s = max(0.0, until - self._loop.time())
-        level = logging.WARNING
-        if reason == "account":
-            level = logging.ERROR
-            message += ". Nothing is lost: the task waits until the account is in order"
-        elif reason == "breaker" and self._paused != reason:
-            level = logging.ERROR
-            message += (
-                f". The rest of {self.parts.source} is not sent after them: the task tries one item"
-                " at a time, and goes on by itself when one has a result"
-            )
-        elif self._paused is not None:
-            level = logging.INFO
-        self._paused = reason
-        logger.log(
-            level, "task %s is paused (%s), next try in %.1f s: %s",
-            self.parts.name, reason, wait_s, message,
-        )  # fmt: skip
 
     def _set_timer(self) -> None:
         due = self._engine.next_deadline()
@@ -342,38 +301,8 @@ class TaskShell:
         self._timer, self._timer_at = None, None
         self._handle(Tick())
 
-    # -- calls ---------------------------------------------------------------------------------
-
-    async def _call(self, batch: Batch) -> None:
-        event: Replied | Failed | Cancelled
-        slots = batch.slots
-        began = self._loop.time()
-        deadline = asyncio.timeout(self.parts.timeout_s)
-        try:
-            async with deadline:
-                reply = await self.parts.caller(batch.items)
-            event = Replied(batch.id, reply.answers, reply.usage)
-            self.tally.call_s += self._loop.time() - began
-            self.tally.answered_calls += 1
-        except CallError as error:
-            event = Failed(batch.id, error)
-        except asyncio.CancelledError:
-            event = Cancelled(batch.id)
-        except Exception as error:
-            event = Failed(batch.id, self._unexpected(error, deadline.expired()))
-        self._calls.pop(batch.id, None)
-        self.call_tally.ended(event, self._loop.time() - began)
-        if not self._stopped and not self._loop.is_closed():
-            self._handle(event)
-            if self._ledger is not None:
-                self._ledger.record(
-                    batch, slots, event.answers if isinstance(event, Replied) else ()
-                )
-
-    def _unexpected(self, error: Exception, timed_out: bool) -> CallError:
-        if timed_out and isinstance(error, TimeoutError):
-            return CallError(Fault.TIMEOUT, f"no reply within {self.parts.timeout_s:g} s")
-        # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
-        logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
-        logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
-        return CallError(Fault.FUNCTION, type(error).__name__)
+    def _call_ended(self, batch: Batch, slots: Sequence[Slot], event: Ended) -> None:
+        self._handle(event)
+        if self._ledger is not None:
+            answers = event.answers if isinstance(event, Replied) else ()
+            self._ledger.record(batch, slots, answers)

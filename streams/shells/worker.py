@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,6 +33,7 @@ from streams.kafka.reader import Round
 from streams.kafka.sink import Sink
 from streams.kafka.transactions import Transactions
 from streams.kafka.transport import Consumer
+from streams.shells.arrivals import Arrivals
 from streams.shells.commits import Committer
 from streams.shells.lane import Lane
 from streams.shells.ledger import Ledger
@@ -44,10 +44,6 @@ from streams.shells.task import TaskShell
 
 logger = logging.getLogger(__name__)
 
-
-MOST_AT_ONCE = 200
-"""Records that are decoded in one turn of the loop (about 1 ms): a whole round in one turn would
-make every reply and acknowledgement that comes meanwhile wait for it."""
 
 COMMIT_WITHIN_S = 5.0
 CHECK_S = 0.02
@@ -88,7 +84,7 @@ class Worker:
         self._lanes: dict[TopicPartition, Lane] = {}
         self._suspended: dict[TopicPartition, Lane] = {}
         self._committer = Committer(self._lanes.values, self._commit, commit_interval_s)
-        self._arrivals: deque[tuple[Lane, Sequence[Any]]] = deque()
+        self._arrivals = Arrivals(self._taken)
         self._consumer: Consumer | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
@@ -208,7 +204,7 @@ class Worker:
             task.halt(self.lanes)
         await self._settle(self._drain_s)
         await self._committer.once(COMMIT_WITHIN_S)
-        self._arrivals.clear()  # what was not taken yet is read again
+        self._arrivals.clear()
         for lane in self.lanes:
             lane.task.suspend(lane)
         self._suspended |= self._lanes
@@ -224,6 +220,7 @@ class Worker:
         """A graceful stop: start no new call, finish those in flight, commit. True: all that has
         an outcome is committed; what has none is handed back by not being committed."""
         self.draining = True
+        self._arrivals.clear()
         self._committer.stop()
         self._drop(self._suspended)
         if self._consumer is not None:
@@ -259,23 +256,12 @@ class Worker:
     # -- records -------------------------------------------------------------------------------
 
     def on_records(self, lists: Round) -> None:
-        """Take one round, a little in each turn of the loop, then say how much may come next."""
-        idle = not self._arrivals  # else `_take` is called anyway
-        for lane, records in lists:
-            for start in range(0, len(records), MOST_AT_ONCE):
-                self._arrivals.append((lane, records[start : start + MOST_AT_ONCE]))
-        if idle:
-            self._take()
+        """Take one round, then say how much may come next."""
+        if not self.draining:
+            self._arrivals.put(lists)
 
-    def _take(self) -> None:
-        if not self._arrivals:
-            return  # a rebalance came in between: nobody waits for the answer
-        lane, records = self._arrivals.popleft()
-        if lane.open and not self.draining:
-            lane.task.arrived(lane, records)
-        if self._arrivals:
-            asyncio.get_running_loop().call_soon(self._take)
-        elif self._consumer is not None:
+    def _taken(self) -> None:
+        if self._consumer is not None:
             self._consumer.allow(self._allowance())
 
     def _allowance(self) -> dict[Lane, int]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from streams.committed import Committed
@@ -80,16 +78,16 @@ async def test_what_leaves_after_a_later_one_is_counted_by_the_order_asked_for(s
     """The engine does not do that; this is how one would know."""
     await shell.start(order=order)
     (lane,) = await shell.assign(0)
+    late = 0
     for seq, key in [(3, b"a"), (1, b"b"), (5, None), (2, b"a"), (6, None)]:
-        item = SimpleNamespace(key=key)
-        shell.task._check_order(lane, [Slot(lane, seq, item, order_key=key)])
-    assert shell.task.tally.out_of_order == count
+        late += lane.note_released([Slot(lane, seq, None, order_key=key)], order)
+    assert late == count
 
 
 async def test_only_so_many_keys_are_remembered(shell, monkeypatch):
-    monkeypatch.setattr("streams.shells.task.MOST_KEYS", 3)
+    monkeypatch.setattr("streams.shells.lane.MOST_KEYS", 3)
     await shell.start(order="key")
     (lane,) = await shell.assign(0)
     for seq in range(10):
-        shell.task._check_order(lane, [Slot(lane, seq, None, order_key=b"%d" % seq)])
+        lane.note_released([Slot(lane, seq, None, order_key=b"%d" % seq)], "key")
     assert lane.released_to == {b"7": 7, b"8": 8, b"9": 9}
