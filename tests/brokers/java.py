@@ -43,17 +43,10 @@ class JavaNode:
     until a test has a proxy do so)."""
 
     def __init__(
-        self,
-        number: int,
-        directory: Path,
-        settings: dict[str, str],
-        port: int,
-        *,
-        proxied: tuple[int, int],
-        fast_start: bool,
+        self, number: int, directory: Path, settings: dict[str, str], port: int, *, fast_start: bool
     ) -> None:
         self.number = number
-        self.proxied = proxied
+        self.proxied = (0, 0)
         self.directory = directory
         self.log_path = directory / "server.log"
         self.settings = settings
@@ -238,11 +231,9 @@ class JavaBroker:
             proxied = free_port(), free_port()
             settings = _settings(n, count, ports[n], controllers[n], voters, directory)
             _listen_for_a_proxy(settings, *proxied)
-            self.nodes.append(
-                JavaNode(
-                    n, directory, settings, ports[n], proxied=proxied, fast_start=self.fast_start
-                )
-            )
+            node = JavaNode(n, directory, settings, ports[n], fast_start=self.fast_start)
+            node.proxied = proxied
+            self.nodes.append(node)
 
 
 def _settings(
