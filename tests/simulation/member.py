@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 
 from streams.committed import Committed
 from streams.core.engine import Engine
+from streams.core.events import Release
 from streams.core.limits import Limits
 from streams.errors import StreamsError
 from streams.kafka.sink import Sink
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 WRITES_DURING_LAST_COMMIT = True
 """A revocation or stop whose time runs out with calls under way commits while their results are
-still written, and the next owner repeats these (seeds 422, 853). False, as soon as the worker holds
+still written, and the next owner repeats these (seeds 206, 491). False, as soon as the worker holds
 back what is released after that: such a duplicate is then a violation, too."""
 
 CHECK_EVERY = 7
@@ -164,6 +165,9 @@ class Member:
             with self._world.guard():
                 if len(engine.admission.calls) > most:
                     raise Violation(f"{self.name}: {len(engine.admission.calls)} calls (G4)")
+                for action in actions:
+                    if isinstance(action, Release):
+                        self._world.released(action.slots)
                 if self._events % CHECK_EVERY == 0 or self._world.tracing:
                     engine.check_invariants()
             return actions
