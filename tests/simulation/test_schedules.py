@@ -12,6 +12,7 @@ WROTE_ON = "results were written while the last commit before a revocation was u
 FOUND = {
     206: WROTE_ON,
     491: WROTE_ON,
+    22931: WROTE_ON,
     90: "a partition moved to its log's end was not sought back till somebody wrote to it",
 }
 
