@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 WRITES_DURING_LAST_COMMIT = True
 """A revocation or stop whose time runs out with calls under way commits while their results are
-still written, and the next owner repeats these (seeds 206, 491), and a stop may take its last commit
-for one that failed (22931). False, as soon as the worker holds
-back what is released after that: such a duplicate is then a violation, too."""
+still written; the next owner repeats these (seeds 206, 491), and a stop may take its last commit
+for one that failed (22931). False, as soon as the worker holds back what is released after that:
+all this is then a violation, too."""
 
 CHECK_EVERY = 7
 """Events between two looks at all of an engine's invariants, which take longer than the events."""
