@@ -20,6 +20,7 @@ from streams.core.repeats import Aftermath, Repeats
 from streams.core.sequencer import ORDERS, NoOrder
 from streams.core.window import _Cut
 from streams.errors import Fault
+from streams.kafka import writer
 from streams.kafka.reader import LaneReader
 from streams.kafka.sink import Sink
 from streams.kafka.writer import PartitionWriter
@@ -90,10 +91,13 @@ def _(patch: Patch) -> None:
 
 @mutant("outcomes count as delivered when they are sent")
 def _(patch: Patch) -> None:
-    async def unheard(self: PartitionWriter, acknowledged: Any) -> None:
+    async def unheard(*_: Any) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(PartitionWriter, "_acknowledgement", unheard)
+    if hasattr(writer, "acknowledgement"):
+        patch.setattr(writer, "acknowledgement", unheard)
+    else:
+        patch.setattr(PartitionWriter, "_acknowledgement", unheard)
 
 
 @mutant("a writer goes on with a producer that has a hole in its sequence")
