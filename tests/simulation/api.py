@@ -151,7 +151,7 @@ class Api:
             return ItemError("own_error", "of the item itself")
         answer: dict[str, Any] = {"of": [item.partition, item.offset]}
         if kind is Kind.HUGE:
-            answer["pad"] = "y" * random.choice([2_000, 4_000])
+            answer["pad"] = "y" * (2_000 if item.offset % 2 else 4_000)
         return answer
 
 

@@ -168,6 +168,7 @@ class Consumer:
             self._alive(self._host.on_reader_error),
         )
         self._rejoin = asyncio.Event()
+        self._in_rebalance = True
         self._generation = -1
         self._assigned: frozenset[TopicPartition] = frozenset()
         self.look = self._client._fetcher.look
@@ -182,6 +183,11 @@ class Consumer:
     async def read(self) -> None:
         await self._reader.run()
 
+    @property
+    def at_rest(self) -> bool:
+        """It has its partitions, and is not asked to join anew."""
+        return not self._in_rebalance and not self._rejoin.is_set()
+
     def rejoin(self) -> None:
         self._rejoin.set()
 
@@ -193,6 +199,7 @@ class Consumer:
         subscription = self._client._subscription
         while True:
             self._rejoin.clear()
+            self._in_rebalance = True
             subscription.begin_reassignment()
             self._reader.close()
             await self._to_worker.crossed()
@@ -206,6 +213,7 @@ class Consumer:
             self._assigned = frozenset(assigned)
             await self._to_worker.crossed()
             await self._assign(assigned)
+            self._in_rebalance = False
             await self._rejoin.wait()
 
     async def _assign(self, assigned: list[TopicPartition]) -> None:

@@ -32,6 +32,14 @@ class Group:
         self._preparing = False
         self._deadline: asyncio.TimerHandle | None = None
 
+    @property
+    def at_rest(self) -> bool:
+        """No rebalance is under way, and everybody alive takes part."""
+        alive = [member for member in self._world.members if member.started and not member.leaving]
+        return not self._preparing and all(
+            member.dead or (member in self.members and member.consumer.at_rest) for member in alive
+        )
+
     # -- membership ------------------------------------------------------------------------------
 
     async def join(self, member: Any) -> Assigned:

@@ -14,6 +14,7 @@ from aiokafka import TopicPartition
 
 from streams.committed import Committed
 from streams.core.engine import Engine
+from streams.core.events import Release
 from streams.core.limits import Limits
 from streams.errors import StreamsError
 from streams.kafka.sink import Sink
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
 WRITES_DURING_LAST_COMMIT = True
 """A revocation or stop whose time runs out with calls under way commits while their results are
-still written, and the next owner repeats these (seeds 422, 853). False, as soon as the worker holds
-back what is released after that: such a duplicate is then a violation, too."""
+still written; the next owner repeats these (seeds 206, 491), and a stop may take its last commit
+for one that failed (22931). False, as soon as the worker holds back what is released after that:
+all this is then a violation, too."""
 
 CHECK_EVERY = 7
 """Events between two looks at all of an engine's invariants, which take longer than the events."""
@@ -164,6 +166,9 @@ class Member:
             with self._world.guard():
                 if len(engine.admission.calls) > most:
                     raise Violation(f"{self.name}: {len(engine.admission.calls)} calls (G4)")
+                for action in actions:
+                    if isinstance(action, Release):
+                        self._world.released(action.slots)
                 if self._events % CHECK_EVERY == 0 or self._world.tracing:
                     engine.check_invariants()
             return actions
@@ -265,7 +270,12 @@ class Member:
 
     def _in_the_way(self, since_s: float) -> bool:
         """Whether the broker or the group kept it from committing."""
-        return self.troubled_at >= since_s - 1.0 or self not in self._world.group.members
+        ran_out = self._world.now() >= since_s + self._world.parameters.shutdown_s * 0.8
+        return (
+            self.troubled_at >= since_s - 1.0
+            or self not in self._world.group.members
+            or (WRITES_DURING_LAST_COMMIT and ran_out)
+        )
 
     async def _bury(self) -> None:
         """Free what it holds; nothing of this reaches anybody."""

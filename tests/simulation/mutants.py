@@ -20,6 +20,7 @@ from streams.core.repeats import Aftermath, Repeats
 from streams.core.sequencer import ORDERS, NoOrder
 from streams.core.window import _Cut
 from streams.errors import Fault
+from streams.kafka import writer
 from streams.kafka.reader import LaneReader
 from streams.kafka.sink import Sink
 from streams.kafka.writer import PartitionWriter
@@ -27,6 +28,7 @@ from streams.policies import retry
 from streams.shells.lane import Lane
 from streams.shells.task import TaskShell
 from streams.shells.worker import Worker
+from tests.simulation.parameters import BEYOND
 
 Patch = pytest.MonkeyPatch
 MUTANTS: dict[str, Callable[[Patch], None]] = {}
@@ -89,10 +91,13 @@ def _(patch: Patch) -> None:
 
 @mutant("outcomes count as delivered when they are sent")
 def _(patch: Patch) -> None:
-    async def unheard(self: PartitionWriter, acknowledged: Any) -> None:
+    async def unheard(*_: Any) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(PartitionWriter, "_acknowledgement", unheard)
+    if hasattr(writer, "acknowledgement"):
+        patch.setattr(writer, "acknowledgement", unheard)
+    else:
+        patch.setattr(PartitionWriter, "_acknowledgement", unheard)
 
 
 @mutant("a writer goes on with a producer that has a hole in its sequence")
@@ -141,7 +146,7 @@ def _(patch: Patch) -> None:
 
 @mutant("a revocation does not wait for what is on its way")
 def _(patch: Patch) -> None:
-    async def hasty(self: Worker, within_s: float) -> None:
+    async def hasty(self: Worker, within_s: float, **_: Any) -> None:
         await asyncio.sleep(0)
 
     patch.setattr(Worker, "_settle", hasty)
@@ -258,6 +263,32 @@ def _(patch: Patch) -> None:
         return True
 
     patch.setattr(Consumer, "commit_watermarks", hopeful)
+
+
+if BEYOND:
+
+    @mutant("equal keys leave as they come")
+    def _(patch: Patch) -> None:
+        patch.setitem(ORDERS, "key", NoOrder)
+        patch.setattr("tests.simulation.member.CHECK_EVERY", 10**9)
+
+    @mutant("what an earlier owner has settled beyond the watermark is done again")
+    def _(patch: Patch) -> None:
+        begin = Lane.__init__
+
+        def forgetful(self: Lane, partition: Any, start: Committed, task: TaskShell) -> None:
+            begin(self, partition, start._replace(beyond=()), task)
+
+        patch.setattr(Lane, "__init__", forgetful)
+
+    @mutant("what is settled beyond the watermark is not committed")
+    def _(patch: Patch) -> None:
+        progress = TaskShell.progress
+
+        def silent(self: TaskShell, *args: Any) -> Committed:
+            return progress(self, *args)._replace(beyond=())
+
+        patch.setattr(TaskShell, "progress", silent)
 
 
 # -- defects that the simulation has found, put back ---------------------------------------------

@@ -128,6 +128,8 @@ class SinkBroker:
         """Requests for one partition arrive in the order they were sent in."""
         at = max(self._world.now() + wait_s, self._free_at.get((topic, partition), 0.0) + 1e-6)
         self._free_at[topic, partition] = at
+        if at > self._world.now() + 0.1:  # somebody's request stands before it
+            request.producer.member.trouble(at)
         self._world.loop.call_at(at, self._arrived, request)
 
     def _arrived(self, request: Request) -> None:
@@ -135,7 +137,6 @@ class SinkBroker:
         thaws_at = world.weather.until("freeze", request.partition)
         member = request.producer.member
         if thaws_at:
-            member.trouble(thaws_at)
             self._later(request.topic, request.partition, thaws_at - world.now(), request)
             return
         if member.dead and not request.reaches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from random import Random
 from typing import Any, NoReturn
@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 import orjson
 from aiokafka.errors import KafkaError
 
+from streams.core.slot import Slot
+from streams.errors import ItemError
 from tests.simulation.api import Api
 from tests.simulation.group import Group
 from tests.simulation.ledger import Item, Ledger, Tenure, Violation
@@ -141,6 +143,13 @@ class World:
             member.trouble(until)
             await asyncio.sleep(until - self.now())
 
+    def released(self, slots: Sequence[Slot]) -> None:
+        """An engine has given these to the sink."""
+        for slot in slots:
+            item = self.ledger.items[slot.item.partition][slot.item.offset]
+            died = isinstance(slot.outcome, ItemError)
+            item.released_as.add("dead letter" if died else "result")
+
     def wrote(self, parcel: Parcel, tenure: Tenure, item: Item, topic: str, partition: int) -> None:
         code = None
         for name, content in parcel.headers:
@@ -262,11 +271,20 @@ class World:
             except TimeoutError:
                 told = "; ".join(self.ledger.behind())
                 raise Violation(f"stalled. {told}", self.ledger.first_behind()) from None
+        await self._everybody_has_joined()
         await self._quiet()
         self.ledger.check_nothing_lost()
         for member in list(self.members):
             await self._stop(member)
         await self._quiet()
+
+    async def _everybody_has_joined(self) -> None:
+        """Whoever was put out of the group is back, and holds nothing of what it had."""
+        deadline = self.now() + STALLED_AFTER_S
+        while not self.group.at_rest:
+            if self.now() > deadline:
+                raise Violation("the group does not come to rest")
+            await asyncio.sleep(0.5)
 
     async def _quiet(self) -> None:
         """Whatever is still on its way arrives: late acknowledgements, requests of the dead."""
