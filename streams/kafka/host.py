@@ -51,7 +51,7 @@ class RecordHost(Protocol):
         ...
 
     async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """These partitions are about to be assigned."""
+        """These partitions are about to be assigned. Raises BrokerError where they cannot be."""
         ...
 
     async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
@@ -121,9 +122,9 @@ class LaneWriter:
         while self._queue or self._moved:
             wait_s = self._next_at - loop.time()
             if wait_s > 0:
-                waiting = asyncio.ensure_future(self._hurried.wait())
-                await asyncio.wait((waiting,), timeout=wait_s)
-                waiting.cancel()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(wait_s):
+                        await self._hurried.wait()
             self._hurried.clear()
             self._next_at = loop.time() + self._owner.interval_s
             self._last = await self._transact()

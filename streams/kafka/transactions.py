@@ -29,9 +29,15 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TransactionalIdAuthorizationFailed,
+)
 
 from streams.committed import Committed
+from streams.errors import BrokerError
 from streams.kafka.lane_writer import LaneWriter
 from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel, Record
 
@@ -43,6 +49,12 @@ TRANSACTION_TIMEOUT_S = 60.0
 TRANSACTIONS_PER_S = 200
 """At most, over all partitions: more would leave no time for anything else."""
 
+
+HOPELESS = (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    TransactionalIdAuthorizationFailed,
+)
 
 STOP_WITHIN_S = 2.0
 """How long a stop waits for producers to close their connections."""
@@ -138,7 +150,8 @@ class Transactions:
     # -- producers -----------------------------------------------------------------------------
 
     async def connect(self, partition: TopicPartition) -> AIOKafkaProducer:
-        """A producer that owns this partition's id from now on; tries until it is there."""
+        """A producer that owns this partition's id from now on; tries until it is there. Raises
+        BrokerError where trying is of no use."""
         while True:
             producer = AIOKafkaProducer(
                 **self._keywords,
@@ -151,6 +164,12 @@ class Transactions:
             try:
                 await producer.start()
                 return producer
+            except HOPELESS as error:
+                self.retire(producer)
+                raise BrokerError(
+                    f"exactly_once is refused by the broker: {error!r}. The worker's user needs "
+                    f"Write and Describe on transactional ids that begin with {self.worker_id}/"
+                ) from error
             except KafkaError as error:
                 self.retire(producer)
                 self.complaints.say("no transactions of %s/%s yet: %r", partition, error)

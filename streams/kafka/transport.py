@@ -80,17 +80,21 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_assigned(self, assigned: Set[TP], generation_id: int = 0) -> None:
         await super().on_partitions_assigned(assigned, generation_id)
-        starts: dict[TopicPartition, Committed] = {}
-        if ours := self._ours(assigned):
-            await self.host.before_assigned(ours)
-            starts = await self._starts(ours)
-            await self.host.before_lanes(starts)
+        ours = self._ours(assigned)
+        starts = await self._starts(ours) if ours else {}
+        await self.host.before_lanes(starts)
         lanes = self.host.on_assigned(starts)
         self._thread.in_thread("open", lanes)
         first = {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()}
         self._thread.in_thread("allow", first)
 
     async def _starts(self, ours: set[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """Where the lanes begin; none where the host has been told of an error that ends it."""
+        try:
+            await self.host.before_assigned(ours)
+        except BrokerError as error:
+            self.host.on_reader_error(error)
+            return {}
         while True:
             try:
                 starts: dict[TopicPartition, Committed] = await self._call(

@@ -5,16 +5,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    TransactionalIdAuthorizationFailed,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.committed import Committed
-from streams.kafka import lane_writer
+from streams.errors import BrokerError
+from streams.kafka import lane_writer, transactions
 from streams.kafka.parcels import Parcel
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
@@ -306,3 +312,23 @@ async def test_whatever_fails_each_outcome_is_written_once_in_order_with_its_off
     assert sorted(written[0] + written[1]) == sorted(scene.delivered) == [*range(number)]
     assert scene.broker.committed == scene.lane.committed == Committed(number)
     assert scene.lost == []
+
+
+async def test_a_user_who_may_not_use_transactions_is_told_what_to_grant(monkeypatch):
+    """Trying again is of no use: exit code 1 and a line."""
+
+    class Refused:
+        def __init__(self, **keywords: Any) -> None:
+            self._sender = SimpleNamespace(sender_task=None)
+            self._txn_manager = SimpleNamespace(wait_for_transaction_end=lambda: None)
+
+        async def start(self) -> None:
+            raise TransactionalIdAuthorizationFailed("worker/source/0")
+
+        async def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr(transactions, "AIOKafkaProducer", Refused)
+    sink = Scene().sink
+    with pytest.raises(BrokerError, match="transactional ids that begin with worker/"):
+        await transactions.Transactions.connect(sink, SOURCE)
