@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -14,7 +14,7 @@ from streams.committed import MAX_BEYOND_BYTES
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.fingerprint import fingerprint
-from streams.kafka.broker import refuse_on_embedded
+from streams.kafka.broker import LIMITS, refuse_on_embedded
 from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
@@ -91,6 +91,8 @@ class Assembly:
         )
         await connect(sink, self.kafka.bootstrap_servers)
         worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
+        if not sink.idempotent:
+            _warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
         parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
         if self._settings.worker.ledger:
@@ -242,6 +244,17 @@ class Assembly:
             caller=caller,
             fingerprint=made_by,
         )
+
+
+def _warn_of_order(tasks: Iterable[TaskSettings]) -> None:
+    """On the embedded broker."""
+    for task in tasks:
+        if task.order != "partition":
+            logger.warning(
+                'task %s has order = "%s", and the embedded broker %s: after a crash what was done '
+                "beyond the oldest unfinished item is done again. Use Apache Kafka, or order = "
+                '"partition"', task.name, task.order, LIMITS["commit_metadata"].what,
+            )  # fmt: skip
 
 
 def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:

@@ -27,6 +27,9 @@ from tests.integration.running import done, group_of, item, worker
 pytestmark = [pytest.mark.kafka, pytest.mark.needs("commit_metadata")]
 
 
+BOTH = [("none", "at_least_once"), ("key", "exactly_once")]
+
+
 def _written(records: list) -> Counter[tuple[int, int]]:
     """How many outcomes each source position has."""
     outcomes = [outcome for record in records if (outcome := outcome_of(record)) is not None]
@@ -34,9 +37,9 @@ def _written(records: list) -> Counter[tuple[int, int]]:
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("order", ["none", "key"])
+@pytest.mark.parametrize(("order", "guarantee"), BOTH)
 async def test_what_a_commit_names_beyond_a_slow_item_is_not_done_again_after_a_kill(
-    broker, topic, tmp_path, order
+    broker, topic, tmp_path, order, guarantee
 ):
     """The first microbatch hangs; all others are done, but for those of its keys in order "key"."""
     source, gate, calls = await topic(), tmp_path / "gate", tmp_path / "called"
@@ -46,6 +49,7 @@ async def test_what_a_commit_names_beyond_a_slow_item_is_not_done_again_after_a_
     free = [n for n in range(10, 400) if order == "none" or n % 50 >= 10]
     variables = {
         "TEST_ORDER": order,
+        "settings": f'guarantee = "{guarantee}"',
         "TEST_GATE": str(gate),
         "TEST_CALLED": str(calls),
         "TEST_MAX_ITEMS": "10",
@@ -60,15 +64,17 @@ async def test_what_a_commit_names_beyond_a_slow_item_is_not_done_again_after_a_
     with worker(broker, source, **variables) as process:
         await done(broker, process, source, [400])
         assert process.stop() == 0, process.log
-    judged, _ = await verdict(broker.bootstrap, source, positions, order)
+    judged, _ = await verdict(
+        broker.bootstrap, source, positions, order, isolation="read_committed"
+    )
     assert judged == (0, 0, 0)
     assert all(called(calls)[0, n] == 1 for n in free)
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("order", ["none", "key"])
+@pytest.mark.parametrize(("order", "guarantee"), BOTH)
 async def test_a_kill_in_full_flow_repeats_only_what_no_commit_had_named(
-    broker, topic, seed, order
+    broker, topic, seed, order, guarantee
 ):
     """Three times, at any moment; unequal calls, results and dead letters, halved microbatches."""
     chance = random.Random(seed)
@@ -78,7 +84,11 @@ async def test_a_kill_in_full_flow_repeats_only_what_no_commit_had_named(
         for n in range(8000)
     ]
     positions = await publish(broker.bootstrap, source, records)
-    variables = {"TEST_ORDER": order, "TEST_CALL_S": "0.1"}
+    variables = {
+        "TEST_ORDER": order,
+        "TEST_CALL_S": "0.1",
+        "settings": f'guarantee = "{guarantee}"',
+    }
     repeatable: set[tuple[int, int]] = set()
 
     async def more_than(count: int) -> bool:
@@ -91,7 +101,9 @@ async def test_a_kill_in_full_flow_repeats_only_what_no_commit_had_named(
             process.signal(signal.SIGKILL)
             process.wait(10)
         said = [await told(broker, source, partition) for partition in range(2)]
-        _, found = await verdict(broker.bootstrap, source, positions, order)
+        _, found = await verdict(
+            broker.bootstrap, source, positions, order, isolation="read_committed"
+        )
         written = _written(found)
         for partition, offset in positions:
             if not named(said[partition], offset):
@@ -101,9 +113,12 @@ async def test_a_kill_in_full_flow_repeats_only_what_no_commit_had_named(
     with worker(broker, source, **variables) as process:
         await done(broker, process, source, [4000] * 2)
         assert process.stop() == 0, process.log
-    judged, found = await verdict(broker.bootstrap, source, positions, order)
+    judged, found = await verdict(
+        broker.bootstrap, source, positions, order, isolation="read_committed"
+    )
     assert (judged.lost, judged.out_of_order) == (0, 0)
     assert {place for place, count in _written(found).items() if count > 1} <= repeatable
+    assert guarantee == "at_least_once" or judged.duplicated == 0
 
 
 @pytest.mark.chaos
