@@ -26,8 +26,9 @@ class Lane:
     """One incarnation: a partition that comes back after somebody else had it is a new lane, so
     that a late reply finds nobody to give its answers to. Compared by identity.
 
-    `open`: it may be written and committed; between revocation and assignment it may not. `kept`:
-    what the engine released meanwhile.
+    `open`: it may be written and committed; between revocation and assignment it may not.
+    `holding`: nothing more of it goes to the sink, from before the last commit of a revocation to
+    the next assignment; `kept`: what the engine released meanwhile.
 
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; at first
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
@@ -42,6 +43,7 @@ class Lane:
     __slots__ = (
         "committed",
         "done_before",
+        "holding",
         "kept",
         "known",
         "mean_bytes",
@@ -62,6 +64,7 @@ class Lane:
         self.released_to: dict[Hashable, int] = {}
         self.task = task
         self.open = True
+        self.holding = False
         self.kept: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.moved_at = 0.0

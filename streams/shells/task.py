@@ -112,9 +112,13 @@ class TaskShell:
             self._ledger.open(lane)
         self._handle(Opened(lane, lane.next_offset, lane.done_before))
 
+    def hold(self, lane: Lane) -> None:
+        """What is released from now on is kept: the last commit would not tell of it."""
+        lane.holding = True
+
     def suspend(self, lane: Lane) -> None:
         """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
-        lane.open = False
+        lane.open, lane.holding = False, True
 
     def can_resume(self, lane: Lane, start: Committed) -> bool:
         """Whether a suspended lane may go on: not where its partition was committed otherwise, or
@@ -128,7 +132,7 @@ class TaskShell:
         goes to the sink. False: it cannot; it has to be closed."""
         if not self.can_resume(lane, start):
             return False
-        lane.open = True
+        lane.open, lane.holding = True, False
         lane.committed = start
         released, lane.kept = lane.kept, []
         for slots in released:
@@ -182,6 +186,11 @@ class TaskShell:
         what was answered."""
         recording = self._ledger is not None and self._ledger.writing
         return bool(self._calls) or self._outcomes.pending or recording
+
+    @property
+    def writing(self) -> bool:
+        """Whether the sink has not got yet what was released."""
+        return self._outcomes.pending
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them, not even another try."""
@@ -282,7 +291,7 @@ class TaskShell:
                 self._pauses.resumed()
 
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        if not lane.open:  # suspended: they wait for `resume`
+        if lane.holding:  # they wait for `resume`
             lane.kept.append(slots)
             return
         self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)

@@ -39,6 +39,7 @@ from streams.shells.lane import Lane
 from streams.shells.ledger import Ledger
 from streams.shells.recount import recount
 from streams.shells.room import Room
+from streams.shells.settling import Settling
 from streams.shells.tally import Tally, summary
 from streams.shells.task import TaskShell
 
@@ -46,7 +47,8 @@ logger = logging.getLogger(__name__)
 
 
 COMMIT_WITHIN_S = 5.0
-CHECK_S = 0.02
+DELIVER_WITHIN_S = 1.0
+"""What is on its way to the sink when partitions are revoked: some ms, unless the broker stands."""
 
 FATAL = (
     AuthenticationFailedError,
@@ -89,6 +91,7 @@ class Worker:
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
+        self._settling: Settling | None = None
         self._assigned_at = 0.0
         self.ready = False
         self.draining = False
@@ -108,6 +111,7 @@ class Worker:
         self._sink = sink
         self._transactions = transactions
         self._ledger = ledger
+        self._settling = Settling(self.tasks, sink, transactions)
         self._committer.start(self._on_fatal)
 
     @property
@@ -198,11 +202,12 @@ class Worker:
 
         Nothing is lost: the next owner starts at what was committed.
         """
-        if not self._lanes:
+        if not self._lanes or self._settling is None:
             return
         for task in self.tasks:
             task.halt(self.lanes)
-        await self._settle(self._drain_s)
+        await self._settling.wait(self._drain_s)
+        await self._settling.hold(self.lanes, DELIVER_WITHIN_S)
         await self._committer.once(COMMIT_WITHIN_S)
         self._arrivals.clear()
         for lane in self.lanes:
@@ -228,30 +233,18 @@ class Worker:
         deadline = asyncio.get_running_loop().time() + within_s
         for task in self.tasks:
             task.halt(None)
-        await self._settle(within_s * 0.8)
+        if self._settling is None:
+            return True  # it has not begun
+        await self._settling.wait(within_s * 0.7)
+        await self._settling.hold(self.lanes, within_s * 0.1)
         left = deadline - asyncio.get_running_loop().time()
         done = await self._committer.once(max(0.1, left))
-        if unwritten := self._undelivered():
+        if unwritten := self._settling.undelivered():
             logger.error("%d outcomes could not be written in time", unwritten)
             done = False
         self._drop(self._lanes)
         self._room.forget()
         return done
-
-    async def _settle(self, within_s: float) -> None:
-        """Wait until no call is in flight and the sink has what was released."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + within_s
-        while loop.time() < deadline:
-            if self._transactions is not None:
-                self._transactions.hurry()
-            if not any(task.busy for task in self.tasks) and not self._undelivered():
-                return
-            await asyncio.sleep(CHECK_S)
-
-    def _undelivered(self) -> int:
-        sinks = (self._sink, self._transactions)
-        return sum(sink.pending() for sink in sinks if sink is not None)
 
     # -- records -------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka.errors import KafkaError
 
+from streams.shells.worker import COMMIT_WITHIN_S
 from tests.shells.shell import Shell, settled
 
 
@@ -139,4 +140,22 @@ async def test_a_stop_while_a_partition_is_nobodys_drops_its_items(shell):
     assert await shell.worker.drain(5)
     await settled()
     assert shell.calls[0].ended.cancelled()
+    assert shell.written() == []
+
+
+async def test_what_is_answered_during_the_last_commit_before_a_revocation_is_not_written(shell):
+    """The commit does not tell of it: the next owner would write it again (simulation, 206)."""
+    (lane,) = await shell.assign(0)
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    commit = shell.worker._committer.once
+
+    async def answered_meanwhile(within_s: float) -> bool:
+        if within_s == COMMIT_WITHIN_S:  # the last one, not one of every interval
+            shell.calls[0].answer()
+            await settled()
+        return await commit(within_s)
+
+    shell.worker._committer.once = answered_meanwhile
+    await shell.worker.on_revoked()
     assert shell.written() == []

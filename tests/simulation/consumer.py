@@ -205,7 +205,7 @@ class Consumer:
             await self._to_worker.crossed()
             began_at = self._world.now()
             await self._host.on_revoked()
-            member.revoked(began_at, self._world.parameters.drain_s)
+            member.revoked(began_at)
             await self._to_thread.crossed()
             self._generation, partitions = await group.join(member)
             assigned = [TopicPartition(SOURCE, n) for n in partitions]

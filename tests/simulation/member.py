@@ -34,11 +34,6 @@ from tests.simulation.sinks import connected
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-WRITES_DURING_LAST_COMMIT = True
-"""A revocation or stop whose time runs out with calls under way commits while their results are
-still written; the next owner repeats these (seeds 206, 491), and a stop may take its last commit
-for one that failed (22931). False, as soon as the worker holds back what is released after that:
-all this is then a violation, too."""
 
 CHECK_EVERY = 7
 """Events between two looks at all of an engine's invariants, which take longer than the events."""
@@ -212,14 +207,11 @@ class Member:
         if self not in self._world.group.members:
             self.lost()
 
-    def revoked(self, began_at: float, drain_s: float) -> None:
-        """Everything has been handed back that could be in `drain_s` from `began_at`."""
-        ran_out = self._world.now() >= began_at + drain_s
+    def revoked(self, began_at: float) -> None:
+        """Everything has been handed back, in a revocation that began at `began_at`."""
         for tenure in self._held.values():
             if self.troubled_at >= began_at - 1.0:
                 tenure.excused = "the broker was in the way"
-            elif WRITES_DURING_LAST_COMMIT and ran_out:
-                tenure.excused = "its time ran out with calls under way"
         self._held.clear()
 
     def lost(self) -> None:
@@ -258,7 +250,7 @@ class Member:
             if not committed and not self._in_the_way(began_at):
                 with world.guard():
                     raise Violation(f"{self.name} stopped without its last commit (G9)")
-            self.revoked(began_at, world.parameters.shutdown_s * 0.8)
+            self.revoked(began_at)
         for task in self._tasks:
             task.cancel()
         world.group.leave(self)
@@ -270,12 +262,7 @@ class Member:
 
     def _in_the_way(self, since_s: float) -> bool:
         """Whether the broker or the group kept it from committing."""
-        ran_out = self._world.now() >= since_s + self._world.parameters.shutdown_s * 0.8
-        return (
-            self.troubled_at >= since_s - 1.0
-            or self not in self._world.group.members
-            or (WRITES_DURING_LAST_COMMIT and ran_out)
-        )
+        return self.troubled_at >= since_s - 1.0 or self not in self._world.group.members
 
     async def _bury(self) -> None:
         """Free what it holds; nothing of this reaches anybody."""

@@ -26,6 +26,7 @@ from streams.kafka.sink import Sink
 from streams.kafka.writer import PartitionWriter
 from streams.policies import retry
 from streams.shells.lane import Lane
+from streams.shells.settling import Settling
 from streams.shells.task import TaskShell
 from streams.shells.worker import Worker
 from tests.simulation.parameters import BEYOND
@@ -146,10 +147,10 @@ def _(patch: Patch) -> None:
 
 @mutant("a revocation does not wait for what is on its way")
 def _(patch: Patch) -> None:
-    async def hasty(self: Worker, within_s: float, **_: Any) -> None:
+    async def hasty(self: Settling, within_s: float, **_: Any) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(Worker, "_settle", hasty)
+    patch.setattr(Settling, "wait", hasty)
 
 
 @mutant("one call more than max_in_flight")
