@@ -30,6 +30,7 @@ THOROUGH_RUNS = 200
 
 MakeTopic = Callable[..., Awaitable[str]]
 
+SEED_GIVEN = pytest.StashKey[bool]()
 CHOICE = pytest.StashKey[Choice | None]()
 STARTED = pytest.StashKey[dict[str, Broker]]()
 FAILED = pytest.StashKey[set[str]]()
@@ -54,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(problem)
     if config.option.runs is None:
         config.option.runs = THOROUGH_RUNS if config.option.thorough else SHORT_RUNS
+    config.stash[SEED_GIVEN] = config.option.seed is not None
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
     config.stash[CHOICE] = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from tests.chaos.account import Account
 from tests.chaos.fleet import Fleet, name_of
@@ -135,13 +137,16 @@ class Scene:
 
     async def grow(self, items: int) -> None:
         """One partition more, with so many items."""
-        self._partitions += 1
-        new = self._partitions - 1
-        await grow_topic(self._broker.bootstrap, self.source, self._partitions)
-        while new not in await self._producer.partitions_for(self.source):
-            await self._producer.client.force_metadata_update()
-            await asyncio.sleep(0.05)
-        self.watch.source_partitions = self._partitions
+        new = self._partitions
+        async with asyncio.timeout(60):
+            while new not in await self._producer.partitions_for(self.source):
+                with contextlib.suppress(
+                    KafkaError, AssertionError
+                ):  # a node is away, or it is done
+                    await grow_topic(self._broker.bootstrap, self.source, new + 1)
+                await asyncio.sleep(0.05)
+                await self._producer.client.force_metadata_update()
+        self._partitions = self.watch.source_partitions = new + 1  # now others may publish there
         await self.publish(items, new)
 
     # -- workers -------------------------------------------------------------------------------

@@ -145,6 +145,15 @@ class Watch:
         return Copy(record.topic, record.partition, record.offset, place, writer, code, self._now())
 
 
+async def _looked(watch: Watch) -> bool:
+    """False: a node is away."""
+    try:
+        await watch.look()
+    except KafkaError:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def watching(watch: Watch) -> AsyncIterator[Watch]:
     """Look for as long as the block takes, and once at its end."""
@@ -152,11 +161,7 @@ async def watching(watch: Watch) -> AsyncIterator[Watch]:
 
     async def for_ever() -> None:
         while True:
-            try:
-                await watch.look()
-            except KafkaError:  # a node is away: look again
-                await asyncio.sleep(0.2)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(LOOK_EVERY_S if await _looked(watch) else 0.2)
 
     task = asyncio.ensure_future(for_ever())
     try:
@@ -168,6 +173,7 @@ async def watching(watch: Watch) -> AsyncIterator[Watch]:
             if not isinstance(ended, asyncio.CancelledError):
                 raise ended
             async with asyncio.timeout(60):
-                await watch.look()
+                while not await _looked(watch):
+                    await asyncio.sleep(0.2)
         finally:
             await watch.stop()

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import GroupCoordinatorNotAvailableError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.judge import Order, Verdict, judge, outcome_of
@@ -166,6 +166,17 @@ async def read(
 
 
 async def _partitions(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return await _partitions_now(bootstrap, topics)
+        except KafkaError:  # a broker that has just been thawed may not know itself yet
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(POLL_S)
+
+
+async def _partitions_now(bootstrap: str, topics: Sequence[str]) -> list[TopicPartition]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
