@@ -140,9 +140,8 @@ class Scene:
         new = self._partitions
         async with asyncio.timeout(60):
             while new not in await self._producer.partitions_for(self.source):
-                with contextlib.suppress(
-                    KafkaError, AssertionError
-                ):  # a node is away, or it is done
+                # A node is away, or it was done and nobody heard of it.
+                with contextlib.suppress(KafkaError, AssertionError):
                     await grow_topic(self._broker.bootstrap, self.source, new + 1)
                 await asyncio.sleep(0.05)
                 await self._producer.client.force_metadata_update()

@@ -160,7 +160,7 @@ async def watching(watch: Watch) -> AsyncIterator[Watch]:
     await watch.start()
 
     async def for_ever() -> None:
-        while True:
+        while True:  # noqa: ASYNC110  nothing tells us
             await asyncio.sleep(LOOK_EVERY_S if await _looked(watch) else 0.2)
 
     task = asyncio.ensure_future(for_ever())
@@ -173,7 +173,7 @@ async def watching(watch: Watch) -> AsyncIterator[Watch]:
             if not isinstance(ended, asyncio.CancelledError):
                 raise ended
             async with asyncio.timeout(60):
-                while not await _looked(watch):
+                while not await _looked(watch):  # noqa: ASYNC110  nothing tells us
                     await asyncio.sleep(0.2)
         finally:
             await watch.stop()
