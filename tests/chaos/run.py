@@ -45,21 +45,25 @@ async def _play(scene: Scene, broker: Any, plan: Plan) -> None:
     await scene.publish(first)
     for _ in range(plan.workers):
         scene.fleet.start()
-    publishing = asyncio.ensure_future(scene.publish_over(plan.items - first, plan.publish_s))
+    publishing = [asyncio.ensure_future(scene.publish_over(plan.items - first, plan.publish_s))]
     try:
         await scene.begun()
         zero = scene.now()
         for step in plan.steps:
             await asyncio.sleep(max(0.0, zero + step.at_s - scene.now()))
             scene.say(f"{step.what} {step.who}")
-            await _take(scene, broker, step)
+            if step.what == "grow":  # waits for a node that a later step brings back
+                publishing.append(asyncio.ensure_future(scene.grow(NEW_ITEMS)))
+            else:
+                await _take(scene, broker, step)
             scene.say(f"{step.what} {step.who} done")
-        await publishing
+        await asyncio.gather(*publishing)
         if not scene.fleet.living():
             scene.fleet.start()
         await scene.finish()
     finally:
-        publishing.cancel()
+        for task in publishing:
+            task.cancel()
 
 
 async def _take(scene: Scene, broker: Any, step: Step) -> None:
@@ -76,8 +80,6 @@ async def _take(scene: Scene, broker: Any, step: Step) -> None:
             await scene.freeze(who)
         case "thaw":
             scene.thaw(who)
-        case "grow":
-            await scene.grow(NEW_ITEMS)
         case "node_freeze":
             scene.cut_off()
             broker.nodes[who].freeze()
