@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from streams.committed import Committed
 from streams.errors import StreamsError
 from streams.kafka.broker import refuse_on_embedded
 from streams.kafka.client import answered
 from streams.kafka.dead.memory import Memory
+from streams.kafka.offsets import AGAIN_S, fetch_committed
 
 
 class Keeper:
@@ -26,16 +28,16 @@ class Keeper:
         self._consumer.assign(self._places)
 
     async def read(self) -> Memory:
-        """What is committed now. Raises KafkaError."""
-        # The public `committed` leaves the metadata out.
-        found = await self._consumer._coordinator.fetch_committed_offsets(self._places)
-        return Memory(
-            {
-                place.partition: Committed.read(known.offset, known.metadata)
-                for place, known in found.items()
-                if known.offset >= 0
-            }
-        )
+        """What is committed now; asks until the coordinator can say. Raises KafkaError."""
+        while True:
+            try:
+                found = await fetch_committed(self._consumer._coordinator, self._places)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return Memory({place.partition: known for place, known in found.items()})
 
     def check_room(self, memory: Memory) -> None:
         """Raises StreamsError unless this can be committed."""
