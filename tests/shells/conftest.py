@@ -12,6 +12,15 @@ from tests.shells.shell import Shell
 
 
 @pytest.fixture
+async def shell() -> AsyncIterator[Shell]:
+    """A worker that has begun, with the limits of `Shell.start`."""
+    made = Shell()
+    await made.start()
+    yield made
+    await made.stop()
+
+
+@pytest.fixture
 async def make() -> AsyncIterator[Make]:
     """Workers with a ledger, one after the other on the same broker: the earlier ones crashed."""
     made: list[Shell] = []

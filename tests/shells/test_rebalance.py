@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
 from aiokafka.errors import KafkaError
 
 from streams.shells.worker import COMMIT_WITHIN_S
-from tests.shells.shell import Shell, settled
-
-
-@pytest.fixture
-async def shell() -> AsyncIterator[Shell]:
-    made = Shell()
-    await made.start()
-    yield made
-    await made.stop()
+from tests.shells.shell import settled
 
 
 async def test_a_partition_that_comes_back_untouched_keeps_its_items_and_its_calls(shell):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
 import pytest
@@ -13,14 +12,6 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from streams.committed import Committed
 from streams.errors import BrokerError
 from tests.shells.shell import Shell, settled
-
-
-@pytest.fixture
-async def shell() -> AsyncIterator[Shell]:
-    made = Shell()
-    await made.start()
-    yield made
-    await made.stop()
 
 
 async def test_a_commit_never_passes_an_item_in_flight(shell):
