@@ -3,7 +3,8 @@
     schedule ──► world ──► members: Worker, TaskShell, Outcomes, Sink, writers (the real ones)
       │            │          │  consumer.py: the transport replayed around the real LaneReader
       │            ├── group (generations, sessions, commits)   ├── sinks (acknowledgements)
-      │            └── api (latency, faults, bad replies)       └── records (the source)
+      │            ├── api (latency, faults, bad replies)       └── records (the source)
+      │            └── transactional ──► answers ──► coordinator (fencing, transactions, a reader)
       └── parameters: what a seed stands for            ledger: what the promises are held against
 
     $ .venv/bin/python -m tests.simulation --schedules 10000
@@ -17,6 +18,12 @@ process was killed, put out of the group, or kept from finishing by the broker (
 `max_in_flight` calls (G4), no microbatch above its limits (G5), no item paid again for nothing, and
 no dead letter that the API's answers do not explain (contract, section 2).
 
-What is not simulated: sockets, aiokafka's protocol and its producer (their behaviour is in
-`sinks.py` as rules), threads (two ends of a queue), signals. Those are tested on Apache Kafka.
+Two seeds of five are `exactly_once`: the real `Transactions` over aiokafka's own transactional
+producer, whose requests are answered as Kafka's coordinators and leaders would. What counts as
+written there is what a `read_committed` reader sees: every item once, in order, and the source's
+offset moves with it in one step, whoever is killed, fenced, out of time, or never told.
+
+What is not simulated: sockets, aiokafka's plain producer and its consumer's protocol (rules in
+`sinks.py` and `consumer.py`), threads (two ends of a queue), signals. Those are tested on Apache
+Kafka.
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -139,10 +140,11 @@ class _Fetcher(Fetcher):
 class _Client:
     """What the reader uses of an `AIOKafkaConsumer`."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, request_rejoin: Callable[[], None]) -> None:
         self._subscription = SubscriptionState()
         self._subscription.subscribe({SOURCE})
         self._fetcher = _Fetcher(world, self._subscription)
+        self._coordinator = SimpleNamespace(request_rejoin=request_rejoin)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())
@@ -158,16 +160,16 @@ class Consumer:
         self._world = world
         self._member = member
         self._host = member.worker
+        self._rejoin = asyncio.Event()
         self._to_worker = Hop(world)
         self._to_thread = Hop(world)
-        self._client = _Client(world)
+        self._client = _Client(world, self.rejoin)
         self._reader = LaneReader(
             self._client,
             self._to_worker,  # type: ignore[arg-type]
             self._alive(self._host.on_records),
             self._alive(self._host.on_reader_error),
         )
-        self._rejoin = asyncio.Event()
         self._in_rebalance = True
         self._generation = -1
         self._assigned: frozenset[TopicPartition] = frozenset()
@@ -221,6 +223,7 @@ class Consumer:
         if assigned:
             await self._host.before_assigned(assigned)
             starts = await self._starts(assigned)
+            await self._host.before_lanes(starts)
         lanes = self._host.on_assigned(starts)
         self._member.assigned(starts, lanes)
         self._in_thread(self._open, lanes)
@@ -264,6 +267,18 @@ class Consumer:
         done = await self._world.group.commit(self._member, self._generation, offsets)
         await self._to_worker.crossed()
         return done
+
+    async def committed(self, partition: TopicPartition) -> Committed | None:
+        """Raises KafkaError."""
+        if self._member.dead:
+            await self._world.never()
+        await self._to_thread.crossed()
+        found = await self._world.group.committed(self._member, [partition.partition])
+        await self._to_worker.crossed()
+        return found.get(partition.partition)
+
+    def join_again(self) -> None:
+        self._in_thread(self._reader.join_again)
 
     def _in_thread(self, call: Callable[..., None], *args: Any) -> None:
         self._to_thread.call_soon_threadsafe(self._alive(call), *args)

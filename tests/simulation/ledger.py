@@ -61,11 +61,12 @@ class Copy(NamedTuple):
 class Item:
     """`answered_to`: the lanes that got its final answer. `counted`, `unanswered`: calls of it that
     failed so that it may be at fault, or left it out. `released_as`: "result", "dead letter": both
-    where it had one with an owner who could not write it, and the other with the next."""
+    where it had one with an owner who could not write it, and the other with the next. `durable`: a
+    record of it is, though a reader of what is committed may not have got there yet."""
 
     __slots__ = (
-        "answered_to", "calls", "copies", "counted", "key", "kind", "offset", "partition",
-        "refused_size", "released_as", "unanswered",
+        "answered_to", "calls", "copies", "counted", "durable", "key", "kind", "offset",
+        "partition", "refused_size", "released_as", "unanswered",
     )  # fmt: skip
 
     def __init__(self, partition: int, offset: int, kind: Kind, key: bytes | None) -> None:
@@ -77,6 +78,7 @@ class Item:
         self.calls: list[str] = []
         self.copies: list[Copy] = []
         self.counted = 0
+        self.durable = False
         self.unanswered = 0
         self.refused_size = False
         self.released_as: set[str] = set()
@@ -101,6 +103,7 @@ class Ledger:
         self._now = now
         self._on_change = on_change
         self._tracing = tracing
+        self._exactly_once = parameters.guarantee == "exactly_once"
         partitions = range(parameters.partitions)
         self.items: list[dict[int, Item]] = [{} for _ in partitions]
         self.committed: list[Committed | None] = [None] * parameters.partitions
@@ -141,6 +144,7 @@ class Ledger:
             self._check_duplicate(item, tenure)
         elif code != WRITTEN_LATE or not item.refused_size:
             self._check_order(item, topic, partition)
+        item.durable = True
         item.copies.append(Copy(self._now(), tenure, topic, partition, code))
 
     def commit(self, tenure: Tenure, said: Committed) -> None:
@@ -160,17 +164,24 @@ class Ledger:
         self.committed[number] = said
         self._on_change()
 
+    def check_committed(self, items: Iterable[Item]) -> None:
+        """A transaction with records of these is committed, and its offsets with it."""
+        for item in items:
+            said = self.committed[item.partition]
+            if said is None or not (item.offset < said.offset or covered(item.offset, said.beyond)):
+                raise Violation(f"{item} is written, and its offset did not move with it", item)
+
     # -- the promises ----------------------------------------------------------------------------
 
     def _check_durable(self, item: Item, tenure: Tenure, said: Committed) -> None:
-        if not item.copies and not (item.kind is Kind.DROPPED and item.answered_to):
+        if not item.durable and not (item.kind is Kind.DROPPED and item.answered_to):
             raise Violation(f"{tenure} committed {said.offset}, {item} has no outcome (G3)", item)
 
     def _check_order(self, item: Item, topic: str, partition: int) -> None:
         order = self._parameters.order
         if order == "none" or (order == "key" and item.key is None):
             return
-        if len(item.released_as) > 1:
+        if len(item.released_as) > 1 and not self._exactly_once:
             # Not kept in at_least_once: results and dead letters go to two topics, so what stood
             # behind the outcome that was lost may be written already.
             return
@@ -185,6 +196,9 @@ class Ledger:
     def _check_duplicate(self, item: Item, tenure: Tenure) -> None:
         """G1: only of what was delivered by somebody who was killed or put out of the group, or
         could not finish for the broker's sake."""
+        if self._exactly_once:
+            told = ", ".join(str(copy.tenure) for copy in item.copies)
+            raise Violation(f"{item} is there again, by {tenure} after {told} (G1)", item)
         self.duplicates += 1
         for copy in item.copies:
             if copy.tenure is tenure:

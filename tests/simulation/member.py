@@ -1,7 +1,7 @@
 """One worker process: the real `Worker`, `TaskShell`, `Outcomes`, `Sink` and writers, made as
 `streams.app` makes them, between a simulated consumer, broker and API.
 
-The one module, with `consumer.py`, that knows how the shells are put together.
+The one module, with `assembly.py` and `consumer.py`, that knows how the shells are put together.
 """
 
 from __future__ import annotations
@@ -15,21 +15,16 @@ from aiokafka import TopicPartition
 from streams.committed import Committed
 from streams.core.engine import Engine
 from streams.core.events import Release
-from streams.core.limits import Limits
 from streams.errors import StreamsError
 from streams.kafka.sink import Sink
+from streams.kafka.transactions import Transactions
 from streams.model import Item, Reply
-from streams.policies.retry import Backoff
-from streams.records import Decoder
-from streams.results import Encoder
-from streams.shells.outcomes import Route
-from streams.shells.task import TaskParts, TaskShell
+from streams.shells.task import TaskShell
 from streams.shells.worker import Worker
+from tests.simulation.assembly import make_transactions, route, task_parts
 from tests.simulation.consumer import Consumer
 from tests.simulation.ledger import Tenure, Violation
-from tests.simulation.parameters import BEYOND
 from tests.simulation.records import SOURCE
-from tests.simulation.sinks import connected
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -37,16 +32,6 @@ if TYPE_CHECKING:
 
 CHECK_EVERY = 7
 """Events between two looks at all of an engine's invariants, which take longer than the events."""
-
-
-class _Sink(Sink):
-    def __init__(self, world: World, member: Member, **calls: Any) -> None:
-        super().__init__({"enable_idempotence": True}, **calls)
-        self._world = world
-        self._member = member
-
-    async def _connect(self) -> Any:
-        return await connected(self._world.broker, self._world, self._member)
 
 
 class Member:
@@ -57,6 +42,7 @@ class Member:
         self.name = name
         self.number = number
         self.started = False
+        self.transactions: Transactions | None = None
         self.dead = False
         self.leaving = False
         self.tenures: dict[int, Tenure] = {}
@@ -65,6 +51,7 @@ class Member:
         self.in_flight = 0
         self.connection = asyncio.Lock()
         self._world = world
+        self._keywords = {"world": world, "member": self}
         self._held: dict[int, Tenure] = {}  # from assignment to revocation
         self._tasks: list[asyncio.Task[None]] = []
         self._tenures = 0
@@ -83,9 +70,8 @@ class Member:
             buffered_bytes=parameters.buffered_bytes,
             on_fatal=self._failed,
         )
-        self.sink = _Sink(
-            world,
-            self,
+        self.sink = Sink(
+            {**self._keywords, "enable_idempotence": True},
             on_delivered=self.worker.on_delivered,
             on_too_large=self.worker.on_too_large,
             on_defect=self.worker.on_defect,
@@ -93,11 +79,14 @@ class Member:
         await world.until_it_works(self.sink.start)
         if self.dead:
             return
-        self.task = TaskShell(self._parts(), self._route(), self.sink, self.worker.on_room)
+        self.transactions = make_transactions(parameters, self.worker, self._keywords)
+        outlet = self.transactions or self.sink
+        parts = task_parts(parameters, self._call)
+        self.task = TaskShell(parts, route(parameters), outlet, self.worker.on_room)
         self._watch(self.engine)
         self.consumer = Consumer(world, self)
         self.worker.attach(self.consumer)  # type: ignore[arg-type]
-        self.worker.begin({SOURCE: self.task}, self.sink)
+        self.worker.begin({SOURCE: self.task}, self.sink, self.transactions)
         self.started = True
         self._run(self.consumer.read())
         self._run(self.consumer.take_part())
@@ -105,44 +94,6 @@ class Member:
     @property
     def engine(self) -> Engine:
         return self.task._engine
-
-    def _parts(self) -> TaskParts:
-        parameters = self._world.parameters
-        limits = Limits(
-            max_items=parameters.max_items,
-            max_wait_s=parameters.max_wait_s,
-            max_tokens=parameters.max_tokens,
-            max_bytes=parameters.max_bytes,
-            max_in_flight=parameters.max_in_flight,
-            max_attempts=parameters.max_attempts,
-            order=parameters.order,
-            **({"max_beyond_bytes": parameters.beyond_bytes} if BEYOND else {}),
-            backoff=Backoff(0.5, 4.0),
-            account_backoff=Backoff(2.0, 8.0),
-        )
-        return TaskParts(
-            name="task",
-            source=SOURCE,
-            limits=limits,
-            timeout_s=parameters.timeout_s,
-            decoder=Decoder(),
-            encoder=Encoder(
-                task="task", model=None, fingerprint="f", mode="result", embedding="floats"
-            ),
-            caller=self._call,
-        )
-
-    def _route(self) -> Route:
-        parameters = self._world.parameters
-        return Route(
-            sink="sink",
-            dead_letter="dead",
-            source_partitions=parameters.partitions,
-            sink_partitions=parameters.sink_partitions,
-            dead_letter_partitions=parameters.dead_letter_partitions,
-            sink_bytes=parameters.sink_bytes,
-            dead_letter_bytes=parameters.sink_bytes,
-        )
 
     async def _call(self, items: Sequence[Item]) -> Reply:
         return await self._world.api.call(self, items)
@@ -256,7 +207,7 @@ class Member:
         world.group.leave(self)
         if self.started:
             await self.worker.close()
-        await self.sink.stop()
+        await self._close()
         self.dead = True
         world.gone(self)
 
@@ -268,14 +219,26 @@ class Member:
         """Free what it holds; nothing of this reaches anybody."""
         if self.started:
             await self.worker.close()
-        await self.sink.stop()
+        await self._close()
         self._world.gone(self)
+
+    async def _close(self) -> None:
+        if self.transactions is not None:
+            await self.transactions.stop()
+        await self.sink.stop()
+
+    def undelivered(self) -> int:
+        """Outcomes of which it does not know yet that they are durable."""
+        if self.dead or not self.started:
+            return 0
+        more = 0 if self.transactions is None else self.transactions.pending()
+        return self.sink.pending() + more
 
     def check_empty(self) -> None:
         """Everything was settled, and is let go of."""
         if not self.started:
             return
         statistics = self.engine.statistics()
-        held = self.engine.held_total, self.sink.pending(), statistics.in_flight
+        held = self.engine.held_total, self.undelivered(), statistics.in_flight
         if any(held):
             raise Violation(f"{self.name} holds bytes, records, calls: {held} (G8)")

@@ -1,6 +1,7 @@
 """Faults put into the code by hand, one at a time: the simulation has to find each of them.
 
 Each is what a hasty change could do, and breaks one promise. `apply(patch)`: `pytest.MonkeyPatch`.
+Those of transactions are in `mutants_exactly_once.py`.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ one of a hundred in a million, in a thousandth of the time.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from streams.committed import MAX_BEYOND_BYTES
 from streams.core.limits import Limits, Order
@@ -16,6 +17,8 @@ from streams.core.limits import Limits, Order
 BEYOND = "max_beyond_bytes" in {known.name for known in fields(Limits)}
 ORDERS: tuple[Order, ...] = ("partition", "partition", "key", "none") if BEYOND else ("partition",)
 """Those that the shells carry out: "key" and "none" from when a commit names what is beyond it."""
+
+Guarantee = Literal["at_least_once", "exactly_once"]
 
 MEMBERS = ("join", "leave", "kill", "replace", "cut")
 BROKER = (
@@ -30,6 +33,9 @@ BROKER = (
     "fetching fails",
     "sought",
 )
+TRANSACTIONS = ("coordinator fails", "coordinator hangs", "answers lost", "answers lost")
+"""With `guarantee = "exactly_once"` alone, beside the others."""
+
 API = ("throttled", "overloaded", "hanging", "resetting", "failing", "refusing", "spoiling")
 KINDS = (*MEMBERS, *BROKER, *API)
 
@@ -64,6 +70,8 @@ class Parameters:
     keys: int
     odd: float
     order: Order
+    guarantee: Guarantee
+    transaction_s: float
     beyond_bytes: int
     max_items: int
     max_wait_s: float
@@ -108,6 +116,10 @@ def parameters(seed: int) -> Parameters:
     same = choose("same", True, True, False)
     ends_s = choose("ends_s", 2.0, 2.0, 5.0, 10.0, 20.0)
     sink_bytes = choose("sink_bytes", ROOMY_BYTES, ROOMY_BYTES, 3_000)
+    exactly_once = choose("exactly_once", True, True, False, False, False)
+    troubles = _troubles(chance("troubles"), KINDS, ends_s)
+    if exactly_once:
+        troubles += _troubles(chance("transaction troubles"), TRANSACTIONS, ends_s)
     return Parameters(
         seed=seed,
         partitions=partitions,
@@ -120,6 +132,8 @@ def parameters(seed: int) -> Parameters:
         keys=choose("keys", 0, 1, 2, 5),
         odd=choose("odd", 0.0, 0.0, 0.05, 0.2),
         order=choose("order", *ORDERS),
+        guarantee="exactly_once" if exactly_once else "at_least_once",
+        transaction_s=choose("transaction_s", 2.0, 60.0),
         beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES),
         max_items=choose("max_items", 1, 2, 3, 5, 20),
         max_wait_s=choose("max_wait_s", 0.0, 0.05, 0.5),
@@ -143,13 +157,13 @@ def parameters(seed: int) -> Parameters:
         heartbeat_s=choose("heartbeat_s", 0.1, 0.5),
         assignor=choose("assignor", "sticky", "sticky", "shuffled"),
         ends_s=ends_s,
-        troubles=_troubles(chance("troubles"), ends_s),
+        troubles=tuple(sorted(troubles)),
     )
 
 
-def _troubles(random: Random, ends_s: float) -> tuple[Trouble, ...]:
+def _troubles(random: Random, of: Sequence[str], ends_s: float) -> tuple[Trouble, ...]:
     """Some of a few kinds: a schedule of everything at once would show little of each."""
-    kinds = random.sample(KINDS, random.randint(0, 5))
+    kinds = random.sample(of, random.randint(0, min(5, len(of))))
     count = random.randint(0, 8) if kinds else 0
     troubles = [
         Trouble(

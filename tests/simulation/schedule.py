@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple
 
+from tests.simulation.assembly import CLIENTS
 from tests.simulation.ledger import Item, Violation
 from tests.simulation.loop import virtual_world
 from tests.simulation.parameters import Parameters, parameters
@@ -29,7 +30,7 @@ def run(seed: int, *, tracing: bool = False) -> Run:
     """The same seed is the same run, to the last call. `tracing` changes nothing but the speed."""
     given = parameters(seed)
     violation = None
-    with virtual_world(seed) as loop:
+    with virtual_world(seed, CLIENTS) as loop:
         world = World(given, loop, tracing=tracing)
         try:
             loop.run_until_complete(world.run())

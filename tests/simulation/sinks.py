@@ -158,20 +158,9 @@ class SinkBroker:
         world.loop.call_later(wait_s, self._answer, request, None)
 
     def _refusal(self, request: Request) -> KafkaError | None:
-        world = self._world
         if (request.topic, request.partition) in request.producer.holes:
             return OutOfOrderSequenceNumber()
-        if request.size > world.parameters.broker_bytes:
-            if len(request.records) == 1:
-                request.records[0][2].refused_size = True
-            return MessageSizeTooLargeError()
-        now_ms = (EPOCH_S + world.now()) * 1000
-        for parcel, *_ in request.records:
-            if parcel.timestamp is not None and parcel.timestamp > now_ms + FUTURE_MS / 2:
-                return InvalidTimestampError()
-        if world.weather.is_on("acknowledgements fail", request.partition):
-            return TopicAuthorizationFailedError(request.topic)
-        return None
+        return refusal(self._world, request.partition, request.size, request.records)
 
     def _answer(self, request: Request, error: KafkaError | None) -> None:
         self.unacknowledged[request.producer.member, request.topic, request.partition] -= 1
@@ -183,18 +172,43 @@ class SinkBroker:
             request.answered.set_exception(error)
 
 
+def refusal(
+    world: World, partition: int, size: int, records: Sequence[tuple[Parcel, Tenure, Any]]
+) -> KafkaError | None:
+    """Why a leader does not take a batch for what is in it; None: it does."""
+    if size > world.parameters.broker_bytes:
+        if len(records) == 1:
+            records[0][2].refused_size = True
+        return MessageSizeTooLargeError()
+    now_ms = (EPOCH_S + world.now()) * 1000
+    for parcel, *_ in records:
+        if parcel.timestamp is not None and parcel.timestamp > now_ms + FUTURE_MS / 2:
+            return InvalidTimestampError()
+    if world.weather.is_on("acknowledgements fail", partition):
+        return TopicAuthorizationFailedError()
+    return None
+
+
 class Producer:
     """As much of `AIOKafkaProducer` as the sink uses; `member`: its process. `holes`: where a batch
     of it was refused: the broker takes no later sequence number of it there."""
 
-    def __init__(self, broker: SinkBroker, world: World, member: Any) -> None:
-        self._broker = broker
+    def __init__(self, world: World, member: Any) -> None:
+        self._broker = world.broker
         self._world = world
         self.member = member
         self.holes: set[tuple[str, int]] = set()
         self._under_way: set[asyncio.Future[None]] = set()
         self._stopped = False
         self.client = SimpleNamespace(force_metadata_update=self._update)
+
+    async def start(self) -> None:
+        """Raises KafkaError."""
+        world = self._world
+        await world.takes_a_moment()
+        if world.weather.is_on("connecting fails", 0):
+            self.member.trouble(world.now())
+            raise KafkaConnectionError
 
     async def _update(self) -> None:
         await self._world.takes_a_moment()
@@ -227,12 +241,3 @@ class Producer:
         self._stopped = True
         if self._under_way and not self.member.dead:
             await asyncio.wait(list(self._under_way))
-
-
-async def connected(broker: SinkBroker, world: World, member: Any) -> Producer:
-    """A producer that has its id. Raises KafkaError."""
-    await world.takes_a_moment()
-    if world.weather.is_on("connecting fails", 0):
-        member.trouble(world.now())
-        raise KafkaConnectionError
-    return Producer(broker, world, member)

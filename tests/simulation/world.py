@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 from streams.core.slot import Slot
 from streams.errors import ItemError
 from tests.simulation.api import Api
+from tests.simulation.coordinator import Coordinator
 from tests.simulation.group import Group
 from tests.simulation.ledger import Item, Ledger, Tenure, Violation
 from tests.simulation.loop import EPOCH_S, VirtualLoop
@@ -21,36 +22,11 @@ from tests.simulation.member import Member
 from tests.simulation.parameters import Parameters, Trouble
 from tests.simulation.records import Kind, SourceLog, Writer
 from tests.simulation.sinks import Parcel, SinkBroker
+from tests.simulation.weather import Weather
 
 STALLED_AFTER_S = 300.0
 """Without a commit, once nothing goes wrong any more, while a partition has lag. The longest pause
 that a schedule's troubles can leave behind is a minute."""
-
-
-class Weather:
-    """What is wrong at the moment. A kind meets everybody, or (an odd `number`) only the partition
-    or process whose number fits."""
-
-    def __init__(self, troubles: tuple[Trouble, ...], now: Callable[[], float]) -> None:
-        self._now = now
-        self._of: dict[str, list[Trouble]] = {}
-        for trouble in troubles:
-            self._of.setdefault(trouble.kind, []).append(trouble)
-
-    def until(self, kind: str, number: int) -> float:
-        """When it is over; 0: it is not on."""
-        known = self._of.get(kind)
-        if known is None:
-            return 0.0
-        now, ends_at = self._now(), 0.0
-        for trouble in known:
-            met = trouble.number % 2 == 0 or (trouble.number // 2) % 3 == number % 3
-            if met and trouble.at_s <= now < trouble.at_s + trouble.for_s:
-                ends_at = max(ends_at, trouble.at_s + trouble.for_s)
-        return ends_at
-
-    def is_on(self, kind: str, number: int) -> bool:
-        return self.until(kind, number) > 0
 
 
 class World:
@@ -72,6 +48,7 @@ class World:
         self.weather = Weather(parameters.troubles, self.now)
         self.sources = [SourceLog(n) for n in range(parameters.partitions)]
         self.broker = SinkBroker(self)
+        self.coordinator = Coordinator(self)
         self.api = Api(self)
         self.group = Group(self)
         self.members: list[Member] = []
@@ -81,7 +58,7 @@ class World:
         self._writer = Writer(parameters, Random(parameters.seed + 3))
         self._unwritten = parameters.items
         self._starting: set[asyncio.Task[Any]] = set()
-        self._never: list[asyncio.Future[None]] = []
+        self.unanswered: set[asyncio.Future[Any]] = set()  # else who waits would be collected
 
     # -- what the others ask for -----------------------------------------------------------------
 
@@ -116,8 +93,9 @@ class World:
         await asyncio.sleep(self.soon())
 
     async def never(self) -> NoReturn:
-        self._never.append(self.loop.create_future())  # else the task that waits would be collected
-        await self._never[-1]
+        never = self.loop.create_future()
+        self.unanswered.add(never)
+        await never
         raise AssertionError("unreachable")
 
     async def until_it_works(self, call: Callable[[], Awaitable[None]]) -> None:
@@ -279,9 +257,10 @@ class World:
         await self._quiet()
 
     async def _everybody_has_joined(self) -> None:
-        """Whoever was put out of the group is back, and holds nothing of what it had."""
+        """Whoever was put out of the group is back, holds nothing of what it had, and knows what
+        became of what it wrote."""
         deadline = self.now() + STALLED_AFTER_S
-        while not self.group.at_rest:
+        while not self.group.at_rest or any(member.undelivered() for member in self.members):
             if self.now() > deadline:
                 raise Violation("the group does not come to rest")
             await asyncio.sleep(0.5)
@@ -289,7 +268,7 @@ class World:
     async def _quiet(self) -> None:
         """Whatever is still on its way arrives: late acknowledgements, requests of the dead."""
         await asyncio.sleep(0.5)
-        while any(
+        while not self.coordinator.at_rest or any(
             count and not member.dead for (member, *_), count in self.broker.unacknowledged.items()
         ):
             await asyncio.sleep(0.5)

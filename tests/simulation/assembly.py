@@ -1,0 +1,95 @@
+"""The shells of one process, put together as `streams.shells.assembly` does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiokafka import AIOKafkaProducer
+
+from streams.core.limits import Limits
+from streams.kafka.transactions import Transactions
+from streams.model import Caller
+from streams.policies.retry import Backoff
+from streams.records import Decoder
+from streams.results import Encoder
+from streams.shells.outcomes import Route
+from streams.shells.task import TaskParts
+from streams.shells.worker import Worker
+from tests.simulation.parameters import BEYOND, Parameters
+from tests.simulation.records import SOURCE
+from tests.simulation.sinks import Producer
+from tests.simulation.transactional import TransactionalProducer
+
+if TYPE_CHECKING:
+    from tests.simulation.member import Member
+    from tests.simulation.world import World
+
+
+def _producer(
+    *, world: World, member: Member, transactional_id: str | None = None, **keywords: Any
+) -> Producer | TransactionalProducer:
+    if transactional_id is None:
+        return Producer(world, member)
+    return TransactionalProducer(world, member, transactional_id=transactional_id, **keywords)
+
+
+CLIENTS = {AIOKafkaProducer: _producer}
+"""What the product makes instead of aiokafka's, of the keywords that it is given here."""
+
+
+def make_transactions(
+    parameters: Parameters, worker: Worker, keywords: dict[str, Any]
+) -> Transactions | None:
+    """Where outcomes go in exactly_once; None: to the sink."""
+    if parameters.guarantee != "exactly_once":
+        return None
+    return Transactions(
+        keywords,
+        worker_id="simulated",
+        interval_s=parameters.commit_interval_s,
+        committed=worker.committed,
+        progress=lambda lane, slots: lane.task.progress(lane, slots),
+        presses=worker.presses,
+        on_delivered=worker.on_delivered,
+        on_too_large=worker.on_too_large,
+        on_lost=worker.on_lost,
+        on_defect=worker.on_defect,
+    )
+
+
+def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
+    limits = Limits(
+        max_items=parameters.max_items,
+        max_wait_s=parameters.max_wait_s,
+        max_tokens=parameters.max_tokens,
+        max_bytes=parameters.max_bytes,
+        max_in_flight=parameters.max_in_flight,
+        max_attempts=parameters.max_attempts,
+        order=parameters.order,
+        **({"max_beyond_bytes": parameters.beyond_bytes} if BEYOND else {}),
+        backoff=Backoff(0.5, 4.0),
+        account_backoff=Backoff(2.0, 8.0),
+    )
+    return TaskParts(
+        name="task",
+        source=SOURCE,
+        limits=limits,
+        timeout_s=parameters.timeout_s,
+        decoder=Decoder(),
+        encoder=Encoder(
+            task="task", model=None, fingerprint="f", mode="result", embedding="floats"
+        ),
+        caller=caller,
+    )
+
+
+def route(parameters: Parameters) -> Route:
+    return Route(
+        sink="sink",
+        dead_letter="dead",
+        source_partitions=parameters.partitions,
+        sink_partitions=parameters.sink_partitions,
+        dead_letter_partitions=parameters.dead_letter_partitions,
+        sink_bytes=parameters.sink_bytes,
+        dead_letter_bytes=parameters.sink_bytes,
+    )

@@ -1,0 +1,94 @@
+"""Faults put into the transactions by hand (`mutants.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import count
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from streams.kafka import lane_writer
+from streams.kafka.groups import Ended, Group
+from streams.kafka.lane_writer import LaneWriter
+from streams.kafka.transactions import Transactions
+from streams.shells.worker import Worker
+from tests.simulation.mutants import Patch, mutant
+
+
+async def _nothing(*_: Any) -> None:
+    await asyncio.sleep(0)
+
+
+@mutant("offsets are committed behind the transaction")
+def _(patch: Patch) -> None:
+    attempt = LaneWriter._attempt
+
+    async def apart(self: LaneWriter, group: Group, said: Any, sent: Any) -> None:
+        await attempt(self, group, said, sent)
+        worker: Any = self._owner.committed.__self__  # type: ignore[attr-defined]
+        await worker._consumer.commit_watermarks({self.partition: said})
+
+    patch.setattr(AIOKafkaProducer, "send_offsets_to_transaction", _nothing)
+    patch.setattr(LaneWriter, "_attempt", apart)
+
+
+def _ended(patch: Patch, otherwise: dict[Ended, Ended]) -> None:
+    look_again = LaneWriter._look_again
+
+    async def looked(self: LaneWriter, lane: Any, said: Any) -> Ended:
+        ended = await look_again(self, lane, said)
+        return otherwise.get(ended, ended)
+
+    patch.setattr(LaneWriter, "_look_again", looked)
+
+
+@mutant("a commit whose answer was lost is taken for an abort")
+def _(patch: Patch) -> None:
+    _ended(patch, {Ended.DONE: Ended.UNDONE})
+
+
+@mutant("a failed transaction is taken for a commit")
+def _(patch: Patch) -> None:
+    _ended(patch, {Ended.UNDONE: Ended.DONE})
+
+
+@mutant("whoever has lost a partition writes on")
+def _(patch: Patch) -> None:
+    _ended(patch, {Ended.LOST: Ended.UNDONE})
+
+
+@mutant("the committed offset is read before the earlier owner is fenced")
+def _(patch: Patch) -> None:
+    prepare = Worker.before_assigned
+
+    async def late(self: Worker, starts: Any) -> None:
+        await prepare(self, starts)
+
+    patch.setattr(Worker, "before_assigned", _nothing)
+    patch.setattr(Worker, "before_lanes", late)
+
+
+@mutant("each process has transactional ids of its own")
+def _(patch: Patch) -> None:
+    begin, number = Transactions.__init__, count()
+
+    def apart(self: Transactions, *args: Any, worker_id: str, **keywords: Any) -> None:
+        begin(self, *args, worker_id=f"{worker_id}{next(number)}", **keywords)
+
+    patch.setattr(Transactions, "__init__", apart)
+
+
+@mutant("a transaction is committed whatever became of its records")
+def _(patch: Patch) -> None:
+    patch.setattr(lane_writer, "acknowledgement", _nothing)
+
+
+@mutant("what an aborted transaction held is forgotten")
+def _(patch: Patch) -> None:
+    patch.setattr(LaneWriter, "_put_back", _nothing)
+
+
+@mutant("a transaction names what was settled when it was put together")
+def _(patch: Patch) -> None:
+    patch.setattr(Group, "slots", property(lambda self: set()))
