@@ -306,24 +306,20 @@ def _(patch: Patch) -> None:
     patch.setattr(LaneReader, "_moved", where_fetched)
 
 
-if hasattr(Worker, "_hold"):
+@mutant("results are written while the last commit is under way")
+def _(patch: Patch) -> None:
+    async def nothing(self: Settling, lanes: Any, within_s: float) -> None:
+        await asyncio.sleep(0)
 
-    @mutant("results are written while the last commit is under way")
-    def _(patch: Patch) -> None:
-        async def nothing(self: Worker, within_s: float) -> None:
-            await asyncio.sleep(0)
-
-        patch.setattr(Worker, "_hold", nothing)
+    patch.setattr(Settling, "hold", nothing)
 
 
-if hasattr(TaskShell, "resume"):
+@mutant("a partition that others have had goes on as it was")
+def _(patch: Patch) -> None:
+    resume = TaskShell.resume
 
-    @mutant("a partition that others have had goes on as it was")
-    def _(patch: Patch) -> None:
-        resume = TaskShell.resume
+    def blind(self: TaskShell, lane: Lane, start: Committed) -> bool:
+        done: bool = resume(self, lane, self.progress(lane))
+        return done
 
-        def blind(self: TaskShell, lane: Lane, start: Committed) -> bool:
-            done: bool = resume(self, lane, self.progress(lane))
-            return done
-
-        patch.setattr(TaskShell, "resume", blind)
+    patch.setattr(TaskShell, "resume", blind)
