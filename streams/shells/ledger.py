@@ -146,7 +146,6 @@ class Ledger:
     def begin(self, lane: Lane, watermark: int) -> int | None:
         """From which offset of its ledger partition the lane's next owner has to read, where this
         watermark is committed."""
-        self._found.pop(lane.partition, None)  # of a lane that went on: it holds all that itself
         trail = self._trails.get(lane.partition)
         if trail is None:
             return None
