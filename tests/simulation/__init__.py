@@ -3,7 +3,8 @@
     schedule ──► world ──► members: Worker, TaskShell, Outcomes, Sink, writers (the real ones)
       │            │          │  consumer.py: the transport replayed around the real LaneReader
       │            ├── group (generations, sessions, commits)   ├── sinks (acknowledgements)
-      │            ├── api (latency, faults, bad replies)       └── records (the source)
+      │            ├── api (latency, faults, bad replies)       ├── records (the source)
+      │            │                                            └── call_ledger (paid answers)
       │            └── transactional ──► answers ──► coordinator (fencing, transactions, a reader)
       └── parameters: what a seed stands for            ledger: what the promises are held against
 
@@ -15,13 +16,18 @@ go wrong; afterwards all must be done in time (no partition with lag may stand s
 stops in order, and nothing is held. Every record that is written and every commit is held against
 the ledger at once: nothing lost (G1, G3), first copies in order (G2), a record twice only where a
 process was killed, put out of the group, or kept from finishing by the broker (G1), at most
-`max_in_flight` calls (G4), no microbatch above its limits (G5), no item paid again for nothing, and
-no dead letter that the API's answers do not explain (contract, section 2).
+`max_in_flight` calls (G4), no microbatch above its limits and no item that waits in a window longer
+than it must (G5), no item paid again for nothing, and no dead letter that the API's answers do not
+explain (contract, section 2).
 
 Two seeds of five are `exactly_once`: the real `Transactions` over aiokafka's own transactional
 producer, whose requests are answered as Kafka's coordinators and leaders would. What counts as
 written there is what a `read_committed` reader sees: every item once, in order, and the source's
 offset moves with it in one step, whoever is killed, fenced, out of time, or never told.
+
+One seed of three has a call ledger: what is answered is recorded soon, where the ledger can be
+written, and whoever is assigned a partition pays for nothing that had been recorded by then, where
+it can be read.
 
 What is not simulated: sockets, aiokafka's plain producer and its consumer's protocol (rules in
 `sinks.py` and `consumer.py`), threads (two ends of a queue), signals. Those are tested on Apache

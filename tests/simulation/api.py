@@ -54,7 +54,8 @@ class Api:
         with world.guard():
             self._check_limits(member, items)
             for item, lane in zip(known, lanes, strict=True):
-                world.ledger.called(item, lane, call)
+                world.ledger.called(item, lane, member.tenures[item.partition], call)
+        began_at = world.now()
         try:
             await asyncio.sleep(self._latency_s())
             reply = await self._answer(known)
@@ -65,17 +66,29 @@ class Api:
             raise
         except asyncio.CancelledError:
             self._note(known, f"{call}: cancelled or out of time")
+            self._check_cancelled(member, call, world.now() - began_at)
             _count(known)
             raise
         finally:
             member.in_flight -= 1
         self._note(known, f"{call}: answered")
+        answered = []
         for item, lane, answer in zip(known, lanes, reply.answers, strict=True):
             if isinstance(answer, Unanswered):
                 item.unanswered += 1
             else:
                 item.answered_to.append(lane)
+                answered.append(item)
+        world.call_ledger.answered(member, answered)
         return reply
+
+    def _check_cancelled(self, member: Member, call: str, after_s: float) -> None:
+        """With a call ledger nobody ends a call that is paid, but its time limit."""
+        parameters = self._world.parameters
+        stops = member.dead or member.leaving
+        if parameters.recorded and not stops and after_s < parameters.timeout_s - 1e-6:
+            with self._world.guard():
+                raise Violation(f"{call} was cancelled after {after_s:.3f} s")
 
     def _note(self, items: Sequence[ledger.Item], what: str) -> None:
         for item in items:

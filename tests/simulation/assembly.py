@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from streams.core.limits import Limits
 from streams.kafka.transactions import Transactions
@@ -12,10 +12,12 @@ from streams.model import Caller
 from streams.policies.retry import Backoff
 from streams.records import Decoder
 from streams.results import Encoder
+from streams.shells.ledger import Answering, Ledger
 from streams.shells.outcomes import Route
 from streams.shells.task import TaskParts
 from streams.shells.worker import Worker
-from tests.simulation.parameters import BEYOND, Parameters
+from tests.simulation.call_ledger import WORKER_ID, LedgerConsumer, LedgerProducer
+from tests.simulation.parameters import Parameters
 from tests.simulation.records import SOURCE
 from tests.simulation.sinks import Producer
 from tests.simulation.transactional import TransactionalProducer
@@ -24,16 +26,30 @@ if TYPE_CHECKING:
     from tests.simulation.member import Member
     from tests.simulation.world import World
 
+LEDGER = "ledger"
+"""The address under which the call ledger is written and read."""
+
 
 def _producer(
-    *, world: World, member: Member, transactional_id: str | None = None, **keywords: Any
-) -> Producer | TransactionalProducer:
+    *,
+    world: World,
+    member: Member,
+    bootstrap_servers: str = "",
+    transactional_id: str | None = None,
+    **keywords: Any,
+) -> Producer | TransactionalProducer | LedgerProducer:
+    if bootstrap_servers == LEDGER:
+        return LedgerProducer(world, member)
     if transactional_id is None:
         return Producer(world, member)
     return TransactionalProducer(world, member, transactional_id=transactional_id, **keywords)
 
 
-CLIENTS = {AIOKafkaProducer: _producer}
+def _consumer(*, world: World, member: Member, **_: Any) -> LedgerConsumer:
+    return LedgerConsumer(world, member)
+
+
+CLIENTS = {AIOKafkaProducer: _producer, AIOKafkaConsumer: _consumer}
 """What the product makes instead of aiokafka's, of the keywords that it is given here."""
 
 
@@ -45,7 +61,7 @@ def make_transactions(
         return None
     return Transactions(
         keywords,
-        worker_id="simulated",
+        worker_id=WORKER_ID,
         interval_s=parameters.commit_interval_s,
         committed=worker.committed,
         progress=lambda lane, slots: lane.task.progress(lane, slots),
@@ -54,6 +70,21 @@ def make_transactions(
         on_too_large=worker.on_too_large,
         on_lost=worker.on_lost,
         on_defect=worker.on_defect,
+    )
+
+
+def make_ledger(
+    parameters: Parameters, parts: TaskParts, keywords: dict[str, Any]
+) -> Ledger | None:
+    """Where paid answers are recorded; None: nowhere."""
+    if not parameters.recorded:
+        return None
+    return Ledger(
+        WORKER_ID,
+        {SOURCE: Answering(parts.fingerprint, parts.timeout_s)},
+        {**keywords, "bootstrap_servers": LEDGER},
+        room_bytes=parameters.ledger_room_bytes,
+        batch_bytes=parameters.batch_bytes,
     )
 
 
@@ -66,7 +97,7 @@ def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
         max_in_flight=parameters.max_in_flight,
         max_attempts=parameters.max_attempts,
         order=parameters.order,
-        **({"max_beyond_bytes": parameters.beyond_bytes} if BEYOND else {}),
+        max_beyond_bytes=parameters.beyond_bytes,
         backoff=Backoff(0.5, 4.0),
         account_backoff=Backoff(2.0, 8.0),
     )
@@ -80,6 +111,7 @@ def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
             task="task", model=None, fingerprint="f", mode="result", embedding="floats"
         ),
         caller=caller,
+        fingerprint="f",
     )
 
 

@@ -21,6 +21,7 @@ from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 from streams.committed import Committed
 from streams.kafka.reader import LaneReader
 from streams.kafka.transport import FIRST_ALLOWANCE
+from tests.simulation.hop import Hop
 from tests.simulation.records import SOURCE, SourceRecord
 
 if TYPE_CHECKING:
@@ -28,29 +29,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-UNCOMMITTED = Committed(0, **({"made": False} if "made" in Committed._fields else {}))
+UNCOMMITTED = Committed(0, made=False)
 """Where a partition begins that nobody has committed for."""
-
-
-class Hop:
-    """Calls from one thread's loop into the other's: in order, a little later."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._last = 0.0
-
-    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any) -> None:
-        at = max(self._last + 1e-7, self._world.now() + self._world.hop())
-        self._last = at
-        self._world.loop.call_at(at, callback, *args)
-
-    def is_closed(self) -> bool:
-        return False
-
-    async def crossed(self) -> None:
-        done = asyncio.Event()
-        self.call_soon_threadsafe(done.set)
-        await done.wait()
 
 
 class _Fetched:
@@ -223,9 +203,13 @@ class Consumer:
         if assigned:
             await self._host.before_assigned(assigned)
             starts = await self._starts(assigned)
+        asked_at, recorded = self._world.now(), self._world.call_ledger.promised()
+        if assigned:
             await self._host.before_lanes(starts)
         lanes = self._host.on_assigned(starts)
-        self._member.assigned(starts, lanes)
+        if self._member.ledger_troubled_at >= asked_at:
+            recorded = [0] * len(recorded)
+        self._member.assigned(starts, lanes, recorded)
         self._in_thread(self._open, lanes)
         self._in_thread(self._reader.allow, {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()})
 

@@ -31,15 +31,17 @@ class Violation(AssertionError):  # noqa: N818  # what it is called everywhere h
 
 class Tenure:
     """`lost`: the process was killed, or the group has put it out. `excused`: why its revocation
-    could not finish what it had to; None: it could, or is still to come."""
+    could not finish what it had to; None: it could, or is still to come. `recorded_below`: what
+    stands there in the call ledger it was promised."""
 
-    __slots__ = ("excused", "lost", "member", "number", "partition", "start")
+    __slots__ = ("excused", "lost", "member", "number", "partition", "recorded_below", "start")
 
     def __init__(self, member: str, partition: int, start: Committed, number: int) -> None:
         self.member = member
         self.partition = partition
         self.start = start
         self.number = number
+        self.recorded_below = 0
         self.lost = False
         self.excused: str | None = None
 
@@ -58,15 +60,23 @@ class Copy(NamedTuple):
     code: str | None
 
 
+class Recorded(NamedTuple):
+    """An answer in the call ledger, and the process that has recorded it."""
+
+    offset: int
+    member: str
+
+
 class Item:
     """`answered_to`: the lanes that got its final answer. `counted`, `unanswered`: calls of it that
     failed so that it may be at fault, or left it out. `released_as`: "result", "dead letter": both
     where it had one with an owner who could not write it, and the other with the next. `durable`: a
-    record of it is, though a reader of what is committed may not have got there yet."""
+    record of it is, though a reader of what is committed may not have got there yet. `recorded`:
+    its answers in the call ledger."""
 
     __slots__ = (
         "answered_to", "calls", "copies", "counted", "durable", "key", "kind", "offset",
-        "partition", "refused_size", "released_as", "unanswered",
+        "partition", "recorded", "refused_size", "released_as", "unanswered",
     )  # fmt: skip
 
     def __init__(self, partition: int, offset: int, kind: Kind, key: bytes | None) -> None:
@@ -78,6 +88,7 @@ class Item:
         self.calls: list[str] = []
         self.copies: list[Copy] = []
         self.counted = 0
+        self.recorded: list[Recorded] = []
         self.durable = False
         self.unanswered = 0
         self.refused_size = False
@@ -129,8 +140,10 @@ class Ledger:
         self.items[item.partition][item.offset] = item
         self._durable[item.partition].append(item)
 
-    def called(self, item: Item, lane: Any, call: str) -> None:
+    def called(self, item: Item, lane: Any, tenure: Tenure, call: str) -> None:
         self.note(call, item)
+        if any(known.offset < tenure.recorded_below for known in item.recorded):
+            raise Violation(f"{item} was recorded when {tenure} began, and is paid again", item)
         if any(lane is known for known in item.answered_to):
             raise Violation(f"{item} was answered, and is asked for again ({call})", item)
 

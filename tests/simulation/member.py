@@ -14,24 +14,21 @@ from aiokafka import TopicPartition
 
 from streams.committed import Committed
 from streams.core.engine import Engine
-from streams.core.events import Release
 from streams.errors import StreamsError
 from streams.kafka.sink import Sink
 from streams.kafka.transactions import Transactions
 from streams.model import Item, Reply
+from streams.shells.ledger import Ledger
 from streams.shells.task import TaskShell
 from streams.shells.worker import Worker
-from tests.simulation.assembly import make_transactions, route, task_parts
+from tests.simulation.assembly import make_ledger, make_transactions, route, task_parts
 from tests.simulation.consumer import Consumer
 from tests.simulation.ledger import Tenure, Violation
 from tests.simulation.records import SOURCE
+from tests.simulation.watch import watch
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
-
-
-CHECK_EVERY = 7
-"""Events between two looks at all of an engine's invariants, which take longer than the events."""
 
 
 class Member:
@@ -41,8 +38,10 @@ class Member:
     def __init__(self, world: World, name: str, number: int) -> None:
         self.name = name
         self.number = number
+        self.ledger_troubled_at = -1e9
         self.started = False
         self.transactions: Transactions | None = None
+        self.call_ledger: Ledger | None = None
         self.dead = False
         self.leaving = False
         self.tenures: dict[int, Tenure] = {}
@@ -55,7 +54,6 @@ class Member:
         self._held: dict[int, Tenure] = {}  # from assignment to revocation
         self._tasks: list[asyncio.Task[None]] = []
         self._tenures = 0
-        self._events = 0
 
     async def start(self) -> None:
         """Connect and join the group. What goes wrong after that is a violation."""
@@ -82,11 +80,18 @@ class Member:
         self.transactions = make_transactions(parameters, self.worker, self._keywords)
         outlet = self.transactions or self.sink
         parts = task_parts(parameters, self._call)
-        self.task = TaskShell(parts, route(parameters), outlet, self.worker.on_room)
-        self._watch(self.engine)
+        self.call_ledger = make_ledger(parameters, parts, self._keywords)
+        if self.call_ledger is not None:
+            await world.until_it_works(self.call_ledger.start)
+            if self.dead:
+                return
+        self.task = TaskShell(
+            parts, route(parameters), outlet, self.worker.on_room, self.call_ledger
+        )
+        watch(self.engine, world, self)
         self.consumer = Consumer(world, self)
         self.worker.attach(self.consumer)  # type: ignore[arg-type]
-        self.worker.begin({SOURCE: self.task}, self.sink, self.transactions)
+        self.worker.begin({SOURCE: self.task}, self.sink, self.transactions, self.call_ledger)
         self.started = True
         self._run(self.consumer.read())
         self._run(self.consumer.take_part())
@@ -97,29 +102,6 @@ class Member:
 
     async def _call(self, items: Sequence[Item]) -> Reply:
         return await self._world.api.call(self, items)
-
-    def _watch(self, engine: Engine) -> None:
-        """Look at the engine after its events."""
-        if self._world.tracing:
-            from streams.core.history import History
-
-            engine._history = History()
-        handle, most = engine.handle, self._world.parameters.max_in_flight
-
-        def watched(event: Any, now: float) -> Any:
-            actions = handle(event, now)
-            self._events += 1
-            with self._world.guard():
-                if len(engine.admission.calls) > most:
-                    raise Violation(f"{self.name}: {len(engine.admission.calls)} calls (G4)")
-                for action in actions:
-                    if isinstance(action, Release):
-                        self._world.released(action.slots)
-                if self._events % CHECK_EVERY == 0 or self._world.tracing:
-                    engine.check_invariants()
-            return actions
-
-        engine.handle = watched  # type: ignore[method-assign]
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = self._world.loop.create_task(coroutine)
@@ -145,16 +127,25 @@ class Member:
         self.troubled_at = max(self.troubled_at, until_s)
 
     def assigned(
-        self, starts: Mapping[TopicPartition, Committed], lanes: Mapping[TopicPartition, Any]
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        lanes: Mapping[TopicPartition, Any],
+        recorded: Sequence[int],
     ) -> None:
+        """`recorded`: how much of each partition of the call ledger it must know."""
         for partition, start in starts.items():
             if partition not in lanes:
                 continue  # it is draining
             number = partition.partition
             self._tenures += 1
             tenure = Tenure(self.name, number, start, self._tenures)
+            lane = lanes[partition][0]
+            if self.lanes.get(number) is lane:  # it goes on, and nothing was read for it
+                tenure.recorded_below = self.tenures[number].recorded_below
+            elif start.ledger_offset is not None or not start.made:
+                tenure.recorded_below = recorded[number]
             self.tenures[number] = self._held[number] = tenure
-            self.lanes[number] = lanes[partition][0]
+            self.lanes[number] = lane
         if self not in self._world.group.members:
             self.lost()
 
@@ -226,6 +217,8 @@ class Member:
         if self.transactions is not None:
             await self.transactions.stop()
         await self.sink.stop()
+        if self.call_ledger is not None:
+            await self.call_ledger.stop()
 
     def undelivered(self) -> int:
         """Outcomes of which it does not know yet that they are durable."""

@@ -12,11 +12,9 @@ from random import Random
 from typing import Any, Literal, NamedTuple
 
 from streams.committed import MAX_BEYOND_BYTES
-from streams.core.limits import Limits, Order
+from streams.core.limits import Order
 
-BEYOND = "max_beyond_bytes" in {known.name for known in fields(Limits)}
-ORDERS: tuple[Order, ...] = ("partition", "partition", "key", "none") if BEYOND else ("partition",)
-"""Those that the shells carry out: "key" and "none" from when a commit names what is beyond it."""
+ORDERS: tuple[Order, ...] = ("partition", "partition", "key", "none")
 
 Guarantee = Literal["at_least_once", "exactly_once"]
 
@@ -35,6 +33,9 @@ BROKER = (
 )
 TRANSACTIONS = ("coordinator fails", "coordinator hangs", "answers lost", "answers lost")
 """With `guarantee = "exactly_once"` alone, beside the others."""
+
+LEDGER = ("ledger fails", "ledger unanswered", "replace", "replace", "cut")
+"""With a call ledger (`recorded`) alone, beside the others: what it fails by, what it is for."""
 
 API = ("throttled", "overloaded", "hanging", "resetting", "failing", "refusing", "spoiling")
 KINDS = (*MEMBERS, *BROKER, *API)
@@ -72,6 +73,9 @@ class Parameters:
     order: Order
     guarantee: Guarantee
     transaction_s: float
+    recorded: bool
+    ledger_bytes: int
+    ledger_room_bytes: int
     beyond_bytes: int
     max_items: int
     max_wait_s: float
@@ -118,6 +122,9 @@ def parameters(seed: int) -> Parameters:
     sink_bytes = choose("sink_bytes", ROOMY_BYTES, ROOMY_BYTES, 3_000)
     exactly_once = choose("exactly_once", True, True, False, False, False)
     troubles = _troubles(chance("troubles"), KINDS, ends_s)
+    recorded = choose("recorded", True, False, False)
+    if recorded:
+        troubles += _troubles(chance("ledger troubles"), LEDGER, ends_s)
     if exactly_once:
         troubles += _troubles(chance("transaction troubles"), TRANSACTIONS, ends_s)
     return Parameters(
@@ -134,6 +141,9 @@ def parameters(seed: int) -> Parameters:
         order=choose("order", *ORDERS),
         guarantee="exactly_once" if exactly_once else "at_least_once",
         transaction_s=choose("transaction_s", 2.0, 60.0),
+        recorded=recorded,
+        ledger_bytes=choose("ledger_bytes", ROOMY_BYTES, ROOMY_BYTES, 1_000),
+        ledger_room_bytes=choose("ledger_room_bytes", ROOMY_BYTES, ROOMY_BYTES, 2_000),
         beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES),
         max_items=choose("max_items", 1, 2, 3, 5, 20),
         max_wait_s=choose("max_wait_s", 0.0, 0.05, 0.5),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation import mutants_exactly_once  # noqa: F401  # which adds its own
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.schedule import run
 

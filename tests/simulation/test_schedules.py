@@ -13,6 +13,8 @@ FOUND = {
     206: WROTE_ON,
     491: WROTE_ON,
     22931: WROTE_ON,
+    183: "asking where the ledger begins forgot what had been read of it for a new lane",
+    32: "the same",
     90: "a partition moved to its log's end was not sought back till somebody wrote to it",
 }
 

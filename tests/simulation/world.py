@@ -12,8 +12,9 @@ import orjson
 from aiokafka.errors import KafkaError
 
 from streams.core.slot import Slot
-from streams.errors import ItemError
+from streams.errors import BrokerError, ItemError
 from tests.simulation.api import Api
+from tests.simulation.call_ledger import Topic
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.group import Group
 from tests.simulation.ledger import Item, Ledger, Tenure, Violation
@@ -49,6 +50,7 @@ class World:
         self.sources = [SourceLog(n) for n in range(parameters.partitions)]
         self.broker = SinkBroker(self)
         self.coordinator = Coordinator(self)
+        self.call_ledger = Topic(self)
         self.api = Api(self)
         self.group = Group(self)
         self.members: list[Member] = []
@@ -102,7 +104,7 @@ class World:
         while True:
             try:
                 return await call()
-            except KafkaError:
+            except (KafkaError, BrokerError):
                 await asyncio.sleep(0.5)
 
     def cut_until(self, member: Member) -> float:

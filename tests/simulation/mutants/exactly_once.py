@@ -1,4 +1,4 @@
-"""Faults put into the transactions by hand (`mutants.py`)."""
+"""Faults put into the transactions by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from streams.kafka.groups import Ended, Group
 from streams.kafka.lane_writer import LaneWriter
 from streams.kafka.transactions import Transactions
 from streams.shells.worker import Worker
-from tests.simulation.mutants import Patch, mutant
+from tests.simulation.mutants.registry import Patch, mutant
 
 
 async def _nothing(*_: Any) -> None:

@@ -1,0 +1,79 @@
+"""Faults put into the call ledger by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from streams.ledger import Trail
+from streams.shells import ledger as shell
+from streams.shells.lane import Lane
+from streams.shells.ledger import Ledger
+from streams.shells.task import TaskShell
+from streams.shells.worker import Worker
+from tests.simulation.mutants.registry import Patch, mutant
+
+
+@mutant("the ledger is not read at an assignment")
+def _(patch: Patch) -> None:
+    async def nothing(self: Worker, starts: Any) -> None:
+        await asyncio.sleep(0)
+
+    patch.setattr(Worker, "before_lanes", nothing)
+
+
+@mutant("answers are not recorded")
+def _(patch: Patch) -> None:
+    patch.setattr(Ledger, "record", lambda self, batch, slots, answers: None)
+
+
+@mutant("what a call answers whose lane is gone is not recorded")
+def _(patch: Patch) -> None:
+    def kept(batch: Any, slots: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
+        return [slot for slot in slots if slot.batch is batch]
+
+    patch.setattr(shell, "paid", kept)
+
+
+@mutant("a call is cancelled with its lane, though it is paid")
+def _(patch: Patch) -> None:
+    act = TaskShell._act
+
+    def cancelling(self: TaskShell, action: Any) -> None:
+        ledger, self._ledger = self._ledger, None
+        try:
+            act(self, action)
+        finally:
+            self._ledger = ledger
+
+    patch.setattr(TaskShell, "_act", cancelling)
+
+
+@mutant("a commit names the end of the ledger")
+def _(patch: Patch) -> None:
+    patch.setattr(Trail, "begin", lambda self, watermark: self._end)
+
+
+@mutant("a lane begins without what was read for it")
+def _(patch: Patch) -> None:
+    """A defect that was found (seed 183): asked where the ledger begins, it was let go of."""
+    begin = Ledger.begin
+
+    def letting_go(self: Ledger, lane: Lane, watermark: int) -> int | None:
+        self._found.pop(lane.partition, None)
+        return begin(self, lane, watermark)
+
+    patch.setattr(Ledger, "begin", letting_go)
+
+
+@mutant("an answer of the ledger is given to the next item")
+def _(patch: Patch) -> None:
+    recall = TaskShell._recall
+
+    def beside(self: TaskShell, lane: Lane, slots: Sequence[Any]) -> None:
+        lane.known = {offset + 1: record for offset, record in lane.known.items()}
+        recall(self, lane, slots)
+
+    patch.setattr(TaskShell, "_recall", beside)
+    patch.setattr("streams.ledger.checksum", lambda item: 0)

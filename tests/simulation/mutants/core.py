@@ -1,0 +1,111 @@
+"""Faults put into the engine by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.core.engine import Engine
+from streams.core.pauses import Pauses
+from streams.core.repeats import Aftermath, Repeats
+from streams.core.sequencer import ORDERS, NoOrder
+from streams.core.window import _Cut
+from streams.errors import Fault
+from streams.policies import retry
+from tests.simulation.mutants.registry import Patch, mutant
+
+
+@mutant("outcomes leave as they come")
+def _(patch: Patch) -> None:
+    patch.setitem(ORDERS, "partition", NoOrder)
+    patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)  # the engine itself would tell
+
+
+@mutant("one call more than max_in_flight")
+def _(patch: Patch) -> None:
+    limit = Pauses.limit.fget
+    assert limit is not None
+    patch.setattr(Pauses, "limit", property(lambda self: limit(self) + 1))
+    patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
+
+
+@mutant("a microbatch takes more tokens than it may")
+def _(patch: Patch) -> None:
+    begin = _Cut.__init__
+
+    def roomy(self: _Cut, window: Any) -> None:
+        begin(self, window)
+        self.max_tokens *= 2
+
+    patch.setattr(_Cut, "__init__", roomy)
+    patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
+
+
+@mutant("a window is looked at later than it closes")
+def _(patch: Patch) -> None:
+    next_deadline = Engine.next_deadline
+
+    def later(self: Engine) -> float | None:
+        due = next_deadline(self)
+        return None if due is None else due + 0.01
+
+    patch.setattr(Engine, "next_deadline", later)
+
+
+@mutant("a cancelled call keeps its place")
+def _(patch: Patch) -> None:
+    patch.setattr(Engine, "_cancelled", lambda self, event, now: [])
+
+
+@mutant("half of a divided microbatch is forgotten")
+def _(patch: Patch) -> None:
+    divided = Repeats._divided
+    patch.setattr(
+        Repeats, "_divided", lambda self, slots, parts: list(divided(self, slots, parts))[:1]
+    )
+    patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
+
+
+@mutant("a refused item's neighbours are refused with it")
+def _(patch: Patch) -> None:
+    after_failure = Repeats.after_failure
+
+    def together(self: Repeats, batch: Any, live: Any, error: Any, step: Any, **only: Any) -> Any:
+        if error.fault is Fault.REFUSED:
+            from streams.errors import ItemError
+
+            return Aftermath([(slot, ItemError("refused")) for slot in live], [])
+        return after_failure(self, batch, live, error, step, **only)
+
+    patch.setattr(Repeats, "after_failure", together)
+
+
+@mutant("an outage counts as the items' fault")
+def _(patch: Patch) -> None:
+    patch.setitem(retry.RULES, Fault.CONNECTION, retry.Rule(retry.Step.COUNT))
+
+
+@mutant("answers go to their neighbours")
+def _(patch: Patch) -> None:
+    replied = Engine._replied
+
+    def turned(self: Engine, event: Any, now: float) -> Any:
+        from dataclasses import replace
+
+        return replied(self, replace(event, answers=event.answers[::-1]), now)
+
+    patch.setattr(Engine, "_replied", turned)
+    before = Engine.__init__
+
+    def begin(self: Engine, *args: Any, **kwargs: Any) -> None:
+        before(self, *args, **kwargs)
+        from streams.core.events import Replied
+
+        self._handlers[Replied] = self._replied
+
+    patch.setattr(Engine, "__init__", begin)
+
+
+@mutant("equal keys leave as they come")
+def _(patch: Patch) -> None:
+    patch.setitem(ORDERS, "key", NoOrder)
+    patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
