@@ -79,11 +79,12 @@ class Owner:
 
 
 class Coordinator:
-    """`owners`: by transactional id."""
+    """`owners`: by transactional id. `aborted`: transactions that came to nothing."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.owners: dict[str, Owner] = {}
+        self.aborted = 0
         self._logs: dict[Where, list[Entry]] = defaultdict(list)
         self._seen: dict[Where, int] = defaultdict(int)
 
@@ -195,6 +196,7 @@ class Coordinator:
     def _decide(self, owner: Owner, *, committed: bool) -> None:
         owner.transaction.state = State.DECIDED
         owner.transaction.committed = committed
+        self.aborted += not committed
         wait_s = 1.0 if self._world.faulty(0.1) else self._world.soon()
         self._world.loop.call_later(wait_s, self._carry_out, owner.transaction)
 

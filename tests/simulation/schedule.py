@@ -13,7 +13,8 @@ from tests.simulation.world import World
 
 
 class Run(NamedTuple):
-    """What became of a schedule. `violation`: the broken promise; None: all were kept.
+    """What became of a schedule. `violation`: the broken promise; None: all were kept. `aborted`:
+    transactions that came to nothing. `recalled`: items whose answer was in the call ledger.
     `ended_at_s`: in the simulation's time. `story`: everything that happened, if it was traced."""
 
     seed: int
@@ -22,6 +23,8 @@ class Run(NamedTuple):
     calls: int
     written: int
     duplicates: int
+    aborted: int
+    recalled: int
     ended_at_s: float
     story: str = ""
 
@@ -47,6 +50,8 @@ def run(seed: int, *, tracing: bool = False) -> Run:
             ledger.calls,
             world.broker.written,
             ledger.duplicates,
+            world.coordinator.aborted,
+            sum(member.task.tally.from_ledger for member in world.all_members if member.started),
             ended_at_s,
             _story(world, given, violation) if tracing and violation else "",
         )

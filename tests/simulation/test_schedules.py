@@ -44,10 +44,12 @@ def test_schedules_differ_and_things_happen_in_them(seed: int) -> None:
     assert len({(made.calls, made.written, made.ended_at_s) for made in runs}) > 50
     assert all(made.written and made.calls for made in runs)
     assert sum(made.duplicates for made in runs) > 0, "nobody was ever killed after a delivery"
+    assert sum(made.aborted for made in runs) > 0, "no transaction ever failed"
+    assert sum(made.recalled for made in runs) > 0, "the ledger was never of use"
 
 
 def test_a_broken_promise_is_told_with_the_items_whole_history(monkeypatch) -> None:
-    MUTANTS["a commit names one offset too many"](monkeypatch)
+    MUTANTS["a commit names one offset too many"].apply(monkeypatch)
     story = explain(0)
     assert "has no outcome (G3)" in story
     assert "seed=0 partitions=" in story

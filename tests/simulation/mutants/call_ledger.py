@@ -12,10 +12,10 @@ from streams.shells.lane import Lane
 from streams.shells.ledger import Ledger
 from streams.shells.task import TaskShell
 from streams.shells.worker import Worker
-from tests.simulation.mutants.registry import Patch, mutant
+from tests.simulation.mutants.registry import Patch, mutant, recorded
 
 
-@mutant("the ledger is not read at an assignment")
+@mutant("the ledger is not read at an assignment", recorded)
 def _(patch: Patch) -> None:
     async def nothing(self: Worker, starts: Any) -> None:
         await asyncio.sleep(0)
@@ -23,12 +23,12 @@ def _(patch: Patch) -> None:
     patch.setattr(Worker, "before_lanes", nothing)
 
 
-@mutant("answers are not recorded")
+@mutant("answers are not recorded", recorded)
 def _(patch: Patch) -> None:
     patch.setattr(Ledger, "record", lambda self, batch, slots, answers: None)
 
 
-@mutant("what a call answers whose lane is gone is not recorded")
+@mutant("what a call answers whose lane is gone is not recorded", recorded)
 def _(patch: Patch) -> None:
     def kept(batch: Any, slots: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
         return [slot for slot in slots if slot.batch is batch]
@@ -36,7 +36,7 @@ def _(patch: Patch) -> None:
     patch.setattr(shell, "paid", kept)
 
 
-@mutant("a call is cancelled with its lane, though it is paid")
+@mutant("a call is cancelled with its lane, though it is paid", recorded)
 def _(patch: Patch) -> None:
     act = TaskShell._act
 
@@ -50,12 +50,12 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "_act", cancelling)
 
 
-@mutant("a commit names the end of the ledger")
+@mutant("a commit names the end of the ledger", recorded)
 def _(patch: Patch) -> None:
     patch.setattr(Trail, "begin", lambda self, watermark: self._end)
 
 
-@mutant("a lane begins without what was read for it")
+@mutant("a lane begins without what was read for it", recorded)
 def _(patch: Patch) -> None:
     """A defect that was found (seed 183): asked where the ledger begins, it was let go of."""
     begin = Ledger.begin
@@ -67,7 +67,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Ledger, "begin", letting_go)
 
 
-@mutant("an answer of the ledger is given to the next item")
+@mutant("an answer of the ledger is given to the next item", recorded)
 def _(patch: Patch) -> None:
     recall = TaskShell._recall
 

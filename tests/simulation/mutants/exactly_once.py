@@ -13,14 +13,14 @@ from streams.kafka.groups import Ended, Group
 from streams.kafka.lane_writer import LaneWriter
 from streams.kafka.transactions import Transactions
 from streams.shells.worker import Worker
-from tests.simulation.mutants.registry import Patch, mutant
+from tests.simulation.mutants.registry import Patch, exactly_once, mutant
 
 
 async def _nothing(*_: Any) -> None:
     await asyncio.sleep(0)
 
 
-@mutant("offsets are committed behind the transaction")
+@mutant("offsets are committed behind the transaction", exactly_once)
 def _(patch: Patch) -> None:
     attempt = LaneWriter._attempt
 
@@ -43,22 +43,22 @@ def _ended(patch: Patch, otherwise: dict[Ended, Ended]) -> None:
     patch.setattr(LaneWriter, "_look_again", looked)
 
 
-@mutant("a commit whose answer was lost is taken for an abort")
+@mutant("a commit whose answer was lost is taken for an abort", exactly_once)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.DONE: Ended.UNDONE})
 
 
-@mutant("a failed transaction is taken for a commit")
+@mutant("a failed transaction is taken for a commit", exactly_once)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.UNDONE: Ended.DONE})
 
 
-@mutant("whoever has lost a partition writes on")
+@mutant("whoever has lost a partition writes on", exactly_once)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.LOST: Ended.UNDONE})
 
 
-@mutant("the committed offset is read before the earlier owner is fenced")
+@mutant("the committed offset is read before the earlier owner is fenced", exactly_once)
 def _(patch: Patch) -> None:
     prepare = Worker.before_assigned
 
@@ -69,7 +69,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Worker, "before_lanes", late)
 
 
-@mutant("each process has transactional ids of its own")
+@mutant("each process has transactional ids of its own", exactly_once)
 def _(patch: Patch) -> None:
     begin, number = Transactions.__init__, count()
 
@@ -79,16 +79,16 @@ def _(patch: Patch) -> None:
     patch.setattr(Transactions, "__init__", apart)
 
 
-@mutant("a transaction is committed whatever became of its records")
+@mutant("a transaction is committed whatever became of its records", exactly_once)
 def _(patch: Patch) -> None:
     patch.setattr(lane_writer, "acknowledgement", _nothing)
 
 
-@mutant("what an aborted transaction held is forgotten")
+@mutant("what an aborted transaction held is forgotten", exactly_once)
 def _(patch: Patch) -> None:
     patch.setattr(LaneWriter, "_put_back", _nothing)
 
 
-@mutant("a transaction names what was settled when it was put together")
+@mutant("a transaction names what was settled when it was put together", exactly_once)
 def _(patch: Patch) -> None:
     patch.setattr(Group, "slots", property(lambda self: set()))

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import pytest
 
+from tests.simulation.parameters import Parameters
+
 Patch = pytest.MonkeyPatch
-MUTANTS: dict[str, Callable[[Patch], None]] = {}
+Apply = Callable[[Patch], None]
+Concerns = Callable[[Parameters], bool]
 
 
-def mutant(fact: str) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
-    def known(apply: Callable[[Patch], None]) -> Callable[[Patch], None]:
-        MUTANTS[fact] = apply
+class Mutant(NamedTuple):
+    """`apply(patch)`: puts it into the code. `concerns(parameters)`: whether a schedule could find
+    it at all."""
+
+    apply: Apply
+    concerns: Concerns
+
+
+MUTANTS: dict[str, Mutant] = {}
+
+
+def mutant(fact: str, concerns: Concerns = lambda _: True) -> Callable[[Apply], Apply]:
+    def known(apply: Apply) -> Apply:
+        MUTANTS[fact] = Mutant(apply, concerns)
         return apply
 
     return known
+
+
+def exactly_once(parameters: Parameters) -> bool:
+    return parameters.guarantee == "exactly_once"
+
+
+def recorded(parameters: Parameters) -> bool:
+    return parameters.recorded
