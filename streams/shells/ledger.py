@@ -175,7 +175,7 @@ class Ledger:
             where = TopicPartition(self._topics[source.topic], source.partition)
             extent = found.get(where)
             known = answers.known[source]
-            first = start.ledger_offset if extent is None else extent.first
+            first = reads_from(start) if extent is None else extent.first
             end = extent.end if extent is not None and complete else None
             self._found[source] = Found(known, Trail(first, end, max(known, default=-1)))
         count = sum(len(found.known) for found in self._found.values())

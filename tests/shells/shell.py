@@ -83,16 +83,20 @@ class Commits:
 
 
 class OfflineLedger(Ledger):
-    """A ledger in a `Broker` in memory. `unreadable`: what reading raises, once."""
+    """A ledger in a `Broker` in memory. `unreadable`: what reading raises, once. `cut_off`: not
+    even its ends can be told."""
 
     def __init__(self, broker: Broker, fingerprint: str, room_bytes: int) -> None:
         answering = {"source": Answering(fingerprint, timeout_s=60.0)}
         super().__init__("worker", answering, {}, room_bytes=room_bytes, batch_bytes=1_000_000)
         self.broker = broker
         self.unreadable: list[Exception] = []
+        self.cut_off = False
         self._writer.producer = Producer(broker)
 
     async def _fetch(self, starts: Any, found: Any, take: Any) -> None:
+        if self.cut_off:
+            raise OSError("cut off")
         for source, start in starts.items():
             where = TopicPartition("worker.source.ledger", source.partition)
             end = len(self.broker.logs[where])

@@ -15,6 +15,7 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
+from streams.committed import Committed
 from streams.kafka import ledger as writing
 from tests.shells.owners import LEDGER, answered_behind_a_gate, crash, recorded, take_over
 from tests.shells.shell import settled
@@ -121,6 +122,19 @@ async def test_a_ledger_that_cannot_be_read_costs_money_and_nothing_else(make, c
     third, _ = await take_over(make, second, again)
     await third.until(lambda: len(third.calls) == 1)
     assert third.calls[0].offsets == [*range(10)], "it is read from the same place again"
+
+
+async def test_a_ledger_that_could_not_be_read_before_the_first_commit_is_read_by_the_next(make):
+    """Which has to find it named by the commits of the one that could not."""
+    first, _ = await answered_behind_a_gate(make)
+    await crash(first)
+    second = await make(first)
+    second.ledger.cut_off = True
+    (again,) = await second.assign(0, said=Committed(0, made=False))
+    assert again.committed == Committed(0, (), 0)
+    third, _ = await take_over(make, second, again)
+    await third.until(lambda: len(third.calls) == 1)
+    assert third.calls[0].offsets == [*range(10)]
 
 
 async def test_answers_for_which_there_is_no_room_are_paid_again_and_that_is_told(make, caplog):

@@ -15,6 +15,7 @@ FOUND = {
     22931: WROTE_ON,
     183: "asking where the ledger begins forgot what had been read of it for a new lane",
     32: "the same",
+    203854: "a ledger that could not be read before the first commit was not named by it",
     90: "a partition moved to its log's end was not sought back till somebody wrote to it",
 }
 
