@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -54,7 +55,10 @@ CLIENTS = {AIOKafkaProducer: _producer, AIOKafkaConsumer: _consumer}
 
 
 def make_transactions(
-    parameters: Parameters, worker: Worker, keywords: dict[str, Any]
+    parameters: Parameters,
+    worker: Worker,
+    on_lost: Callable[[Any], None],
+    keywords: dict[str, Any],
 ) -> Transactions | None:
     """Where outcomes go in exactly_once; None: to the sink."""
     if parameters.guarantee != "exactly_once":
@@ -68,7 +72,7 @@ def make_transactions(
         presses=worker.presses,
         on_delivered=worker.on_delivered,
         on_too_large=worker.on_too_large,
-        on_lost=worker.on_lost,
+        on_lost=on_lost,
         on_defect=worker.on_defect,
     )
 

@@ -118,6 +118,7 @@ class Ledger:
         partitions = range(parameters.partitions)
         self.items: list[dict[int, Item]] = [{} for _ in partitions]
         self.committed: list[Committed | None] = [None] * parameters.partitions
+        self.committed_by: list[Tenure | None] = [None] * parameters.partitions
         self.events: list[str] = []
         self.duplicates = 0
         self.calls = 0
@@ -174,7 +175,7 @@ class Ledger:
         for item in items[passed:] if said.beyond else ():
             if covered(item.offset, said.beyond):
                 self._check_durable(item, tenure, said)
-        self.committed[number] = said
+        self.committed[number], self.committed_by[number] = said, tenure
         self._on_change()
 
     def check_committed(self, items: Iterable[Item]) -> None:

@@ -77,7 +77,7 @@ class Member:
         await world.until_it_works(self.sink.start)
         if self.dead:
             return
-        self.transactions = make_transactions(parameters, self.worker, self._keywords)
+        self.transactions = make_transactions(parameters, self.worker, self.on_lost, self._keywords)
         outlet = self.transactions or self.sink
         parts = task_parts(parameters, self._call)
         self.call_ledger = make_ledger(parameters, parts, self._keywords)
@@ -119,6 +119,14 @@ class Member:
             if isinstance(error, AssertionError | StreamsError):
                 raise Violation(f"{self.name} failed: {error}") from error
             raise Violation(f"{self.name} failed: {error!r}") from error
+
+    def on_lost(self, lane: Any) -> None:
+        """It takes a partition for somebody else's, who must have committed then."""
+        by = self._world.ledger.committed_by[lane.partition.partition]
+        with self._world.guard():
+            if by is None or by.member == self.name:
+                raise Violation(f"{self.name} takes {lane} for lost, committed last by {by}")
+        self.worker.on_lost(lane)
 
     # -- tenures ---------------------------------------------------------------------------------
 
