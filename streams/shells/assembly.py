@@ -96,7 +96,7 @@ class Assembly:
         transactions = self._transactions = self._make_transactions(worker, sink)
         parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
         if self._settings.worker.ledger:
-            await self._begin_ledger(parts, facts, sink)
+            await self._begin_ledger(worker, parts, facts, sink)
         outlet = transactions or sink
         shells = {
             each.source: TaskShell(
@@ -148,7 +148,11 @@ class Assembly:
         return Wanted(name, source, compacts=False, settings=TOPIC_SETTINGS)
 
     async def _begin_ledger(
-        self, parts: Sequence[TaskParts], facts: Mapping[str, TopicFacts], sink: Sink
+        self,
+        worker: Worker,
+        parts: Sequence[TaskParts],
+        facts: Mapping[str, TopicFacts],
+        sink: Sink,
     ) -> None:
         if not sink.idempotent:
             refuse_on_embedded("end_offsets", "worker.ledger")
@@ -157,6 +161,7 @@ class Assembly:
             self._settings.worker.id,
             {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
             client_arguments(self.kafka),
+            end_of=worker.end,
             room_bytes=self._settings.worker.max_buffered_mb * 1_000_000 // LEDGER_SHARE,
             batch_bytes=min(facts[name].max_message_bytes for name in names),
         )

@@ -60,8 +60,9 @@ class Found(NamedTuple):
 
 
 class Ledger:
-    """The ledgers of a worker. `tasks`: by their source topic. `room_bytes`: what may wait to be
-    written, and what may be kept of what was read. `batch_bytes`: see `LedgerWriter`."""
+    """The ledgers of a worker. `tasks`: by their source topic. `end_of(lane)`: how far its source
+    partition could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may
+    wait to be written, and what may be kept of what was read. `batch_bytes`: see `LedgerWriter`."""
 
     def __init__(
         self,
@@ -69,9 +70,11 @@ class Ledger:
         tasks: Mapping[str, Answering],
         keywords: Mapping[str, Any],
         *,
+        end_of: Callable[[Lane], int | None],
         room_bytes: int,
         batch_bytes: int,
     ) -> None:
+        self._end_of = end_of
         self._topics = {source: ledger_topic(worker_id, source) for source in tasks}
         self._sources = {topic: source for source, topic in self._topics.items()}
         self._tasks = dict(tasks)
@@ -150,8 +153,9 @@ class Ledger:
         if trail is None:
             return None
         _, late_until = self._lanes[lane.partition]
-        if asyncio.get_running_loop().time() >= late_until:
-            trail.late_below(lane.next_offset)
+        end = self._end_of(lane)  # an earlier owner may have read further than we have
+        if asyncio.get_running_loop().time() >= late_until and end is not None:
+            trail.late_below(max(end, lane.next_offset))
         trail.settled(lane.task.watermark(lane))
         return trail.begin(watermark)
 

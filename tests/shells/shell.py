@@ -84,11 +84,20 @@ class Commits:
 
 class OfflineLedger(Ledger):
     """A ledger in a `Broker` in memory. `unreadable`: what reading raises, once. `cut_off`: not
-    even its ends can be told."""
+    even its ends can be told. `source_end`: of every source partition, if not where it was read to.
+    """
 
     def __init__(self, broker: Broker, fingerprint: str, room_bytes: int) -> None:
         answering = {"source": Answering(fingerprint, timeout_s=60.0)}
-        super().__init__("worker", answering, {}, room_bytes=room_bytes, batch_bytes=1_000_000)
+        super().__init__(
+            "worker",
+            answering,
+            {},
+            end_of=lambda lane: max(self.source_end, lane.next_offset),
+            room_bytes=room_bytes,
+            batch_bytes=1_000_000,
+        )
+        self.source_end = 0
         self.broker = broker
         self.unreadable: list[Exception] = []
         self.cut_off = False

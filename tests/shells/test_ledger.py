@@ -211,6 +211,29 @@ async def test_an_answer_that_comes_after_the_next_owner_has_read_is_found_by_th
     assert third.written()[-10:] == [*range(10, 20)]
 
 
+async def test_an_answer_to_what_the_next_owner_has_not_read_yet_is_found_by_the_one_after(make):
+    """An earlier owner may have been further; the next one has all its calls behind it."""
+    first = await make()
+    (lane,) = await first.assign(0)
+    first.arrive(lane, 20)
+    await first.until(lambda: len(first.calls) == 2)
+    said = lane.committed
+    await first.worker.on_revoked()
+    second = await make(first)
+    second.ledger.source_end = 20
+    (again,) = await second.assign(0, said=said)
+    first.calls[1].answer()  # of 10 to 19, which the second has not got yet
+    await first.until(lambda: recorded(first.broker) == [*range(10, 20)])
+    second.arrive(again, 10)
+    await second.until(lambda: len(second.calls) == 1)
+    second.ledger._lanes[again.partition] = again, 0.0  # the earlier owner's calls have ended
+    second.calls[0].answer()
+    await second.until(lambda: again.committed.offset == 10)
+    third, _ = await take_over(make, second, again, 20)
+    await third.until(lambda: third.committed == {0: 20})
+    assert third.calls == []
+
+
 # -- every kind of outcome ---------------------------------------------------------------------
 
 

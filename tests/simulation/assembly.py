@@ -78,7 +78,7 @@ def make_transactions(
 
 
 def make_ledger(
-    parameters: Parameters, parts: TaskParts, keywords: dict[str, Any]
+    parameters: Parameters, worker: Worker, parts: TaskParts, keywords: dict[str, Any]
 ) -> Ledger | None:
     """Where paid answers are recorded; None: nowhere."""
     if not parameters.recorded:
@@ -87,6 +87,7 @@ def make_ledger(
         WORKER_ID,
         {SOURCE: Answering(parts.fingerprint, parts.timeout_s)},
         {**keywords, "bootstrap_servers": LEDGER},
+        end_of=worker.end,
         room_bytes=parameters.ledger_room_bytes,
         batch_bytes=parameters.batch_bytes,
     )

@@ -80,7 +80,7 @@ class Member:
         self.transactions = make_transactions(parameters, self.worker, self.on_lost, self._keywords)
         outlet = self.transactions or self.sink
         parts = task_parts(parameters, self._call)
-        self.call_ledger = make_ledger(parameters, parts, self._keywords)
+        self.call_ledger = make_ledger(parameters, self.worker, parts, self._keywords)
         if self.call_ledger is not None:
             await world.until_it_works(self.call_ledger.start)
             if self.dead:
