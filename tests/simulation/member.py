@@ -170,7 +170,7 @@ class Member:
             tenure.lost = True
 
     def rejoin(self) -> None:
-        if not self.dead:
+        if self.started and not self.dead:
             self.consumer.rejoin()
 
     # -- ends ------------------------------------------------------------------------------------
