@@ -58,7 +58,8 @@ class Trouble(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """One schedule; times in seconds of the simulation, sizes in bytes."""
+    """One schedule; times in seconds of the simulation, sizes in bytes. `isolated`: a transactional
+    process that is cut off reaches nobody, not the group's coordinator alone."""
 
     seed: int
     partitions: int
@@ -73,6 +74,7 @@ class Parameters:
     order: Order
     guarantee: Guarantee
     transaction_s: float
+    isolated: bool
     recorded: bool
     ledger_bytes: int
     ledger_room_bytes: int
@@ -141,6 +143,7 @@ def parameters(seed: int) -> Parameters:
         order=choose("order", *ORDERS),
         guarantee="exactly_once" if exactly_once else "at_least_once",
         transaction_s=choose("transaction_s", 2.0, 60.0),
+        isolated=choose("isolated", True, False),
         recorded=recorded,
         ledger_bytes=choose("ledger_bytes", ROOMY_BYTES, ROOMY_BYTES, 1_000),
         ledger_room_bytes=choose("ledger_room_bytes", ROOMY_BYTES, ROOMY_BYTES, 2_000),

@@ -130,13 +130,14 @@ class _Client:
         return await answered
 
     def _held_until(self, node: int) -> float:
-        weather = self._world.weather
+        weather, cut_until = self._world.weather, 0.0
+        if node == GROUPS or self._world.parameters.isolated:
+            cut_until = self._world.cut_until(self._member)
         if node == TRANSACTIONS:
-            return weather.until("coordinator hangs", self._member.number)
+            return max(cut_until, weather.until("coordinator hangs", self._member.number))
         if node == GROUPS:
-            hung = weather.until("commits hang", 0)
-            return max(hung, self._world.cut_until(self._member))
-        return weather.until("freeze", node)
+            return max(cut_until, weather.until("commits hang", 0))
+        return max(cut_until, weather.until("freeze", node))
 
     def _arrived(
         self, request: Any, tenures: dict[int, Any], answered: asyncio.Future[Any]
