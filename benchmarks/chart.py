@@ -10,6 +10,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "soak"  # the same picture for the same looks
+matplotlib.rcParams["svg.fonttype"] = "none"  # text as text: a tenth of the size
 
 PANELS = (("resident_mb", "resident memory, MB"), ("files", "open files"))
 
