@@ -1,5 +1,5 @@
 # Everything that one does with this project. Needs Python 3.11+ and make; the rest goes into .venv.
-# Options: ARGS="..." goes to the command behind demo, test, chaos and bench; PYTHON=... names the
+# Options: ARGS="..." goes to the command behind demo, test, chaos, bench and soak; PYTHON=... names the
 # interpreter that .venv is made from.
 
 SHELL := /bin/sh
@@ -19,6 +19,7 @@ help:
 	@echo 'make check   format, lint, types, known vulnerabilities'
 	@echo 'make bench   the benchmarks, on Apache Kafka'
 	@echo 'make chaos   200 seeded runs of kills, freezes, broker faults, and what takes too long for make test'
+	@echo 'make soak    an hour under load: what memory and open files grow by'
 	@echo 'make lock    the lock files anew, after a change of pyproject.toml'
 
 # -- the environment ---------------------------------------------------------------------------
@@ -102,5 +103,9 @@ chaos: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest tests/chaos tests/faults tests/integration/test_rebalances.py \
 	    --thorough --show-capture=no $(ARGS)
 
-soak docs:
+# --minutes N for less, --plot FILE for a picture: docs/soak.svg is one.
+soak: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
+docs:
 	@echo 'make $@: not available in this version' >&2; exit 2

@@ -77,11 +77,11 @@ class Topics:
             bootstrap_servers=self.server, max_batch_size=BATCH_BYTES
         ) as producer:
             if only is not None:
-                await _fill(producer, name, only, range(items))
+                await write_items(producer, name, only, range(items))
                 return
             await asyncio.gather(
                 *(
-                    _fill(producer, name, partition, range(partition, items, partitions))
+                    write_items(producer, name, partition, range(partition, items, partitions))
                     for partition in range(partitions)
                 )
             )
@@ -103,7 +103,10 @@ class Topics:
         await self._admin.close()
 
 
-async def _fill(producer: AIOKafkaProducer, name: str, partition: int, numbers: range) -> None:
+async def write_items(
+    producer: AIOKafkaProducer, name: str, partition: int, numbers: range
+) -> None:
+    """Write those items in as few batches as hold them, and wait until they are written."""
     batch = producer.create_batch()
     for number in numbers:
         while not batch.append(key=b"%08d" % number, value=item(number), timestamp=None):

@@ -11,20 +11,15 @@ of the victim are the last).
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import IO
-
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from benchmarks.bars import Bar, Report, conclude, say
 from benchmarks.contender import worker
 from benchmarks.ground import Topics, arguments, broker, topics
+from benchmarks.group import Looking, group
 
 PARTITIONS = 12
 WORKERS = 3
@@ -35,79 +30,6 @@ KILLS_UNTIL = 0.85
 
 LOOK_S = 0.1
 WITHIN_S = 900.0
-
-
-class Group:
-    """Workers of one group, as processes."""
-
-    def __init__(self, environ: Mapping[str, str], said: IO[bytes]) -> None:
-        self._environ = {**os.environ, **environ}
-        self._said = said
-        self.running: list[asyncio.subprocess.Process] = []
-
-    async def start(self) -> None:
-        self.running.append(
-            await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "benchmarks.programs.worker",
-                env=self._environ, stdout=self._said, stderr=self._said, start_new_session=True,
-            )
-        )  # fmt: skip
-
-    async def kill_one(self) -> None:
-        """The oldest dies, and another starts."""
-        victim = self.running.pop(0)
-        victim.kill()
-        await victim.wait()
-        await self.start()
-
-    async def stop(self) -> None:
-        for process in self.running:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        for process in self.running:
-            await asyncio.wait_for(process.wait(), 60)
-
-
-@contextlib.asynccontextmanager
-async def group(environ: Mapping[str, str]) -> AsyncIterator[Group]:
-    with tempfile.TemporaryFile() as said:
-        made = Group(environ, said)
-        try:
-            for _ in range(WORKERS):
-                await made.start()
-            yield made
-        except BaseException:
-            said.seek(0)
-            sys.stderr.write(said.read().decode(errors="replace")[-20_000:])
-            raise
-        finally:
-            await made.stop()
-
-
-class Looking:
-    """What the group has committed, and where the sink's partitions end."""
-
-    def __init__(self, server: str, group_id: str, source: str, sink: str) -> None:
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=server, group_id=group_id, enable_auto_commit=False
-        )
-        self._source = [TopicPartition(source, n) for n in range(PARTITIONS)]
-        self._sink = [TopicPartition(sink, n) for n in range(PARTITIONS)]
-
-    async def __aenter__(self) -> Looking:
-        await self._consumer.start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
-
-    async def committed(self) -> int:
-        found = [await self._consumer.committed(place) for place in self._source]
-        return sum(offset or 0 for offset in found)
-
-    async def ends(self) -> dict[TopicPartition, int]:
-        found: dict[TopicPartition, int] = await self._consumer.end_offsets(self._sink)
-        return found
 
 
 async def one(
@@ -128,7 +50,10 @@ async def one(
             "STREAMS_WORKER__GUARANTEE": guarantee,
             "STREAMS_KAFKA__SESSION_TIMEOUT_S": str(SESSION_S),
         }
-        async with group(environ) as workers, Looking(made.server, group_id, source, sink) as looks:
+        async with (
+            group(environ, WORKERS) as workers,
+            Looking(made.server, group_id, source, sink, PARTITIONS) as looks,
+        ):
             began: float | None = None
             next_kill = 0.0
             while (done := await looks.committed()) < items:

@@ -176,7 +176,7 @@ class App(faust.App):
                 commit_interval_s=settings.worker.commit_interval_ms / 1000,
                 drain_s=settings.worker.drain_s,
                 buffered_bytes=buffered,
-                on_fatal=self._stop_for,
+                on_fatal=self.stop_for,
             )
         return self._record_host
 
@@ -196,7 +196,8 @@ class App(faust.App):
             "auto_offset_reset": "none" if alone else self.conf.consumer_auto_offset_reset,
         }
 
-    def _stop_for(self, error: BaseException) -> None:
+    def stop_for(self, error: BaseException) -> None:
+        """The worker cannot go on: its process ends with exit code 1. Only the first counts."""
         if self.fatal is None:
             self.fatal = error
             logger.error("%s", error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -16,7 +15,7 @@ from faust.types import TP
 from streams.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.host import RecordHost
-from streams.kafka.lease import Lease
+from streams.kafka.lease import Lease, clock_s
 from streams.kafka.offsets import Member, commit, fetch_committed
 from streams.kafka.reader import LaneReader
 from streams.kafka.sources import watch_sources
@@ -95,7 +94,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         coordinator = self._ensure_consumer()._coordinator
         self._member = Member(coordinator.generation, coordinator.member_id)
         if self._lease is not None:
-            self._lease.heard(time.monotonic())
+            self._lease.heard(clock_s())
             coordinator._start_heartbeat_task()
 
     def close_reader(self) -> None:

@@ -13,7 +13,15 @@ than the grantor's, so it ends earlier. In exactly_once nobody needs it: the bro
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
+
+_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""The coordinator's clock goes on while this machine sleeps: so must this one (Linux)."""
+
+
+def clock_s() -> float:
+    """The time that leases are told, in seconds; also of a machine that was suspended."""
+    return time.clock_gettime(_CLOCK)
 
 
 class Lease:
@@ -24,19 +32,19 @@ class Lease:
         self._until = 0.0
 
     def heard(self, asked_at: float) -> None:
-        """The coordinator took this member for alive when it was asked, at that monotonic time."""
+        """The coordinator took this member for alive when it was asked (`clock_s`)."""
         self._until = asked_at + self._session_timeout_s
 
     def holds(self) -> bool:
         """Safe in any thread."""
-        return time.monotonic() < self._until
+        return clock_s() < self._until
 
     def watch(self, coordinator: Any) -> None:
         """Learn from the heartbeats of an aiokafka `GroupCoordinator`."""
         beat = coordinator._do_heartbeat
 
         async def heartbeat() -> bool:
-            asked_at = time.monotonic()
+            asked_at = clock_s()
             answered: bool = await beat()
             if answered:
                 self.heard(asked_at)

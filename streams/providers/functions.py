@@ -57,7 +57,7 @@ class FunctionCaller:
             failure = CallError(Fault.RETRY, str(error), retry_after_s=max(0.0, error.after_s))
         except ItemError as error:
             if len(items) == 1:
-                return Reply([error])
+                return Reply([error.with_traceback(None)])
             failure = CallError(Fault.FUNCTION, f"ItemError {error.code} for the whole microbatch")
         except Exception as error:
             logger.debug("the custom function raised", exc_info=True)
@@ -93,9 +93,12 @@ class FunctionCaller:
         except asyncio.CancelledError:
             await asyncio.wait([running])
             raise
-        if error is not None:
+        if error is None:
+            return value
+        try:
             raise error
-        return value
+        finally:
+            del error  # it would hold this frame, and this frame it
 
 
 def _caught(function: CustomFunction, items: Sequence[Item]) -> tuple[Any, Exception | None]:

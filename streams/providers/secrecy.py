@@ -20,7 +20,9 @@ _TELLING: Final = 12
 
 
 def reworded(error: CallError, message: str) -> CallError:
-    """The same error with another message, and with nothing of the old one hanging on it."""
+    """The same error with another message, and with nothing of the old one hanging on it. The old
+    one lets go of the frames that it went through: one may hold it, and all hold the items."""
+    error.__traceback__ = None
     return CallError(
         error.fault,
         message,

@@ -36,7 +36,7 @@ class Calls:
         self._tally = tally
         self._on_ended = on_ended
         self._loop = asyncio.get_running_loop()
-        self._calls: dict[str, asyncio.Task[None]] = {}
+        self._calls: dict[str, asyncio.Task[Ended]] = {}
         self._stopped = False
         self.tally = CallTally()
 
@@ -46,7 +46,14 @@ class Calls:
     def start(self, batch: Batch) -> None:
         self._tally.called_items += batch.size
         self.tally.started(batch)
-        self._calls[batch.id] = asyncio.ensure_future(self._call(batch))
+        slots, began = batch.slots, self._loop.time()
+        call = asyncio.ensure_future(self._call(batch))
+        self._calls[batch.id] = call
+
+        def ended(call: asyncio.Task[Ended]) -> None:
+            self._end(batch, slots, self._event(batch, call), self._loop.time() - began)
+
+        call.add_done_callback(ended)
 
     def cancel(self, batch_id: str) -> None:
         """End a call; it says so."""
@@ -61,29 +68,41 @@ class Calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    async def _call(self, batch: Batch) -> None:
-        event: Ended
-        slots = batch.slots
-        began = self._loop.time()
+    async def _call(self, batch: Batch) -> Ended:
         deadline = asyncio.timeout(self._timeout_s)
         try:
             async with deadline:
                 reply = await self._caller(batch.items)
-            event = Replied(batch.id, reply.answers, reply.usage)
-            self._tally.call_s += self._loop.time() - began
-            self._tally.answered_calls += 1
         except CallError as error:
-            event = Failed(batch.id, error)
+            # The event outlives the call. Frames that the error went through hold the items, and
+            # some of them the error: a cycle that would stay until the collector comes by.
+            return Failed(batch.id, error.with_traceback(None))
         except asyncio.CancelledError:
-            event = Cancelled(batch.id)
+            return Cancelled(batch.id)
         except Exception as error:
-            event = Failed(batch.id, self._unexpected(error, deadline.expired()))
+            return Failed(batch.id, self._unexpected(error, deadline.expired()))
+        return Replied(batch.id, reply.answers, reply.usage)
+
+    def _event(self, batch: Batch, call: asyncio.Task[Ended]) -> Ended:
+        """What the call came to. It may have been cancelled before it ran at all, or have raised
+        what is no Exception (a panic of Rust code)."""
+        if call.cancelled():
+            return Cancelled(batch.id)
+        error = call.exception()
+        if error is not None:
+            return Failed(batch.id, self._unexpected(error, timed_out=False))
+        return call.result()
+
+    def _end(self, batch: Batch, slots: Sequence[Slot], event: Ended, took_s: float) -> None:
         self._calls.pop(batch.id, None)
-        self.tally.ended(event, self._loop.time() - began)
+        if isinstance(event, Replied):
+            self._tally.call_s += took_s
+            self._tally.answered_calls += 1
+        self.tally.ended(event, took_s)
         if not self._stopped and not self._loop.is_closed():
             self._on_ended(batch, slots, event)
 
-    def _unexpected(self, error: Exception, timed_out: bool) -> CallError:
+    def _unexpected(self, error: BaseException, timed_out: bool) -> CallError:
         if timed_out and isinstance(error, TimeoutError):
             return CallError(Fault.TIMEOUT, f"no reply within {self._timeout_s:g} s")
         # The traceback may hold an item's text, which is for DEBUG alone (contract G10).

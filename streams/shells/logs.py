@@ -7,24 +7,29 @@ import sys
 import time
 
 SAID_AGAIN_AFTER_S = 30.0
+REPEATING = ("aiokafka", "faust", "mode")
+MOST_REMEMBERED = 1_000
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
 class OnceInAWhile(logging.Filter):
-    """Lets the same message of a library pass once in 30 s: aiokafka repeats a warning with every
-    attempt, ten times a second and per partition."""
+    """Lets the same message of the libraries below pass once in 30 s: aiokafka repeats a warning
+    with every attempt, ten times a second and per partition. All others pass: what a user's
+    function says is the user's."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._said_at: dict[tuple[str, object], float] = {}
+        self._said_at: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.startswith("streams"):
+        if record.name.partition(".")[0] not in REPEATING:
             return True
         # By the template, not the text: that differs in the partition alone.
-        said, now = (record.name, record.msg), time.monotonic()
+        said, now = (record.name, str(record.msg)), time.monotonic()
         if now - self._said_at.get(said, -SAID_AGAIN_AFTER_S) < SAID_AGAIN_AFTER_S:
             return False
+        if len(self._said_at) >= MOST_REMEMBERED:
+            self._said_at.clear()
         self._said_at[said] = now
         return True
 

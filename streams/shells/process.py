@@ -20,8 +20,11 @@ import os
 import signal
 import sys
 import threading
+import traceback
+from pathlib import Path
 from typing import Any
 
+import streams
 from streams.app import App
 from streams.errors import StreamsError, UsageError
 from streams.settings import Settings
@@ -29,7 +32,12 @@ from streams.shells.logs import configure
 
 logger = logging.getLogger(__name__)
 
+PACKAGE = str(Path(streams.__file__).parent)
+
 SWITCH_S = 0.0005
+
+COLLECT_EVERY_S = 10.0
+"""A collection takes a millisecond, or some tens of them where 64 MB of items wait."""
 
 LEAVE_WITHIN_S = 3.0
 """Kept of `shutdown_timeout_s` for leaving the group and closing connections."""
@@ -74,17 +82,20 @@ class Process:
 
     @staticmethod
     def _end_now(code: int) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # Nothing is flushed: everything was when it was written, and where nobody reads the pipe
+        # any more it would be waited for here, too.
         os._exit(code)
 
     async def _serve(self) -> int:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._uncaught)
         self._app.on_fatal = lambda error: self._stop.set()
         try:
             await self._app.start()
             _tune()
+            collecting = asyncio.ensure_future(_collect())
             await self._wait()
+            collecting.cancel()
             failed = self._failure()
             if failed is not None and not self._signals:
                 self._watch()
@@ -104,6 +115,14 @@ class Process:
         await asyncio.wait((stopping, crashed), return_when=asyncio.FIRST_COMPLETED)
         for waiting in (stopping, crashed):
             waiting.cancel()
+
+    def _uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback raised and nobody waits for it. If it is one of ours, what it was to do is not
+        done, and no rule says what follows: the worker stops rather than stand still."""
+        loop.default_exception_handler(context)
+        error = context.get("exception")
+        if error is not None and "handle" in context and _is_ours(error):
+            self._app.stop_for(error)
 
     def _failure(self) -> BaseException | None:
         error: BaseException | None = self._app.fatal or self._app.crash_reason
@@ -138,6 +157,19 @@ def _tune() -> None:
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     sys.setswitchinterval(SWITCH_S)
+
+
+def _is_ours(error: BaseException) -> bool:
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return any(file.startswith(PACKAGE) for file in files)
+
+
+async def _collect() -> None:
+    """Few collections by number (`_tune`) are rare where little happens: garbage in cycles, such as
+    an error of a function that its own frame holds, would keep its items for an hour."""
+    while True:
+        await asyncio.sleep(COLLECT_EVERY_S)
+        gc.collect()
 
 
 def run_app(app: App, *, as_json: bool = False) -> int:

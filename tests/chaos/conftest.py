@@ -56,17 +56,19 @@ def report(pytestconfig: pytest.Config, record_property: Any) -> Callable[[dict[
 
 
 class _Lines:
-    """Prints a line for each run as soon as it is over."""
+    """Prints a line for each run, and for each failure, as soon as it is over."""
 
     def __init__(self, reporter: Any) -> None:
         self._reporter = reporter
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            for name, line in report.user_properties:
-                if name == LINE:
-                    self._reporter.ensure_newline()
-                    self._reporter.write_line(str(line))
+        lines = [str(line) for name, line in report.user_properties if name == LINE]
+        if report.failed:
+            lines = [f"{report.nodeid} failed in its {report.when}; the whole of it at the end"]
+        if report.when == "call" or report.failed:
+            for line in lines:
+                self._reporter.ensure_newline()
+                self._reporter.write_line(line)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -20,6 +20,7 @@ from tests.chaos.watch import Watch, watching
 from tests.conftest import _create_topic
 from tests.integration.topics import grow_topic
 
+NO_BROKER = "no broker answers"
 BEGIN_WITHIN_S = 90.0
 STALL_S = 30.0
 """A partition with lag that does not move for so long, while no fault is under way, stands still:
@@ -209,7 +210,7 @@ class Scene:
         """Wait until all that was published is committed, and nothing stands still."""
         while not self._all_committed():
             self._look_for_a_stall()
-            assert not self.fleet.ended(), f"ended by themselves: {self.fleet.ended()}"
+            self._start_again()
             await asyncio.sleep(0.1)
 
     async def finish(self) -> None:
@@ -219,6 +220,14 @@ class Scene:
             await self.stop(who)
         for who in list(self.fleet.stopping):
             await self.stopped(who)
+
+    def _start_again(self) -> None:
+        """As a supervisor would: a worker that was started where the broker was away gave up."""
+        for who, code in self.fleet.ended().items():
+            found_none = self.may_stop_with_1 and NO_BROKER in self.fleet.log(who)
+            assert found_none, f"worker {who} ended with {code}"
+            self.say(f"worker {who} found no broker")
+            self.fleet.start()
 
     def _all_committed(self) -> bool:
         committed = self.watch.committed

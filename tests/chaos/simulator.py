@@ -16,7 +16,7 @@ from streams.kafka.process import free_port
 class SimulatorProcess:
     """`url`: for the Anthropic SDK. It can be stopped, and started again at the same port."""
 
-    def __init__(self, latency_ms: float = 20.0) -> None:
+    def __init__(self, latency_ms: float) -> None:
         self._latency_ms = latency_ms
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,8 +56,8 @@ class SimulatorProcess:
 
 
 @contextmanager
-def simulator_process() -> Iterator[SimulatorProcess]:
-    simulator = SimulatorProcess()
+def simulator_process(latency_ms: float = 20.0) -> Iterator[SimulatorProcess]:
+    simulator = SimulatorProcess(latency_ms)
     simulator.start()
     try:
         yield simulator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -13,12 +14,17 @@ from streams.kafka.lease import Lease
 @pytest.fixture
 def clock(monkeypatch) -> SimpleNamespace:
     made = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(module.time, "monotonic", lambda: made.now)
+    monkeypatch.setattr(module, "clock_s", lambda: made.now)
     return made
 
 
 def test_nothing_is_written_before_the_group_is_joined(clock):
     assert not Lease(6).holds()
+
+
+def test_its_clock_goes_on_while_the_machine_sleeps():
+    boot_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert boot_s <= module.clock_s() <= boot_s + 1
 
 
 def test_a_lease_holds_for_the_session_from_when_the_answer_was_asked_for(clock):

@@ -78,8 +78,6 @@ async def test_key_headers_and_timestamp_are_kept(broker, topic):
 
 @pytest.mark.parametrize("codec", ["gzip", "lz4", "snappy", "zstd"])
 async def test_compressed_batches_come_out_as_they_went_in(broker, topic, codec):
-    if codec != "gzip":
-        pytest.importorskip("cramjam", reason="aiokafka needs cramjam for this codec")
     name = await topic()
     async with producing(broker.bootstrap, compression_type=codec) as producer:
         await producer.send_and_wait(name, b"text " * 1000, partition=0)
