@@ -48,6 +48,11 @@ def _(patch: Patch) -> None:
     _ended(patch, {Ended.DONE: Ended.UNDONE})
 
 
+@mutant("a commit whose answer was lost is taken for somebody else's", exactly_once)
+def _(patch: Patch) -> None:
+    _ended(patch, {Ended.DONE: Ended.LOST})
+
+
 @mutant("a failed transaction is taken for a commit", exactly_once)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.UNDONE: Ended.DONE})
