@@ -50,7 +50,7 @@ class LaneReader:
         consumer: AIOKafkaConsumer,
         worker_loop: asyncio.AbstractEventLoop,
         deliver: Callable[[Round], None],
-        fail: Callable[[BaseException], None],
+        fail: Callable[[BaseException], object],
     ) -> None:
         self._consumer = consumer
         self._worker_loop = worker_loop

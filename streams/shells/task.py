@@ -238,6 +238,7 @@ class TaskShell:
         if lane.known:
             self._recall(lane, slots)
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
+        lane.measured = True
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key

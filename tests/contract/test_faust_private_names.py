@@ -61,6 +61,7 @@ def _parameters(function) -> list[str]:
         (GroupCoordinator, "coordinator_dead", ["self"]),
         (GroupCoordinator, "_send_req", ["self", "request"]),
         (GroupCoordinator, "request_rejoin", ["self"]),
+        (GroupCoordinator, "need_rejoin", ["self", "subscription"]),
         (GroupCoordinator, "_do_heartbeat", ["self"]),
         (GroupCoordinator, "_start_heartbeat_task", ["self"]),
         (GroupCoordinator, "_stop_heartbeat_task", ["self"]),

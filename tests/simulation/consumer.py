@@ -19,7 +19,6 @@ from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 
 from streams.committed import Committed
 from streams.kafka.reader import LaneReader
-from streams.kafka.transport import FIRST_ALLOWANCE
 from tests.simulation.records import SOURCE, SourceRecord
 
 if TYPE_CHECKING:
@@ -224,7 +223,7 @@ class Consumer:
         lanes = self._host.on_assigned(starts)
         self._member.assigned(starts, lanes)
         self._in_thread(self._open, lanes)
-        self._in_thread(self._reader.allow, {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()})
+        self._in_thread(self._reader.allow, self._host.allowance())
 
     def _open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         self._reader.open(lanes)
