@@ -93,6 +93,7 @@ class Worker:
         self._ledger: Ledger | None = None
         self._settling: Settling | None = None
         self._assigned_at = 0.0
+        self._said = "", 0.0
         self.ready = False
         self.draining = False
 
@@ -308,9 +309,15 @@ class Worker:
         elif isinstance(error, FATAL):
             self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
-            logger.warning("reading failed, trying again: %r", error)
+            self._say_once_a_minute(f"reading failed, trying again: {error!r}")
             return False
         return True
+
+    def _say_once_a_minute(self, what: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if what != self._said[0] or now >= self._said[1] + 60:
+            self._said = what, now
+            logger.warning("%s", what)
 
     def on_rebalance_error(self, error: BaseException) -> None:
         if self.draining:

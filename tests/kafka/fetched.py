@@ -47,6 +47,7 @@ class OfflineFetcher(Fetcher):
         self._records = collections.OrderedDict()
         self._wait_consume_future = None
         self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._fetch_task = self._loop.create_future()  # which never ends
 
 
 class OfflineConsumer:
@@ -56,6 +57,7 @@ class OfflineConsumer:
         self._subscription = SubscriptionState()
         self._subscription.assign_from_user(partitions)
         self._fetcher = OfflineFetcher(self._subscription)
+        self._coordinator = SimpleNamespace(group_id="worker", check_errors=lambda: None)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())
