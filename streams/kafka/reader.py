@@ -36,8 +36,9 @@ from streams.kafka.health import check_health
 
 logger = logging.getLogger(__name__)
 
-Round = list[tuple[Any, Sequence[Any]]]
-"""Lists of records, each with the lane it belongs to."""
+Round = list[tuple[Any, Sequence[Any], int]]
+"""Lists of records, each with the lane it belongs to, and how far that has been read: offsets below
+that are no record's are markers of transactions, aborted, or compacted. A list may be empty."""
 
 IDLE_CHECK_S = 1.0
 
@@ -166,10 +167,12 @@ class LaneReader:
             )
             if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
                 return
-            self._positions[partition] = self._position(partition)
+            before = self._positions[partition]
+            now = self._positions[partition] = self._position(partition)
             if records:
                 self._sought.pop(partition, None)
-                lists.append((lane, records))
+            if records or now > before:
+                lists.append((lane, records or (), now))
 
     def _position(self, partition: TopicPartition) -> int:
         state = self._consumer._subscription.subscription.assignment.state_value(partition)

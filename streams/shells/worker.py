@@ -96,6 +96,7 @@ class Worker:
         self._said = "", 0.0
         self.ready = False
         self.draining = False
+        self._revoking = False
 
     # -- set up --------------------------------------------------------------------------------
 
@@ -209,12 +210,14 @@ class Worker:
         """
         if not self._lanes or self._settling is None:
             return
+        self._revoking = True  # what came now would move a watermark past its last commit
+        self._arrivals.clear()
         for task in self.tasks:
             task.halt(self.lanes)
         await self._settling.wait(self._drain_s)
         await self._settling.hold(self.lanes, DELIVER_WITHIN_S)
         await self._committer.once(COMMIT_WITHIN_S)
-        self._arrivals.clear()
+        self._revoking = False
         for lane in self.lanes:
             lane.task.suspend(lane)
         self._suspended |= self._lanes
@@ -254,8 +257,8 @@ class Worker:
     # -- records -------------------------------------------------------------------------------
 
     def on_records(self, lists: Round) -> None:
-        """Take one round, then say how much may come next."""
-        if not self.draining:
+        """Take one round, then say how much may come next; what is not taken is read again."""
+        if not self.draining and not self._revoking:
             self._arrivals.put(lists)
 
     def _taken(self) -> None:
