@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -28,6 +29,11 @@ MAX_POLL_INTERVAL_S = 2_000_000
 come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
 
 
+LOOKS = 4
+LOOK_WITHIN_S = 2.0
+AGAIN_S = 0.5
+"""The other members wait meanwhile."""
+
 TAKEN_OVER_S = 0.5
 """How long a coordinator that has taken over may know less than it should."""
 
@@ -40,6 +46,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     _lease: Lease | None = None
     _member: Member | None = None
     _under_way: Sequence[asyncio.Task[None]] = ()
+    _begun: Set[str] = frozenset()
 
     @property
     def host(self) -> RecordHost:
@@ -168,8 +175,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _start(self, tp: TopicPartition, known: Committed | None, log: Extent) -> Committed:
         if known is None:
-            offset = log.first if self.host.start == "earliest" else log.end
-            return Committed(offset, made=False)
+            latest = self.host.start == "latest" and tp.topic not in self._begun
+            return Committed(log.end if latest else log.first, made=False)
         beyond = self.host.checks_log_end and known.offset > log.end
         if known.offset < log.first or beyond:
             raise BrokerError(
@@ -178,6 +185,38 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
             )
         return known.below(log.end) if self.host.checks_log_end else known
+
+    async def before_joining(self) -> None:
+        """With `start = "latest"`, learn which sources the group has begun with: a partition of
+        theirs without an offset was added since, and begins with its first record. Asked later,
+        what another member commits of this very assignment would look like that."""
+        if self.host.start != "latest" or self._begun >= self.host.sources:
+            return
+        for _ in range(LOOKS):
+            try:
+                async with asyncio.timeout(LOOK_WITHIN_S):
+                    found = await self.committed(await self._of_sources())
+            except (KafkaError, TimeoutError) as error:
+                logger.debug("what the group has begun with: %r", error)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                self._begun |= {topic for topic, _ in found}
+                return
+        logger.warning(
+            "the broker does not say what the group has committed: partitions without an offset "
+            "begin at their end, also those that are new"
+        )
+
+    async def _of_sources(self) -> list[TopicPartition]:
+        """All partitions of the sources."""
+        consumer, sources = self._ensure_consumer(), sorted(self.host.sources)
+        if any(consumer.partitions_for_topic(source) is None for source in sources):
+            await consumer._client.force_metadata_update()
+        return [
+            TopicPartition(source, number)
+            for source in sources
+            for number in sorted(consumer.partitions_for_topic(source) or ())
+        ]
 
     async def _known(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed]:
         if self.host.transactional:

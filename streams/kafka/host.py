@@ -29,7 +29,7 @@ class RecordHost(Protocol):
 
     @property
     def start(self) -> str:
-        """`earliest` or `latest`: where a partition without a committed offset begins."""
+        """`earliest` or `latest`: where a group without offsets of a source begins."""
         ...
 
     @property

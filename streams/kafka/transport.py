@@ -7,7 +7,8 @@ acks (Faust 0.15.3 commits past an item in flight, issue faust-streaming/faust#6
 
 Order of a rebalance, all of it awaited by the coordinator (in the consumer thread unless said):
 1. revoked: the reader is closed at once, in the same synchronous step; worker loop: the host drains
-   for at most `drain_s`, commits, suspends its lanes; then Faust's own handling.
+   for at most `drain_s`, commits, suspends its lanes; then Faust's own handling; what the group has
+   committed is looked at where `start` needs it.
 2. assigned: Faust's own handling; the committed offsets of our partitions are read and checked;
    worker loop: the host resumes or makes lanes; the reader seeks and opens them. Partitions whose
    leader does not answer get no lane; once it does, the group is joined again (`_await_leaders`).
@@ -88,8 +89,13 @@ class Consumer(driver.Consumer):
         try:
             await self.host.on_revoked()
             await super().on_partitions_revoked(revoked)
+            await self._before_joining()
         except Exception as error:
             self.host.on_rebalance_error(error)
+
+    async def _before_joining(self) -> None:
+        if not self.host.draining and not self._thread.is_closed():
+            await self._call(self._thread.before_joining())
 
     async def on_partitions_assigned(self, assigned: Set[TP], generation_id: int = 0) -> None:
         try:

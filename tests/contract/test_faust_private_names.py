@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
@@ -67,6 +68,7 @@ def _parameters(function) -> list[str]:
         (GroupCoordinator, "_do_heartbeat", ["self"]),
         (GroupCoordinator, "_start_heartbeat_task", ["self"]),
         (GroupCoordinator, "_stop_heartbeat_task", ["self"]),
+        (AIOKafkaClient, "force_metadata_update", ["self"]),
         (Sender, "_sender_routine", ["self"]),
         (TransactionManager, "wait_for_transaction_end", ["self"]),
         (MessageAccumulator, "add_batch", ["self", "builder", "tp", "timeout"]),

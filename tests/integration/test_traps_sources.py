@@ -99,6 +99,28 @@ async def test_partitions_added_to_a_live_source_are_read_and_routed_by_key(brok
     assert judged.out_of_order == 0
 
 
+@pytest.mark.needs("create_partitions")
+async def test_a_start_at_latest_passes_over_nothing_of_partitions_that_are_added(broker, topic):
+    """It is for a group without offsets: what came before the group began is not its business,
+    all that comes later is."""
+    source = await topic()
+    settings = 'start = "latest"'
+    await publish(broker.bootstrap, source, [(None, item(n), 0) for n in range(10)])
+    with worker(broker, source, settings=settings, TEST_METADATA_MS="3000") as process:
+        await done(broker, process, source, [10])
+        await grow_topic(broker.bootstrap, source, 2)
+        await publish(broker.bootstrap, source, [(None, item(n), 1) for n in range(100, 110)])
+        await done(broker, process, source, [10, 10])
+        assert process.stop() == 0, process.log
+        assert process.summary["items"] == 10
+    await grow_topic(broker.bootstrap, source, 3)
+    await publish(broker.bootstrap, source, [(None, item(n), 2) for n in range(200, 210)])
+    with worker(broker, source, settings=settings) as process:
+        await done(broker, process, source, [10, 10, 10])
+        assert process.stop() == 0, process.log
+    assert sorted(await _ids(broker, source)) == [*range(100, 110), *range(200, 210)]
+
+
 async def test_a_source_that_is_cut_off_below_the_worker_ends_it_with_1_and_one_line(broker, topic):
     """Retention overtook it: never a silent restart from somewhere else."""
     source = await topic()

@@ -23,7 +23,8 @@ from faust.types import TP
 
 from streams.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka import transport
+from streams.kafka import consumer_thread, transport
+from streams.kafka.consumer_thread import ConsumerThread
 from streams.kafka.extents import Extent, extents_of
 from streams.kafka.transport import Consumer
 
@@ -82,6 +83,8 @@ class Thread:
         if isinstance(answer, Exception):
             raise answer
         return {tp: Committed(7) for tp in answer}
+
+    async def before_joining(self) -> None: ...
 
     def is_closed(self) -> bool:
         return False
@@ -217,3 +220,91 @@ async def test_a_topic_that_may_not_be_read_is_said_at_once():
     logs: Any = Logs(TWO, TopicAuthorizationFailedError("source"))
     with pytest.raises(TopicAuthorizationFailedError):
         await extents_of(logs, [ONE, TWO])
+
+
+class Group:
+    """`committed`: what it has, of partitions of a source with two; `unsure`: the errors before it
+    says so."""
+
+    def __init__(self, *committed: TopicPartition, unsure: int = 0) -> None:
+        self.committed = set(committed)
+        self.unsure = unsure
+        self.updated = 0
+        self._client = self
+
+    async def force_metadata_update(self) -> None:
+        self.updated += 1
+
+    def partitions_for_topic(self, _topic: str) -> set[int] | None:
+        return {0, 1} if self.updated else None
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 3)
+
+    async def end_offsets(self, partitions: list[TopicPartition]) -> dict[Any, int]:
+        return dict.fromkeys(partitions, 9)
+
+
+class Started(ConsumerThread):
+    """A thread with `start = "latest"`, in that group."""
+
+    def __init__(self, group: Group, start: str = "latest") -> None:
+        self.group = group
+        self.app = SimpleNamespace(
+            conf=SimpleNamespace(id="worker"),
+            record_host=SimpleNamespace(
+                start=start, sources={"source"}, checks_log_end=True, transactional=False
+            ),
+        )
+
+    def _ensure_consumer(self) -> Any:
+        return self.group
+
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        if self.group.unsure:
+            self.group.unsure -= 1
+            raise KafkaError("not now")
+        return {tp: Committed(5) for tp in partitions if tp in self.group.committed}
+
+
+async def test_latest_is_where_a_group_without_offsets_begins():
+    thread = Started(Group())
+    await thread.before_joining()
+    starts = await thread.starts({ONE, TWO})
+    assert starts == dict.fromkeys((ONE, TWO), Committed(9, made=False))
+
+
+async def test_a_partition_added_to_a_group_with_offsets_begins_with_its_first_record():
+    """What was sent to it before the group noticed would be passed over otherwise."""
+    thread = Started(Group(ONE))
+    await thread.before_joining()
+    assert await thread.starts({ONE, TWO}) == {ONE: Committed(5), TWO: Committed(3, made=False)}
+
+
+async def test_what_others_commit_of_the_same_assignment_does_not_make_a_partition_new():
+    """Of two members that begin together the quicker one has committed its start when the slower
+    one looks; that would read, and pay for, all that the source has."""
+    thread = Started(Group())
+    await thread.before_joining()
+    thread.group.committed.add(ONE)
+    assert await thread.starts({TWO}) == {TWO: Committed(9, made=False)}
+    await thread.before_joining()  # the next assignment: now a partition without one is new
+    assert await thread.starts({TWO}) == {TWO: Committed(3, made=False)}
+
+
+async def test_what_the_group_has_begun_with_is_asked_until_it_is_said(monkeypatch):
+    monkeypatch.setattr(consumer_thread, "AGAIN_S", 0.001)
+    thread = Started(Group(ONE, unsure=3))
+    await thread.before_joining()
+    assert (await thread.starts({TWO}))[TWO].offset == 3
+    thread = Started(Group(ONE, unsure=4))
+    await thread.before_joining()
+    assert (await thread.starts({TWO}))[TWO].offset == 9
+
+
+async def test_nothing_is_asked_before_joining_where_the_start_is_earliest():
+    thread = Started(Group(unsure=1), start="earliest")
+    await thread.before_joining()
+    assert thread.group.unsure == 1
