@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -19,7 +20,6 @@ from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 
 from streams.committed import Committed
 from streams.kafka.reader import LaneReader
-from streams.kafka.transport import FIRST_ALLOWANCE
 from tests.simulation.records import SOURCE, SourceRecord
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class _Fetcher(Fetcher):
         self._records: OrderedDict[TopicPartition, Any] = OrderedDict()
         self._wait_consume_future = _Bell(self.look)
         self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._fetch_task = world.loop.create_future()  # which never ends
         self._world = world
         self._under_way: set[TopicPartition] = set()
 
@@ -143,6 +144,7 @@ class _Client:
         self._subscription = SubscriptionState()
         self._subscription.subscribe({SOURCE})
         self._fetcher = _Fetcher(world, self._subscription)
+        self._coordinator = SimpleNamespace(check_errors=lambda: None)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())
@@ -224,7 +226,7 @@ class Consumer:
         lanes = self._host.on_assigned(starts)
         self._member.assigned(starts, lanes)
         self._in_thread(self._open, lanes)
-        self._in_thread(self._reader.allow, {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()})
+        self._in_thread(self._reader.allow, self._host.allowance())
 
     def _open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         self._reader.open(lanes)
