@@ -90,7 +90,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_thread_stop(self) -> None:
         for task in self._under_way:
             task.cancel()
-        await super().on_thread_stop()
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka's fetcher cancels its requests and waits for them: where no broker answers,
+            # what they end with comes up to here, and would end the thread with its last word.
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            await self._ensure_consumer()._client.close()
 
     def may_write(self) -> bool:
         """Whether the group must still take this member for alive."""
