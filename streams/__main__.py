@@ -1,5 +1,5 @@
 """`python -m streams` is the command `streams`."""
 
-from streams.cli.main import run
+from streams.cli.entry import run
 
 run()

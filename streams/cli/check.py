@@ -31,6 +31,7 @@ def check(
     facts: dict[str, Any] = {"ok": True, "config": None if file is None else str(file)}
     try:
         settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
+        _try_operations(settings)
     except ConfigError as error:
         if as_json:
             put_json({**facts, "ok": False, "problems": list(error.problems)})
@@ -52,6 +53,22 @@ def check(
     if as_json:
         put_json(facts)
     return 0 if facts["ok"] else 1
+
+
+def _try_operations(settings: Settings) -> None:
+    """Make what the worker would make: it is there that a schema is found to be none for the API.
+    Raises ConfigError with every problem."""
+    from streams.operations import make_operation
+
+    problems: list[str] = []
+    for task in settings.tasks:
+        if task.operation != "custom":
+            try:
+                make_operation(task)
+            except ConfigError as error:
+                problems.extend(error.problems)
+    if problems:
+        raise ConfigError(problems)
 
 
 def _connect(settings: Settings) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -114,8 +114,3 @@ def _after(session: Session, code: int) -> int:
 
         traceback.print_exc()
     return code
-
-
-def run() -> NoReturn:
-    """The entry point of the command `streams`."""
-    sys.exit(main(sys.argv[1:]))

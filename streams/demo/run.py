@@ -99,10 +99,13 @@ async def _demo(texts: Sequence[dict[str, Any]], address: str, view: View) -> in
         base_url, answers = simulator["anthropic_base_url"], simulator["answers"]
         view.say(f"API simulator at {base_url}, answers: {answers}")
         reading = asyncio.ensure_future(_read_ahead(base_url, texts))
-        positions = await _publish(kafka, name, texts, view)
+        try:
+            positions = await _publish(kafka, name, texts, view)
+        finally:
+            await asyncio.wait([reading])
+        await reading
         settings = _settings(name, address, base_url)
         caller = make_caller(settings.tasks[0], settings.provider["anthropic"], environ=ENVIRON)
-        await reading
         app = App(settings, environ=ENVIRON)
         try:
             # The group takes seconds to form: time enough to time a client without batching.

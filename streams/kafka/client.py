@@ -18,7 +18,7 @@ from streams.errors import BrokerError, ConfigError, UsageError
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
 
-CONNECT_WITHIN_S = 10.0
+CONNECT_WITHIN_S = 8.0
 """How long a broker may take to answer; the whole command must fail within 15 s."""
 
 

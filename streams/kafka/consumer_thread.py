@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.committed import Committed
 from streams.errors import BrokerError
+from streams.kafka.extents import Extent, extents_of
 from streams.kafka.host import RecordHost
 from streams.kafka.lease import Lease, clock_s
 from streams.kafka.offsets import Member, commit, fetch_committed
@@ -27,6 +29,11 @@ MAX_POLL_INTERVAL_S = 2_000_000
 come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
 
 
+LOOKS = 4
+LOOK_WITHIN_S = 2.0
+AGAIN_S = 0.5
+"""The other members wait meanwhile."""
+
 TAKEN_OVER_S = 0.5
 """How long a coordinator that has taken over may know less than it should."""
 
@@ -39,6 +46,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     _lease: Lease | None = None
     _member: Member | None = None
     _under_way: Sequence[asyncio.Task[None]] = ()
+    _begun: Set[str] = frozenset()
 
     @property
     def host(self) -> RecordHost:
@@ -82,7 +90,15 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_thread_stop(self) -> None:
         for task in self._under_way:
             task.cancel()
-        await super().on_thread_stop()
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka's fetcher cancels its requests and waits for them: where no broker answers,
+            # what they end with comes up to here, and would end the thread with its last word.
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            await self._ensure_consumer()._client.close()
 
     def may_write(self) -> bool:
         """Whether the group must still take this member for alive."""
@@ -97,6 +113,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             self._lease.heard(clock_s())
             coordinator._start_heartbeat_task()
 
+    def is_closed(self) -> bool:
+        """Whether the thread has ended."""
+        return bool(self.thread_loop.is_closed())
+
+    def must_rejoin(self) -> bool:
+        """Whether the group waits for this member to join it anew. Safe in any thread."""
+        consumer = self._ensure_consumer()
+        subscription = consumer._subscription.subscription
+        if subscription is None:
+            return False
+        needed: bool = consumer._coordinator.need_rejoin(subscription)
+        return needed
+
     def close_reader(self) -> None:
         if self._reader is not None:
             self._reader.close()
@@ -108,7 +137,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def in_thread(self, name: str, *args: Any) -> None:
         """Call a method of the reader in its thread, in order; nothing happens after the stop."""
         reader = self._reader
-        if reader is not None and not self.thread_loop.is_closed():
+        if reader is not None and not self.is_closed():
             self.thread_loop.call_soon_threadsafe(getattr(reader, name), *args)
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
@@ -141,29 +170,61 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 break
         return found
 
-    async def starts(self, partitions: Set[TopicPartition]) -> dict[TopicPartition, Committed]:
-        """Where each partition's lane begins. Raises BrokerError for an offset out of range."""
+    async def starts(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        """Where each partition's lane begins; left out are those whose leader does not answer.
+        Raises BrokerError for an offset out of range, KafkaError."""
         consumer = self._ensure_consumer()
         ordered = sorted(partitions)
-        starts = await self._known(ordered)
-        first = await consumer.beginning_offsets(ordered)
-        end = await consumer.end_offsets(ordered)
-        for tp in ordered:
-            if tp not in starts:
-                offset = first[tp] if self.host.start == "earliest" else end[tp]
-                starts[tp] = Committed(offset, made=False)
-                continue
-            offset = starts[tp].offset
-            beyond = self.host.checks_log_end and offset > end[tp]
-            if offset < first[tp] or beyond:
-                raise BrokerError(
-                    f"the committed offset {offset} of {tp.topic}/{tp.partition} is out of range: "
-                    f"the log holds {first[tp]} to {end[tp]}. Records may be lost. Reset the "
-                    f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
-                )
-            if self.host.checks_log_end:
-                starts[tp] = starts[tp].below(end[tp])
-        return starts
+        known = await self._known(ordered)
+        extents = await extents_of(consumer, ordered)
+        return {tp: self._start(tp, known.get(tp), extent) for tp, extent in extents.items()}
+
+    def _start(self, tp: TopicPartition, known: Committed | None, log: Extent) -> Committed:
+        if known is None:
+            latest = self.host.start == "latest" and tp.topic not in self._begun
+            return Committed(log.end if latest else log.first, made=False)
+        beyond = self.host.checks_log_end and known.offset > log.end
+        if known.offset < log.first or beyond:
+            raise BrokerError(
+                f"the committed offset {known.offset} of {tp.topic}/{tp.partition} is out of "
+                f"range: the log holds {log.first} to {log.end}. Records may be lost. Reset the "
+                f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
+            )
+        return known.below(log.end) if self.host.checks_log_end else known
+
+    async def before_joining(self) -> None:
+        """With `start = "latest"`, learn which sources the group has begun with: a partition of
+        theirs without an offset was added since, and begins with its first record. Asked later,
+        what another member commits of this very assignment would look like that."""
+        if self.host.start != "latest" or self._begun >= self.host.sources:
+            return
+        for _ in range(LOOKS):
+            try:
+                async with asyncio.timeout(LOOK_WITHIN_S):
+                    found = await self.committed(await self._of_sources())
+            except (KafkaError, TimeoutError) as error:
+                logger.debug("what the group has begun with: %r", error)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                self._begun |= {topic for topic, _ in found}
+                return
+        logger.warning(
+            "the broker does not say what the group has committed: partitions without an offset "
+            "begin at their end, also those that are new"
+        )
+
+    async def _of_sources(self) -> list[TopicPartition]:
+        """All partitions of the sources."""
+        consumer, sources = self._ensure_consumer(), sorted(self.host.sources)
+        if any(consumer.partitions_for_topic(source) is None for source in sources):
+            await consumer._client.force_metadata_update()
+        return [
+            TopicPartition(source, number)
+            for source in sources
+            for number in sorted(consumer.partitions_for_topic(source) or ())
+        ]
 
     async def _known(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed]:
         if self.host.transactional:

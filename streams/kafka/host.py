@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiokafka import TopicPartition
@@ -29,7 +29,7 @@ class RecordHost(Protocol):
 
     @property
     def start(self) -> str:
-        """`earliest` or `latest`: where a partition without a committed offset begins."""
+        """`earliest` or `latest`: where a group without offsets of a source begins."""
         ...
 
     @property
@@ -40,6 +40,11 @@ class RecordHost(Protocol):
     @property
     def checks_log_end(self) -> bool:
         """False where the broker's end offsets are wrong (the embedded one)."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether a graceful stop has begun."""
         ...
 
     def attach(self, consumer: Consumer) -> None:
@@ -59,16 +64,27 @@ class RecordHost(Protocol):
         ...
 
     def on_assigned(
-        self, starts: Mapping[TopicPartition, Committed]
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        missing: Set[TopicPartition] = frozenset(),
     ) -> Mapping[TopicPartition, tuple[Any, int]]:
         """A lane for each partition, and the offset that it is to be read from; `starts`: what was
-        committed last, or where a partition without a commit begins."""
+        committed last, or where a partition without a commit begins. `missing`: partitions that are
+        ours, too, and cannot be read now."""
+        ...
+
+    def allowance(self) -> Mapping[Any, int]:
+        """How many records each lane may get next."""
         ...
 
     def on_records(self, lists: Round) -> None:
         """Take one round; must be answered with `Consumer.allow`."""
         ...
 
-    def on_reader_error(self, error: BaseException) -> None:
-        """Reading failed; the reader goes on after a second."""
+    def on_reader_error(self, error: BaseException) -> bool:
+        """Reading failed. True: it cannot go on; False: it is tried again."""
+        ...
+
+    def on_rebalance_error(self, error: BaseException) -> None:
+        """A rebalance failed in a way that nobody has thought of: nothing would be read."""
         ...

@@ -14,6 +14,8 @@ Rules of this file:
 5. An error of one partition costs no other's records: what the round has so far is delivered first.
 6. While it runs the consumer counts as in use: aiokafka measures idleness by its own `getmany`, and
    would leave the group for ever when its poll interval is over, however busy or paused this is.
+7. Every turn asks how aiokafka's own tasks are: its coordination stops at an error that nobody asks
+   for, and by its own `getmany` somebody would.
 
 Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
 paused, and builds an object per message (90 times slower).
@@ -30,11 +32,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from streams.errors import BrokerError
+from streams.kafka.health import check_health
 
 logger = logging.getLogger(__name__)
 
-Round = list[tuple[Any, Sequence[Any]]]
-"""Lists of records, each with the lane it belongs to."""
+Round = list[tuple[Any, Sequence[Any], int]]
+"""Lists of records, each with the lane it belongs to, and how far that has been read: offsets below
+that are no record's are markers of transactions, aborted, or compacted. A list may be empty."""
 
 IDLE_CHECK_S = 1.0
 
@@ -50,7 +54,7 @@ class LaneReader:
         consumer: AIOKafkaConsumer,
         worker_loop: asyncio.AbstractEventLoop,
         deliver: Callable[[Round], None],
-        fail: Callable[[BaseException], None],
+        fail: Callable[[BaseException], object],
     ) -> None:
         self._consumer = consumer
         self._worker_loop = worker_loop
@@ -111,6 +115,7 @@ class LaneReader:
     async def _run(self) -> None:
         while True:
             try:
+                check_health(self._consumer)
                 self._changed.clear()
                 if self._under_way or not await self._round():
                     await self._wait()
@@ -162,10 +167,12 @@ class LaneReader:
             )
             if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
                 return
-            self._positions[partition] = self._position(partition)
+            before = self._positions[partition]
+            now = self._positions[partition] = self._position(partition)
             if records:
                 self._sought.pop(partition, None)
-                lists.append((lane, records))
+            if records or now > before:
+                lists.append((lane, records or (), now))
 
     def _position(self, partition: TopicPartition) -> int:
         state = self._consumer._subscription.subscription.assignment.state_value(partition)
@@ -188,20 +195,20 @@ class LaneReader:
         return True
 
     async def _wait(self) -> None:
-        if self._under_way:
-            await self._changed.wait()
-            return
-        fetched = self._consumer._fetcher._create_fetch_waiter()
         changed = asyncio.ensure_future(self._changed.wait())
+        waiters = {changed}
+        if not self._under_way:
+            waiters.add(self._consumer._fetcher._create_fetch_waiter())
         try:
-            await asyncio.wait(
-                (fetched, changed), timeout=IDLE_CHECK_S, return_when=asyncio.FIRST_COMPLETED
+            done, _ = await asyncio.wait(
+                waiters, timeout=IDLE_CHECK_S, return_when=asyncio.FIRST_COMPLETED
             )
-            if fetched.done() and not fetched.cancelled():
-                fetched.result()
+            check_health(self._consumer)  # says more of an error than a waiter does
+            for waiter in done:
+                waiter.result()
         finally:
-            changed.cancel()
-            fetched.cancel()
+            for waiter in waiters:
+                waiter.cancel()
 
 
 def _told(error: Exception) -> Exception:

@@ -150,8 +150,8 @@ async def _partitions(admin: Any, topic: str) -> list[int]:
     if topics.get(topic):
         return sorted(partition["partition"] for partition in topics[topic])
     near = get_close_matches(topic, topics, n=1)
-    guess = f'; did you mean "{near[0]}"?' if near else ""
-    raise BrokerError(f"the topic {topic} does not exist{guess}")
+    guess = f'did you mean "{near[0]}"?' if near else "check its name, and --broker"
+    raise BrokerError(f"the topic {topic} does not exist; {guess}")
 
 
 async def is_embedded(admin: Any) -> bool:

@@ -7,9 +7,13 @@ acks (Faust 0.15.3 commits past an item in flight, issue faust-streaming/faust#6
 
 Order of a rebalance, all of it awaited by the coordinator (in the consumer thread unless said):
 1. revoked: the reader is closed at once, in the same synchronous step; worker loop: the host drains
-   for at most `drain_s`, commits, suspends its lanes; then Faust's own handling.
+   for at most `drain_s`, commits, suspends its lanes; then Faust's own handling; what the group has
+   committed is looked at where `start` needs it.
 2. assigned: Faust's own handling; the committed offsets of our partitions are read and checked;
-   worker loop: the host resumes or makes lanes; the reader seeks and opens them.
+   worker loop: the host resumes or makes lanes; the reader seeks and opens them. Partitions whose
+   leader does not answer get no lane; once it does, the group is joined again (`_await_leaders`).
+Faust and aiokafka log what a rebalance raises, and go on with nothing assigned: here it ends the
+worker.
 
 Private names of Faust, mode and aiokafka that this file leans on are held by
 `tests/contract/test_faust_private_names.py`.
@@ -19,7 +23,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable, Mapping, Set
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Set
 from typing import Any, ClassVar
 
 from aiokafka import TopicPartition
@@ -34,6 +38,10 @@ from streams.kafka.consumer_thread import ConsumerThread
 from streams.kafka.host import RecordHost
 
 logger = logging.getLogger(__name__)
+
+AGAIN_S = 0.5
+LEADERS_EVERY_S = 5.0
+"""How often a partition without a leader is asked for its offsets."""
 
 
 class RebalanceListener(driver.ConsumerRebalanceListener):
@@ -57,6 +65,7 @@ class Consumer(driver.Consumer):
     RebalanceListener: ClassVar[type[RebalanceListener]] = RebalanceListener
     mundane_level = "debug"
     _thread: ConsumerThread
+    _leaders: asyncio.Task[None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -75,48 +84,81 @@ class Consumer(driver.Consumer):
         return {TopicPartition(tp.topic, tp.partition) for tp in partitions if tp.topic in sources}
 
     async def on_partitions_revoked(self, revoked: Set[TP]) -> None:
-        await self.host.on_revoked()
-        await super().on_partitions_revoked(revoked)
+        if self._leaders is not None:
+            self._leaders.cancel()
+        try:
+            await self.host.on_revoked()
+            await super().on_partitions_revoked(revoked)
+            await self._before_joining()
+        except Exception as error:
+            self.host.on_rebalance_error(error)
+
+    async def _before_joining(self) -> None:
+        if not self.host.draining and not self._thread.is_closed():
+            await self._call(self._thread.before_joining())
 
     async def on_partitions_assigned(self, assigned: Set[TP], generation_id: int = 0) -> None:
-        await super().on_partitions_assigned(assigned, generation_id)
-        ours = self._ours(assigned)
+        try:
+            await super().on_partitions_assigned(assigned, generation_id)
+            await self._assign(self._ours(assigned))
+        except Exception as error:
+            self.host.on_rebalance_error(error)
+
+    async def _assign(self, ours: set[TopicPartition]) -> None:
+        if ours:
+            await self.host.before_assigned(ours)
         starts = await self._starts(ours) if ours else {}
+        missing = ours - starts.keys()
         await self.host.before_lanes(starts)
-        lanes = self.host.on_assigned(starts)
+        lanes = self.host.on_assigned(starts, missing)
         self._thread.in_thread("open", lanes)
-        first = {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()}
-        self._thread.in_thread("allow", first)
+        self._thread.in_thread("allow", self.host.allowance())
+        if missing and not self._is_over():
+            self._leaders = asyncio.ensure_future(self._await_leaders(missing))
 
     async def _starts(self, ours: set[TopicPartition]) -> dict[TopicPartition, Committed]:
-        """Where the lanes begin; none where the host has been told of an error that ends it."""
-        try:
-            await self.host.before_assigned(ours)
-        except BrokerError as error:
-            self.host.on_reader_error(error)
-            return {}
+        """Where the lanes begin, of those partitions whose leader says so; none where the host has
+        been told of an error that ends it, or the next rebalance has begun already."""
         while True:
             try:
                 starts: dict[TopicPartition, Committed] = await self._call(
                     self._thread.starts(ours)
                 )
                 return starts
-            except BrokerError as error:
-                self.host.on_reader_error(error)
-                return {}
-            except KafkaError as error:
-                if not error.retriable:
-                    self.host.on_reader_error(error)
+            except (BrokerError, KafkaError) as error:
+                if self.host.on_reader_error(error) or self._is_over():
                     return {}
-                logger.warning("reading the committed offsets again: %s", error)
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AGAIN_S)
+
+    def _is_over(self) -> bool:
+        """Whether this assignment is of no use any more: nobody reads, or the group has to be
+        joined anew, which waits for us."""
+        return self.host.draining or self._thread.is_closed() or self._thread.must_rejoin()
+
+    async def _await_leaders(self, missing: Collection[TopicPartition]) -> None:
+        """Join the group again when a partition that had no leader has one; the others are read
+        meanwhile. A second assignment beside the first would save little: it is rare."""
+        names = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(missing))
+        logger.warning("%s: not read, the leader does not answer; asking on", names)
+        while not self._is_over():
+            await asyncio.sleep(LEADERS_EVERY_S)
+            try:
+                if await self._call(self._thread.starts(missing)):
+                    self.join_again()
+                    return
+            except (BrokerError, KafkaError) as error:
+                if self.host.on_reader_error(error):
+                    return
+            except Exception as error:
+                self.host.on_rebalance_error(error)
+                return
 
     async def _call(self, coroutine: Any) -> Any:
         """Run a coroutine of the consumer thread's loop, without Faust's two-worker queue."""
-        loop = self._thread.thread_loop
-        if loop.is_closed():
+        if self._thread.is_closed():
             coroutine.close()
             raise KafkaError("the consumer is closed")
+        loop = self._thread.thread_loop
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
@@ -177,10 +219,6 @@ class Consumer(driver.Consumer):
         """Faust's livelock alarm knows nothing of watermarks; ours is `watermark_age`."""
         if tp.topic not in self.host.sources:
             super().verify_event_path(now, tp)
-
-
-FIRST_ALLOWANCE = 100
-"""Records each lane may get before its average size is known."""
 
 
 class Transport(driver.Transport):

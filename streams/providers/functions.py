@@ -59,7 +59,7 @@ class FunctionCaller:
             if len(items) == 1:
                 return Reply([error.with_traceback(None)])
             failure = CallError(Fault.FUNCTION, f"ItemError {error.code} for the whole microbatch")
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() would end the worker, with its code
             logger.debug("the custom function raised", exc_info=True)
             failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{_place(error)}")
         else:
@@ -101,13 +101,15 @@ class FunctionCaller:
             del error  # it would hold this frame, and this frame it
 
 
-def _caught(function: CustomFunction, items: Sequence[Item]) -> tuple[Any, Exception | None]:
+def _caught(
+    function: CustomFunction, items: Sequence[Item]
+) -> tuple[Any, Exception | SystemExit | None]:
     """The error as a value: no future takes a StopIteration, it would never be done."""
     try:
         return function(items), None
     except StopIteration as error:
         return None, RuntimeError(f"the function raised {type(error).__name__}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return None, error
 
 

@@ -20,14 +20,16 @@ class Arrivals:
 
     def __init__(self, on_taken: Callable[[], None]) -> None:
         self._on_taken = on_taken
-        self._waiting: deque[tuple[Lane, Sequence[Any]]] = deque()
+        self._waiting: deque[tuple[Lane, Sequence[Any], int]] = deque()
 
     def put(self, lists: Round) -> None:
         """Take these records, the first of them now."""
         idle = not self._waiting  # else `_take` is called anyway
-        for lane, records in lists:
-            for start in range(0, len(records), MOST_AT_ONCE):
-                self._waiting.append((lane, records[start : start + MOST_AT_ONCE]))
+        for lane, records, position in lists:
+            while len(records) > MOST_AT_ONCE:
+                part, records = records[:MOST_AT_ONCE], records[MOST_AT_ONCE:]
+                self._waiting.append((lane, part, part[-1].offset + 1))
+            self._waiting.append((lane, records, position))
         if idle:
             self._take()
 
@@ -38,9 +40,9 @@ class Arrivals:
     def _take(self) -> None:
         if not self._waiting:
             return  # cleared meanwhile: nobody waits for the answer
-        lane, records = self._waiting.popleft()
+        lane, records, position = self._waiting.popleft()
         if lane.open:
-            lane.task.arrived(lane, records)
+            lane.task.arrived(lane, records, position)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._take)
         else:

@@ -36,8 +36,8 @@ class Lane:
     start whose outcomes an earlier owner made durable. `known`: answers from the ledger by offset,
     taken out when their item arrives. `released_to`: the last offset given to the sink, by order
     key (in partition order there is one, None).
-    `mean_bytes`: a moving average of what a record holds in memory. `moved_at`: when its watermark
-    last moved, in the loop's seconds.
+    `mean_bytes`: a moving average of what a record holds in memory, a guess until one was
+    `measured`. `moved_at`: when its watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
@@ -47,6 +47,7 @@ class Lane:
         "kept",
         "known",
         "mean_bytes",
+        "measured",
         "moved_at",
         "next_offset",
         "open",
@@ -67,6 +68,7 @@ class Lane:
         self.holding = False
         self.kept: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
+        self.measured = False
         self.moved_at = 0.0
 
     def note_released(self, slots: Sequence[Slot], order: Order) -> int:

@@ -57,14 +57,9 @@ class Process:
 
     def run(self) -> int:
         """Returns the exit code; ends the process where a stop hangs or is asked for twice."""
-        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-        for number in before:
-            signal.signal(number, self._signalled)
-        try:
-            return asyncio.run(self._serve())
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)  # to the end of the process, which comes next
+        return asyncio.run(self._serve())
 
     def _signalled(self, number: int, frame: Any) -> None:
         # A plain handler, not the loop's: it runs also while a function of the user's blocks it.
@@ -72,7 +67,7 @@ class Process:
         if self._signals > 1:
             self._end_now(130)
         self._watch()
-        if self._loop is not None:
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def _watch(self) -> None:

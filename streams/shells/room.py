@@ -10,8 +10,9 @@ from collections.abc import Sequence
 
 from streams.shells.lane import Lane
 
+FIRST_ALLOWANCE = 100
 MAX_ALLOWANCE = 1000
-"""Records a lane gets in one round at most."""
+"""Records a lane gets in one round at most; the first while their average size is unknown."""
 
 
 PRESSING_SHARE = 0.75
@@ -33,7 +34,8 @@ class Room:
         for lane in lanes:
             room = self._budget_bytes // len(lanes) - lane.task.held(lane)
             if room > 0:
-                allowance[lane] = max(1, min(MAX_ALLOWANCE, int(room / lane.mean_bytes)))
+                most = MAX_ALLOWANCE if lane.measured else FIRST_ALLOWANCE
+                allowance[lane] = max(1, min(most, int(room / lane.mean_bytes)))
             else:
                 self._full.add(lane)
         return allowance

@@ -200,24 +200,26 @@ class TaskShell:
 
     # -- events --------------------------------------------------------------------------------
 
-    def arrived(self, lane: Lane, records: Sequence[Any]) -> None:
-        """Take records of a lane, in offset order; those already taken are skipped."""
-        if records[0].offset < lane.next_offset:
+    def arrived(self, lane: Lane, records: Sequence[Any], position: int) -> None:
+        """Take records of a lane, in offset order; those already taken are skipped. `position`: the
+        lane has been read to there. Behind its last record may be what is none, and is committed
+        all the same: else it would be missed when the log has let go of it."""
+        if records and records[0].offset < lane.next_offset:
             records = [record for record in records if record.offset >= lane.next_offset]
-            if not records:
-                return
+        if position <= lane.next_offset:
+            return
         now = self._loop.time()
-        if self.tally.first_arrival_s is None:
+        if records and self.tally.first_arrival_s is None:
             self.tally.first_arrival_s = now
-        lane.next_offset = records[-1].offset + 1
+        lane.next_offset = position
         if lane.done_before:
             records = [record for record in records if not covered(record.offset, lane.done_before)]
         if records:
             self._handle(Arrived(self._slots(lane, records, now)))
-        if lane.done_before:
-            self._handle(Passed(lane, lane.next_offset))
-            if lane.done_before[-1][1] < lane.next_offset:
-                lane.done_before = []
+        if not records or records[-1].offset + 1 < position:
+            self._handle(Passed(lane, position))
+        if lane.done_before and lane.done_before[-1][1] < position:
+            lane.done_before = []
 
     def _slots(self, lane: Lane, records: Sequence[Any], now: float) -> list[Slot]:
         decoded = self.parts.decoder.decode(records)
@@ -238,6 +240,7 @@ class TaskShell:
         if lane.known:
             self._recall(lane, slots)
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
+        lane.measured = True
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key

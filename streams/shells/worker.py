@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -93,8 +93,10 @@ class Worker:
         self._ledger: Ledger | None = None
         self._settling: Settling | None = None
         self._assigned_at = 0.0
+        self._said = "", 0.0
         self.ready = False
         self.draining = False
+        self._revoking = False
 
     # -- set up --------------------------------------------------------------------------------
 
@@ -178,9 +180,12 @@ class Worker:
         return lane is not None and lane.task.can_resume(lane, start)
 
     def on_assigned(
-        self, starts: Mapping[TopicPartition, Committed]
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        missing: Set[TopicPartition] = frozenset(),
     ) -> Mapping[TopicPartition, tuple[Lane, int]]:
-        """A lane for each partition: the one that was suspended if it can go on, else a new one."""
+        """A lane for each partition: the one that was suspended if it can go on, else a new one.
+        `missing`: ours, and not to be read now; what was suspended of them stays so."""
         if self.draining:
             return {}
         for partition, start in starts.items():
@@ -191,7 +196,8 @@ class Worker:
                 lane = Lane(partition, start, self._tasks[partition.topic])
                 lane.task.open(lane)
             self._lanes[partition] = lane
-        self._drop(self._suspended)
+        gone = self._suspended.keys() - missing
+        self._drop({partition: self._suspended.pop(partition) for partition in gone})
         self.ready = True
         took_s = asyncio.get_running_loop().time() - self._assigned_at
         logger.info("reading %s (%.1f s after the assignment)", _named(self._lanes), took_s)
@@ -204,12 +210,14 @@ class Worker:
         """
         if not self._lanes or self._settling is None:
             return
+        self._revoking = True  # what came now would move a watermark past its last commit
+        self._arrivals.clear()
         for task in self.tasks:
             task.halt(self.lanes)
         await self._settling.wait(self._drain_s)
         await self._settling.hold(self.lanes, DELIVER_WITHIN_S)
         await self._committer.once(COMMIT_WITHIN_S)
-        self._arrivals.clear()
+        self._revoking = False
         for lane in self.lanes:
             lane.task.suspend(lane)
         self._suspended |= self._lanes
@@ -249,21 +257,22 @@ class Worker:
     # -- records -------------------------------------------------------------------------------
 
     def on_records(self, lists: Round) -> None:
-        """Take one round, then say how much may come next."""
-        if not self.draining:
+        """Take one round, then say how much may come next; what is not taken is read again."""
+        if not self.draining and not self._revoking:
             self._arrivals.put(lists)
 
     def _taken(self) -> None:
         if self._consumer is not None:
-            self._consumer.allow(self._allowance())
+            self._consumer.allow(self.allowance())
 
-    def _allowance(self) -> dict[Lane, int]:
+    def allowance(self) -> dict[Lane, int]:
+        """How many records each lane may get next."""
         return {} if self.draining else self._room.allowance(self.lanes)
 
     def on_room(self, lane: Lane) -> None:
         """Outcomes were delivered: a lane that was full may be read again."""
         if self._consumer is not None and self._room.came_back(lane, len(self._lanes)):
-            self._consumer.set_allowance(self._allowance())
+            self._consumer.set_allowance(self.allowance())
 
     def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
         lane.task.delivered(lane, slots)
@@ -297,13 +306,29 @@ class Worker:
         """Whether the lane needs back the memory of what waits to be delivered."""
         return self._room.presses(lane, len(self._lanes))
 
-    def on_reader_error(self, error: BaseException) -> None:
+    def on_reader_error(self, error: BaseException) -> bool:
         if isinstance(error, BrokerError):
             self._on_fatal(error)
         elif isinstance(error, FATAL):
             self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
-            logger.warning("reading failed, trying again: %r", error)
+            self._say_once_a_minute(f"reading failed, trying again: {error!r}")
+            return False
+        return True
+
+    def _say_once_a_minute(self, what: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if what != self._said[0] or now >= self._said[1] + 60:
+            self._said = what, now
+            logger.warning("%s", what)
+
+    def on_rebalance_error(self, error: BaseException) -> None:
+        if self.draining:
+            logger.debug("a rebalance during the stop: %r", error)
+            return
+        if not isinstance(error, BrokerError):
+            logger.error("a rebalance failed: %r", error, exc_info=error)
+        self._on_fatal(error)
 
     # -- commits -------------------------------------------------------------------------------
 

@@ -191,10 +191,13 @@ class Account:
                 continue
             if not code:
                 yield place, "a poison item has a result"
-            elif (
-                sum(call.fault is not None for call in self.paid[place]) < FAULTS_FOR_A_DEAD_LETTER
-            ):
+            elif self._faults(place, code) < (1 if code == CUT_ALONE else FAULTS_FOR_A_DEAD_LETTER):
                 yield place, f"a healthy item is a dead letter: {code}"
+
+    def _faults(self, place: Place, code: str) -> int:
+        """What the API did to the item that may have led to this code."""
+        faults = [call.fault for call in self.paid[place] if call.fault is not None]
+        return faults.count("max_tokens") if code == CUT_ALONE else len(faults)
 
     # -- for a person --------------------------------------------------------------------------
 
@@ -225,6 +228,9 @@ class Account:
         head = f"item {partition}/{offset} {text!r}"
         return "\n".join([head, *(f"  {at_s:8.3f} s  {what}" for at_s, what in sorted(lines))])
 
+
+CUT_ALONE = "truncated"
+"""The code of an item whose answer was cut at max_tokens when it was asked for alone: final."""
 
 FAULTS_FOR_A_DEAD_LETTER = 3
 """An answer that is missing or invalid is asked for again at most twice."""

@@ -105,6 +105,14 @@ def test_a_healthy_item_is_a_dead_letter_only_after_the_apis_own_faults(faults, 
     assert told(made) == ([] if fine else ["a healthy item is a dead letter: no_answer"])
 
 
+@pytest.mark.parametrize(("fault", "fine"), [("max_tokens", True), ("missing", False)])
+def test_an_item_whose_answer_was_cut_may_be_a_dead_letter_at_once(fault, fine):
+    made = account(items=1)
+    emit(made, 0, code="truncated")
+    made.paid[(0, 0)] = [Call(1.0, 200, fault)]
+    assert told(made) == ([] if fine else ["a healthy item is a dead letter: truncated"])
+
+
 def test_a_poison_item_with_a_result_is_found():
     made = account(items=1)
     made.poison.add((0, 0))

@@ -94,3 +94,11 @@ async def test_the_deadline_holds_while_the_client_starts() -> None:
     with pytest.raises(BrokerError, match=r"no answer within 0.05 s"):
         await connect(client, "x:1", within_s=0.05)
     assert client.closed
+
+
+def test_a_demo_without_its_broker_says_so_in_one_line(address: str) -> None:
+    process = started("demo", "--items", "5", "--broker", address)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"error: no broker answers" in err
+    assert b"Traceback" not in err

@@ -176,3 +176,23 @@ def test_check_prints_the_problems_as_json(
         "config": str(file),
         "problems": ['task.sentiment.id: must be a JSON Pointer as "/id", not 3'],
     }
+
+
+def test_check_refuses_a_schema_that_the_worker_would_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "streams.toml"
+    file.write_text(
+        WORKER
+        + """[[task]]
+name = "n"
+source = "a"
+sink = "b"
+operation = "extract"
+schema = {type = "object", properties = {a = {"$ref" = "#"}}}
+"""
+    )
+    assert main(["check", "--config", str(file)]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: task.n.schema: /properties/a: # refers to itself: the API takes no recursion"
+    ]

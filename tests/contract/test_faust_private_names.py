@@ -7,6 +7,7 @@ import inspect
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher, FetchResult
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
@@ -61,9 +62,13 @@ def _parameters(function) -> list[str]:
         (GroupCoordinator, "coordinator_dead", ["self"]),
         (GroupCoordinator, "_send_req", ["self", "request"]),
         (GroupCoordinator, "request_rejoin", ["self"]),
+        (GroupCoordinator, "check_errors", ["self"]),
+        (GroupCoordinator, "_push_error_to_user", ["self", "exc"]),
+        (GroupCoordinator, "need_rejoin", ["self", "subscription"]),
         (GroupCoordinator, "_do_heartbeat", ["self"]),
         (GroupCoordinator, "_start_heartbeat_task", ["self"]),
         (GroupCoordinator, "_stop_heartbeat_task", ["self"]),
+        (AIOKafkaClient, "force_metadata_update", ["self"]),
         (Sender, "_sender_routine", ["self"]),
         (TransactionManager, "wait_for_transaction_end", ["self"]),
         (MessageAccumulator, "add_batch", ["self", "builder", "tp", "timeout"]),
@@ -113,6 +118,17 @@ async def test_a_partitions_position_is_a_plain_attribute():
     assert state._position is None
     state.seek(7)
     assert state._position == 7
+
+
+def test_an_error_of_the_coordination_waits_to_be_asked_for():
+    """Read by `streams.kafka.health`; if it waited no more, nobody would have to ask."""
+    assert "_error_consumed_fut" in inspect.getsource(GroupCoordinator._push_error_to_user)
+    assert "raise exc" in inspect.getsource(GroupCoordinator.check_errors)
+
+
+def test_the_fetchers_task_can_be_asked_for():
+    assert isinstance(Fetcher.error_future, property)
+    assert "self._fetch_task" in inspect.getsource(Fetcher.error_future.fget)
 
 
 def test_a_rebalance_in_progress_can_be_asked_for():

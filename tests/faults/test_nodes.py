@@ -7,10 +7,12 @@ import asyncio
 from contextlib import asynccontextmanager
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.chaos.scene import Scene
 from tests.chaos.schedule import Work
+from tests.integration.harness import eventually, publish
+from tests.integration.running import done, item, worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
@@ -108,3 +110,57 @@ async def test_a_node_that_stands_still_for_20_s(cluster, which):
         cluster.nodes[number].thaw()
         scene.reached()
         scene.say(f"node {number} goes on")
+
+
+async def _with_one_copy(cluster, topic) -> str:
+    """A source whose three partitions live on one node each, and sinks that outlive any."""
+    source = f"{await topic()}-source"
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    await admin.start()
+    try:
+        one = NewTopic(source, 3, 1, topic_configs={"min.insync.replicas": "1"})
+        sinks = [NewTopic(f"{source}.{kind}", 3, 3) for kind in ("out", "dead")]
+        answer = await admin.create_topics([one, *sinks])
+        assert not any(code for _, code, *_ in answer.topic_errors), answer
+    finally:
+        await admin.close()
+    return source
+
+
+async def test_a_source_partition_without_a_leader_holds_no_others_back(cluster, topic):
+    """A worker comes while one partition's only node is away: the others go on being read, and that
+    one is, too, when the node is back."""
+    source = await _with_one_copy(cluster, topic)
+    await publish(cluster.bootstrap, source, [(None, item(n), n % 3) for n in range(30)])
+    away = await leader_of(cluster, source, 0)
+    node = cluster.nodes[away]
+    reachable = [n for n in (0, 1, 2) if await leader_of(cluster, source, n) != away]
+    assert reachable, "all partitions are on one node"
+    with worker(cluster, source) as one:
+        await done(cluster, one, source, [10, 10, 10])
+        await asyncio.to_thread(node.kill)
+        try:
+            with worker(cluster, source) as two:
+                both = [one, two]
+                await _said(both, "the leader does not answer")
+                more = [(None, item(100 + n), n) for n in reachable]
+                await publish(cluster.bootstrap, source, more)
+                now = [11 if n in reachable else 10 for n in range(3)]
+                await done(cluster, one, source, now, within_s=60)
+                await asyncio.to_thread(node.start)
+                missing = [(None, item(200 + n), n) for n in range(3) if n not in reachable]
+                await publish(cluster.bootstrap, source, missing)
+                await done(cluster, one, source, [11, 11, 11], within_s=60)
+                assert [process.stop() for process in both] == [0, 0], one.log + two.log
+        finally:
+            await asyncio.to_thread(node.start)
+
+
+async def _said(processes, text: str) -> None:
+    """Wait until one of them has said so."""
+    told = lambda: "\n\n".join(process.log for process in processes)  # noqa: E731
+
+    async def said() -> bool:
+        return text in told()
+
+    await eventually(said, 90, told)

@@ -123,6 +123,33 @@ async def test_sigterm_with_the_broker_frozen_ends_with_1_within_the_shutdown_ti
         worker.close()
 
 
+@pytest.mark.needs("nodes")
+async def test_an_idle_worker_whose_broker_is_gone_stops_without_a_wait_or_a_traceback(
+    broker, topic
+):
+    """aiokafka's fetcher ended the consumer's thread; the stop then waited for the watchdog."""
+    source = await topic(partitions=PARTITIONS)
+    await publish(broker.bootstrap, source, items(40, PARTITIONS))
+    worker = await _started(broker, source, TEST_CALL_S="0.01")
+    group = f"{source}-group"
+    await eventually(lambda: _some_committed(broker, group, source, more_than=39), 30, lambda: "")
+    try:
+        broker.nodes[0].kill()
+        # It has noticed, and waits between two attempts.
+        await eventually(lambda: _said(worker, "Failed fetch messages"), 30, lambda: worker.log)
+        told_at = time.monotonic()
+        assert worker.stop() == 0, worker.log
+        assert time.monotonic() - told_at < 9, worker.log  # shutdown_timeout_s is 10
+        assert "Traceback" not in worker.log
+    finally:
+        broker.nodes[0].start()
+        worker.close()
+
+
+async def _said(worker: WorkerProcess, text: str) -> bool:
+    return text in worker.log
+
+
 async def test_sigterm_just_after_a_rebalance_began_wedges_neither_worker(broker, topic):
     """The old owner exits 0 or 1 in time, and the newcomer does the rest."""
     source = await topic(partitions=PARTITIONS)

@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
+from tests.integration.guarantees import GUARANTEES
 from tests.integration.harness import committed, eventually, publish, read, verdict
 from tests.integration.running import done, group_of, item, logged, worker
 from tests.integration.topics import delete_records, delete_topic, grow_topic
@@ -18,9 +19,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
 
 
 @pytest.mark.needs("transactions")
-async def test_aborted_records_are_not_processed_and_gaps_and_markers_stall_nothing(broker, topic):
-    """`read_committed`; offsets of markers are gaps, and a log can end with one."""
+@pytest.mark.parametrize("guarantee", GUARANTEES)
+async def test_aborted_records_are_not_processed_and_gaps_and_markers_stall_nothing(
+    broker, topic, guarantee
+):
+    """`read_committed`; offsets of markers are gaps, and a log can end with one. It is committed,
+    too: when the log has let go of it nobody may say that records were lost."""
     source = await topic()
+    settings = f'guarantee = "{guarantee}"'
     producer = AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap, transactional_id=f"{source}-producer"
     )
@@ -39,16 +45,20 @@ async def test_aborted_records_are_not_processed_and_gaps_and_markers_stall_noth
                 await producer.abort_transaction()
             else:
                 await producer.commit_transaction()
-        with worker(broker, source, TEST_CALL_S="0.01") as process:
-            last = number + 9 - 1  # nine markers, the last of them at the end
-            await done(broker, process, source, [last])
+        with worker(broker, source, settings=settings, TEST_CALL_S="0.01") as process:
+            end = number + 9  # nine markers, the last of them at the end
+            await done(broker, process, source, [end])
             await producer.begin_transaction()
             await producer.send(source, item(number), partition=0)
             (sent,) = [await producer.send(source, item(number + 1), partition=0)]
             await sent  # written, and not yet to be read
             first = await _ids(broker, source)
             await producer.commit_transaction()
-            await done(broker, process, source, [last + 3])
+            await done(broker, process, source, [end + 3])
+            assert process.stop() == 0, process.log
+        await delete_records(broker.bootstrap, source, 0, end + 3)
+        with worker(broker, source, settings=settings) as process:
+            await logged(process, f"reading {source}/0")
             assert process.stop() == 0, process.log
     finally:
         await producer.stop()
@@ -87,6 +97,28 @@ async def test_partitions_added_to_a_live_source_are_read_and_routed_by_key(brok
         else:
             assert record.partition == partitioner(record.key, [0, 1], [0, 1])
     assert judged.out_of_order == 0
+
+
+@pytest.mark.needs("create_partitions")
+async def test_a_start_at_latest_passes_over_nothing_of_partitions_that_are_added(broker, topic):
+    """It is for a group without offsets: what came before the group began is not its business,
+    all that comes later is."""
+    source = await topic()
+    settings = 'start = "latest"'
+    await publish(broker.bootstrap, source, [(None, item(n), 0) for n in range(10)])
+    with worker(broker, source, settings=settings, TEST_METADATA_MS="3000") as process:
+        await done(broker, process, source, [10])
+        await grow_topic(broker.bootstrap, source, 2)
+        await publish(broker.bootstrap, source, [(None, item(n), 1) for n in range(100, 110)])
+        await done(broker, process, source, [10, 10])
+        assert process.stop() == 0, process.log
+        assert process.summary["items"] == 10
+    await grow_topic(broker.bootstrap, source, 3)
+    await publish(broker.bootstrap, source, [(None, item(n), 2) for n in range(200, 210)])
+    with worker(broker, source, settings=settings) as process:
+        await done(broker, process, source, [10, 10, 10])
+        assert process.stop() == 0, process.log
+    assert sorted(await _ids(broker, source)) == [*range(100, 110), *range(200, 210)]
 
 
 async def test_a_source_that_is_cut_off_below_the_worker_ends_it_with_1_and_one_line(broker, topic):

@@ -22,15 +22,21 @@ class Fetched:
     """Records of one partition, as `FetchResult` takes them. An exception among them is raised in
     its place, as for a batch that cannot be read."""
 
-    def __init__(self, offsets: Iterable[int | Exception], fetch_offset: int) -> None:
+    def __init__(
+        self, offsets: Iterable[int | Exception], fetch_offset: int, end: int | None
+    ) -> None:
         self.next_fetch_offset = fetch_offset
         self._offsets = iter(offsets)
+        self._end = end
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
-        offset = next(self._offsets)
+        offset = next(self._offsets, None)
+        if offset is None:
+            self.next_fetch_offset = self._end or self.next_fetch_offset
+            raise StopIteration
         if isinstance(offset, Exception):
             raise offset
         self.next_fetch_offset = offset + 1
@@ -47,6 +53,7 @@ class OfflineFetcher(Fetcher):
         self._records = collections.OrderedDict()
         self._wait_consume_future = None
         self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._fetch_task = self._loop.create_future()  # which never ends
 
 
 class OfflineConsumer:
@@ -56,6 +63,7 @@ class OfflineConsumer:
         self._subscription = SubscriptionState()
         self._subscription.assign_from_user(partitions)
         self._fetcher = OfflineFetcher(self._subscription)
+        self._coordinator = SimpleNamespace(group_id="worker", check_errors=lambda: None)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())
@@ -63,14 +71,21 @@ class OfflineConsumer:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._fetcher.seek_to(partition, offset)
 
-    def fetched(self, partition: TopicPartition, offsets: Iterable[int | Exception]) -> None:
-        """A fetch from the current position brought these."""
+    def fetched(
+        self,
+        partition: TopicPartition,
+        offsets: Iterable[int | Exception],
+        *,
+        end: int | None = None,
+    ) -> None:
+        """A fetch from the current position brought these. `end`: where the next one begins, by
+        default behind the last record."""
         assignment = self._subscription.subscription.assignment
         position = assignment.state_value(partition)._position
         self._fetcher._records[partition] = FetchResult(
             partition,
             assignment=assignment,
-            partition_records=Fetched(offsets, position),
+            partition_records=Fetched(offsets, position, end),
             backoff=0,
         )
         self._wake()

@@ -35,6 +35,7 @@ class Reading:
     def __init__(self) -> None:
         self.consumer = OfflineConsumer(*PARTITIONS)
         self.rounds: list[dict[str, list[int]]] = []
+        self.read_to: dict[str, int] = {}
         self.errors: list[BaseException] = []
         self.reader = LaneReader(
             self.consumer,  # type: ignore[arg-type]
@@ -46,8 +47,9 @@ class Reading:
 
     def _deliver(self, lists: Any) -> None:
         self.rounds.append(
-            {lane.name: [record.offset for record in records] for lane, records in lists}
+            {lane.name: [record.offset for record in records] for lane, records, _ in lists}
         )
+        self.read_to |= {lane.name: position for lane, _, position in lists}
 
 
 @asynccontextmanager
@@ -198,6 +200,27 @@ async def test_gaps_of_the_log_are_not_gaps_of_the_reader():
         await settled()
         assert reading.rounds == [{"a": [0, 3, 4]}, {"a": [90, 1000]}]
         assert reading.reader.position_of(A) == 1001
+
+
+@pytest.mark.parametrize("most", [10, 100])
+async def test_how_far_a_partition_was_read_is_said_where_no_record_stands_too(most):
+    """Behind the last record there may be a transaction's marker; a fetch may have nothing else."""
+    async with running() as reading:
+        reading.consumer.fetched(A, range(10), end=11)
+        reading.reader.allow(dict.fromkeys(ROOM, most))
+        await settled()
+        reading.reader.allow(ROOM)
+        await settled()
+        assert reading.read_to == {"a": 11}
+        reading.consumer.fetched(A, [], end=40)
+        reading.consumer.fetched(B, [], end=7)
+        reading.reader.allow(ROOM)
+        await settled()
+        assert reading.read_to == {"a": 40, "b": 7}
+        count = len(reading.rounds)
+        reading.reader.allow(ROOM)
+        await settled()
+        assert len(reading.rounds) == count, "nothing moved, and yet it was said"
 
 
 @pytest.mark.parametrize("broken", PARTITIONS)

@@ -220,7 +220,11 @@ class Shell:
         records = [
             _record(lane.partition, first + n, size, keys[n % len(keys)]) for n in range(count)
         ]
-        self.worker.on_records([(lane, records)])
+        self.worker.on_records([(lane, records, first + count)])
+
+    def passed(self, lane: Any, position: int) -> None:
+        """The lane was read to there, and nothing was a record."""
+        self.worker.on_records([(lane, (), position)])
 
     async def until(self, what: Callable[[], bool], within_s: float = 10) -> None:
         async with asyncio.timeout(within_s):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiokafka.errors import KafkaError
 
+from streams.shells.room import Room
 from streams.shells.worker import COMMIT_WITHIN_S
 from tests.shells.shell import settled
 
@@ -148,3 +149,45 @@ async def test_what_is_answered_during_the_last_commit_before_a_revocation_is_no
     shell.worker._committer.once = answered_meanwhile
     await shell.worker.on_revoked()
     assert shell.written() == []
+
+
+async def test_what_waits_for_a_leader_is_kept_over_the_assignment_that_could_not_read_it(shell):
+    """Its calls go on; nobody else has it meanwhile."""
+    (lane,) = await shell.assign(0)
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    await shell.worker.on_revoked()
+    shell.worker.on_assigned({}, {lane.partition})
+    await shell.worker.on_revoked()
+    (again,) = await shell.assign(0)
+    assert again is lane
+    shell.calls[0].answer()
+    await shell.until(lambda: shell.committed == {0: 10})
+
+
+async def test_rebalances_do_not_make_room(shell):
+    """A full lane that goes on is read no further, however often it is assigned: each peer that
+    crashed let it read a hundred records more."""
+    shell.worker._room = Room(1_000_000)
+    (lane,) = await shell.assign(0)
+    while shell.worker.allowance():
+        shell.arrive(lane, 50, size=5000)
+        await settled()
+    held = shell.task.held(lane)
+    for _ in range(5):
+        await shell.worker.on_revoked()
+        (again,) = await shell.assign(0)
+        assert again is lane
+        assert shell.worker.allowance() == {}
+    assert shell.task.held(lane) == held
+
+
+async def test_a_new_lane_gets_few_records_until_their_size_is_known_and_never_more_than_fit(shell):
+    (lane,) = await shell.assign(0)
+    assert shell.worker.allowance() == {lane: 100}
+    shell.worker._room = Room(20_000)
+    assert shell.worker.allowance() == {lane: 9}
+    shell.worker._room = Room(64_000_000)
+    shell.arrive(lane, 10)
+    await settled()
+    assert shell.worker.allowance() == {lane: 1000}

@@ -209,7 +209,7 @@ async def test_a_record_without_a_timestamp_has_no_latency(shell):
     record = SimpleNamespace(
         topic="source", partition=0, offset=0, timestamp=-1, key=None, value=None, headers=()
     )
-    shell.worker.on_records([(lane, [record])])
+    shell.worker.on_records([(lane, [record], 1)])
     await shell.until(lambda: shell.committed == {0: 1})
     assert shell.task.tally.items == 1
     assert shell.task.tally.latencies.percentile(0.99) is None

@@ -20,7 +20,6 @@ from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 
 from streams.committed import Committed
 from streams.kafka.reader import LaneReader
-from streams.kafka.transport import FIRST_ALLOWANCE
 from tests.simulation.hop import Hop
 from tests.simulation.records import SOURCE, SourceRecord
 
@@ -76,6 +75,7 @@ class _Fetcher(Fetcher):
         self._records: OrderedDict[TopicPartition, Any] = OrderedDict()
         self._wait_consume_future = _Bell(self.look)
         self._fetch_waiters: set[asyncio.Future[None]] = set()
+        self._fetch_task = world.loop.create_future()  # which never ends
         self._world = world
         self._under_way: set[TopicPartition] = set()
 
@@ -124,7 +124,9 @@ class _Client:
         self._subscription = SubscriptionState()
         self._subscription.subscribe({SOURCE})
         self._fetcher = _Fetcher(world, self._subscription)
-        self._coordinator = SimpleNamespace(request_rejoin=request_rejoin)
+        self._coordinator = SimpleNamespace(
+            request_rejoin=request_rejoin, check_errors=lambda: None
+        )
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())
@@ -211,7 +213,7 @@ class Consumer:
             recorded = [0] * len(recorded)
         self._member.assigned(starts, lanes, recorded)
         self._in_thread(self._open, lanes)
-        self._in_thread(self._reader.allow, {lane: FIRST_ALLOWANCE for lane, _ in lanes.values()})
+        self._in_thread(self._reader.allow, self._host.allowance())
 
     def _open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         self._reader.open(lanes)

@@ -257,6 +257,7 @@ class World:
         for member in list(self.members):
             await self._stop(member)
         await self._quiet()
+        self.ledger.check_all_passed([log.end for log in self.sources])
 
     async def _everybody_has_joined(self) -> None:
         """Whoever was put out of the group is back, holds nothing of what it had, and knows what

@@ -199,7 +199,7 @@ class Played:
         ]
         self.consumer.positions[partition] = first + len(texts)
         self.consumer.ends[partition] = first + len(texts) if end is None else end
-        self.worker.on_records([(lane, records)])
+        self.worker.on_records([(lane, records, first + len(texts))])
 
     async def until(self, fact: Callable[[], bool]) -> None:
         """Give the loop turns until the fact holds."""

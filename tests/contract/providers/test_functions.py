@@ -92,9 +92,12 @@ async def test_a_retry_asks_for_the_same_items_later():
         assert (error.fault, error.retry_after_s) == (Fault.RETRY, 2.5)
 
 
-@pytest.mark.parametrize("raised", [ValueError("secret one"), TimeoutError(), StopIteration("x")])
+@pytest.mark.parametrize(
+    "raised", [ValueError("x one"), TimeoutError(), StopIteration("x"), SystemExit(0)]
+)
 async def test_any_other_error_is_told_by_type_and_place_never_by_its_message(raised):
-    """A TimeoutError of the function's own is no timeout of the call."""
+    """A TimeoutError of the function's own is no timeout of the call, and its sys.exit() no end of
+    the worker (which was wedged by it: the same item came again after every start)."""
     for caller in both(raised):
         error = await fault_of(caller)
         assert error.fault is Fault.FUNCTION

@@ -146,6 +146,17 @@ def _(patch: Patch) -> None:
     patch.setattr(Settling, "hold", nothing)
 
 
+@mutant("what is behind the last record is not committed")
+def _(patch: Patch) -> None:
+    arrived = TaskShell.arrived
+
+    def to_the_last(self: TaskShell, lane: Lane, records: Any, position: int) -> None:
+        if records:
+            arrived(self, lane, records, records[-1].offset + 1)
+
+    patch.setattr(TaskShell, "arrived", to_the_last)
+
+
 @mutant("a partition that others have had goes on as it was")
 def _(patch: Patch) -> None:
     resume = TaskShell.resume

@@ -1,0 +1,54 @@
+"""From where to where logs can be read, also where some of them have no leader just now.
+
+aiokafka asks all partitions together and waits 40 s for the slowest: one without a leader would
+keep all the others waiting, and then fail them with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+WITHIN_S = 5.0
+"""A leader answers within some ms; one that was just elected within a second or two."""
+
+
+class Extent(NamedTuple):
+    """The log holds offsets from `first` on, below `end`."""
+
+    first: int
+    end: int
+
+
+async def extents_of(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], within_s: float = WITHIN_S
+) -> dict[TopicPartition, Extent]:
+    """Of these partitions; those whose leader does not say within `within_s` are left out. Raises
+    KafkaError where asking again is of no use."""
+    try:
+        return await _asked(consumer, partitions, within_s)
+    except TopicAuthorizationFailedError:
+        raise
+    except (KafkaError, TimeoutError):  # one is enough: whose it was is to be found out
+        pass
+    alone = [_asked(consumer, [partition], within_s) for partition in partitions]
+    found: dict[TopicPartition, Extent] = {}
+    for answer in await asyncio.gather(*alone, return_exceptions=True):
+        if isinstance(answer, dict):
+            found |= answer
+        elif not isinstance(answer, KafkaError | TimeoutError):
+            raise answer
+    return found
+
+
+async def _asked(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], within_s: float
+) -> dict[TopicPartition, Extent]:
+    async with asyncio.timeout(within_s):
+        first = await consumer.beginning_offsets(partitions)
+        end = await consumer.end_offsets(partitions)
+    return {tp: Extent(first[tp], end[tp]) for tp in partitions}

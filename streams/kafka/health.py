@@ -1,0 +1,37 @@
+"""How the tasks inside an `AIOKafkaConsumer` are, which nobody is told unless they ask.
+
+Its coordination (joining, heartbeats) stops at an error until `check_errors` is called, and tries
+again then; where it or the fetcher has ended with an error, nothing will ever be read again.
+"""
+
+from __future__ import annotations
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import InconsistentGroupProtocolError, KafkaError
+
+from streams.errors import BrokerError
+
+
+class AnotherProtocolError(KafkaError):
+    """The group's members assign partitions in a way that is not ours."""
+
+
+def check_health(consumer: AIOKafkaConsumer) -> None:
+    """Raises BrokerError where reading cannot go on, and `AnotherProtocolError` where the group
+    will be joined as soon as it can."""
+    coordinator, fetching = consumer._coordinator, consumer._fetcher.error_future
+    try:
+        coordinator.check_errors()
+    except InconsistentGroupProtocolError as error:
+        raise AnotherProtocolError(
+            f"group {coordinator.group_id} cannot be joined: members of it assign partitions in "
+            "another way (another program, or another version of this one). It is tried until they "
+            "are gone; if they are to stay, use another [worker] id"
+        ) from error
+    except KafkaError as error:
+        raise BrokerError(
+            f"this worker cannot go on in group {coordinator.group_id}: {error!r}"
+        ) from error
+    ended = fetching.exception() if fetching.done() and not fetching.cancelled() else None
+    if ended is not None:
+        raise BrokerError(f"nothing can be fetched any more: {ended!r}") from ended
