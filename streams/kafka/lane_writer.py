@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import InvalidTimestampError, KafkaError
 
 from streams.committed import Committed
 from streams.kafka.groups import Ended, Group, Sent
 from streams.kafka.parcels import (
     OFFER_AGAIN_S,
+    TOO_LARGE,
     Complaints,
     Parcel,
     Record,
@@ -263,7 +264,7 @@ class LaneWriter:
         now_ms = time.time() * 1000
         for each in sent:
             refusals, error = self._refusals[each.where], each.error
-            if isinstance(error, MessageSizeTooLargeError):
+            if isinstance(error, TOO_LARGE):
                 understood = True
                 if not refusals.refused_size(each.taken, each.size):
                     given_up[group.at(each.where, each.first)[0]] = each.where.topic

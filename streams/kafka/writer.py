@@ -14,12 +14,12 @@ from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
     KafkaTimeoutError,
-    MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
 )
 
 from streams.kafka.parcels import (
     OFFER_AGAIN_S,
+    TOO_LARGE,
     Complaints,
     Parcel,
     Record,
@@ -121,7 +121,7 @@ class PartitionWriter:
                     "%s/%s refuses the time of this computer: %r", self._where, error
                 )
                 await asyncio.sleep(OFFER_AGAIN_S)
-        except MessageSizeTooLargeError as error:
+        except TOO_LARGE as error:
             if not self._refusals.refused_size(taken, batch.size()) and not self._hand_back():
                 self._complaints.say("%s/%s refuses even small records: %r", self._where, error)
                 await asyncio.sleep(OFFER_AGAIN_S)

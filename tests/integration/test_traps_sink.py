@@ -188,6 +188,20 @@ async def test_a_record_that_is_too_large_is_handed_back_and_its_neighbours_are_
     assert [int(r.value[:4]) for r in found] == others
 
 
+async def test_a_record_larger_than_a_segment_of_its_topic_is_handed_back(broker, topic):
+    """RECORD_LIST_TOO_LARGE, where `max.message.bytes` would have let it pass."""
+    name = await topic(configs={"max.message.bytes": "4000000", "segment.bytes": "1048576"})
+    records = numbered(30)
+    records[7] = (None, b"x" * 1_500_000, (), None)
+    lane = Lane()
+    async with writing(broker.bootstrap) as written:
+        written.put(name, 0, lane, records)
+        await written.flushed(20)
+        assert written.too_large == [7]
+    found = await read(broker.bootstrap, [name])
+    assert [int(r.value) for r in found] == [n for n in range(30) if n != 7]
+
+
 async def test_a_sink_that_is_deleted_and_made_again_gets_what_came_meanwhile(
     broker, topic, caplog
 ):

@@ -14,6 +14,7 @@ from aiokafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
 from hypothesis import given
@@ -213,6 +214,17 @@ async def test_a_single_record_that_is_too_large_is_handed_back_with_its_topic(s
     await scene.flush()
     assert scene.too_large == [(b"large" * 20, "sink")]
     assert scene.delivered == [b"before", b"after"]
+
+
+async def test_a_batch_larger_than_the_topics_segments_is_halved_like_one_that_is_too_large(scene):
+    """RECORD_LIST_TOO_LARGE: `segment.bytes` below our batches. Else it is offered for ever."""
+    scene.broker.rule = lambda topic, partition, records: (
+        RecordListTooLargeError() if sum(len(each.value) for each in records) > 25 else None
+    )
+    scene.put(*(b"%05d" % n for n in range(8)), b"large" * 6, b"after")
+    await scene.flush()
+    assert scene.too_large == [(b"large" * 6, "sink")]
+    assert scene.broker.values() == [*(b"%05d" % n for n in range(8)), b"after"]
 
 
 def _limits(most_bytes: int, now_ms: int) -> Any:

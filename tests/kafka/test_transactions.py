@@ -13,6 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import (
     InvalidTimestampError,
     MessageSizeTooLargeError,
+    RecordListTooLargeError,
     TransactionalIdAuthorizationFailed,
 )
 from hypothesis import given
@@ -239,10 +240,14 @@ async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_p
     await scene.sink.stop()
 
 
-async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(scene):
-    """The batch is tried in halves; the others' outcomes stay what they are."""
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError])
+async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(
+    scene, error
+):
+    """For the topic or for its segments. The batch is tried in halves; the others' outcomes stay
+    what they are."""
     scene.broker.rule = lambda topic, values: (
-        MessageSizeTooLargeError() if topic == "sink" and b"5" in values else None
+        error() if topic == "sink" and b"5" in values else None
     )
     scene.put(*range(10))
     await scene.delivered_all()
