@@ -220,6 +220,54 @@ async def test_what_is_committed_never_goes_back(scene):
     assert scene.broker.committed == Committed(2)
 
 
+async def test_a_commit_without_outcomes_does_not_wait_for_the_lane_to_fall_silent(scene):
+    """Under load something is always queued: it returns with the transaction that takes it."""
+    deliver, last = scene.sink.on_delivered, 1
+
+    def more(lane: Lane, slots: Sequence[int]) -> None:
+        nonlocal last
+        deliver(lane, slots)
+        last += 1
+        scene.put(last)
+
+    scene.sink.on_delivered = more
+    scene.lane.settled.add(0)
+    committing = asyncio.ensure_future(scene.sink.commit([scene.lane]))
+    for _ in range(2):  # it has asked, and its transaction has not begun
+        await asyncio.sleep(0)
+    scene.put(1)
+    assert await asyncio.wait_for(committing, 5)
+    assert scene.broker.committed.offset >= 1
+    assert scene.sink.pending(), "the lane has not fallen silent"
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in ("send", "acknowledge")])
+async def test_a_commit_without_outcomes_that_fails_is_made_again(scene, step):
+    scene.broker.fail = [(step, FAILED), (step, FAILED)]
+    assert await scene.sink.commit([scene.lane])
+    assert scene.broker.committed == scene.lane.committed == Committed(0)
+
+
+async def test_a_commit_whose_writer_is_given_up_is_not_made(scene):
+    scene.broker.gate = asyncio.Event()
+    committing = asyncio.ensure_future(scene.sink.commit([scene.lane]))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await scene.sink.prepare([SOURCE])
+    assert await asyncio.wait_for(committing, 5) is False
+
+
+async def test_a_commit_that_has_no_more_time_leaves_nobody_waiting(scene):
+    scene.broker.gate = asyncio.Event()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(scene.sink.commit([scene.lane]), 0.01)
+    scene.broker.gate.set()
+    scene.put(0)
+    await scene.delivered_all()
+    assert await scene.sink.commit([scene.lane])
+    assert scene.broker.committed == Committed(1)
+
+
 async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_presses():
     scene = Scene(interval_s=3600.0)
     await scene.sink.prepare([SOURCE])
