@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import InvalidTimestampError, KafkaError
+from aiokafka.errors import IllegalOperation, InvalidTimestampError, KafkaError
 
 from streams.committed import Committed
 from streams.kafka.groups import Commits, Ended, Group, Sent
@@ -47,8 +47,9 @@ class Owner(Protocol):
     def retire(self, producer: AIOKafkaProducer) -> None: ...
 
 
-FAILURES = (KafkaError, AssertionError)
-"""aiokafka asserts that its producer is in the right state; after a fatal error it is not."""
+FAILURES = (KafkaError, IllegalOperation, AssertionError)
+"""aiokafka asserts that its producer is in the right state, or calls what is asked for illegal;
+after a fatal error it is not."""
 
 
 class LaneWriter:

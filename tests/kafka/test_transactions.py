@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidTimestampError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -140,6 +141,14 @@ async def test_a_transaction_that_fails_anywhere_is_made_again_or_found_done(sce
     assert scene.broker.committed == Committed(5)
     assert len(scene.sink.connected) == 2
     assert scene.lost == []
+
+
+async def test_a_batch_that_aiokafka_calls_illegal_is_no_defect(scene):
+    """After another one of the transaction has failed: it is not in a transaction any more."""
+    scene.broker.fail = [("send", IllegalOperation("Can't send messages while not in transaction"))]
+    scene.put(0, 1)
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0", b"1"]
 
 
 async def test_outcomes_that_come_meanwhile_leave_behind_those_that_failed(scene):
