@@ -216,6 +216,8 @@ class Worker:
             task.halt(self.lanes)
         await self._settling.wait(self._drain_s)
         deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
+        if not self.may_write():  # and will not again before this revocation is over
+            deliver_s = 0.0
         await self._settling.hold(self.lanes, max(1.0, deliver_s))
         self._handed_back = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
         self._arrivals.clear()

@@ -132,6 +132,19 @@ async def test_a_revocation_waits_for_a_sink_that_gets_a_new_leader(shell):
     assert shell.committed == {0: 10}
 
 
+async def test_a_worker_that_its_group_has_given_up_does_not_wait_to_deliver(shell):
+    """It may write nothing before it has joined again, and joins after the revocation."""
+    (lane,) = await shell.assign(0)
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.consumer.alive = False
+    shell.consumer.outcome = [False] * 10_000
+    shell.calls[0].answer()
+    await shell.until(lambda: shell.sink.pending() == 10)
+    await asyncio.wait_for(shell.worker.on_revoked(), 5)
+    assert shell.written() == []
+
+
 async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
     """Its lanes are gone by then, and nothing is left to commit: exit code 1 all the same (G9)."""
     (lane,) = await shell.assign(0)
