@@ -128,7 +128,7 @@ class Sink:
         writer.put(parcel)
 
     def pending(self) -> int:
-        """Records that are queued or unacknowledged."""
+        """Records of open lanes that are queued or unacknowledged."""
         return sum(writer.pending() for writer in self._writers.values())
 
     async def flush(self) -> None:

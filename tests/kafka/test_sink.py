@@ -197,6 +197,20 @@ async def test_records_of_a_closed_lane_are_dropped_and_those_behind_them_are_wr
     assert scene.delivered == [b"first", b"last"]
 
 
+async def test_nobody_waits_for_what_a_closed_lane_has_under_way(scene):
+    """A sink partition without a leader would hold up every revocation and the stop."""
+    scene.broker.hold = True
+    scene.put(b"a", b"b")
+    await _settled()
+    assert scene.sink.pending() == 2
+    scene.lane.open = False
+    assert scene.sink.pending() == 0
+    scene.put(b"c", lane=Lane())
+    assert scene.sink.pending() == 1
+    scene.broker.release()
+    await scene.flush()
+
+
 async def test_a_lane_that_closes_while_its_record_is_refused_for_its_size_gets_nothing_back(scene):
     scene.broker.hold = True
     scene.broker.refused = [MessageSizeTooLargeError()]
