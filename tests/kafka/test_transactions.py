@@ -4,19 +4,22 @@ the offset with it."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     IllegalOperation,
     InvalidTimestampError,
     MessageSizeTooLargeError,
+    ProducerFenced,
     RecordListTooLargeError,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.producer.message_accumulator import MessageBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -394,3 +397,20 @@ async def test_a_user_who_may_not_use_transactions_is_told_what_to_grant(monkeyp
     sink = Scene().sink
     with pytest.raises(BrokerError, match="transactional ids that begin with worker/"):
         await transactions.Transactions.connect(sink, SOURCE)
+
+
+async def test_asyncio_complains_of_nothing_that_a_fenced_producer_leaves_behind():
+    """It did with a traceback, in every worker that woke up after its session (order "key")."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    producer = AIOKafkaProducer(transactional_id="id")
+    accumulator = producer._message_accumulator
+    batch = MessageBatch(SOURCE, producer.create_batch(), 1.0, 0.0)
+    accumulator._batches[SOURCE].append(batch)
+    accumulator.fail_all(ProducerFenced())
+    await transactions._close(producer)
+    accumulator._batches.clear()
+    del batch
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
