@@ -15,6 +15,7 @@ from streams.kafka.client import client_arguments, connected
 from streams.settings.values import ledger_topic
 
 if TYPE_CHECKING:
+    from streams.kafka.topics import TopicFacts
     from streams.settings import Settings, TaskSettings, WorkerSettings
 
 ANSWER_WITHIN_S = 10.0
@@ -58,7 +59,7 @@ async def _broker(settings: Settings) -> list[Check]:
         ("broker", True, f"{servers}: {brokers} broker{'s' if brokers > 1 else ''}")
     ]
     for task, roles in topics:
-        found += _topics(task, roles, {name: fact.partitions for name, fact in facts.items()})
+        found += _topics(task, roles, facts)
     return found
 
 
@@ -69,19 +70,22 @@ def _roles(task: TaskSettings, worker: WorkerSettings) -> dict[str, str]:
 
 
 def _topics(
-    task: TaskSettings, roles: Mapping[str, str], partitions: Mapping[str, int]
+    task: TaskSettings, roles: Mapping[str, str], facts: Mapping[str, TopicFacts]
 ) -> list[Check]:
-    if task.source not in partitions:
+    if task.source not in facts:
         hint = "does not exist: create it, or publish to it"
         return [(f"topic {task.source}", False, hint)]
-    count = partitions[task.source]
+    count = facts[task.source].partitions
     found = [(f"topic {task.source}", True, f"source of {task.name}, {count} partitions")]
     for name, role in roles.items():
-        if name not in partitions:
-            detail = f"{role} of {task.name}, will be created with {count} partitions"
+        refused = False
+        if name not in facts:
+            detail = f"will be created with {count} partitions"
+        elif refused := name == task.dead_letter and facts[name].compacted:
+            detail = "is compacted: set its cleanup.policy to delete"
         else:
-            detail = f"{role} of {task.name}, {partitions[name]} partitions"
-        found.append((f"topic {name}", True, detail))
+            detail = f"{facts[name].partitions} partitions"
+        found.append((f"topic {name}", not refused, f"{role} of {task.name}, {detail}"))
     return found
 
 

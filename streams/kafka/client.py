@@ -18,6 +18,10 @@ from streams.errors import BrokerError, ConfigError, UsageError
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
 
+# At DEBUG it logs whole requests, the one with the password among them; a program around us may
+# have everything at DEBUG.
+logging.getLogger("aiokafka.conn").setLevel(logging.INFO)
+
 CONNECT_WITHIN_S = 8.0
 """How long a broker may take to answer; the whole command must fail within 15 s."""
 

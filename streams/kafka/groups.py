@@ -38,6 +38,31 @@ class Ended(Enum):
     LOST = "somebody else has committed"
 
 
+class Commits:
+    """Who waits for a commit of a lane, in the order of asking; false when nobody does."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[bool]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return not all(waiting.done() for waiting in self._waiting)
+
+    def ask(self) -> asyncio.Future[bool]:
+        """Its result: whether it is committed."""
+        self._waiting.append(asyncio.get_running_loop().create_future())
+        return self._waiting[-1]
+
+    def answer(self, count: int | None = None, *, committed: bool) -> None:
+        """Tell the first so many; None: everybody."""
+        for waiting in self._waiting[:count]:
+            if not waiting.done():  # else whoever asked had no more time
+                waiting.set_result(committed)
+        del self._waiting[:count]
+
+
 class Group:
     """`parcels`: of one lane, with where each goes."""
 

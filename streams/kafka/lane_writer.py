@@ -11,12 +11,13 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import InvalidTimestampError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import IllegalOperation, InvalidTimestampError, KafkaError
 
 from streams.committed import Committed
-from streams.kafka.groups import Ended, Group, Sent
+from streams.kafka.groups import Commits, Ended, Group, Sent
 from streams.kafka.parcels import (
     OFFER_AGAIN_S,
+    TOO_LARGE,
     Complaints,
     Parcel,
     Record,
@@ -46,8 +47,9 @@ class Owner(Protocol):
     def retire(self, producer: AIOKafkaProducer) -> None: ...
 
 
-FAILURES = (KafkaError, AssertionError)
-"""aiokafka asserts that its producer is in the right state; after a fatal error it is not."""
+FAILURES = (KafkaError, IllegalOperation, AssertionError)
+"""aiokafka asserts that its producer is in the right state, or calls what is asked for illegal;
+after a fatal error it is not."""
 
 
 class LaneWriter:
@@ -59,8 +61,8 @@ class LaneWriter:
         self._producer: AIOKafkaProducer | None = None
         self._queue: deque[tuple[TopicPartition, Parcel]] = deque()
         self._pending = 0
-        self._last = Ended.DONE
-        self._moved: Any = None  # a lane to be committed, also without outcomes
+        self._moved: Any = None  # the lane that `_commits` are about
+        self._commits = Commits()
         self._refusals: dict[TopicPartition, Refusals] = {}
         self._hurried = asyncio.Event()
         self._next_at = 0.0
@@ -79,6 +81,7 @@ class LaneWriter:
             self._task.cancel()
         if self._producer is not None:
             self._owner.retire(self._producer)
+        self._commits.answer(committed=False)
 
     def pending(self) -> int:
         return self._pending
@@ -95,31 +98,33 @@ class LaneWriter:
             self._hurried.set()
 
     async def commit(self, lane: Any) -> bool:
-        """Commit what the lane has settled, without outcomes; True: it is committed."""
+        """Commit what the lane has settled, with outcomes that have come meanwhile or without any;
+        returns when the next transaction has ended. True: it is committed."""
         self._moved = lane
+        committed = self._commits.ask()
         self._hurried.set()
-        await asyncio.wait((self._begin(),))
-        return bool(lane.open) and self._last is Ended.DONE
+        self._begin()
+        return await committed
 
-    def _begin(self) -> asyncio.Task[None]:
+    def _begin(self) -> None:
         if self._task is None:
             self._task = asyncio.ensure_future(self._write())
             self._task.add_done_callback(self._ended)
-        return self._task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if task.cancelled() or self._retired:
             return
         if (error := task.exception()) is not None:
+            self._commits.answer(committed=False)
             self._owner.on_defect(error)
-        elif self._queue:
+        elif self._queue or self._commits:
             self._begin()
 
     async def _write(self) -> None:
         await asyncio.sleep(0)  # what is released in this turn of the loop belongs together
         loop = asyncio.get_running_loop()
-        while self._queue or self._moved:
+        while self._queue or self._commits:
             wait_s = self._next_at - loop.time()
             if wait_s > 0:
                 with suppress(TimeoutError):
@@ -127,12 +132,15 @@ class LaneWriter:
                         await self._hurried.wait()
             self._hurried.clear()
             self._next_at = loop.time() + self._owner.interval_s
-            self._last = await self._transact()
+            asked = len(self._commits)
+            ended = await self._transact()
+            if ended is not Ended.UNDONE:  # who asks from now on asks for more
+                self._commits.answer(asked, committed=ended is Ended.DONE)
 
     # -- one transaction -------------------------------------------------------------------------
 
     async def _transact(self) -> Ended:
-        lane, self._moved = self._moved, None
+        lane = self._moved
         group = self._take()
         if group:
             lane = group.lane
@@ -263,7 +271,7 @@ class LaneWriter:
         now_ms = time.time() * 1000
         for each in sent:
             refusals, error = self._refusals[each.where], each.error
-            if isinstance(error, MessageSizeTooLargeError):
+            if isinstance(error, TOO_LARGE):
                 understood = True
                 if not refusals.refused_size(each.taken, each.size):
                     given_up[group.at(each.where, each.first)[0]] = each.where.topic

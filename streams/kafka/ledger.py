@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from streams.kafka.parcels import TOO_LARGE
 from streams.ledger import Entry
 
 logger = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class _Line:
             batch, taken = self._fill()
             try:
                 first = await self._send(batch)
-            except MessageSizeTooLargeError:
+            except TOO_LARGE:
                 if taken == 1:
                     self._writer.fails(self._where, "an answer is larger than the topic takes")
                     self._pop(1)

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 
 from streams.kafka.refusals import Refusals
 from streams.results import record_bytes
@@ -20,6 +21,9 @@ BATCH_BYTES = 256 * 1024
 OFFER_AGAIN_S = 0.5
 COMPLAIN_AFTER_S = 5.0
 SAID_AGAIN_AFTER_S = 60.0
+
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""A batch is above the topic's `max.message.bytes`, or above its `segment.bytes`."""
 
 NO_HEADERS: list[tuple[str, bytes | None]] = []
 

@@ -8,7 +8,9 @@ Rules of this file:
    retired (its other batches still finish) and the writer goes on with a new one from the first
    unacknowledged record.
 3. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
-   sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps.
+   sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps. Its time
+   to live, which aiokafka applies where a partition has no leader, is taken from it: a batch that
+   was written before the leader fell would be written again by another producer.
 4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which
    gives it another outcome. A refused timestamp becomes now. A batch that was refused for either is
    offered again in halves (`refusals.py`), so that its other records stay as they are.
@@ -23,9 +25,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 
 ASK_AGAIN_S = 0.05
+STOP_WITHIN_S = 2.0
+"""How long a stop waits for what is under way: a batch without a leader would never end."""
 
 
 class Sink:
@@ -102,6 +107,8 @@ class Sink:
         except BaseException:
             await producer.stop()
             raise
+        if self.idempotent:
+            producer._message_accumulator._batch_ttl = math.inf
         return producer
 
     async def look_again(self) -> None:
@@ -121,7 +128,7 @@ class Sink:
         writer.put(parcel)
 
     def pending(self) -> int:
-        """Records that are queued or unacknowledged."""
+        """Records of open lanes that are queued or unacknowledged."""
         return sum(writer.pending() for writer in self._writers.values())
 
     async def flush(self) -> None:
@@ -138,7 +145,8 @@ class Sink:
         await asyncio.gather(*tasks, *self._retired, return_exceptions=True)
         producer, self._producer = self._producer, None
         if producer is not None:
-            await producer.stop()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
 
     async def permission(self) -> None:
         """Return when this worker may write."""

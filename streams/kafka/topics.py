@@ -4,7 +4,8 @@ source is.
 "As the source is": the same number of partitions and replicas, and the source's own settings,
 except that the broker stamps the time of writing (`message.timestamp.type=LogAppendTime`): a result
 keeps its source's timestamp in the envelope, and an old one must not have the sink's retention
-delete it. A dead letter topic is never compacted, because it must take records without a key.
+delete it. A dead letter topic is never compacted, also where that is the broker's default: it must
+take records without a key, and keep two of one key.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 
 class TopicFacts(NamedTuple):
     """`partitions` and `replicas`: counts. `settings`: those made on the topic itself.
-    `max_message_bytes`: what a record batch may take."""
+    `max_message_bytes`: what a record batch may take. `compacted`: it takes no record without a
+    key."""
 
     partitions: int
     replicas: int
     settings: Mapping[str, str]
     max_message_bytes: int
+    compacted: bool = False
 
 
 class Wanted(NamedTuple):
@@ -59,37 +62,40 @@ async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
             found[topic["topic"]] = topic["partitions"]
         elif topic["error_code"] not in (0, 3):
             raise for_code(topic["error_code"])(topic["topic"])
-    settings = await _settings(admin, found)
+    entries = await _entries(admin, found)
     return {
-        name: TopicFacts(
-            len(partitions),
-            len(partitions[0]["replicas"]),
-            settings[name][0],
-            settings[name][1],
-        )
+        name: _facts(len(partitions), len(partitions[0]["replicas"]), entries.get(name, ()))
         for name, partitions in found.items()
     }
 
 
-async def _settings(
+async def _entries(
     admin: AIOKafkaAdminClient, names: Iterable[str]
-) -> dict[str, tuple[dict[str, str], int]]:
+) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Every setting of each topic, as DescribeConfigs gives it."""
     resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
     answers = await admin.describe_configs(resources) if resources else []
-    found: dict[str, tuple[dict[str, str], int]] = {
-        resource.name: ({}, DEFAULT_MAX_MESSAGE_BYTES) for resource in resources
+    return {
+        resource["resource_name"]: resource["config_entries"]
+        for answer in answers
+        for resource in answer.to_object()["resources"]
     }
-    for answer in answers:
-        for resource in answer.to_object()["resources"]:
-            own, most = {}, DEFAULT_MAX_MESSAGE_BYTES
-            for entry in resource["config_entries"]:
-                name, value = entry["config_names"], entry["config_value"]
-                if name == "max.message.bytes" and value:
-                    most = int(value)
-                if _made_on_topic(entry) and value is not None:
-                    own[name] = value
-            found[resource["resource_name"]] = (own, most)
-    return found
+
+
+def _facts(partitions: int, replicas: int, entries: Iterable[Mapping[str, Any]]) -> TopicFacts:
+    own: dict[str, str] = {}
+    most, policy = [DEFAULT_MAX_MESSAGE_BYTES], ""
+    for entry in entries:
+        name, value = entry["config_names"], entry["config_value"]
+        if name == "max.message.bytes" and value:
+            most[0] = int(value)
+        if name == "segment.bytes" and value:  # a batch must fit into a segment, too
+            most.append(int(value))
+        if name == "cleanup.policy" and value:
+            policy = value
+        if _made_on_topic(entry) and value is not None:
+            own[name] = value
+    return TopicFacts(partitions, replicas, own, min(most), "compact" in policy.split(","))
 
 
 def _made_on_topic(entry: Mapping[str, Any]) -> bool:
@@ -102,7 +108,8 @@ async def prepare(
     admin: AIOKafkaAdminClient, sources: Iterable[str], wanted: Iterable[Wanted]
 ) -> tuple[dict[str, TopicFacts], list[str]]:
     """Check the sources and create what is missing; returns every topic's facts and what was
-    created. Raises BrokerError for a missing source or a refused creation."""
+    created. Raises BrokerError for a missing source, a refused creation, or a compacted topic that
+    must not be."""
     sources, wanted = list(sources), list(wanted)
     facts = await describe(admin, [*sources, *(topic.name for topic in wanted)])
     if missing := [name for name in sources if name not in facts]:
@@ -112,13 +119,19 @@ async def prepare(
     if absent:
         await _create(admin, [_like(topic, facts[topic.source]) for topic in absent])
         facts |= await _wait_for(admin, [topic.name for topic in absent])
+    if compacted := [t.name for t in wanted if facts[t.name].compacted and not t.compacts]:
+        names = ", ".join(compacted)
+        raise BrokerError(
+            f"the topic {names} is compacted: it refuses records without a key, and forgets what "
+            "has the key of a later one. Set its cleanup.policy to delete, or name another topic"
+        )
     return facts, [topic.name for topic in absent]
 
 
 def _like(topic: Wanted, source: TopicFacts) -> NewTopic:
     settings = {**source.settings, "message.timestamp.type": "LogAppendTime"}
     if not topic.compacts:
-        settings.pop("cleanup.policy", None)
+        settings["cleanup.policy"] = "delete"
     settings |= dict(topic.settings)
     return NewTopic(topic.name, source.partitions, source.replicas, topic_configs=settings)
 

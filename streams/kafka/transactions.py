@@ -26,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -200,7 +201,12 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 
 def _heard(producer: AIOKafkaProducer) -> None:
-    """How its last transaction ended is known: asyncio would say that nobody asked."""
-    ended = producer._txn_manager.wait_for_transaction_end()
-    if ended is not None and ended.done() and not ended.cancelled():
-        ended.exception()
+    """How its last transaction and its batches ended is known: asyncio would say, at length, that
+    nobody asked."""
+    accumulator = producer._message_accumulator
+    left = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    waiters = [producer._txn_manager.wait_for_transaction_end()]
+    waiters += [waiter for batch in left for waiter in (batch.future, batch._drain_waiter)]
+    for ended in waiters:
+        if ended is not None and ended.done() and not ended.cancelled():
+            ended.exception()

@@ -14,12 +14,12 @@ from aiokafka.errors import (
     InvalidTimestampError,
     KafkaError,
     KafkaTimeoutError,
-    MessageSizeTooLargeError,
     UnknownTopicOrPartitionError,
 )
 
 from streams.kafka.parcels import (
     OFFER_AGAIN_S,
+    TOO_LARGE,
     Complaints,
     Parcel,
     Record,
@@ -54,18 +54,19 @@ class PartitionWriter:
         self._sink = sink
         self._where = where
         self._parcels: deque[Parcel] = deque()
-        self._pending = 0
         self._settled = 0  # records of the first parcel that are durable
         self._refusals = Refusals()
         self._complaints = Complaints()
         self.task: asyncio.Task[None] | None = None
 
     def pending(self) -> int:
-        return self._pending
+        """Records of open lanes; nobody waits for those of others, under way or not."""
+        parcels = self._parcels
+        count = sum(len(parcel.slots) for parcel in parcels if parcel.lane.open)
+        return count - self._settled if parcels and parcels[0].lane.open else count
 
     def put(self, parcel: Parcel) -> None:
         self._parcels.append(parcel)
-        self._pending += len(parcel.slots)
         if self.task is None:
             self._begin()
 
@@ -121,7 +122,7 @@ class PartitionWriter:
                     "%s/%s refuses the time of this computer: %r", self._where, error
                 )
                 await asyncio.sleep(OFFER_AGAIN_S)
-        except MessageSizeTooLargeError as error:
+        except TOO_LARGE as error:
             if not self._refusals.refused_size(taken, batch.size()) and not self._hand_back():
                 self._complaints.say("%s/%s refuses even small records: %r", self._where, error)
                 await asyncio.sleep(OFFER_AGAIN_S)
@@ -185,13 +186,11 @@ class PartitionWriter:
 
     def _advance(self, count: int) -> None:
         self._settled += count
-        self._pending -= count
         self._refusals.passed(count)
         if self._settled == len(self._parcels[0].slots):
             self._pop()
 
     def _pop(self) -> None:
         left = len(self._parcels.popleft().slots) - self._settled
-        self._pending -= left
         self._refusals.passed(left)
         self._settled = 0

@@ -145,7 +145,7 @@ class Assembly:
 
     def _ledger_wanted(self, source: str) -> Wanted:
         name = ledger_topic(self._settings.worker.id, source)
-        return Wanted(name, source, compacts=False, settings=TOPIC_SETTINGS)
+        return Wanted(name, source, compacts=True, settings=TOPIC_SETTINGS)
 
     async def _begin_ledger(
         self,
@@ -272,4 +272,5 @@ def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:
         dead_letter_partitions=dead.partitions,
         sink_bytes=sink.max_message_bytes,
         dead_letter_bytes=dead.max_message_bytes,
+        sink_compacted=sink.compacted,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka.errors import KafkaError
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 WITHIN_S = 60.0
 """Of a commit while the worker runs; the next one tells as much."""
+
+SAID_AGAIN_AFTER_S = 30.0
+"""What goes wrong ten times a second is said when it changes, and now and then."""
 
 Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
 """Makes what these lanes have settled durable, and notes it in `Lane.committed`. False: not of all
@@ -33,6 +37,7 @@ class Committer:
         self._interval_s = interval_s
         self._committing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
+        self._said, self._said_at = "", 0.0
 
     def start(self, on_fatal: Callable[[BaseException], None]) -> None:
         """Commit from now on, every `interval_s`."""
@@ -59,12 +64,21 @@ class Committer:
         """Commit everything that moved. False: it could not be done in time."""
         try:
             async with asyncio.timeout(within_s), self._committing:
-                return await self._once()
+                done = await self._once()
         except TimeoutError:
             logger.error("the offsets could not be committed within %.1f s", within_s)
         except KafkaError as error:
-            logger.warning("the offsets could not be committed: %s", error)
+            self._complain(str(error))
+        else:
+            self._said = ""
+            return done
         return False
+
+    def _complain(self, why: str) -> None:
+        now = time.monotonic()
+        if why != self._said or now - self._said_at >= SAID_AGAIN_AFTER_S:
+            self._said, self._said_at = why, now
+            logger.warning("the offsets could not be committed: %s", why)
 
     async def _once(self) -> bool:
         moved = {}

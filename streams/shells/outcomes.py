@@ -1,7 +1,8 @@
 """Where the outcomes of a task go: results to the sink, dead letters beside them, drops nowhere.
 
 Every outcome can be written (contract section 2): a result too large for the sink is a dead letter
-`result_too_large`, a dead letter too large loses its value, then what else it must.
+`result_too_large`, one without a key whose sink is compacted is a dead letter `no_key`; a dead
+letter too large loses its value, then what else it must.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ ROUND_SHARE = 0.1
 @dataclass(slots=True)
 class Route:
     """Topics, their partitions, and what a record batch of each may take, in bytes. The numbers of
-    partitions are brought up to date while the task has no lane (`streams.shells.recount`)."""
+    partitions are brought up to date while the task has no lane (`streams.shells.recount`).
+    `sink_compacted`: it refuses whole batches for one record without a key."""
 
     sink: str
     dead_letter: str
@@ -39,6 +41,7 @@ class Route:
     dead_letter_partitions: int
     sink_bytes: int
     dead_letter_bytes: int
+    sink_compacted: bool = False
 
 
 class Outcomes:
@@ -114,6 +117,8 @@ class Outcomes:
                 dropped.append(slot)
             elif index in dead:
                 buried.append((slot, dead[index]))
+            elif route.sink_compacted and record[0] is None:
+                buried.append((slot, _no_key()))
             elif record_bytes(*record[:3]) > route.sink_bytes:
                 buried.append((slot, _too_large()))
             else:
@@ -132,7 +137,9 @@ class Outcomes:
             self._bury(lane, [(slot, _too_large())], self._route.dead_letter_bytes)
             return None
         size = record_bytes(*record[:3])
-        slot.outcome = error = _too_large()
+        error = slot.outcome  # of a dead letter: what happened, its size is another matter
+        if not isinstance(error, ItemError):
+            slot.outcome = error = _too_large()
         smaller: Record = self._encoder.dead_letter(
             slot,
             error,
@@ -142,10 +149,12 @@ class Outcomes:
         return smaller if record_bytes(*smaller[:3]) < size else record
 
     def _all_fit(self, records: Sequence[Any]) -> bool:
-        """Whether every record is surely small enough; exact sizes are only counted if not."""
+        """Whether the sink surely takes every record; exact sizes are only counted if not."""
         sizes = [len(record[1] or b"") + len(record[0] or b"") for record in records]
         self.result_bytes += ROUND_SHARE * (sum(sizes) / len(sizes) - self.result_bytes)
         limit = self._route.sink_bytes
+        if self._route.sink_compacted and any(record[0] is None for record in records):
+            return False
         return max(sizes) <= limit // 2 and all(
             not record[2] or record_bytes(*record[:3]) <= limit for record in records
         )
@@ -182,6 +191,10 @@ def partition_for(key: bytes, partitions: int) -> int:
     """Where Kafka's default partitioner puts a key: murmur2, as the Java client."""
     number: int = murmur2(key)
     return (number & 0x7FFFFFFF) % partitions
+
+
+def _no_key() -> ItemError:
+    return ItemError("no_key", "the item has no key, and its sink is compacted")
 
 
 def _too_large() -> ItemError:

@@ -46,9 +46,13 @@ from streams.shells.task import TaskShell
 logger = logging.getLogger(__name__)
 
 
-COMMIT_WITHIN_S = 5.0
-DELIVER_WITHIN_S = 1.0
-"""What is on its way to the sink when partitions are revoked: some ms, unless the broker stands."""
+REVOKED_WITHIN_S = 55.0
+"""The group gives up a member that needs more than 60 s (Faust's `broker_rebalance_timeout`)."""
+
+COMMIT_WITHIN_S = 15.0
+DELIVER_WITHIN_S = 30.0
+"""What is on its way to the sink when partitions are revoked takes some ms, unless a node has just
+died: new leaders and coordinators take 10 s and more. What is given up is written twice."""
 
 FATAL = (
     AuthenticationFailedError,
@@ -94,6 +98,7 @@ class Worker:
         self._settling: Settling | None = None
         self._assigned_at = 0.0
         self._said = "", 0.0
+        self._handed_back = True  # whether all that had an outcome was committed when revoked
         self.ready = False
         self.draining = False
         self._revoking = False
@@ -198,25 +203,31 @@ class Worker:
             self._lanes[partition] = lane
         gone = self._suspended.keys() - missing
         self._drop({partition: self._suspended.pop(partition) for partition in gone})
-        self.ready = True
+        self._handed_back = self.ready = True
         took_s = asyncio.get_running_loop().time() - self._assigned_at
         logger.info("reading %s (%.1f s after the assignment)", _named(self._lanes), took_s)
         return {partition: (lane, lane.next_offset) for partition, lane in self._lanes.items()}
 
     async def on_revoked(self) -> None:
-        """Finish what is in flight for at most `drain_s`, commit, and suspend every lane.
+        """Finish what is in flight for at most `drain_s`, deliver and commit it for as long as the
+        group allows, and suspend every lane.
 
         Nothing is lost: the next owner starts at what was committed.
         """
         if not self._lanes or self._settling is None:
             return
+        clock = asyncio.get_running_loop().time
+        ends = clock() + REVOKED_WITHIN_S
         self._revoking = True  # what came now would move a watermark past its last commit
         self._arrivals.clear()
         for task in self.tasks:
             task.halt(self.lanes)
         await self._settling.wait(self._drain_s)
-        await self._settling.hold(self.lanes, DELIVER_WITHIN_S)
-        await self._committer.once(COMMIT_WITHIN_S)
+        deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
+        if not self.may_write():  # and will not again before this revocation is over
+            deliver_s = 0.0
+        await self._settling.hold(self.lanes, max(1.0, deliver_s))
+        self._handed_back = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
         self._revoking = False
         for lane in self.lanes:
             lane.task.suspend(lane)
@@ -252,7 +263,7 @@ class Worker:
             done = False
         self._drop(self._lanes)
         self._room.forget()
-        return done
+        return done and self._handed_back
 
     # -- records -------------------------------------------------------------------------------
 

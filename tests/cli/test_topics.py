@@ -250,9 +250,11 @@ async def test_check_connect_tells_what_is_there(
     broker: Broker, topic: MakeTopic, tmp_path: Path
 ) -> None:
     source = await topic(partitions=2)
+    dead = await topic("dead", configs={"cleanup.policy": "compact"})
     config = tmp_path / "streams.toml"
     config.write_text(
         f'[worker]\nid = "w"\n[[task]]\nname = "n"\nsource = "{source}"\nsink = "{source}.out"\n'
+        f'dead_letter = "{dead}"\n'
         'operation = "classify"\nlabels = ["a", "b"]\n'
         '[[task]]\nname = "m"\nsource = "not-there"\nsink = "m.out"\noperation = "custom"\n'
         '[provider.anthropic]\nbase_url = "http://127.0.0.1:1"\n'
@@ -266,6 +268,8 @@ async def test_check_connect_tells_what_is_there(
     assert checks["broker"][0]
     assert checks[f"topic {source}"] == (True, "source of n, 2 partitions")
     assert checks[f"topic {source}.out"] == (True, "sink of n, will be created with 2 partitions")
+    refused = "dead letters of n, is compacted: set its cleanup.policy to delete"
+    assert checks[f"topic {dead}"] == (False, refused)
     assert checks["topic not-there"] == (False, "does not exist: create it, or publish to it")
     assert checks["anthropic claude-haiku-5-5"][0] is False
     assert "sk-ant-secret" not in result.out + result.err

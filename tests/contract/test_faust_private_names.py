@@ -146,6 +146,16 @@ def test_an_idempotent_batch_is_repeated_for_ever():
     )
 
 
+async def test_the_time_to_live_of_a_producers_batches_is_the_accumulators():
+    """The sink's rule 3 again: taken from idempotent batches, which a partition without a leader
+    would make fail otherwise; every later batch gets it from there."""
+    producer = AIOKafkaProducer(enable_idempotence=True)
+    assert producer._message_accumulator._batch_ttl == 40.0
+    assert "self._batch_ttl" in inspect.getsource(MessageAccumulator._append_batch)
+    assert "expired()" in inspect.getsource(MessageAccumulator.drain_by_nodes)
+    await producer.stop()
+
+
 def test_faust_starts_the_apps_own_part_before_its_consumer():
     """Topics are checked in `on_start`, before the group is joined."""
     source = inspect.getsource(Service._actually_start)

@@ -110,3 +110,33 @@ async def test_a_dead_letter_topic_of_a_compacted_source_takes_records_without_a
     dead = await topic_settings(broker.bootstrap, f"{source}.dead")
     assert "compact" not in dead.settings.get("cleanup.policy", "")
     assert group_of(source)
+
+
+@pytest.mark.parametrize("guarantee", ["at_least_once", "exactly_once"])
+async def test_a_result_without_a_key_does_not_hold_up_a_compacted_sink(broker, topic, guarantee):
+    """The broker refuses a whole batch for it (INVALID_RECORD), whose code aiokafka does not know:
+    everything behind it would wait for ever."""
+    source = await topic()
+    await create_topic(broker.bootstrap, f"{source}.out", 1, cleanup_policy="compact")
+    records = [(None if n % 3 == 1 else b"k%d" % n, item(n), 0) for n in range(60)]
+    positions = await publish(broker.bootstrap, source, records)
+    with worker(broker, source, settings=f'guarantee = "{guarantee}"') as process:
+        await done(broker, process, source, [60])
+        assert process.stop() == 0, process.log
+    judged, found = await verdict(broker.bootstrap, source, positions)
+    assert judged == (0, 0, 0)
+    dead = {
+        int(_headers(record)["streams-source-offset"]): _headers(record)["streams-error-code"]
+        for record in found
+        if record.topic.endswith(".dead")
+    }
+    assert dead == {n: "no_key" for n in range(60) if n % 3 == 1}
+
+
+async def test_a_dead_letter_topic_that_is_compacted_ends_the_worker_with_a_line(broker, topic):
+    source = await topic()
+    await create_topic(broker.bootstrap, f"{source}.dead", 1, cleanup_policy="compact")
+    with worker(broker, source) as process:
+        assert process.wait(60) == 1
+        assert f"the topic {source}.dead is compacted" in process.log
+        assert "Traceback" not in process.log

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import pytest
 
+from tests.faults.test_nodes import leader_of
 from tests.integration.harness import create_topic, eventually, read
 from tests.integration.topics import delete_topic, set_topic
 from tests.integration.writing import Lane, numbered, writing
@@ -74,6 +75,39 @@ async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_n
         assert all(written.delivered[lane] == [*range(put)] for lane in lanes)
     values = await _values(broker.bootstrap, name)
     assert values == {n: [b"%d" % number for number in range(put)] for n in range(4)}
+
+
+@pytest.mark.chaos
+async def test_a_batch_whose_leader_dies_and_has_no_follower_is_written_once(cluster):
+    """A sink of one replica whose node is down for longer than a request may take: what was under
+    way is repeated by the producer that has it, and no other writes it again."""
+    name, lane = f"leaderless-{time.monotonic_ns()}", Lane()
+    await create_topic(cluster.bootstrap, name, 1, min_insync_replicas="1")
+    put = 0
+    async with writing(cluster.bootstrap, request_timeout_ms=3000) as written:
+
+        async def more(seconds: float) -> None:
+            nonlocal put
+            until = time.monotonic() + seconds
+            while time.monotonic() < until:
+                written.put(name, 0, lane, numbered(20, first=put), put)
+                put += 20
+                await asyncio.sleep(0.002)
+
+        await more(0.5)
+        await written.flushed()
+        adding = asyncio.ensure_future(more(2))
+        await asyncio.sleep(0.2)
+        node = cluster.nodes[await leader_of(cluster, name, 0)]
+        await asyncio.to_thread(node.kill)
+        await adding
+        await asyncio.sleep(10)  # given up after 3 s; a batch would be after another 3 s
+        await asyncio.to_thread(node.start)
+        await written.flushed(90)
+        assert written.delivered[lane] == [*range(put)]
+        assert written.sink.producers == 1
+    values = await _values(cluster.bootstrap, name)
+    assert values == {0: [b"%d" % n for n in range(put)]}
 
 
 async def test_only_the_timestamps_that_the_broker_refuses_become_now(broker, topic):
@@ -152,6 +186,20 @@ async def test_a_record_that_is_too_large_is_handed_back_and_its_neighbours_are_
         assert written.sink.producers <= 8
     found = await read(broker.bootstrap, [name])
     assert [int(r.value[:4]) for r in found] == others
+
+
+async def test_a_record_larger_than_a_segment_of_its_topic_is_handed_back(broker, topic):
+    """RECORD_LIST_TOO_LARGE, where `max.message.bytes` would have let it pass."""
+    name = await topic(configs={"max.message.bytes": "4000000", "segment.bytes": "1048576"})
+    records = numbered(30)
+    records[7] = (None, b"x" * 1_500_000, (), None)
+    lane = Lane()
+    async with writing(broker.bootstrap) as written:
+        written.put(name, 0, lane, records)
+        await written.flushed(20)
+        assert written.too_large == [7]
+    found = await read(broker.bootstrap, [name])
+    assert [int(r.value) for r in found] == [n for n in range(30) if n != 7]
 
 
 async def test_a_sink_that_is_deleted_and_made_again_gets_what_came_meanwhile(

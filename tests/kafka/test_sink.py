@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
     InvalidTimestampError,
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    RecordListTooLargeError,
     TopicAuthorizationFailedError,
 )
 from hypothesis import given
@@ -195,6 +197,20 @@ async def test_records_of_a_closed_lane_are_dropped_and_those_behind_them_are_wr
     assert scene.delivered == [b"first", b"last"]
 
 
+async def test_nobody_waits_for_what_a_closed_lane_has_under_way(scene):
+    """A sink partition without a leader would hold up every revocation and the stop."""
+    scene.broker.hold = True
+    scene.put(b"a", b"b")
+    await _settled()
+    assert scene.sink.pending() == 2
+    scene.lane.open = False
+    assert scene.sink.pending() == 0
+    scene.put(b"c", lane=Lane())
+    assert scene.sink.pending() == 1
+    scene.broker.release()
+    await scene.flush()
+
+
 async def test_a_lane_that_closes_while_its_record_is_refused_for_its_size_gets_nothing_back(scene):
     scene.broker.hold = True
     scene.broker.refused = [MessageSizeTooLargeError()]
@@ -212,6 +228,17 @@ async def test_a_single_record_that_is_too_large_is_handed_back_with_its_topic(s
     await scene.flush()
     assert scene.too_large == [(b"large" * 20, "sink")]
     assert scene.delivered == [b"before", b"after"]
+
+
+async def test_a_batch_larger_than_the_topics_segments_is_halved_like_one_that_is_too_large(scene):
+    """RECORD_LIST_TOO_LARGE: `segment.bytes` below our batches. Else it is offered for ever."""
+    scene.broker.rule = lambda topic, partition, records: (
+        RecordListTooLargeError() if sum(len(each.value) for each in records) > 25 else None
+    )
+    scene.put(*(b"%05d" % n for n in range(8)), b"large" * 6, b"after")
+    await scene.flush()
+    assert scene.too_large == [(b"large" * 6, "sink")]
+    assert scene.broker.values() == [*(b"%05d" % n for n in range(8)), b"after"]
 
 
 def _limits(most_bytes: int, now_ms: int) -> Any:
@@ -344,3 +371,50 @@ async def test_a_producer_is_not_stopped_while_a_writer_gives_it_a_batch(scene):
     assert scene.broker.values() == [b"a"]
     await _settled()
     assert producer.stopped
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_a_batch_is_not_given_up_while_its_partition_has_no_leader(monkeypatch, idempotent):
+    """It may have been written before the leader fell: another producer would write it again. A
+    plain producer (the embedded broker) has no way to know, and keeps aiokafka's limit."""
+
+    async def connected(self: Any) -> None:
+        return None
+
+    monkeypatch.setattr(AIOKafkaProducer, "start", connected)
+    made = sink.Sink(
+        {"enable_idempotence": idempotent},
+        on_delivered=lambda lane, slots: None,
+        on_too_large=lambda *given: None,
+        on_defect=lambda error: None,
+    )
+    await made.start()
+    producer = await made.producer()
+    accumulator, where = producer._message_accumulator, TopicPartition("sink", 0)
+    leaders = {where: 1}
+    accumulator._cluster.leader_for_partition = leaders.__getitem__
+    if idempotent:
+        producer._txn_manager.set_pid_and_epoch(5, 0)
+    batch = producer.create_batch()
+    batch.append(key=None, value=b"a", timestamp=None)
+    acknowledged = await accumulator.add_batch(batch, where, 40)
+    (sent,) = accumulator.drain_by_nodes(set())[0][1].values()  # written; the answer is lost
+    accumulator.reenqueue(sent)
+    leaders[where] = -1
+    monkeypatch.setattr(time, "monotonic", lambda: sent._ctime + 3600)
+    accumulator.drain_by_nodes(set())
+    await _settled()
+    assert acknowledged.done() is not idempotent
+    leaders[where] = 2
+    if idempotent:
+        assert accumulator.drain_by_nodes(set())[0] == {2: {where: sent}}
+    acknowledged.add_done_callback(lambda done: done.exception())
+    sent.done(base_offset=0)
+    await made.stop()
+
+
+async def test_a_stop_does_not_wait_for_ever_for_a_partition_without_a_leader(scene, monkeypatch):
+    monkeypatch.setattr(sink, "STOP_WITHIN_S", 0.01)
+    (producer,) = scene.sink.made
+    producer.stop = asyncio.Event().wait  # type: ignore[method-assign]
+    await asyncio.wait_for(scene.sink.stop(), 5)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from streams.kafka.topics import TopicFacts, Wanted, _like
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.errors import BrokerError
+from streams.kafka.topics import TopicFacts, Wanted, _like, describe, prepare
 
 SOURCE = TopicFacts(
     partitions=6,
@@ -30,7 +36,65 @@ def test_the_broker_stamps_the_time_of_writing_whatever_the_source_keeps():
         assert made.topic_configs["message.timestamp.type"] == "LogAppendTime"
 
 
-def test_a_dead_letter_topic_is_not_compacted():
+class Admin:
+    """A broker with these topics of one partition; their settings, each with whether it is the
+    topic's own."""
+
+    def __init__(self, topics: dict[str, dict[str, tuple[str, bool]]]) -> None:
+        self._topics = topics
+
+    async def describe_topics(self) -> list[dict[str, Any]]:
+        partitions = [{"replicas": [0]}]
+        return [{"topic": name, "error_code": 0, "partitions": partitions} for name in self._topics]
+
+    async def describe_configs(self, resources: Any) -> list[Any]:
+        found = [
+            {
+                "resource_name": resource.name,
+                "config_entries": [
+                    {"config_names": name, "config_value": value, "config_source": 1 if own else 5}
+                    for name, (value, own) in self._topics[resource.name].items()
+                ],
+            }
+            for resource in resources
+        ]
+        return [SimpleNamespace(to_object=lambda: {"resources": found})]
+
+
+async def described(**settings: tuple[str, bool]) -> TopicFacts:
+    named = {name.replace("_", "."): value for name, value in settings.items()}
+    return (await describe(Admin({"a": named}), ["a"]))["a"]  # type: ignore[arg-type]
+
+
+def test_a_dead_letter_topic_is_not_compacted_whatever_the_source_and_the_broker_do():
     """It must take records without a key, and keep two of the same."""
     made = _like(Wanted("dead", "source", compacts=False), SOURCE)
-    assert "cleanup.policy" not in made.topic_configs
+    assert made.topic_configs["cleanup.policy"] == "delete"
+
+
+async def test_a_dead_letter_topic_that_is_compacted_is_refused_at_the_start():
+    """By its own setting or by the broker's. A sink may be."""
+    compact = {"cleanup.policy": ("compact,delete", False)}
+    admin: Any = Admin({"source": {}, "sink": compact, "dead": compact})
+    sink, dead = Wanted("sink", "source", compacts=True), Wanted("dead", "source", compacts=False)
+    facts, created = await prepare(admin, ["source"], [sink])
+    assert (facts["sink"].compacted, created) == (True, [])
+    with pytest.raises(BrokerError, match=r"the topic dead is compacted.* cleanup\.policy"):
+        await prepare(admin, ["source"], [sink, dead])
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("policy", "compacted"),
+    [("compact", True), ("delete", False), ("delete,compact", True)],
+)
+async def test_a_topic_is_compacted_by_its_own_setting_or_by_the_brokers(own, policy, compacted):
+    facts = await described(cleanup_policy=(policy, own))
+    assert facts.compacted is compacted
+    assert facts.settings == ({"cleanup.policy": policy} if own else {})
+
+
+async def test_a_batch_may_take_what_a_segment_holds():
+    facts = await described(max_message_bytes=("5000000", True), segment_bytes=("1048576", True))
+    assert facts.max_message_bytes == 1_048_576
+    assert (await described()).max_message_bytes == 1_048_588

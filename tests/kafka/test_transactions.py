@@ -4,17 +4,22 @@ the offset with it."""
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Collection, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import (
+    IllegalOperation,
     InvalidTimestampError,
     MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
     TransactionalIdAuthorizationFailed,
 )
+from aiokafka.producer.message_accumulator import MessageBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -141,6 +146,14 @@ async def test_a_transaction_that_fails_anywhere_is_made_again_or_found_done(sce
     assert scene.lost == []
 
 
+async def test_a_batch_that_aiokafka_calls_illegal_is_no_defect(scene):
+    """After another one of the transaction has failed: it is not in a transaction any more."""
+    scene.broker.fail = [("send", IllegalOperation("Can't send messages while not in transaction"))]
+    scene.put(0, 1)
+    await scene.delivered_all()
+    assert scene.broker.values() == [b"0", b"1"]
+
+
 async def test_outcomes_that_come_meanwhile_leave_behind_those_that_failed(scene):
     scene.broker.fail = [("commit", FAILED)]
     scene.put(0, 1)
@@ -219,6 +232,54 @@ async def test_what_is_committed_never_goes_back(scene):
     assert scene.broker.committed == Committed(2)
 
 
+async def test_a_commit_without_outcomes_does_not_wait_for_the_lane_to_fall_silent(scene):
+    """Under load something is always queued: it returns with the transaction that takes it."""
+    deliver, last = scene.sink.on_delivered, 1
+
+    def more(lane: Lane, slots: Sequence[int]) -> None:
+        nonlocal last
+        deliver(lane, slots)
+        last += 1
+        scene.put(last)
+
+    scene.sink.on_delivered = more
+    scene.lane.settled.add(0)
+    committing = asyncio.ensure_future(scene.sink.commit([scene.lane]))
+    for _ in range(2):  # it has asked, and its transaction has not begun
+        await asyncio.sleep(0)
+    scene.put(1)
+    assert await asyncio.wait_for(committing, 5)
+    assert scene.broker.committed.offset >= 1
+    assert scene.sink.pending(), "the lane has not fallen silent"
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in ("send", "acknowledge")])
+async def test_a_commit_without_outcomes_that_fails_is_made_again(scene, step):
+    scene.broker.fail = [(step, FAILED), (step, FAILED)]
+    assert await scene.sink.commit([scene.lane])
+    assert scene.broker.committed == scene.lane.committed == Committed(0)
+
+
+async def test_a_commit_whose_writer_is_given_up_is_not_made(scene):
+    scene.broker.gate = asyncio.Event()
+    committing = asyncio.ensure_future(scene.sink.commit([scene.lane]))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await scene.sink.prepare([SOURCE])
+    assert await asyncio.wait_for(committing, 5) is False
+
+
+async def test_a_commit_that_has_no_more_time_leaves_nobody_waiting(scene):
+    scene.broker.gate = asyncio.Event()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(scene.sink.commit([scene.lane]), 0.01)
+    scene.broker.gate.set()
+    scene.put(0)
+    await scene.delivered_all()
+    assert await scene.sink.commit([scene.lane])
+    assert scene.broker.committed == Committed(1)
+
+
 async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_presses():
     scene = Scene(interval_s=3600.0)
     await scene.sink.prepare([SOURCE])
@@ -239,10 +300,14 @@ async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_p
     await scene.sink.stop()
 
 
-async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(scene):
-    """The batch is tried in halves; the others' outcomes stay what they are."""
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError])
+async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(
+    scene, error
+):
+    """For the topic or for its segments. The batch is tried in halves; the others' outcomes stay
+    what they are."""
     scene.broker.rule = lambda topic, values: (
-        MessageSizeTooLargeError() if topic == "sink" and b"5" in values else None
+        error() if topic == "sink" and b"5" in values else None
     )
     scene.put(*range(10))
     await scene.delivered_all()
@@ -332,3 +397,20 @@ async def test_a_user_who_may_not_use_transactions_is_told_what_to_grant(monkeyp
     sink = Scene().sink
     with pytest.raises(BrokerError, match="transactional ids that begin with worker/"):
         await transactions.Transactions.connect(sink, SOURCE)
+
+
+async def test_asyncio_complains_of_nothing_that_a_fenced_producer_leaves_behind():
+    """It did with a traceback, in every worker that woke up after its session (order "key")."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    producer = AIOKafkaProducer(transactional_id="id")
+    accumulator = producer._message_accumulator
+    batch = MessageBatch(SOURCE, producer.create_batch(), 1.0, 0.0)
+    accumulator._batches[SOURCE].append(batch)
+    accumulator.fail_all(ProducerFenced())
+    await transactions._close(producer)
+    accumulator._batches.clear()
+    del batch
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []

@@ -45,7 +45,8 @@ class Call:
 
 class Commits:
     """A consumer as far as a worker uses it. `outcome`: what the next commits do: True, False, or
-    an error that is raised; True when it is empty."""
+    an error that is raised; True when it is empty. `alive`: what the group takes
+    this worker for."""
 
     def __init__(self) -> None:
         self.requests: list[Mapping[TopicPartition, Committed]] = []
@@ -53,6 +54,10 @@ class Commits:
         self.allowances: list[Mapping[Any, int]] = []
         self.under_way = 0
         self.most_under_way = 0
+        self.alive = True
+
+    def may_write(self) -> bool:
+        return self.alive
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         self.under_way += 1
@@ -154,6 +159,7 @@ class Shell:
             on_delivered=self.worker.on_delivered,
             on_too_large=self.worker.on_too_large,
             on_defect=self.worker.on_defect,
+            may_write=self.worker.may_write,
         )
 
     async def start(self, **limits: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
 
 from streams.errors import ItemError
-from streams.model import Reply
+from streams.model import DROP, Reply
 from tests.shells.shell import Shell
 
 ROOM = 2_000
@@ -69,6 +69,42 @@ async def test_what_the_broker_refuses_for_its_size_is_a_dead_letter_whatever_we
     assert shell.written() == [0, 2]
     ((_, headers),) = letters(shell)
     assert headers["streams-error-code"] == b"result_too_large"
+
+
+async def test_a_dead_letter_that_the_broker_refuses_for_its_size_loses_its_value_and_no_more(
+    shell,
+):
+    """What happened to the item is still what it says."""
+
+    def smaller(topic, partition, records):
+        large = any(len(each.value or b"") > 100 for each in records)
+        return MessageSizeTooLargeError() if large else None
+
+    shell.broker.rule = smaller
+    await answered(shell, [{"of": 0}, ItemError("no", "way")], size=500)
+    ((value, headers),) = letters(shell)
+    assert value is None
+    assert headers["streams-error-code"] == b"no"
+    assert headers["streams-error-message"] == b"way"
+    assert headers["streams-value-omitted"] == b"%d" % len(b'{"text":""}' + b"x" * 500)
+
+
+async def test_a_result_without_a_key_is_a_dead_letter_where_the_sink_is_compacted(shell):
+    """The broker refuses a whole batch for one, with a code that aiokafka does not know. Items
+    that leave nothing to write, or are dead letters anyway, stay what they are."""
+    shell.task.route.sink_compacted = True
+    (lane,) = await shell.assign(0)
+    shell.arrive(lane, 6, keys=[b"a", None])
+    await shell.until(lambda: len(shell.calls) == 1)
+    answers = [{"of": 0}, {"of": 1}, {"of": 2}, ItemError("no", "way"), DROP, DROP]
+    shell.calls[0].ended.set_result(Reply(answers))
+    await shell.until(lambda: shell.committed == {0: 6})
+    assert shell.written() == [0, 2]
+    codes = [
+        (headers["streams-source-offset"], headers["streams-error-code"])
+        for _, headers in letters(shell)
+    ]
+    assert codes == [(b"1", b"no_key"), (b"3", b"no")]
 
 
 async def test_a_timestamp_that_the_broker_refuses_becomes_now(shell):

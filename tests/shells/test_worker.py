@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from streams.committed import Committed
 from streams.errors import BrokerError
+from streams.shells import commits
 from tests.shells.shell import Shell, settled
 
 
@@ -113,6 +114,81 @@ async def test_a_revocation_finishes_what_is_in_flight_and_commits_it():
     assert shell.committed == {0: 10}
     assert shell.worker.lanes == []
     await shell.stop()
+
+
+async def test_a_revocation_waits_for_a_sink_that_gets_a_new_leader(shell):
+    """What is given up is written twice, and nobody has crashed."""
+    shell.broker.hold = True
+    (lane,) = await shell.assign(0)
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.calls[0].answer()
+    await shell.until(lambda: shell.sink.pending() == 10)
+    revoked = asyncio.ensure_future(shell.worker.on_revoked())
+    await asyncio.sleep(1.5)
+    assert not revoked.done()
+    shell.broker.release()
+    await asyncio.wait_for(revoked, 2)
+    assert shell.committed == {0: 10}
+
+
+async def test_a_worker_that_its_group_has_given_up_does_not_wait_to_deliver(shell):
+    """It may write nothing before it has joined again, and joins after the revocation."""
+    (lane,) = await shell.assign(0)
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.consumer.alive = False
+    shell.consumer.outcome = [False] * 10_000
+    shell.calls[0].answer()
+    await shell.until(lambda: shell.sink.pending() == 10)
+    await asyncio.wait_for(shell.worker.on_revoked(), 5)
+    assert shell.written() == []
+
+
+async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
+    """Its lanes are gone by then, and nothing is left to commit: exit code 1 all the same (G9)."""
+    (lane,) = await shell.assign(0)
+    shell.consumer.outcome = [KafkaError("gone")] * 10_000
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.calls[0].answer()
+    await shell.worker.on_revoked()
+    shell.consumer.outcome = []
+    assert await shell.worker.drain(5) is False
+
+
+async def test_what_failed_at_a_revocation_is_forgotten_with_the_next_assignment(shell):
+    (lane,) = await shell.assign(0)
+    shell.consumer.outcome = [KafkaError("gone")] * 10_000
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.calls[0].answer()
+    await shell.worker.on_revoked()
+    shell.consumer.outcome = []
+    await shell.assign(0)
+    assert await shell.worker.drain(5) is True
+
+
+async def test_a_commit_that_goes_on_failing_is_said_when_it_changes_and_now_and_then(
+    shell, caplog, monkeypatch
+):
+    """Ten times a second it fails, for as long as it lasts."""
+    (lane,) = await shell.assign(0)
+    shell.consumer.outcome = [KafkaError("one")] * 20 + [KafkaError("another")] * 20
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.calls[0].answer()
+    await shell.until(lambda: lane.committed == Committed(10))
+    said = [record for record in caplog.records if "could not be committed" in record.getMessage()]
+    assert [record.getMessage().rsplit(": ")[-1] for record in said] == ["one", "another"]
+    caplog.clear()
+    monkeypatch.setattr(commits, "SAID_AGAIN_AFTER_S", 0.0)
+    shell.consumer.outcome = [KafkaError("one")] * 5
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 2)
+    shell.calls[1].answer()
+    await shell.until(lambda: lane.committed == Committed(20))
+    assert len(caplog.records) == 5
 
 
 async def test_a_drain_starts_no_call_and_takes_no_record(shell):

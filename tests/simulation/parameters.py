@@ -166,7 +166,7 @@ def parameters(seed: int) -> Parameters:
         drain_s=choose("drain_s", 0.05, 1.0, 1.0),
         shutdown_s=choose("shutdown_s", 2.0, 25.0),
         session_s=choose("session_s", 1.0, 6.0),
-        rebalance_s=choose("rebalance_s", 3.0, 20.0),
+        rebalance_s=choose("rebalance_s", 20.0, 60.0),
         heartbeat_s=choose("heartbeat_s", 0.1, 0.5),
         assignor=choose("assignor", "sticky", "sticky", "shuffled"),
         ends_s=ends_s,

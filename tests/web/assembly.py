@@ -80,6 +80,9 @@ class PlayedConsumer:
     def position_of(self, partition: TopicPartition) -> int | None:
         return self.positions.get(partition)
 
+    def may_write(self) -> bool:
+        return True
+
     def allow(self, allowance: Any) -> None: ...
     def set_allowance(self, allowance: Any) -> None: ...
     def close_reader(self) -> None: ...
