@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -26,6 +27,9 @@ CONNECT_WITHIN_S = 8.0
 """How long a broker may take to answer; the whole command must fail within 15 s."""
 
 
+METADATA_EVERY_S = 0.1
+"""How often a client may ask for metadata (aiokafka's own pause between two tries)."""
+
 SILENCE_S = 10.0
 """How long a broker may leave a batch without an answer."""
 
@@ -38,6 +42,22 @@ class Client(Protocol):
 
 AnyClient = TypeVar("AnyClient", bound=Client)
 T = TypeVar("T")
+
+
+def pace_metadata(client: Any) -> None:
+    """Let an `AIOKafkaClient` ask for metadata at most every `METADATA_EVERY_S`. As long as what it
+    has to send or fetch has no leader, aiokafka asks again with each answer, without a pause."""
+    ask, asked_at = client._metadata_update, -math.inf
+
+    async def update(*arguments: Any) -> bool:
+        nonlocal asked_at
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(asked_at + METADATA_EVERY_S - clock())
+        asked_at = clock()
+        answered: bool = await ask(*arguments)
+        return answered
+
+    client._metadata_update = update
 
 
 def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:

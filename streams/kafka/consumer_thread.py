@@ -15,6 +15,7 @@ from faust.types import TP
 
 from streams.committed import Committed
 from streams.errors import BrokerError
+from streams.kafka.client import pace_metadata
 from streams.kafka.extents import Extent, extents_of
 from streams.kafka.host import RecordHost
 from streams.kafka.lease import Lease, clock_s
@@ -47,6 +48,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     _member: Member | None = None
     _under_way: Sequence[asyncio.Task[None]] = ()
     _begun: Set[str] = frozenset()
+    _old: Set[TopicPartition] = frozenset()
 
     @property
     def host(self) -> RecordHost:
@@ -75,6 +77,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         host, loop = self.host, self.parent_loop
         consumer = self._ensure_consumer()
+        pace_metadata(consumer._client)
         self._lease = Lease(consumer._session_timeout_ms / 1000)
         self._lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
@@ -183,7 +186,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     def _start(self, tp: TopicPartition, known: Committed | None, log: Extent) -> Committed:
         if known is None:
-            latest = self.host.start == "latest" and tp.topic not in self._begun
+            is_new = tp.topic in self._begun and tp not in self._old
+            latest = self.host.start == "latest" and not is_new
             return Committed(log.end if latest else log.first, made=False)
         beyond = self.host.checks_log_end and known.offset > log.end
         if known.offset < log.first or beyond:
@@ -203,12 +207,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         for _ in range(LOOKS):
             try:
                 async with asyncio.timeout(LOOK_WITHIN_S):
-                    found = await self.committed(await self._of_sources())
+                    partitions = await self._of_sources()
+                    found = await self.committed(partitions)
             except (KafkaError, TimeoutError) as error:
                 logger.debug("what the group has begun with: %r", error)
                 await asyncio.sleep(AGAIN_S)
             else:
                 self._begun |= {topic for topic, _ in found}
+                # One without a leader, or of a member that died before its first commit, may get
+                # its lane later, and is not new for all that.
+                self._old |= {tp for tp in partitions if tp.topic not in self._begun}
                 return
         logger.warning(
             "the broker does not say what the group has committed: partitions without an offset "

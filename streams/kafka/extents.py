@@ -40,7 +40,9 @@ async def extents_of(
     for answer in await asyncio.gather(*alone, return_exceptions=True):
         if isinstance(answer, dict):
             found |= answer
-        elif not isinstance(answer, KafkaError | TimeoutError):
+        elif isinstance(answer, TopicAuthorizationFailedError) or not isinstance(
+            answer, KafkaError | TimeoutError
+        ):
             raise answer
     return found
 

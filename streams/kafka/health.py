@@ -7,9 +7,24 @@ again then; where it or the fetcher has ended with an error, nothing will ever b
 from __future__ import annotations
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import InconsistentGroupProtocolError, KafkaError
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    InconsistentGroupProtocolError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 
 from streams.errors import BrokerError
+
+FINAL = (
+    GroupAuthorizationFailedError,
+    InvalidGroupIdError,
+    InvalidSessionTimeoutError,
+    TopicAuthorizationFailedError,
+)
+"""Nothing but somebody's hand changes these."""
 
 
 class AnotherProtocolError(KafkaError):
@@ -17,8 +32,8 @@ class AnotherProtocolError(KafkaError):
 
 
 def check_health(consumer: AIOKafkaConsumer) -> None:
-    """Raises BrokerError where reading cannot go on, and `AnotherProtocolError` where the group
-    will be joined as soon as it can."""
+    """Raises BrokerError where reading cannot go on, `AnotherProtocolError` where the group will be
+    joined as soon as it can, and any other KafkaError that may pass."""
     coordinator, fetching = consumer._coordinator, consumer._fetcher.error_future
     try:
         coordinator.check_errors()
@@ -29,9 +44,14 @@ def check_health(consumer: AIOKafkaConsumer) -> None:
             "are gone; if they are to stay, use another [worker] id"
         ) from error
     except KafkaError as error:
-        raise BrokerError(
-            f"this worker cannot go on in group {coordinator.group_id}: {error!r}"
-        ) from error
+        if isinstance(error, FINAL) or coordinator._coordination_task.done():
+            raise BrokerError(
+                f"this worker cannot go on in group {coordinator.group_id}: {error!r}"
+            ) from error
+        # A code that aiokafka has no case for, of a broker in trouble. Heartbeats may have ended
+        # with it, and begin anew with the next generation.
+        coordinator.request_rejoin()
+        raise
     ended = fetching.exception() if fetching.done() and not fetching.cancelled() else None
     if ended is not None:
         raise BrokerError(f"nothing can be fetched any more: {ended!r}") from ended

@@ -34,6 +34,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
+from streams.kafka.client import pace_metadata
 from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel, Record
 from streams.kafka.writer import PartitionWriter
 
@@ -109,6 +110,7 @@ class Sink:
             raise
         if self.idempotent:
             producer._message_accumulator._batch_ttl = math.inf
+        pace_metadata(producer.client)
         return producer
 
     async def look_again(self) -> None:

@@ -143,7 +143,10 @@ class Consumer(driver.Consumer):
         while not self._is_over():
             await asyncio.sleep(LEADERS_EVERY_S)
             try:
-                if await self._call(self._thread.starts(missing)):
+                answered = await self._call(self._thread.starts(missing))
+                if self._is_over():
+                    return
+                if answered:
                     self.join_again()
                     return
             except (BrokerError, KafkaError) as error:

@@ -20,6 +20,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,14 @@ from streams.shells.logs import configure
 
 logger = logging.getLogger(__name__)
 
-PACKAGE = str(Path(streams.__file__).parent)
+PACKAGE = str(Path(streams.__file__).parent) + os.sep
 
 SWITCH_S = 0.0005
 
 COLLECT_EVERY_S = 10.0
-"""A collection takes a millisecond, or some tens of them where 64 MB of items wait."""
+COLLECT_SHARE = 200
+"""A collection takes a millisecond, or some tens of them where 64 MB of items wait; where it takes
+longer, it comes less often."""
 
 LEAVE_WITHIN_S = 3.0
 """Kept of `shutdown_timeout_s` for leaving the group and closing connections."""
@@ -84,6 +87,8 @@ class Process:
     async def _serve(self) -> int:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._uncaught)
+        if self._signals:  # one came before there was a loop to tell
+            self._stop.set()
         self._app.on_fatal = lambda error: self._stop.set()
         try:
             await self._app.start()
@@ -162,9 +167,12 @@ def _is_ours(error: BaseException) -> bool:
 async def _collect() -> None:
     """Few collections by number (`_tune`) are rare where little happens: garbage in cycles, such as
     an error of a function that its own frame holds, would keep its items for an hour."""
+    took_s = 0.0
     while True:
-        await asyncio.sleep(COLLECT_EVERY_S)
+        await asyncio.sleep(max(COLLECT_EVERY_S, COLLECT_SHARE * took_s))
+        began = time.perf_counter()
         gc.collect()
+        took_s = time.perf_counter() - began
 
 
 def run_app(app: App, *, as_json: bool = False) -> int:

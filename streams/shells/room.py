@@ -27,12 +27,12 @@ class Room:
         self._budget_bytes = budget_bytes
         self._full: set[Lane] = set()
 
-    def allowance(self, lanes: Sequence[Lane]) -> dict[Lane, int]:
-        """How many records each lane with room may get next."""
+    def allowance(self, lanes: Sequence[Lane], sharing: int) -> dict[Lane, int]:
+        """How many records each lane with room may get next; `sharing`: how many share."""
         self._full.clear()
         allowance: dict[Lane, int] = {}
         for lane in lanes:
-            room = self._budget_bytes // len(lanes) - lane.task.held(lane)
+            room = self._budget_bytes // sharing - lane.task.held(lane)
             if room > 0:
                 most = MAX_ALLOWANCE if lane.measured else FIRST_ALLOWANCE
                 allowance[lane] = max(1, min(most, int(room / lane.mean_bytes)))

@@ -155,6 +155,11 @@ class Worker:
             done = max(done, self.position(lane) or 0)
         return max(0, end - done)
 
+    @property
+    def _sharing(self) -> int:
+        """How many lanes share the room: also those that hold items and are not read."""
+        return len(self._lanes) + len(self._suspended)
+
     def has_room(self, lane: Lane) -> bool:
         """Whether more of the lane may be read."""
         return self._room.has(lane)
@@ -203,7 +208,8 @@ class Worker:
             self._lanes[partition] = lane
         gone = self._suspended.keys() - missing
         self._drop({partition: self._suspended.pop(partition) for partition in gone})
-        self._handed_back = self.ready = True
+        self._handed_back |= not self._suspended
+        self.ready = True
         took_s = asyncio.get_running_loop().time() - self._assigned_at
         logger.info("reading %s (%.1f s after the assignment)", _named(self._lanes), took_s)
         return {partition: (lane, lane.next_offset) for partition, lane in self._lanes.items()}
@@ -227,7 +233,8 @@ class Worker:
         if not self.may_write():  # and will not again before this revocation is over
             deliver_s = 0.0
         await self._settling.hold(self.lanes, max(1.0, deliver_s))
-        self._handed_back = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
+        committed = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
+        self._handed_back = committed and not self._settling.undelivered()
         self._revoking = False
         for lane in self.lanes:
             lane.task.suspend(lane)
@@ -278,11 +285,11 @@ class Worker:
 
     def allowance(self) -> dict[Lane, int]:
         """How many records each lane may get next."""
-        return {} if self.draining else self._room.allowance(self.lanes)
+        return {} if self.draining else self._room.allowance(self.lanes, self._sharing)
 
     def on_room(self, lane: Lane) -> None:
         """Outcomes were delivered: a lane that was full may be read again."""
-        if self._consumer is not None and self._room.came_back(lane, len(self._lanes)):
+        if self._consumer is not None and self._room.came_back(lane, self._sharing):
             self._consumer.set_allowance(self.allowance())
 
     def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
@@ -315,7 +322,7 @@ class Worker:
 
     def presses(self, lane: Lane) -> bool:
         """Whether the lane needs back the memory of what waits to be delivered."""
-        return self._room.presses(lane, len(self._lanes))
+        return self._room.presses(lane, self._sharing)
 
     def on_reader_error(self, error: BaseException) -> bool:
         if isinstance(error, BrokerError):

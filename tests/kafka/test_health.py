@@ -107,7 +107,6 @@ async def told(failed: list[BaseException], count: int = 1) -> None:
     [
         GroupAuthorizationFailedError("worker"),
         InvalidSessionTimeoutError(),
-        KafkaError("Unexpected exception in heartbeat task: UnknownError()"),
     ],
 )
 async def test_an_error_of_the_coordination_ends_the_worker_with_one_line(error, under_way):
@@ -117,6 +116,13 @@ async def test_an_error_of_the_coordination_ends_the_worker_with_one_line(error,
         assert isinstance(failed[0], BrokerError)
         assert type(error).__name__ in str(failed[0])
         assert "worker" in str(failed[0])
+
+
+async def test_an_error_that_nobody_foresaw_is_no_end_the_group_is_joined_anew():
+    group = Group(KafkaError("Unexpected exception in heartbeat task: UnknownError()"))
+    async with member(group) as failed:
+        await asyncio.wait_for(group.joined.wait(), 5)
+        assert [type(error) for error in failed] == [KafkaError]
 
 
 async def test_a_group_of_another_protocol_is_joined_as_soon_as_its_members_are_gone():

@@ -229,6 +229,7 @@ class Group:
     def __init__(self, *committed: TopicPartition, unsure: int = 0) -> None:
         self.committed = set(committed)
         self.unsure = unsure
+        self.partitions = {0, 1}
         self.updated = 0
         self._client = self
 
@@ -236,7 +237,7 @@ class Group:
         self.updated += 1
 
     def partitions_for_topic(self, _topic: str) -> set[int] | None:
-        return {0, 1} if self.updated else None
+        return self.partitions if self.updated else None
 
     async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[Any, int]:
         return dict.fromkeys(partitions, 3)
@@ -290,8 +291,20 @@ async def test_what_others_commit_of_the_same_assignment_does_not_make_a_partiti
     await thread.before_joining()
     thread.group.committed.add(ONE)
     assert await thread.starts({TWO}) == {TWO: Committed(9, made=False)}
-    await thread.before_joining()  # the next assignment: now a partition without one is new
-    assert await thread.starts({TWO}) == {TWO: Committed(3, made=False)}
+    await thread.before_joining()  # the next assignment: it was there at the first all the same
+    assert await thread.starts({TWO}) == {TWO: Committed(9, made=False)}
+
+
+async def test_a_partition_that_had_no_leader_when_the_group_began_is_not_new_when_it_has_one():
+    """Nor is one whose member died before its first commit: its backlog would be paid for."""
+    thread = Started(Group())
+    await thread.before_joining()
+    thread.group.committed.add(ONE)
+    thread.group.partitions = {0, 1, 2}
+    await thread.before_joining()
+    three = TopicPartition("source", 2)
+    starts = await thread.starts({TWO, three})
+    assert starts == {TWO: Committed(9, made=False), three: Committed(3, made=False)}
 
 
 async def test_what_the_group_has_begun_with_is_asked_until_it_is_said(monkeypatch):

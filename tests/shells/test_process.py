@@ -44,14 +44,16 @@ class App:
     async def wait_until_stopped(self): await asyncio.sleep(1e6)
     async def stop(self): pass
 
+BEFORE
 configure()
 process.COLLECT_EVERY_S = 0.05
 sys.exit(process.Process(App(), as_json=False).run())
 """
 
 
-def program(act: str) -> list[str]:
-    return [sys.executable, "-c", APP.replace("ACT", act)]
+def program(act: str, before: str = "") -> list[str]:
+    """`act`: what its start does; `before`: what is done before it runs."""
+    return [sys.executable, "-c", APP.replace("ACT", act).replace("BEFORE", before)]
 
 
 def buffered() -> dict[str, str]:
@@ -81,6 +83,23 @@ def test_a_worker_whose_log_nobody_reads_stops_all_the_same(signals):
         worker.wait()
         os.close(reading)
         os.close(writing)
+
+
+LATE = """
+import os, signal
+real = asyncio.run
+
+def run(main):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return real(main)
+
+asyncio.run = run
+"""
+
+
+def test_a_signal_before_there_is_a_loop_stops_the_worker():
+    ended = subprocess.run(program("pass", LATE), capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_a_callback_of_ours_that_raises_ends_the_worker():

@@ -165,6 +165,17 @@ async def test_what_waits_for_a_leader_is_kept_over_the_assignment_that_could_no
     await shell.until(lambda: shell.committed == {0: 10})
 
 
+async def test_lanes_that_wait_for_a_leader_keep_their_share_of_the_room(shell):
+    shell.worker._room = Room(1_000_000)
+    one, two = await shell.assign(0, 1)
+    shell.arrive(one, 1)
+    await settled()
+    both = shell.worker.allowance()[two]
+    await shell.worker.on_revoked()
+    shell.worker.on_assigned({two.partition: two.committed}, {one.partition})
+    assert shell.worker.allowance() == {two: both}
+
+
 async def test_rebalances_do_not_make_room(shell):
     """A full lane that goes on is read no further, however often it is assigned: each peer that
     crashed let it read a hundred records more."""

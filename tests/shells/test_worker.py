@@ -157,6 +157,18 @@ async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
     assert await shell.worker.drain(5) is False
 
 
+async def test_an_assignment_that_brings_nothing_back_does_not_make_a_lost_commit_good(shell):
+    (lane,) = await shell.assign(0)
+    shell.consumer.outcome = [KafkaError("gone")] * 10_000
+    shell.arrive(lane, 10)
+    await shell.until(lambda: len(shell.calls) == 1)
+    shell.calls[0].answer()
+    await shell.worker.on_revoked()
+    shell.consumer.outcome = []
+    shell.worker.on_assigned({}, {lane.partition})  # its leader is away
+    assert await shell.worker.drain(5) is False
+
+
 async def test_what_failed_at_a_revocation_is_forgotten_with_the_next_assignment(shell):
     (lane,) = await shell.assign(0)
     shell.consumer.outcome = [KafkaError("gone")] * 10_000
