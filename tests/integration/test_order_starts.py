@@ -67,7 +67,9 @@ async def test_clean_restarts_behind_a_slow_item_do_nothing_twice_over_gaps_too(
     assert judged == (0, 0, 0)
     counts = called(calls)
     assert {place for place, count in counts.items() if count > 1} <= {(0, n) for n in offsets[:10]}
-    assert await metadata(broker.bootstrap, group_of(source), source) == {0: (offsets[-1] + 1, "")}
+    said_last = await metadata(broker.bootstrap, group_of(source), source)
+    ((offset, beyond),) = said_last.values()
+    assert (offset > offsets[-1], beyond) == (True, "")  # the last marker may be passed, too
 
 
 @pytest.mark.parametrize("order", ["none", "partition"])
