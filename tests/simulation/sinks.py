@@ -200,7 +200,9 @@ class Producer:
         self.holes: set[tuple[str, int]] = set()
         self._under_way: set[asyncio.Future[None]] = set()
         self._stopped = False
-        self.client = SimpleNamespace(force_metadata_update=self._update)
+        self.client = SimpleNamespace(
+            force_metadata_update=self._update, _metadata_update=self._update
+        )
         self._message_accumulator = SimpleNamespace()  # a batch here has no time to live
 
     async def start(self) -> None:
