@@ -195,7 +195,14 @@ class World:
     def _spawn(self, coroutine: Any) -> None:
         task = self.loop.create_task(coroutine)
         self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        task.add_done_callback(self._spawned)
+
+    def _spawned(self, task: asyncio.Task[Any]) -> None:
+        """One that failed would look like a stall, minutes later."""
+        self._starting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            with self.guard():
+                raise Violation(f"a member failed: {error!r}") from error
 
     def gone(self, member: Member) -> None:
         if member in self.members:
