@@ -24,6 +24,7 @@ TOPIC_LEVEL = 1
 """`config_source` of a setting made on the topic itself (DescribeConfigs, Kafka protocol)."""
 
 CREATED_WITHIN_S = 15.0
+PREPARED_WITHIN_S = 5.0
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 
 
@@ -102,6 +103,22 @@ def _made_on_topic(entry: Mapping[str, Any]) -> bool:
     if "config_source" in entry:
         return bool(entry["config_source"] == TOPIC_LEVEL)
     return not entry.get("is_default", True)
+
+
+async def prepared(
+    admin: AIOKafkaAdminClient, sources: Sequence[str], wanted: Sequence[Wanted]
+) -> tuple[dict[str, TopicFacts], list[str]]:
+    """`prepare`, again for `PREPARED_WITHIN_S` where that may help: aiokafka's admin client asks
+    any node, also one that has just died while the others could tell."""
+    clock = asyncio.get_running_loop().time
+    ends = clock() + PREPARED_WITHIN_S
+    while True:
+        try:
+            return await prepare(admin, sources, wanted)
+        except KafkaError as error:
+            if not error.retriable or clock() > ends:
+                raise
+            await asyncio.sleep(0.1)
 
 
 async def prepare(

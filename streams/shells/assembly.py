@@ -18,7 +18,7 @@ from streams.kafka.broker import LIMITS, refuse_on_embedded
 from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.process import free_port
 from streams.kafka.sink import Sink
-from streams.kafka.topics import TopicFacts, Wanted, prepare
+from streams.kafka.topics import TopicFacts, Wanted, prepared
 from streams.kafka.transactions import Transactions
 from streams.ledger import TOPIC_SETTINGS
 from streams.policies.breaker import BreakerLimits
@@ -134,7 +134,7 @@ class Assembly:
         admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
         try:
             async with connected(admin, self.kafka.bootstrap_servers):
-                facts, created = await prepare(admin, sources, list(dict.fromkeys(wanted)))
+                facts, created = await prepared(admin, sources, list(dict.fromkeys(wanted)))
         except KafkaError as error:
             raise BrokerError(
                 f"the broker refuses to describe or create topics: {error}"

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, NodeNotReadyError
 
 from streams.errors import BrokerError
-from streams.kafka.topics import TopicFacts, Wanted, _like, describe, prepare
+from streams.kafka import topics
+from streams.kafka.topics import TopicFacts, Wanted, _like, describe, prepare, prepared
 
 SOURCE = TopicFacts(
     partitions=6,
@@ -59,6 +61,36 @@ class Admin:
             for resource in resources
         ]
         return [SimpleNamespace(to_object=lambda: {"resources": found})]
+
+
+class Away(Admin):
+    """A client that meets these errors first."""
+
+    def __init__(self, *errors: KafkaError) -> None:
+        super().__init__({"source": {}, "sink": {}})
+        self.errors = list(errors)
+
+    async def describe_topics(self) -> list[dict[str, Any]]:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().describe_topics()
+
+
+async def test_a_node_that_is_away_is_no_reason_not_to_start_while_others_can_tell():
+    """aiokafka asks any of them, also the one that has just died."""
+    admin: Any = Away(NodeNotReadyError(), NodeNotReadyError())
+    facts, _ = await prepared(admin, ["source"], [Wanted("sink", "source", compacts=True)])
+    assert set(facts) == {"source", "sink"}
+
+
+async def test_what_asking_again_does_not_help_is_told_at_once_and_the_rest_in_the_end(monkeypatch):
+    admin: Any = Away(ClusterAuthorizationFailedError())
+    with pytest.raises(ClusterAuthorizationFailedError):
+        await prepared(admin, ["source"], [])
+    monkeypatch.setattr(topics, "PREPARED_WITHIN_S", -1.0)
+    admin = Away(NodeNotReadyError())
+    with pytest.raises(NodeNotReadyError):
+        await prepared(admin, ["source"], [])
 
 
 async def described(**settings: tuple[str, bool]) -> TopicFacts:
