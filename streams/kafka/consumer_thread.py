@@ -15,6 +15,7 @@ from faust.types import TP
 
 from streams.committed import Committed
 from streams.errors import BrokerError
+from streams.kafka.client import pace_metadata
 from streams.kafka.extents import Extent, extents_of
 from streams.kafka.host import RecordHost
 from streams.kafka.lease import Lease, clock_s
@@ -76,6 +77,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         await super().on_start()
         host, loop = self.host, self.parent_loop
         consumer = self._ensure_consumer()
+        pace_metadata(consumer._client)
         self._lease = Lease(consumer._session_timeout_ms / 1000)
         self._lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
