@@ -30,12 +30,12 @@ async def extents_of(
     """Of these partitions; those whose leader does not say within `within_s` are left out. Raises
     KafkaError where asking again is of no use."""
     try:
-        return await _asked(consumer, partitions, within_s)
+        return await _in_time(consumer, partitions, within_s)
     except TopicAuthorizationFailedError:
         raise
     except (KafkaError, TimeoutError):  # one is enough: whose it was is to be found out
         pass
-    alone = [_asked(consumer, [partition], within_s) for partition in partitions]
+    alone = [_in_time(consumer, [partition], within_s) for partition in partitions]
     found: dict[TopicPartition, Extent] = {}
     for answer in await asyncio.gather(*alone, return_exceptions=True):
         if isinstance(answer, dict):
@@ -47,10 +47,17 @@ async def extents_of(
     return found
 
 
-async def _asked(
+async def whole(
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, Extent]:
+    """Of all these partitions, as long as it takes. Raises KafkaError."""
+    first = await consumer.beginning_offsets(partitions)
+    end = await consumer.end_offsets(partitions)
+    return {tp: Extent(first[tp], end[tp]) for tp in partitions}
+
+
+async def _in_time(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], within_s: float
 ) -> dict[TopicPartition, Extent]:
     async with asyncio.timeout(within_s):
-        first = await consumer.beginning_offsets(partitions)
-        end = await consumer.end_offsets(partitions)
-    return {tp: Extent(first[tp], end[tp]) for tp in partitions}
+        return await whole(consumer, partitions)

@@ -16,11 +16,12 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from streams.kafka.extents import Extent, whole
 from streams.kafka.parcels import TOO_LARGE
 from streams.ledger import Entry
 
@@ -221,13 +222,6 @@ def _retrieved(sent: asyncio.Future[Any]) -> None:
 # -- reading -----------------------------------------------------------------------------------
 
 
-class Extent(NamedTuple):
-    """What of a ledger partition is to be read: from `first` to before `end`."""
-
-    first: int
-    end: int
-
-
 @contextlib.asynccontextmanager
 async def reading(keywords: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group."""
@@ -250,11 +244,9 @@ async def extents(
 ) -> dict[TopicPartition, Extent]:
     """Where reading begins and ends; None: nothing is to be read. What the log no longer holds, or
     does not hold yet because it was made anew, is read from where it begins."""
-    firsts = await consumer.beginning_offsets(list(begins))
-    ends = await consumer.end_offsets(list(begins))
     found = {}
-    for where, begin in begins.items():
-        first, end = firsts[where], ends[where]
+    for where, (first, end) in (await whole(consumer, list(begins))).items():
+        begin = begins[where]
         if begin is None:
             found[where] = Extent(end, end)
         else:

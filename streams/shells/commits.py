@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiokafka.errors import KafkaError
 
 from streams.committed import Committed
 from streams.shells.lane import Lane
+from streams.shells.logs import Repeated
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Committer:
         self._interval_s = interval_s
         self._committing = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._said, self._said_at = "", 0.0
+        self._failing = Repeated(logger)
 
     def start(self, on_fatal: Callable[[BaseException], None]) -> None:
         """Commit from now on, every `interval_s`."""
@@ -68,17 +68,12 @@ class Committer:
         except TimeoutError:
             logger.error("the offsets could not be committed within %.1f s", within_s)
         except KafkaError as error:
-            self._complain(str(error))
+            why = f"the offsets could not be committed: {error}"
+            self._failing.say(why, SAID_AGAIN_AFTER_S)
         else:
-            self._said = ""
+            self._failing.over()
             return done
         return False
-
-    def _complain(self, why: str) -> None:
-        now = time.monotonic()
-        if why != self._said or now - self._said_at >= SAID_AGAIN_AFTER_S:
-            self._said, self._said_at = why, now
-            logger.warning("the offsets could not be committed: %s", why)
 
     async def _once(self) -> bool:
         moved = {}

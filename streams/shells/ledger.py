@@ -23,7 +23,8 @@ from streams.committed import Committed
 from streams.core.ranges import covered
 from streams.core.slot import Batch, Slot
 from streams.kafka.client import connect
-from streams.kafka.ledger import Extent, LedgerWriter, extents, read, reading
+from streams.kafka.extents import Extent
+from streams.kafka.ledger import LedgerWriter, extents, read, reading
 from streams.kafka.topics import grow
 from streams.ledger import Entry, Keys, Trail, entry, paid
 from streams.model import Answer

@@ -34,6 +34,24 @@ class OnceInAWhile(logging.Filter):
         return True
 
 
+class Repeated:
+    """Something that goes wrong many times a second: said when it changes, and now and then."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._said, self._said_at = "", 0.0
+
+    def say(self, what: str, again_after_s: float) -> None:
+        now = time.monotonic()
+        if what != self._said or now - self._said_at >= again_after_s:
+            self._said, self._said_at = what, now
+            self._logger.warning("%s", what)
+
+    def over(self) -> None:
+        """It went well: what comes next is said at once."""
+        self._said = ""
+
+
 def configure(*, debug: bool = False) -> None:
     """Set up logging on stderr, unless the program has its own. `debug`: everything, which may show
     items' texts."""

@@ -37,6 +37,7 @@ from streams.shells.arrivals import Arrivals
 from streams.shells.commits import Committer
 from streams.shells.lane import Lane
 from streams.shells.ledger import Ledger
+from streams.shells.logs import Repeated
 from streams.shells.recount import recount
 from streams.shells.room import Room
 from streams.shells.settling import Settling
@@ -53,6 +54,8 @@ COMMIT_WITHIN_S = 15.0
 DELIVER_WITHIN_S = 30.0
 """What is on its way to the sink when partitions are revoked takes some ms, unless a node has just
 died: new leaders and coordinators take 10 s and more. What is given up is written twice."""
+
+SAID_AGAIN_AFTER_S = 60.0
 
 FATAL = (
     AuthenticationFailedError,
@@ -97,7 +100,7 @@ class Worker:
         self._ledger: Ledger | None = None
         self._settling: Settling | None = None
         self._assigned_at = 0.0
-        self._said = "", 0.0
+        self._failing = Repeated(logger)
         self._handed_back = True  # whether all that had an outcome was committed when revoked
         self.ready = False
         self.draining = False
@@ -330,15 +333,9 @@ class Worker:
         elif isinstance(error, FATAL):
             self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
-            self._say_once_a_minute(f"reading failed, trying again: {error!r}")
+            self._failing.say(f"reading failed, trying again: {error!r}", SAID_AGAIN_AFTER_S)
             return False
         return True
-
-    def _say_once_a_minute(self, what: str) -> None:
-        now = asyncio.get_running_loop().time()
-        if what != self._said[0] or now >= self._said[1] + 60:
-            self._said = what, now
-            logger.warning("%s", what)
 
     def on_rebalance_error(self, error: BaseException) -> None:
         if self.draining:

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from streams.committed import Committed
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
-from streams.kafka.ledger import Extent
+from streams.kafka.extents import Extent
 from streams.model import Reply, Usage
 from streams.records import Decoder
 from streams.results import Encoder

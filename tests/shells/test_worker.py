@@ -145,8 +145,8 @@ async def test_a_worker_that_its_group_has_given_up_does_not_wait_to_deliver(she
     assert shell.written() == []
 
 
-async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
-    """Its lanes are gone by then, and nothing is left to commit: exit code 1 all the same (G9)."""
+async def _revoked_without_a_commit(shell):
+    """Its lane: what was answered is delivered, and no commit of it was made."""
     (lane,) = await shell.assign(0)
     shell.consumer.outcome = [KafkaError("gone")] * 10_000
     shell.arrive(lane, 10)
@@ -154,29 +154,23 @@ async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
     shell.calls[0].answer()
     await shell.worker.on_revoked()
     shell.consumer.outcome = []
+    return lane
+
+
+async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
+    """Its lanes are gone by then, and nothing is left to commit: exit code 1 all the same (G9)."""
+    await _revoked_without_a_commit(shell)
     assert await shell.worker.drain(5) is False
 
 
 async def test_an_assignment_that_brings_nothing_back_does_not_make_a_lost_commit_good(shell):
-    (lane,) = await shell.assign(0)
-    shell.consumer.outcome = [KafkaError("gone")] * 10_000
-    shell.arrive(lane, 10)
-    await shell.until(lambda: len(shell.calls) == 1)
-    shell.calls[0].answer()
-    await shell.worker.on_revoked()
-    shell.consumer.outcome = []
+    lane = await _revoked_without_a_commit(shell)
     shell.worker.on_assigned({}, {lane.partition})  # its leader is away
     assert await shell.worker.drain(5) is False
 
 
 async def test_what_failed_at_a_revocation_is_forgotten_with_the_next_assignment(shell):
-    (lane,) = await shell.assign(0)
-    shell.consumer.outcome = [KafkaError("gone")] * 10_000
-    shell.arrive(lane, 10)
-    await shell.until(lambda: len(shell.calls) == 1)
-    shell.calls[0].answer()
-    await shell.worker.on_revoked()
-    shell.consumer.outcome = []
+    await _revoked_without_a_commit(shell)
     await shell.assign(0)
     assert await shell.worker.drain(5) is True
 
