@@ -21,8 +21,6 @@ PROSE = (
     "and nobody at the shop could say where it was. I would still buy it again for that price. "
 )
 
-logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # topics that are seconds old are noisy
-
 
 def item(number: int) -> bytes:
     """An item whose value is exactly `ITEM_BYTES` bytes of JSON."""
@@ -35,16 +33,30 @@ def broker(chosen: str | None) -> Iterator[tuple[str, str]]:
     """An address and what answers there. `chosen`: `--broker`; None: `STREAMS_TEST_BROKER`, a kind
     or an address; unset: the best kind that can run here."""
     wanted = chosen or os.environ.get("STREAMS_TEST_BROKER")
-    if wanted and ":" in wanted:
-        yield wanted, f"the broker at {wanted}"
-        return
-    from tests.brokers.choose import choose, start
+    with _quiet():
+        if wanted and ":" in wanted:
+            yield wanted, f"the broker at {wanted}"
+            return
+        from tests.brokers.choose import choose, start
 
-    made = start(choose(wanted).kind, fast_start=False)
+        made = start(choose(wanted).kind, fast_start=False)
+        try:
+            yield made.bootstrap, made.description
+        finally:
+            made.close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """aiokafka complains about topics that are seconds old. Only while a benchmark runs: tests that
+    import one stand in the same process as those that listen to what aiokafka says."""
+    logger = logging.getLogger("aiokafka")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
-        yield made.bootstrap, made.description
+        yield
     finally:
-        made.close()
+        logger.setLevel(before)
 
 
 class Topics:

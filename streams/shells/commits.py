@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.committed import Committed
@@ -84,3 +85,19 @@ class Committer:
         if not moved:
             return True
         return await self._commit(moved)
+
+
+Known = Callable[[TopicPartition], Awaitable[Committed | None]]
+"""What the group has committed of a partition; None: nothing. Raises KafkaError."""
+
+
+async def all_committed(lanes: Iterable[Lane], known: Known, within_s: float) -> bool:
+    """Whether the group has committed all that these lanes have read, whoever did it. False also
+    where the broker does not say so in time."""
+    ends = {lane.partition: lane.next_offset for lane in lanes}
+    try:
+        async with asyncio.timeout(within_s):
+            found = await asyncio.gather(*map(known, ends))
+    except (TimeoutError, KafkaError):
+        return False
+    return all(at is not None and at.offset >= end for at, end in zip(found, ends.values()))

@@ -34,7 +34,7 @@ from streams.kafka.sink import Sink
 from streams.kafka.transactions import Transactions
 from streams.kafka.transport import Consumer
 from streams.shells.arrivals import Arrivals
-from streams.shells.commits import Committer
+from streams.shells.commits import Committer, all_committed
 from streams.shells.lane import Lane
 from streams.shells.ledger import Ledger
 from streams.shells.logs import Repeated
@@ -252,8 +252,10 @@ class Worker:
 
     async def drain(self, within_s: float) -> bool:
         """A graceful stop: start no new call, finish those in flight, commit. True: all that has
-        an outcome is committed; what has none is handed back by not being committed."""
+        an outcome is committed, by us or by others that took it over; what has none is handed back
+        by not being committed."""
         self.draining = True
+        held = [*self.lanes, *self._suspended.values()]
         self._arrivals.clear()
         self._committer.stop()
         self._drop(self._suspended)
@@ -267,13 +269,16 @@ class Worker:
         await self._settling.wait(within_s * 0.7)
         await self._settling.hold(self.lanes, within_s * 0.1)
         left = deadline - asyncio.get_running_loop().time()
-        done = await self._committer.once(max(0.1, left))
+        done = await self._committer.once(max(0.1, left)) and self._handed_back
+        if not done:
+            left = deadline - asyncio.get_running_loop().time()
+            done = await all_committed(held, self.committed, max(0.1, left))
         if unwritten := self._settling.undelivered():
             logger.error("%d outcomes could not be written in time", unwritten)
             done = False
         self._drop(self._lanes)
         self._room.forget()
-        return done and self._handed_back
+        return done
 
     # -- records -------------------------------------------------------------------------------
 

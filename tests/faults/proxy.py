@@ -35,7 +35,6 @@ class Network:
         self._through.set()
         self._delay_s = 0.0
         self._open: set[asyncio.StreamWriter] = set()
-        self._pumps: set[asyncio.Task[None]] = set()
         self.connections = 0
 
     def delay(self, seconds: float) -> None:
@@ -68,28 +67,34 @@ class Network:
 
     async def _close(self) -> None:
         if self._server is not None:
+            # Closed at once, what was just accepted stays a socket that nobody owns: its transport
+            # may not be of a closed server (asyncio 3.11).
+            for socket in self._server.sockets:
+                self._loop.remove_reader(socket.fileno())
+            await _rounds()
             self._server.close()  # not waited for: in 3.12 that waits for every connection
             self._server = None
 
     async def stop(self) -> None:
+        """Leaves nothing open, not even what was just being accepted, connected or closed."""
         await self._close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._reset_all()
-        for pump in self._pumps:
-            pump.cancel()
-        await asyncio.gather(*self._pumps, return_exceptions=True)
+        await _rounds()  # an aborted transport closes its socket in a later one
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._open.add(writer)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
         except OSError:
             writer.close()
             return
-        self._open |= {writer, back}
-        for source, sink in ((reader, back), (there, writer)):
-            pump = asyncio.ensure_future(self._pump(source, sink))
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
+        self._open.add(back)
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -99,15 +104,23 @@ class Network:
                 await self._through.wait()
                 sink.write(data)
                 await sink.drain()
-        self._open.discard(sink)
         sink.close()
+        with suppress(OSError):
+            await sink.wait_closed()  # what nobody reads stays open for ever
+        self._open.discard(sink)
 
     def _reset_all(self) -> None:
         for writer in self._open:
-            if (socket := writer.get_extra_info("socket")) is not None:
-                socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET)
+            with suppress(OSError):  # it has just been closed
+                writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, RESET)
             writer.transport.abort()
         self._open.clear()
+
+
+async def _rounds() -> None:
+    """Some rounds of the loop, for what asyncio does in several steps."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @contextmanager
@@ -121,7 +134,9 @@ def proxied(listen: int, target: int) -> Iterator[Network]:
         network.heal()
         yield network
     finally:
-        asyncio.run_coroutine_threadsafe(network.stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+        try:
+            asyncio.run_coroutine_threadsafe(network.stop(), loop).result(10)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(10)
+            loop.close()

@@ -17,7 +17,10 @@ from tests.faults.proxy import Network, proxied
 async def echoing() -> AsyncIterator[tuple[Network, int]]:
     """A server that says everything again, behind a proxy; the network and the proxy's port."""
 
+    echoes: set[asyncio.Task[None]] = set()
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        echoes.add(asyncio.current_task())
         try:
             while data := await reader.read(1000):
                 writer.write(data)
@@ -31,9 +34,9 @@ async def echoing() -> AsyncIterator[tuple[Network, int]]:
     try:
         with proxied(listen, target) as network:
             yield network, listen
-            await asyncio.sleep(0)
     finally:
         server.close()
+        await asyncio.gather(*echoes)  # the proxy has gone, and with it what they read
 
 
 async def test_what_is_said_comes_through_and_a_delay_makes_it_later():

@@ -46,7 +46,7 @@ class Call:
 class Commits:
     """A consumer as far as a worker uses it. `outcome`: what the next commits do: True, False, or
     an error that is raised; True when it is empty. `alive`: what the group takes
-    this worker for."""
+    this worker for. `elsewhere`: offsets that others have committed."""
 
     def __init__(self) -> None:
         self.requests: list[Mapping[TopicPartition, Committed]] = []
@@ -55,6 +55,11 @@ class Commits:
         self.under_way = 0
         self.most_under_way = 0
         self.alive = True
+        self.elsewhere: dict[TopicPartition, int] = {}
+
+    async def committed(self, partition: TopicPartition) -> Committed | None:
+        offset = self.elsewhere.get(partition)
+        return None if offset is None else Committed(offset)
 
     def may_write(self) -> bool:
         return self.alive

@@ -163,6 +163,17 @@ async def test_a_stop_after_a_revocation_whose_commit_failed_says_so(shell):
     assert await shell.worker.drain(5) is False
 
 
+async def test_a_stop_is_exit_code_0_where_others_have_done_all_that_was_lost(shell):
+    """A cut longer than the session, and SIGTERM before the group is joined again (`.ci/run` of 28
+    November): its results are committed, and nothing is made again."""
+    lane = await _revoked_without_a_commit(shell)
+    shell.consumer.elsewhere = {lane.partition: 9}
+    assert await shell.worker.drain(5) is False
+    shell.consumer.elsewhere = {lane.partition: 10}
+    shell.worker._suspended[lane.partition] = lane
+    assert await shell.worker.drain(5) is True
+
+
 async def test_an_assignment_that_brings_nothing_back_does_not_make_a_lost_commit_good(shell):
     lane = await _revoked_without_a_commit(shell)
     shell.worker.on_assigned({}, {lane.partition})  # its leader is away
