@@ -100,4 +100,6 @@ async def all_committed(lanes: Iterable[Lane], known: Known, within_s: float) ->
             found = await asyncio.gather(*map(known, ends))
     except (TimeoutError, KafkaError):
         return False
-    return all(at is not None and at.offset >= end for at, end in zip(found, ends.values(), strict=True))
+    return all(
+        at is not None and at.offset >= end for at, end in zip(found, ends.values(), strict=True)
+    )
