@@ -77,8 +77,11 @@ class Topics:
         return name
 
     async def delete(self, name: str) -> None:
+        """With what a worker has made for it: the topics of dead letters and of ledgers."""
         del self._made[name]
-        for each in (name, f"{name}.dead"):  # a worker has made its dead letters' topic
+        beside = (f"{name}.dead", f".{name}.ledger")
+        there = await self._admin.list_topics()
+        for each in (name, *(other for other in there if other.endswith(beside))):
             with contextlib.suppress(KafkaError):
                 await self._admin.delete_topics([each])
 
