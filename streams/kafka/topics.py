@@ -11,12 +11,12 @@ take records without a key, and keep two of one key.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, NotControllerError, TopicAlreadyExistsError, for_code
 
 from streams.errors import BrokerError
 
@@ -154,7 +154,7 @@ def _like(topic: Wanted, source: TopicFacts) -> NewTopic:
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
-    answer = await admin.create_topics(topics)
+    answer = await _of_controller(admin.create_topics(topics))
     for entry in answer.topic_errors:
         name, code, *rest = entry
         error = for_code(code)
@@ -163,11 +163,19 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
             raise BrokerError(f"the topic {name} could not be created: {reason}")
 
 
+async def _of_controller(asked: Awaitable[Any]) -> Any:
+    """Its answer. While no node says who the controller is, as where one has just started, aiokafka
+    raises an AttributeError."""
+    try:
+        return await asked
+    except AttributeError as error:
+        raise NotControllerError("no node says which one is the controller") from error
+
+
 async def grow(admin: AIOKafkaAdminClient, counts: Mapping[str, int]) -> None:
     """Give topics more partitions: so many in all. Raises KafkaError."""
-    answer = await admin.create_partitions(
-        {name: NewPartitions(total_count=count) for name, count in counts.items()}
-    )
+    wanted = {name: NewPartitions(total_count=count) for name, count in counts.items()}
+    answer = await _of_controller(admin.create_partitions(wanted))
     for name, code, *_ in answer.topic_errors:
         if code:
             raise for_code(code)(name)

@@ -6,11 +6,26 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, NodeNotReadyError
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    NodeNotReadyError,
+    NotControllerError,
+)
 
 from streams.errors import BrokerError
 from streams.kafka import topics
-from streams.kafka.topics import TopicFacts, Wanted, _like, describe, prepare, prepared
+from streams.kafka.topics import (
+    TopicFacts,
+    Wanted,
+    _create,
+    _like,
+    describe,
+    grow,
+    prepare,
+    prepared,
+)
 
 SOURCE = TopicFacts(
     partitions=6,
@@ -81,6 +96,24 @@ async def test_a_node_that_is_away_is_no_reason_not_to_start_while_others_can_te
     admin: Any = Away(NodeNotReadyError(), NodeNotReadyError())
     facts, _ = await prepared(admin, ["source"], [Wanted("sink", "source", compacts=True)])
     assert set(facts) == {"source", "sink"}
+
+
+async def test_a_cluster_that_has_no_controller_yet_is_asked_again():
+    """aiokafka looks for its number all the same: a broker that has just started (chaos, 6034)."""
+    admin = AIOKafkaAdminClient()
+    asked: list[None] = []
+
+    async def nobody_knows() -> bool:
+        asked.append(None)
+        return True
+
+    admin._client.force_metadata_update = nobody_knows
+    with pytest.raises(NotControllerError) as raised:
+        await grow(admin, {"source": 2})
+    assert raised.value.retriable
+    with pytest.raises(NotControllerError):
+        await _create(admin, [NewTopic("sink", 1, 1)])
+    assert len(asked) == 2
 
 
 async def test_what_asking_again_does_not_help_is_told_at_once_and_the_rest_in_the_end(monkeypatch):
