@@ -60,6 +60,17 @@ def pace_metadata(client: Any) -> None:
     client._metadata_update = update
 
 
+class _Pending(set[Any]):
+    def remove(self, batch: Any) -> None:
+        self.discard(batch)
+
+
+def forgive_failed_batches(producer: Any) -> None:
+    """Let a batch of an `AIOKafkaProducer` fail while it waits to be sent again: aiokafka takes it
+    out of the batches on their way, where it is not, and asyncio would log the KeyError."""
+    producer._message_accumulator._pending_batches = _Pending()
+
+
 def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
     """The keywords that aiokafka's producer, consumer, admin and bare client have in common.
 

@@ -34,7 +34,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
-from streams.kafka.client import pace_metadata
+from streams.kafka.client import forgive_failed_batches, pace_metadata
 from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel, Record
 from streams.kafka.writer import PartitionWriter
 
@@ -111,6 +111,7 @@ class Sink:
         if self.idempotent:
             producer._message_accumulator._batch_ttl = math.inf
         pace_metadata(producer.client)
+        forgive_failed_batches(producer)
         return producer
 
     async def look_again(self) -> None:

@@ -39,6 +39,7 @@ from aiokafka.errors import (
 
 from streams.committed import Committed
 from streams.errors import BrokerError
+from streams.kafka.client import forgive_failed_batches
 from streams.kafka.lane_writer import LaneWriter
 from streams.kafka.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel, Record
 
@@ -164,6 +165,7 @@ class Transactions:
             )
             try:
                 await producer.start()
+                forgive_failed_batches(producer)
                 return producer
             except HOPELESS as error:
                 self.retire(producer)

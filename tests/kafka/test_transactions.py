@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from streams.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka import lane_writer, transactions
+from streams.kafka.client import forgive_failed_batches
 from streams.kafka.parcels import Parcel
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
@@ -413,4 +414,25 @@ async def test_asyncio_complains_of_nothing_that_a_fenced_producer_leaves_behind
     del batch
     gc.collect()
     await asyncio.sleep(0)
+    assert complaints == []
+
+
+async def test_asyncio_complains_of_no_batch_that_fails_while_it_waits_for_another_try():
+    """aiokafka looks for it among those on their way (simulation, 3405864599)."""
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    producer = AIOKafkaProducer(enable_idempotence=True)
+    producer._txn_manager.set_pid_and_epoch(5, 0)
+    forgive_failed_batches(producer)
+    accumulator = producer._message_accumulator
+    accumulator._cluster.leader_for_partition = {SOURCE: 1}.__getitem__
+    batch = producer.create_batch()
+    batch.append(key=None, value=b"a", timestamp=None)
+    await accumulator.add_batch(batch, SOURCE, 40)
+    (sent,) = accumulator.drain_by_nodes(set())[0][1].values()
+    accumulator.reenqueue(sent)
+    accumulator.fail_all(ProducerFenced())
+    await asyncio.sleep(0)
+    await transactions._close(producer)
+    accumulator._batches.clear()
     assert complaints == []

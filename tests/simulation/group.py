@@ -185,6 +185,7 @@ class Group:
         world = self._world
         await world.reaches_coordinator(member)
         if world.weather.is_on("commits fail", 0):
+            member.trouble(world.now())  # it cannot go on with what it could not commit
             raise CoordinatorNotAvailableError
         found = {n: Committed.read(*self.offsets[n]) for n in partitions if n in self.offsets}
         await asyncio.sleep(world.soon())

@@ -17,6 +17,8 @@ FOUND = {
     32: "the same",
     203854: "a ledger that could not be read before the first commit was not named by it",
     90: "a partition moved to its log's end was not sought back till somebody wrote to it",
+    3405864599: "asyncio complained of a batch that failed while it waited for another try",
+    2972479406: "a stop among commits that fail was held to be one without a reason (simulation)",
 }
 
 
