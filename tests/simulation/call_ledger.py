@@ -96,10 +96,10 @@ class Topic:
             await world.never()
         await world.takes_a_moment()
         while until := world.weather.until("freeze", partition):
-            member.ledger_troubled_at = until
+            member.ledger_trouble(until)
             await asyncio.sleep(until - world.now())
         if world.weather.is_on("ledger fails", partition) or world.faulty(0.01):
-            member.ledger_troubled_at = world.now()
+            member.ledger_trouble(world.now())
             raise NotLeaderForPartitionError
 
 
@@ -166,7 +166,7 @@ class LedgerProducer:
             await world.never()
         await world.takes_a_moment()
         if world.weather.is_on("ledger unanswered", partition) or world.faulty(0.01):
-            member.ledger_troubled_at = world.now()
+            member.ledger_trouble(world.now())
             raise KafkaConnectionError  # it is recorded, and will be again
         return SimpleNamespace(offset=first)
 
@@ -184,7 +184,7 @@ class LedgerConsumer:
         world = self._world
         await world.takes_a_moment()
         if world.weather.is_on("connecting fails", 0):
-            self._member.ledger_troubled_at = world.now()
+            self._member.ledger_trouble(world.now())
             raise KafkaConnectionError
 
     async def stop(self) -> None:
@@ -215,7 +215,7 @@ class LedgerConsumer:
             async with asyncio.timeout(timeout_ms / 1000):
                 await world.call_ledger.reaches(self._member, where.partition)
         except (TimeoutError, KafkaError):  # which aiokafka keeps to itself
-            self._member.ledger_troubled_at = world.now()
+            self._member.ledger_trouble(world.now())
             return {}
         first = self._positions[where]
         most = min(max_records, world.parameters.fetch_records)

@@ -262,14 +262,15 @@ class Ledger:
                 return items[passed]
         return None
 
-    def check_all_passed(self, ends: Sequence[int]) -> None:
+    def not_passed(self, ends: Sequence[int]) -> str | None:
         """What stands behind the last item and is none is committed, too: it will be gone one day,
-        and the next owner would take it for lost items."""
+        and the next owner would take it for lost items. None: all of it is."""
         for number, (items, said, end) in enumerate(
             zip(self._durable, self.committed, ends, strict=True)
         ):
             if items and (said is None or said.offset != end):
-                raise Violation(f"{number}: committed {said} of a log that ends at {end}")
+                return f"{number}: committed {said} of a log that ends at {end}"
+        return None
 
     def check_nothing_lost(self) -> None:
         for items in self.items:

@@ -134,6 +134,10 @@ class Member:
         """The broker keeps it from writing or committing."""
         self.troubled_at = max(self.troubled_at, until_s)
 
+    def ledger_trouble(self, until_s: float) -> None:
+        """The broker keeps it from writing or reading the ledger."""
+        self.ledger_troubled_at = max(self.ledger_troubled_at, until_s)
+
     def assigned(
         self,
         starts: Mapping[TopicPartition, Committed],
@@ -234,6 +238,11 @@ class Member:
             return 0
         more = 0 if self.transactions is None else self.transactions.pending()
         return self.sink.pending() + more
+
+    def calling(self) -> int:
+        """Calls under way, also those of lanes that are somebody else's by now: with a call ledger
+        they run on, for what they are paid for."""
+        return self.engine.statistics().in_flight if self.started and not self.dead else 0
 
     def check_empty(self) -> None:
         """Everything was settled, and is let go of."""
