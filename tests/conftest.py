@@ -15,6 +15,7 @@ import asyncio
 import os
 import random
 import re
+import signal
 import uuid
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -49,6 +50,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell that runs this in the background has it ignored, and so would every process of ours.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "needs(feature, ...): what the broker must be able to do")
     config.addinivalue_line("markers", "thorough: takes long; only with --thorough (make chaos)")
     if problem := problem_with(os.environ.get(VARIABLE)):
