@@ -141,9 +141,8 @@ class Scene:
         new = self._partitions
         async with asyncio.timeout(60):
             while new not in await self._producer.partitions_for(self.source):
-                # A node is away, or it was done and nobody heard of it; aiokafka takes a controller
-                # that nobody knows for one.
-                with contextlib.suppress(KafkaError, AssertionError, AttributeError):
+                # A node is away, or it was done and nobody heard of it.
+                with contextlib.suppress(KafkaError):
                     await grow_topic(self._broker.bootstrap, self.source, new + 1)
                 await asyncio.sleep(0.05)
                 await self._producer.client.force_metadata_update()

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from streams.kafka.topics import grow
 
 
 @asynccontextmanager
@@ -27,10 +29,9 @@ async def delete_topic(bootstrap: str, name: str) -> None:
 
 
 async def grow_topic(bootstrap: str, name: str, partitions: int) -> None:
-    """Give the topic so many partitions in all."""
+    """Give the topic so many partitions in all. Raises KafkaError."""
     async with _admin(bootstrap) as admin:
-        answer = await admin.create_partitions({name: NewPartitions(total_count=partitions)})
-        assert all(code == 0 for _, code, *_ in answer.topic_errors), answer
+        await grow(admin, {name: partitions})
 
 
 async def set_topic(bootstrap: str, name: str, settings: Mapping[str, str]) -> None:
