@@ -265,6 +265,7 @@ class World:
         for member in list(self.members):
             await self._stop(member)
         await self._quiet()
+        await self._everything_is_passed()
 
     async def _everybody_has_joined(self) -> None:
         """Whoever was put out of the group is back, holds nothing of what it had, and knows what
