@@ -14,7 +14,7 @@ from collections import deque
 from statistics import median
 from time import process_time
 
-from streams.committed import MAX_BEYOND_BYTES
+from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.core import (
     Arrived,
     Delivered,

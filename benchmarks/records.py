@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams.core.slot import Batch, Slot
+from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
+from streams.codec.results import Encoder, Mode
+from streams.core.call import Batch, Slot
 from streams.errors import ItemError
-from streams.records import Decoder, estimate_tokens, held_bytes, text_bytes
-from streams.results import Encoder, Mode
 
 COUNT = 2_000
 ROUNDS = 5

@@ -36,7 +36,7 @@ from benchmarks.feed import Feed
 from benchmarks.ground import Topics, arguments, broker, topics
 from benchmarks.group import Group, Looking, group
 from benchmarks.progress import progress
-from streams.kafka.process import free_port
+from streams.kafka.broker.child import free_port
 from tests.chaos.simulator import SimulatorProcess, simulator_process
 
 PARTITIONS = 8

@@ -13,11 +13,12 @@ If you are here to read the code, start with
 1. `streams.model` and `streams.errors`: the values that cross the rooms, and all that goes wrong;
 2. `streams.core` (`slot`, `events`, `engine`, then as its docstring says) and
    `streams.policies.retry`: every decision, without a clock or a loop;
-3. `streams.shells.map` and `streams.shells.driver`: the smallest thing that drives the engine;
-4. `streams.shells.task` and `streams.shells.worker`: the same engine between Kafka and an API, with
-   `streams.records` and `streams.results` at its ends, and `streams.ledger` beside it;
-5. `streams.kafka.transport`, `streams.kafka.reader` and `streams.kafka.sink`: how records come as
-   lists and results leave in order;
+3. `streams.running.map` and `streams.running.driver`: the smallest thing that drives the engine;
+4. `streams.worker.task` and `streams.worker.worker`: the same engine between Kafka and an API, with
+   `streams.codec.records` and `streams.codec.results` at its ends, and `streams.codec.answers`
+   beside it;
+5. `streams.kafka.consume.transport`, `streams.kafka.consume.reader` and
+   `streams.kafka.produce.sink`: how records come as lists and results leave in order;
 6. `streams.operations` and `streams.providers`: what is asked of the APIs, and what their answers
    and errors mean;
 7. `streams.app` and `streams.settings`: how it is put together.
@@ -36,11 +37,11 @@ from streams.model import Item, Position
 
 if TYPE_CHECKING:
     from streams.app import App
-    from streams.shells.map import map_batches
+    from streams.running.map import map_batches
 
 __all__ = ["App", "Item", "ItemError", "Position", "Retry", "map_batches"]
 
-_LATER = {"App": "streams.app", "map_batches": "streams.shells.map"}
+_LATER = {"App": "streams.app", "map_batches": "streams.running.map"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,14 +19,14 @@ from faust.app.base import BootStrategy
 from faust.types.settings import Settings as FaustSettings
 from yarl import URL
 
+from streams.assembly import Assembly, Plan
 from streams.errors import ConfigError
 from streams.kafka.client import client_arguments
-from streams.kafka.consumer_thread import MAX_POLL_INTERVAL_S
+from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S
 from streams.kafka.credentials import faust_credentials
 from streams.settings import Settings as StreamsSettings
 from streams.settings import TaskSettings, load_settings, task_from_keywords
-from streams.shells.assembly import Assembly, Plan
-from streams.shells.worker import Worker
+from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class OwnSettings(FaustSettings):
 
 class Boot(BootStrategy):
     """Starts Faust's own web server only where `faust worker --web-port` gives it a port of its
-    own: `[worker] web` is where the worker shows itself (`streams.web`)."""
+    own: `[worker] web` is where the worker shows itself (`streams.observe.web`)."""
 
     def _should_enable_web(self) -> bool:
         conf = self.app.conf
@@ -164,7 +164,7 @@ class App(faust.App):
 
     @property
     def record_host(self) -> Worker:
-        """Who takes the records of the tasks' sources (`streams.kafka.host.RecordHost`)."""
+        """Who takes the records of the tasks' sources (`streams.kafka.consume.host.RecordHost`)."""
         if self._record_host is None:
             settings = self.streams_settings
             buffered = settings.worker.max_buffered_mb * 1_000_000

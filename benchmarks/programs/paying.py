@@ -14,7 +14,7 @@ from typing import Any
 
 from streams.app import App
 from streams.model import Item
-from streams.shells.process import run_app
+from streams.process import run_app
 
 SLOW_ONE_IN = 20
 

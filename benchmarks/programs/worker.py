@@ -17,8 +17,8 @@ from typing import Any
 
 from streams.app import App
 from streams.model import Item
-from streams.shells.process import run_app
-from streams.shells.task import TaskShell
+from streams.process import run_app
+from streams.worker.task import TaskShell
 
 
 class Deliveries:

@@ -1,7 +1,7 @@
 """The first code of the command `streams`: a worker answers signals before anything is imported.
 
 The imports of a worker take a second, and its start several. A signal in that time has nothing to
-finish and ends it with 0; `streams.shells.process` takes over from there.
+finish and ends it with 0; `streams.process` takes over from there.
 """
 
 from __future__ import annotations

@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from streams.cli import broker, check, dead, demo, later, publish, simulate, tail, worker
+from streams.cli import broker_command as broker
+from streams.cli import check_command as check
+from streams.cli import dead_command as dead
+from streams.cli import demo_command as demo
+from streams.cli import later
+from streams.cli import publish_command as publish
+from streams.cli import simulate_command as simulate
+from streams.cli import tail_command as tail
+from streams.cli import worker_command as worker
 from streams.cli.options import Debug, Session
 from streams.cli.output import fail
 from streams.errors import ConfigError, StreamsError, UsageError

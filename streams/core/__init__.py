@@ -6,6 +6,7 @@ language), then `engine` (the whole), and after it in the order an item meets th
 `views`, `history` and `invariants` look on.
 """
 
+from streams.core.call import PENDING, Batch, Slot, State
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -28,9 +29,8 @@ from streams.core.events import (
     StartCall,
     Tick,
 )
+from streams.core.inspect import Blocking, LaneStatistics, Statistics
 from streams.core.limits import Limits, Order
-from streams.core.slot import PENDING, Batch, Slot, State
-from streams.core.views import Blocking, LaneStatistics, Statistics
 
 __all__ = [
     "PENDING",

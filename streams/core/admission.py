@@ -14,10 +14,10 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
+from streams.core.account import Pauses
+from streams.core.call import Batch, State
 from streams.core.limits import Limits
-from streams.core.pauses import Pauses
-from streams.core.sequencer import Lane
-from streams.core.slot import Batch, State
+from streams.core.order import Lane
 from streams.errors import CallError
 from streams.policies.retry import Step, rule
 

@@ -19,8 +19,9 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from math import inf
 from typing import Any
 
-from streams.core import views
+from streams.core import inspect as views
 from streams.core.admission import Admission
+from streams.core.call import Batch, Slot, State
 from streams.core.events import (
     Action,
     Arrived,
@@ -43,10 +44,9 @@ from streams.core.events import (
 from streams.core.history import History
 from streams.core.invariants import check_invariants
 from streams.core.limits import Limits
+from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
-from streams.core.repeats import Aftermath, Repeats
-from streams.core.sequencer import Lane, by_lane
-from streams.core.slot import Batch, Slot, State
+from streams.core.retries import Aftermath, Repeats
 from streams.core.windows import Windows, screen
 from streams.errors import CallError, Fault
 from streams.model import Unanswered

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
+from streams.core.call import Batch, Slot
 from streams.core.ranges import Ranges
-from streams.core.slot import Batch, Slot
 from streams.errors import CallError
 from streams.model import Answer, Usage
 

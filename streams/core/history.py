@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterable
 
-from streams.core.slot import Slot
+from streams.core.call import Slot
 
 MAX_ITEMS = 10_000
 MAX_NOTES = 50

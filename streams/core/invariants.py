@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streams.core.gate import bound, slot_bytes
+from streams.core.beyond import bound, slot_bytes
+from streams.core.call import PENDING, State
 from streams.core.ranges import packed_bytes
-from streams.core.slot import PENDING, State
 
 if TYPE_CHECKING:
+    from streams.core.call import Batch, Slot
     from streams.core.engine import Engine
-    from streams.core.sequencer import Lane
-    from streams.core.slot import Batch, Slot
+    from streams.core.order import Lane
 
 
 def check_invariants(engine: Engine) -> None:

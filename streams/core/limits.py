@@ -32,7 +32,7 @@ class Limits:
     `streams.policies.retry`. `split`: whether a microbatch that failed may be divided. `order`:
     outcomes leave in arrival order of the lane, of equal order keys, or at once.
     `max_beyond_bytes`: in the last two, what the ranges settled beyond a lane's watermark may take
-    (None: any); outcomes that could make it more wait for the watermark (`streams.core.gate`).
+    (None: any); outcomes that could make it more wait for the watermark (`streams.core.beyond`).
     `breaker`: when dead letters pause the task; None: never.
     """
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable
 
+from streams.core.call import Slot
 from streams.core.ranges import Range
-from streams.core.slot import Slot
 
 
 class Runs:

@@ -14,9 +14,9 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
+from streams.core.call import Slot, State
 from streams.core.limits import Limits
-from streams.core.sequencer import Lane
-from streams.core.slot import Slot, State
+from streams.core.order import Lane
 
 WAITING = State.WAITING
 IN_FLIGHT = State.IN_FLIGHT

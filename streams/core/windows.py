@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from math import inf
 
+from streams.core.call import PENDING, Batch, Slot, State
 from streams.core.limits import Limits
-from streams.core.sequencer import Lane
-from streams.core.slot import PENDING, Batch, Slot, State
+from streams.core.order import Lane
 from streams.core.window import Window
 from streams.errors import ItemError
 

@@ -26,8 +26,8 @@ from streams.app import App
 from streams.demo.texts import demo_items
 from streams.demo.view import View
 from streams.errors import BrokerError, StreamsError, UsageError
-from streams.judge import Outcome, Verdict, judge, outcome_of
-from streams.kafka.broker import EmbeddedBroker
+from streams.jobs.judge import Outcome, Verdict, judge, outcome_of
+from streams.kafka.broker.tansu import EmbeddedBroker
 from streams.kafka.client import client_arguments, connected
 from streams.model import Item
 from streams.providers import TaskCaller, make_caller

@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from streams.errors import BrokerError, UsageError
-from streams.kafka.broker import refuse_on_embedded
+from streams.kafka.broker.tansu import refuse_on_embedded
 from streams.kafka.client import client_arguments, connected, no_broker
 
 if TYPE_CHECKING:

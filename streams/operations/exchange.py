@@ -73,5 +73,5 @@ class Operation(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What the results depend on, as JSON: of `prompt`, `schema` and `settings` those that
-        there are, for `streams.fingerprint`."""
+        there are, for `streams.codec.fingerprint`."""
         ...

@@ -1,4 +1,4 @@
-"""The APIs behind one port, and the callers that the shells use.
+"""The APIs behind one port, and the callers that tasks use.
 
     make_caller(task, provider settings) ──► TaskCaller: items ─► operation ─► provider ─► Reply
     function_caller(function)            ──► FunctionCaller: items ─► function ─► Reply
@@ -65,7 +65,7 @@ class TaskCaller:
         raise failure
 
     def describe(self) -> dict[str, Any]:
-        """What the results depend on: the keywords of `streams.fingerprint.fingerprint`."""
+        """What the results depend on: the keywords of `streams.codec.fingerprint.fingerprint`."""
         operation, provider = self._operation.describe(), self._provider.describe()
         settings = {**operation.get("settings", {}), **provider.get("settings", {})}
         return {**operation, **provider, "settings": settings}

@@ -15,9 +15,9 @@ import orjson
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Completion, Prompt, Request
 from streams.operations.prompts import MOST_OUTPUT_TOKENS
-from streams.providers.faults import call_error
 from streams.providers.port import ProviderSettings, TaskModel, api_key
 from streams.providers.prices import claude_usage
+from streams.providers.sdk_faults import call_error
 from streams.providers.secrecy import reworded, without_keys
 
 if TYPE_CHECKING:

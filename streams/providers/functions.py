@@ -67,7 +67,7 @@ class FunctionCaller:
         raise failure  # outside the handlers: the function's error may hold an item's text
 
     def describe(self) -> dict[str, Any]:
-        """The keywords of `streams.fingerprint.fingerprint`."""
+        """The keywords of `streams.codec.fingerprint.fingerprint`."""
         return {"provider": "custom", "version": self._version}
 
     async def aclose(self) -> None:

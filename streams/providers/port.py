@@ -29,7 +29,7 @@ class Provider(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """What the results depend on beside the operation, as JSON: `provider`, and of `model` and
-        `settings` those that there are, for `streams.fingerprint`."""
+        `settings` those that there are, for `streams.codec.fingerprint`."""
         ...
 
     async def aclose(self) -> None:

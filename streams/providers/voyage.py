@@ -18,11 +18,11 @@ import orjson
 
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Request, Texts, Vectors
-from streams.providers.faults import call_error
+from streams.providers.embedding_data import vectors_of
 from streams.providers.port import ProviderSettings, TaskModel, api_key
 from streams.providers.prices import voyage_usage
+from streams.providers.sdk_faults import call_error
 from streams.providers.secrecy import reworded, without_keys
-from streams.providers.vectors import vectors_of
 
 KEY_VARIABLE: Final = "VOYAGE_API_KEY"
 

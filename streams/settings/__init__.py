@@ -9,7 +9,7 @@ Start with `model.py` for what there is to set, and `load.py` for how it comes t
 
 from streams.settings.keywords import task_from_keywords
 from streams.settings.load import find_file, load_settings
-from streams.settings.model import (
+from streams.settings.tables import (
     BatchSettings,
     CallSettings,
     KafkaSettings,

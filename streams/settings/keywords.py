@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from streams.errors import ConfigError
-from streams.settings.model import TaskSettings
 from streams.settings.problems import TABLES, keys_of, lines_of, nearest
 from streams.settings.rules import broken
+from streams.settings.tables import TaskSettings
 from streams.settings.task_rules import OPERATIONS_OF_KEY, broken_tasks
 
 _TABLES = [path for path in TABLES if path[:1] == ("task",)]
@@ -57,7 +57,7 @@ def task_from_keywords(name: str, **keywords: Any) -> TaskSettings:
 
 def _lines(error: ValidationError, raw: dict[str, Any]) -> list[str]:
     """The lines as if the task stood in a file, so that its keys are found."""
-    from streams.settings.model import Settings
+    from streams.settings.tables import Settings
 
     try:
         Settings.model_validate(raw)

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from streams.errors import ConfigError
 from streams.settings import values
 from streams.settings.environment import Overrides
-from streams.settings.model import PROVIDER_OF, Settings
 from streams.settings.problems import SECRET_IN_FILE, SECRETS, Location, lines_of, path_of
 from streams.settings.rules import broken
+from streams.settings.tables import PROVIDER_OF, Settings
 from streams.settings.task_rules import broken_tasks
 
 DEFAULT_FILE = Path("streams.toml")

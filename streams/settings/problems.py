@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from streams.settings.keys import Table
-from streams.settings.model import (
+from streams.settings.tables import (
     BatchSettings,
     CallSettings,
     KafkaSettings,

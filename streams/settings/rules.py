@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from streams.settings.model import PROVIDER_OF, with_defaults
 from streams.settings.problems import Location, nearest
+from streams.settings.tables import PROVIDER_OF, with_defaults
 from streams.settings.values import (
     EMBEDDED,
     MOST_TOPIC_CHARACTERS,

@@ -7,7 +7,7 @@ Reading order: server (one request's way), endpoints, messages and embeddings (t
 answers (values for any schema), script and faults (what goes wrong), limits, ledger, running.
 """
 
-from streams.simulator.running import Simulator, run, serve
-from streams.simulator.settings import SimulatorSettings
+from streams.simulator.running_server import Simulator, run, serve
+from streams.simulator.simulator_settings import SimulatorSettings
 
 __all__ = ["Simulator", "SimulatorSettings", "run", "serve"]

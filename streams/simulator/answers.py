@@ -20,7 +20,7 @@ import orjson
 from streams.simulator.encoder import Vectors, digest
 from streams.simulator.patterns import matching
 from streams.simulator.prompt import PromptItem
-from streams.simulator.texts import first_number, first_sentence, formatted, phrase
+from streams.simulator.text_pieces import first_number, first_sentence, formatted, phrase
 
 Choose = Callable[[str, str, Sequence[Any]], Any]
 """Picks one of an enum's values: (path in the schema, text, values)."""

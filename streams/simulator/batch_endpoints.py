@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 from aiohttp import web
 
-from streams.simulator import faults
+from streams.simulator import fault_replies as faults
 from streams.simulator.batches import Batch
 from streams.simulator.calls import Call
 from streams.simulator.models import page_limit

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streams.simulator import faults
+from streams.simulator import fault_replies as faults
 from streams.simulator.calls import Call
 from streams.simulator.messages import answer, read_items
 from streams.simulator.prompt import input_tokens

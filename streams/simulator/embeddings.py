@@ -9,10 +9,10 @@ import orjson
 
 from streams.simulator.calls import Call
 from streams.simulator.catalogue import CONTEXTUALIZED, MULTIMODAL, RERANKERS, VOYAGE, VoyageModel
-from streams.simulator.limits import Buckets, admit
 from streams.simulator.prompt import PromptItem
+from streams.simulator.rate_limits import Buckets, admit
 from streams.simulator.tokens import cut, estimate
-from streams.simulator.vectors import DTYPES, encoded, quantized, unit_vectors
+from streams.simulator.unit_vectors import DTYPES, encoded, quantized, unit_vectors
 from streams.simulator.wire import RefusalError, Reply
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streams.simulator import limits
+from streams.simulator import rate_limits as limits
 from streams.simulator.answers import Answer, Choose, by_hash, by_meaning, words
 from streams.simulator.cache import Cached
 from streams.simulator.calls import Call
@@ -20,7 +20,7 @@ from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
 from streams.simulator.corruption import corrupt_records, corrupt_text, mark_content
 from streams.simulator.encoder import READ_CHARACTERS
 from streams.simulator.prompt import PromptItem, input_tokens, items_in, last_user_text
-from streams.simulator.texts import first_sentence
+from streams.simulator.text_pieces import first_sentence
 from streams.simulator.tokens import cut, estimate
 from streams.simulator.validation import check_count_tokens, check_message
 from streams.simulator.wire import RefusalError, Reply

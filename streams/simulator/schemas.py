@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from streams.simulator.patterns import PatternError, matching
-from streams.simulator.texts import FORMATS
+from streams.simulator.text_pieces import FORMATS
 from streams.simulator.wire import RefusalError
 
 OPTIONAL_PROPERTIES: Final = 24

@@ -10,10 +10,10 @@ from streams.simulator.batches import Batches
 from streams.simulator.cache import PromptCache
 from streams.simulator.calls import Call
 from streams.simulator.encoder import HASH, choose_encoder, digest
-from streams.simulator.ledger import Ledger
-from streams.simulator.limits import Bucket, Buckets
+from streams.simulator.journal import Ledger
+from streams.simulator.rate_limits import Bucket, Buckets
 from streams.simulator.script import load_script
-from streams.simulator.settings import SimulatorSettings
+from streams.simulator.simulator_settings import SimulatorSettings
 
 
 class Simulation:

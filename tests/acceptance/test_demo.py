@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from streams.demo.texts import demo_items
-from streams.judge import Outcome, judge
+from streams.jobs.judge import Outcome, judge
 
 SUMMARY_KEYS = [
     "items", "results", "dead_letters", "lost", "duplicated", "out_of_order", "calls", "retries",

@@ -89,7 +89,7 @@ def _missing(kind: str) -> str | None:
         from tests.brokers import docker
 
         return docker.missing()
-    from streams.kafka import broker
+    from streams.kafka.broker.tansu import tansu as broker
 
     try:
         broker._binary()

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from streams.errors import BrokerError
-from streams.kafka.process import brokers_known_to, free_port, refuse_taken_port
+from streams.kafka.broker.child import brokers_known_to, free_port, refuse_taken_port
 from tests.brokers.features import KAFKA, UnavailableError
 
 VARIABLE = "STREAMS_TEST_KAFKA_IMAGE"

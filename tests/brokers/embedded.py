@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.kafka.broker import LIMITS, EmbeddedBroker
+from streams.kafka.broker.tansu import LIMITS, EmbeddedBroker
 from tests.brokers.features import KAFKA, UnavailableError
 
 CANNOT = frozenset(LIMITS) | {"nodes", "freeze", "version_4"}

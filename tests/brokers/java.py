@@ -22,7 +22,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from streams.kafka.process import (
+from streams.kafka.broker.child import (
     TiedProcess,
     brokers_known_to,
     free_port,

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any, NamedTuple
 
-from streams.judge import Outcome, judge
+from streams.jobs.judge import Outcome, judge
 
 Place = tuple[int, int]
 """Source partition, offset."""

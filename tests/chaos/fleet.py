@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from streams.simulator.ledger import item_hash
+from streams.simulator.journal import item_hash
 from tests.chaos.account import Call, Place
 from tests.chaos.schedule import Work
 from tests.chaos.simulator import SimulatorProcess

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from streams.kafka.process import free_port
+from streams.kafka.broker.child import free_port
 
 
 class SimulatorProcess:

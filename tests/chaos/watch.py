@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from streams.judge import outcome_of
+from streams.jobs.judge import outcome_of
 from tests.chaos.account import Account, Copy, Place
 
 LOOK_EVERY_S = 0.03

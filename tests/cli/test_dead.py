@@ -326,7 +326,7 @@ async def test_a_missing_topic_is_exit_code_1(broker: Broker, topic: MakeTopic) 
 
 async def test_the_embedded_broker_would_forget_what_was_passed_over_and_is_not_asked_to() -> None:
     """It keeps offsets alone. Refused before anything is sent, with the way out."""
-    from streams.kafka.broker import EmbeddedBroker
+    from streams.kafka.broker.tansu import EmbeddedBroker
 
     async with EmbeddedBroker(quiet=True) as broker:
         await create_topic(broker.bootstrap, "source", 1)

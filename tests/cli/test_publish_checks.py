@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from streams.errors import UsageError
-from streams.kafka.publish.checks import (
+from streams.jobs.publish.checks import (
     RECORD_OVERHEAD_BYTES,
     Chunk,
     checked,
     key_of,
     schema_faults,
 )
-from streams.kafka.publish.lines import json_lines
-from streams.kafka.publish.records import Records
-from streams.kafka.publish.rejects import Rejects
+from streams.jobs.publish.lines import json_lines
+from streams.jobs.publish.rejects import Rejects
+from streams.jobs.publish.rows import Records
 from tests.cli.test_publish_formats import LONGEST, cut
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import UsageError
-from streams.kafka.publish.formats import Source, columns_of
-from streams.kafka.publish.lines import json_lines, text_lines
-from streams.kafka.publish.records import Records, lines_of
-from streams.kafka.publish.tables import Table
+from streams.jobs.publish.columns import Table
+from streams.jobs.publish.formats import Source, columns_of
+from streams.jobs.publish.lines import json_lines, text_lines
+from streams.jobs.publish.rows import Records, lines_of
 
 LONGEST = 1_048_588
 

@@ -21,7 +21,7 @@ from faust.types.settings import Settings
 from mode.services import Service
 from mode.threads import QueueServiceThread, ServiceThread
 
-import streams.kafka.transport as ours
+import streams.kafka.consume.transport as ours
 
 
 def _parameters(function) -> list[str]:
@@ -121,7 +121,7 @@ async def test_a_partitions_position_is_a_plain_attribute():
 
 
 def test_an_error_of_the_coordination_waits_to_be_asked_for():
-    """Read by `streams.kafka.health`; if it waited no more, nobody would have to ask."""
+    """Read by `streams.kafka.consume.health`; if it waited no more, nobody would have to ask."""
     assert "_error_consumed_fut" in inspect.getsource(GroupCoordinator._push_error_to_user)
     assert "raise exc" in inspect.getsource(GroupCoordinator.check_errors)
 

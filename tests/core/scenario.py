@@ -39,7 +39,7 @@ from streams.core import (
     StartCall,
     Tick,
 )
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered, Usage
 

@@ -1,6 +1,6 @@
 """The contract's paragraph "Attempts", sentence by sentence, from the response's status on.
 
-`streams.providers.faults` says what a response means, the engine what follows; time is virtual.
+`streams.providers.sdk_faults` says what a response means, the engine what follows; time is virtual.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from streams.core import Paused, Resumed
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault
-from streams.providers.faults import call_error
+from streams.providers.sdk_faults import call_error
 
 from .scenario import INVALID, MISSING, Scenario, words
 

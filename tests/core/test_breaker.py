@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.core import Paused, Resumed
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault, ItemError
 from streams.policies.breaker import BreakerLimits
 

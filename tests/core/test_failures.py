@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault
 
 from .scenario import CUT, INVALID, MISSING, Scenario, error, words

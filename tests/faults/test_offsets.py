@@ -6,8 +6,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from streams.committed import Committed
-from streams.kafka.offsets import fetch_committed
+from streams.codec.committed import Committed
+from streams.kafka.consume.offsets import fetch_committed
 from tests.integration.harness import commit
 
 pytestmark = pytest.mark.kafka

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from streams.kafka.process import free_port
+from streams.kafka.broker.child import free_port
 from tests.faults.proxy import Network, proxied
 
 

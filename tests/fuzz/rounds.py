@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from jsonschema import Draft202012Validator
 
+from streams.codec.results import Encoder
 from streams.core import (
     Action,
     Arrived,
@@ -33,7 +34,6 @@ from streams.errors import CallError
 from streams.model import Item
 from streams.operations import Classify, Embed, Extract, Generate, Operation
 from streams.providers import TaskCaller
-from streams.results import Encoder
 from tests.fuzz.api import DIMENSION, BrokenApi
 from tests.fuzz.wired import Wired, driven
 

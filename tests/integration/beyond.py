@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from streams.core.ranges import covered
 from tests.integration.harness import WorkerProcess, eventually, metadata
 from tests.integration.running import group_of

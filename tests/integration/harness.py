@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from streams.judge import Order, Verdict, judge, outcome_of
+from streams.jobs.judge import Order, Verdict, judge, outcome_of
 from streams.kafka.topics import TopicFacts, describe
 
 CHECKOUT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection
 from typing import NamedTuple
 
-from streams.judge import Verdict
+from streams.jobs.judge import Verdict
 from tests.integration.harness import (
     WorkerProcess,
     committed,

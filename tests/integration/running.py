@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.judge import outcome_of
+from streams.jobs.judge import outcome_of
 from tests.integration.harness import WorkerProcess, committed, create_topic, eventually
 
 TRAPS = "tests.integration.trap_apps:app"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from streams.judge import outcome_of
+from streams.jobs.judge import outcome_of
 from tests.integration.harness import eventually, read, verdict
 from tests.integration.running import done, item, worker
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from streams.judge import Verdict
+from streams.jobs.judge import Verdict
 from tests.integration.harness import (
     committed,
     create_topic,

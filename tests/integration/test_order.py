@@ -11,8 +11,8 @@ from collections import Counter
 import orjson
 import pytest
 
-from streams.committed import MAX_METADATA_BYTES
-from streams.judge import outcome_of
+from streams.codec.committed import MAX_METADATA_BYTES
+from streams.jobs.judge import outcome_of
 from tests.integration.beyond import all_told, called, named, told
 from tests.integration.harness import (
     committed,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from tests.integration.beyond import all_told, called, named
 from tests.integration.harness import commit, metadata, publish, verdict
 from tests.integration.running import done, group_of, item, worker

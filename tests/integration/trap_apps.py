@@ -22,11 +22,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streams import assembly
 from streams.app import App
 from streams.errors import ItemError
 from streams.model import Item
 from streams.policies.retry import Backoff
-from streams.shells import assembly
 
 CALL_S = float(os.environ.get("TEST_CALL_S", "0"))
 GATE = os.environ.get("TEST_GATE")

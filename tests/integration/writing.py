@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from streams.kafka.parcels import Parcel, Record
-from streams.kafka.sink import Sink
+from streams.kafka.produce.parcels import Parcel, Record
+from streams.kafka.produce.sink import Sink
 
 
 class Lane:

@@ -12,8 +12,8 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.kafka.parcels import BATCH_BYTES
-from streams.kafka.sink import Sink
+from streams.kafka.produce.parcels import BATCH_BYTES
+from streams.kafka.produce.sink import Sink
 
 
 class Stored(NamedTuple):

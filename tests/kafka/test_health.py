@@ -19,9 +19,9 @@ from aiokafka.errors import (
 )
 
 from streams.errors import BrokerError
-from streams.kafka import reader
-from streams.kafka.health import AnotherProtocolError
-from streams.kafka.reader import LaneReader
+from streams.kafka.consume import reader
+from streams.kafka.consume.health import AnotherProtocolError
+from streams.kafka.consume.reader import LaneReader
 from tests.kafka.fetched import OfflineConsumer
 
 

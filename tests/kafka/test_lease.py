@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from streams.kafka import lease as module
-from streams.kafka.lease import Lease
+from streams.kafka.consume import lease as module
+from streams.kafka.consume.lease import Lease
 
 
 @pytest.fixture

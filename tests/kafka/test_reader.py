@@ -1,4 +1,4 @@
-"""The rules of `streams/kafka/reader.py`, over aiokafka's own fetcher without a broker."""
+"""The rules of `streams/kafka/consume/reader.py`, over aiokafka's own fetcher without a broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
 from streams.errors import BrokerError
-from streams.kafka.reader import LaneReader
+from streams.kafka.consume.reader import LaneReader
 from tests.kafka.fetched import OfflineConsumer
 
 PARTITIONS = [TopicPartition("source", number) for number in range(3)]

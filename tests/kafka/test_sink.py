@@ -1,4 +1,4 @@
-"""The rules of `streams/kafka/sink.py`: whatever fails, the same records in the same order."""
+"""The rules of `kafka/produce/sink.py`: whatever fails, the same records in the same order."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from aiokafka.errors import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.kafka import sink, writer
-from streams.kafka.parcels import Parcel
+from streams.kafka.produce import sink, writer
+from streams.kafka.produce.parcels import Parcel
 from tests.kafka.producers import Broker, OfflineSink
 
 HOUR_MS = 3_600_000

@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerError
-from streams.kafka import sources
+from streams.kafka.consume import sources
 
 
 class Metadata:

@@ -21,12 +21,13 @@ from aiokafka.errors import (
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka import consumer_thread, transport
-from streams.kafka.consumer_thread import ConsumerThread
+from streams.kafka.consume import thread as consumer_thread
+from streams.kafka.consume import transport
+from streams.kafka.consume.thread import ConsumerThread
+from streams.kafka.consume.transport import Consumer
 from streams.kafka.extents import Extent, extents_of
-from streams.kafka.transport import Consumer
 
 ONE, TWO = TopicPartition("source", 0), TopicPartition("source", 1)
 

@@ -1,4 +1,4 @@
-"""The rules of `streams/kafka/transactions.py`: whatever fails, each outcome once, in order, and
+"""The rules of `kafka/produce/transactions.py`: whatever fails, each outcome once, in order, and
 the offset with it."""
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from aiokafka.producer.message_accumulator import MessageBatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka import lane_writer, transactions
 from streams.kafka.client import forgive_failed_batches
-from streams.kafka.parcels import Parcel
+from streams.kafka.produce import lane_writer, transactions
+from streams.kafka.produce.parcels import Parcel
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
 

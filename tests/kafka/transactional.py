@@ -11,8 +11,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from streams.committed import Committed
-from streams.kafka.transactions import Transactions
+from streams.codec.committed import Committed
+from streams.kafka.produce.transactions import Transactions
 from tests.kafka.producers import stored
 
 SOURCE = TopicPartition("source", 0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streams import ItemError, Retry, map_batches
-from streams.shells import driver
+from streams.running import driver
 from tests.library.steered import Steered, answering, settled
 
 pytestmark = pytest.mark.timeout(20)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import CallError, Fault
-from streams.providers.faults import call_error
+from streams.providers.sdk_faults import call_error
 from tests.operations.conftest import at_leisure
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from streams.operations.bad_replies import as_table
 from streams.operations.schema import MOST_OPTIONAL, MOST_UNIONS
 from streams.policies.breaker import RUN, WINDOW
 from streams.providers import prices
-from streams.providers.faults import call_error
+from streams.providers.sdk_faults import call_error
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 

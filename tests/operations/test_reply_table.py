@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from streams.core import Paused
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.operations import Classify, Completion, Embed, Extract, Operation, Response, Vectors
 from streams.operations.bad_replies import ROWS, Row
-from streams.providers.vectors import vectors_of
+from streams.providers.embedding_data import vectors_of
 from tests.core.scenario import Scenario, words
 from tests.operations.conftest import items_of
 

@@ -13,7 +13,7 @@ from itertools import combinations
 from typing import Any
 
 from streams.core import Limits
-from streams.core.slot import Slot
+from streams.core.call import Slot
 from streams.errors import Fault, ItemError
 from streams.model import Unanswered
 

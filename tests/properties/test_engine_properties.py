@@ -21,7 +21,7 @@ from streams.core import (
     StartCall,
     Tick,
 )
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.policies.breaker import BreakerLimits

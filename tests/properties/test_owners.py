@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.committed import MAX_METADATA_BYTES, Committed
+from streams.codec.committed import MAX_METADATA_BYTES, Committed
 from streams.core import (
     Arrived,
     Delivered,
@@ -21,8 +21,8 @@ from streams.core import (
     Slot,
     StartCall,
 )
+from streams.core.call import Batch
 from streams.core.ranges import covered
-from streams.core.slot import Batch
 
 from .effort import effort
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.core.slot import Batch
+from streams.core.call import Batch
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 

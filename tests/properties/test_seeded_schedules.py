@@ -11,7 +11,8 @@ from random import Random
 
 import pytest
 
-from streams.core import Limits, sequencer
+from streams.core import Limits
+from streams.core import order as sequencer
 from streams.errors import Fault
 from streams.model import Usage
 from streams.policies.retry import Backoff

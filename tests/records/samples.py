@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from streams.core.slot import Batch, Slot
+from streams.codec.records import Decoder
+from streams.codec.results import Encoder
+from streams.core.call import Batch, Slot
 from streams.model import Headers, Item
-from streams.records import Decoder
-from streams.results import Encoder
 
 NOW_MS = 1_790_000_000_450
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.committed import MAX_BEYOND_BYTES, MAX_METADATA_BYTES, Committed
+from streams.codec.committed import MAX_BEYOND_BYTES, MAX_METADATA_BYTES, Committed
 from streams.core.ranges import packed_bytes
 from tests.core.test_ranges import ranges
 

@@ -9,8 +9,8 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.codec.results import record_bytes
 from streams.errors import ItemError
-from streams.results import record_bytes
 
 from .samples import NOW_MS, encoder, item_of, released
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streams.fingerprint import fingerprint
+from streams.codec.fingerprint import fingerprint
 
 FACTS: dict[str, Any] = {
     "provider": "anthropic",

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.slot import Batch, Slot, State
+from streams.codec.answers import Keys, Trail, entry, key, paid, restore
+from streams.codec.records import Decoder
+from streams.codec.vectors import VECTOR
+from streams.core.call import Batch, Slot, State
 from streams.errors import ItemError
-from streams.ledger import Keys, Trail, entry, key, paid, restore
 from streams.model import DROP, Unanswered
-from streams.records import Decoder
-from streams.vectors import VECTOR
 from tests.records.samples import NOW_MS, Record, encoder, item_of, released
 
 FINGERPRINT = "5f1d7a84db00d2fc"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.splice import Enrichment, NotAnObjectError
+from streams.codec.splice import Enrichment, NotAnObjectError
 
 from .samples import encoded, item_of
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.pointers import MissingError, Pointer, Text
+from streams.codec.pointers import MissingError, Pointer, Text
 
 # RFC 6901, section 5.
 DOCUMENT: dict[str, Any] = {

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from streams.codec.records import FORWARD, Decoder
 from streams.errors import ItemError
-from streams.kafka.views import json_line
-from streams.records import FORWARD, Decoder
+from streams.kafka.record_views import json_line
 
 from .samples import NOW_MS, Record, encoded, encoder, item_of, released
 

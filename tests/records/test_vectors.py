@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams import vectors
-from streams.vectors import numbers_without_numpy, render_vector
+from streams.codec import vectors
+from streams.codec.vectors import numbers_without_numpy, render_vector
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 

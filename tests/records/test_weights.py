@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.core.slot import Slot
-from streams.records import Decoder, Most, cut, estimate_tokens, held_bytes, text_bytes
+from streams.codec.records import Decoder, Most, cut, estimate_tokens, held_bytes, text_bytes
+from streams.core.call import Slot
 
 from .samples import Record, item_of
 

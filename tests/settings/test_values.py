@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.pointers import Pointer, Text
+from streams.codec.pointers import Pointer, Text
 from streams.settings import values
 
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from streams.codec.records import estimate_tokens
 from streams.errors import CallError, Fault, ItemError
 from streams.model import DROP, Item, Reply, Unanswered, Usage
-from streams.records import estimate_tokens
 from tests.simulation import ledger
 from tests.simulation.ledger import Violation
 from tests.simulation.records import Kind

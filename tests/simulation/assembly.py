@@ -1,4 +1,4 @@
-"""The shells of one process, put together as `streams.shells.assembly` does."""
+"""The shells of one process, put together as `streams.assembly` does."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from streams.codec.records import Decoder
+from streams.codec.results import Encoder
 from streams.core.limits import Limits
-from streams.kafka.transactions import Transactions
+from streams.kafka.produce.transactions import Transactions
 from streams.model import Caller
 from streams.policies.retry import Backoff
-from streams.records import Decoder
-from streams.results import Encoder
-from streams.shells.ledger import Answering, Ledger
-from streams.shells.outcomes import Route
-from streams.shells.task import TaskParts
-from streams.shells.worker import Worker
+from streams.worker.call_ledger import Answering, Ledger
+from streams.worker.output import Route
+from streams.worker.task import TaskParts
+from streams.worker.worker import Worker
 from tests.simulation.call_ledger import WORKER_ID, LedgerConsumer, LedgerProducer
 from tests.simulation.parameters import Parameters
 from tests.simulation.records import SOURCE

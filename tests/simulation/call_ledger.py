@@ -21,7 +21,7 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
 )
 
-from streams.kafka.ledger import OFFER_AGAIN_S
+from streams.kafka.produce.ledger_writer import OFFER_AGAIN_S
 from streams.settings.values import ledger_topic
 from tests.simulation.ledger import Item, Recorded, Violation
 from tests.simulation.parameters import ROOMY_BYTES

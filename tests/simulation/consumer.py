@@ -1,4 +1,4 @@
-"""One process's side of the group: `streams.kafka.transport` replayed step by step around the real
+"""One process's side of the group: `consume/transport.py` replayed step by step around the real
 `LaneReader` over aiokafka's own fetcher, with its two threads as two ends of a queue.
 
 What this relies on: `RecordHost` (`on_revoked`, `before_assigned`, `on_assigned`, `on_records`,
@@ -18,8 +18,8 @@ from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 
-from streams.committed import Committed
-from streams.kafka.reader import LaneReader
+from streams.codec.committed import Committed
+from streams.kafka.consume.reader import LaneReader
 from tests.simulation.hop import Hop
 from tests.simulation.records import SOURCE, SourceRecord
 
@@ -136,7 +136,7 @@ class _Client:
 
 
 class Consumer:
-    """The part of `streams.kafka.transport.Consumer` that a worker knows, and the membership."""
+    """The part of `transport.Consumer` that a worker knows, and the membership."""
 
     def __init__(self, world: World, member: Member) -> None:
         self._world = world

@@ -28,7 +28,7 @@ from aiokafka.errors import (
     OutOfOrderSequenceNumber,
 )
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from tests.simulation.ledger import Item, Tenure
 from tests.simulation.sinks import Parcel
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka.errors import CoordinatorNotAvailableError, RequestTimedOutError
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from tests.simulation.parameters import Parameters
 from tests.simulation.records import DEAD_LETTERS, ODD_CODES, Kind
 

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
 from streams.core.engine import Engine
 from streams.errors import StreamsError
-from streams.kafka.sink import Sink
-from streams.kafka.transactions import Transactions
+from streams.kafka.produce.sink import Sink
+from streams.kafka.produce.transactions import Transactions
 from streams.model import Item, Reply
-from streams.shells.ledger import Ledger
-from streams.shells.task import TaskShell
-from streams.shells.worker import Worker
+from streams.worker.call_ledger import Ledger
+from streams.worker.task import TaskShell
+from streams.worker.worker import Worker
 from tests.simulation.assembly import make_ledger, make_transactions, route, task_parts
 from tests.simulation.consumer import Consumer
 from tests.simulation.ledger import Tenure, Violation
@@ -191,7 +191,7 @@ class Member:
         self._world.loop.create_task(self._bury())
 
     async def leave(self) -> None:
-        """SIGTERM, as `streams.shells.process` goes about it."""
+        """SIGTERM, as `streams.process` goes about it."""
         if self.dead or self.leaving:
             return
         self.leaving = True

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from random import Random
 from typing import Any, Literal, NamedTuple
 
-from streams.committed import MAX_BEYOND_BYTES
+from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.core.limits import Order
 
 ORDERS: tuple[Order, ...] = ("partition", "partition", "key", "none")

@@ -1,4 +1,4 @@
-"""The broker that results are written to, and producers as far as `streams.kafka.writer` uses them.
+"""The broker that results are written to, and producers as far as `produce/writer.py` uses them.
 
 What a batch meets on its way: `send_batch` refuses it; the broker stands still; it judges size and
 time; it refuses, and nothing is written; it writes, and its answer is late (an idempotent batch is
@@ -25,7 +25,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from streams.results import record_bytes
+from streams.codec.results import record_bytes
 from tests.simulation.ledger import Tenure, Violation
 from tests.simulation.loop import EPOCH_S
 from tests.simulation.records import FUTURE_MS, SOURCE, origin

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from streams.kafka import writer
+from streams.kafka.produce import writer
 from tests.simulation.loop import EPOCH_S, NothingLeft, virtual_world
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import orjson
 from aiokafka.errors import KafkaError
 
-from streams.core.slot import Slot
+from streams.core.call import Slot
 from streams.errors import BrokerError, ItemError
 from tests.simulation.api import Api
 from tests.simulation.call_ledger import Topic

@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
-from streams.committed import Committed
+from streams.codec.committed import Committed
+from streams.codec.records import Decoder
+from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.errors import CallError
-from streams.kafka.parcels import Parcel
+from streams.kafka.produce.parcels import Parcel
 from streams.model import Item, Reply
 from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
-from streams.records import Decoder
-from streams.results import Encoder
-from streams.shells.lane import Lane
-from streams.shells.outcomes import Route
-from streams.shells.task import TaskParts, TaskShell
-from streams.shells.worker import Worker
+from streams.worker.output import Route
+from streams.worker.partition import Lane
+from streams.worker.task import TaskParts, TaskShell
+from streams.worker.worker import Worker
 
 SOURCE = "reviews"
 NO_WAIT = Backoff(base_s=0.0, cap_s=0.0)

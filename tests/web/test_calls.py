@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from streams.core.call import Batch, Slot
 from streams.core.events import Cancelled, Failed, Replied
-from streams.core.slot import Batch, Slot
 from streams.errors import CallError, Fault
-from streams.shells.calls import CallTally, Distribution
-from streams.shells.tally import Latencies
+from streams.running.call_tally import CallTally, Distribution
+from streams.running.tally import Latencies
 from tests.web.assembly import Played, Steered
 
 

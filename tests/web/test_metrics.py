@@ -11,8 +11,8 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.errors import CallError, Fault, ItemError
-from streams.metrics import METRICS, MOST_CODES, MetricName, WorkerMetrics, plain_codes
 from streams.model import Item
+from streams.observe.metrics import METRICS, MOST_CODES, MetricName, WorkerMetrics, plain_codes
 from tests.web.assembly import Played, Steered
 
 CONTRACT = {

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from streams.committed import Committed
-from streams.shells.lane import Lane
-from streams.web.reading import STUCK_AFTER_S, ReadingWatch
+from streams.codec.committed import Committed
+from streams.observe.web.reading import STUCK_AFTER_S, ReadingWatch
+from streams.worker.partition import Lane
 
 
 class Log:

@@ -15,10 +15,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.errors import ConfigError
-from streams.kafka.broker import free_port
+from streams.kafka.broker.tansu import free_port
 from streams.model import Item
-from streams.web.reading import STUCK_AFTER_S
-from streams.web.server import PAGE, WebServer
+from streams.observe.web.reading import STUCK_AFTER_S
+from streams.observe.web.web_server import PAGE, WebServer
 from tests.web.assembly import Played
 
 pytestmark = pytest.mark.timeout(30)
@@ -211,7 +211,7 @@ async def test_it_listens_where_it_is_told_and_one_line_says_where(
 ) -> None:
     if host == "[::1]" and not _has_ipv6():
         pytest.skip("this machine has no IPv6")
-    caplog.set_level(logging.INFO, "streams.web.server")
+    caplog.set_level(logging.INFO, "streams.observe.web.web_server")
     port = free_port()
     async with serving(f"{host}:{port}") as (_, server):
         assert server.url == f"http://{host}:{port}"
@@ -231,7 +231,7 @@ def _has_ipv6() -> bool:
 async def test_where_the_port_is_taken_it_takes_the_next_free_one_and_one_line_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "streams.web.server")
+    caplog.set_level(logging.INFO, "streams.observe.web.web_server")
     async with serving() as (_, first):
         assert first.url is not None
         port = int(first.url.rpartition(":")[2])

@@ -9,9 +9,9 @@ from typing import Any
 
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item
+from streams.observe.web.state import StateView
 from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
-from streams.web.state import StateView
 from tests.web.assembly import Played, Steered
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from streams.errors import BrokerError, ConfigError
-from streams.kafka.broker import LIMITS, NOTICE, EmbeddedBroker, refuse_on_embedded
-from streams.kafka.process import TiedProcess, brokers_known_to, free_port
+from streams.kafka.broker.child import TiedProcess, brokers_known_to, free_port
+from streams.kafka.broker.tansu import LIMITS, NOTICE, EmbeddedBroker, refuse_on_embedded
 from tests.contract.brokers.clients import send, values
 from tests.integration.harness import WorkerProcess, create_topic
 
@@ -113,7 +113,7 @@ def test_alive_turns_false_when_it_dies():
 def test_it_dies_with_a_parent_that_is_killed():
     """SIGKILL: the parent has no chance to clean up."""
     program = (
-        "import sys, time\nfrom streams.kafka.broker import EmbeddedBroker\n"
+        "import sys, time\nfrom streams.kafka.broker.tansu import EmbeddedBroker\n"
         "b = EmbeddedBroker(quiet=True); b.start(); print(b.pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)

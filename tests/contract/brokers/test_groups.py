@@ -9,7 +9,7 @@ import pytest
 from aiokafka import ConsumerRebalanceListener
 from aiokafka.structs import OffsetAndMetadata
 
-from streams.committed import MAX_METADATA_BYTES
+from streams.codec.committed import MAX_METADATA_BYTES
 from tests.contract.brokers.clients import consuming, partition, send, take
 
 SESSION = {"session_timeout_ms": 6000, "heartbeat_interval_ms": 500}

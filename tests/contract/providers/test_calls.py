@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from streams import providers
+from streams.codec.fingerprint import fingerprint
 from streams.errors import CallError, ConfigError, Fault
-from streams.fingerprint import fingerprint
 from streams.model import Reply
 from streams.operations import Completion, Prompt
 from streams.providers import make_caller, register_provider

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import voyageai
 
-from streams.simulator.vectors import hashed
+from streams.simulator.unit_vectors import hashed
 
 
 def cosine(first, second):
@@ -65,7 +65,7 @@ async def test_without_the_encoder_a_vector_is_the_stated_hash(start, voyage):
 def test_vectors_by_hash_are_the_same_without_numpy(monkeypatch, dimension):
     """To the last bit: the server's answers do not depend on what is installed."""
     fast = hashed("some text", dimension, 1)
-    monkeypatch.setattr("streams.simulator.vectors.numpy_if_there", lambda: None)
+    monkeypatch.setattr("streams.simulator.unit_vectors.numpy_if_there", lambda: None)
     assert hashed("some text", dimension, 1) == fast
 
 

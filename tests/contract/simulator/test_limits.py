@@ -12,7 +12,7 @@ import voyageai
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.simulator.limits import Bucket, Buckets, admit, headers
+from streams.simulator.rate_limits import Bucket, Buckets, admit, headers
 from streams.simulator.wire import RefusalError
 from tests.contract.simulator.asking import microbatch, texts
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from streams.core.slot import Batch, Slot
+from streams.codec.results import Encoder, SinkRecord
+from streams.core.call import Batch, Slot
 from streams.errors import ItemError
 from streams.model import Headers, Item
-from streams.results import Encoder, SinkRecord
 
 
 class Record(NamedTuple):

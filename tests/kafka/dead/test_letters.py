@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.kafka.dead.letters import Choice, letter_of, sent_again
+from streams.jobs.dead.letters import Choice, letter_of, sent_again
 from streams.model import Position
 
 from .letters import Record, item, record

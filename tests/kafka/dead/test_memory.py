@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.committed import Committed
-from streams.kafka.dead.memory import Memory, group_of
+from streams.codec.committed import Committed
+from streams.jobs.dead.memory import Memory, group_of
 
 from ...properties.effort import effort
 

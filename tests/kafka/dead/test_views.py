@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from streams.kafka.dead.letters import DeadLetter, letter_of
-from streams.kafka.dead.views import facts_line, heading, row, whole_line, whole_text
+from streams.jobs.dead.letter_views import facts_line, heading, row, whole_line, whole_text
+from streams.jobs.dead.letters import DeadLetter, letter_of
 
 from .letters import Item, item, record
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from streams.ledger import Trail
-from streams.shells import ledger as shell
-from streams.shells.lane import Lane
-from streams.shells.ledger import Ledger
-from streams.shells.task import TaskShell
-from streams.shells.worker import Worker
+from streams.codec.answers import Trail
+from streams.worker import call_ledger as shell
+from streams.worker.call_ledger import Ledger
+from streams.worker.partition import Lane
+from streams.worker.task import TaskShell
+from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant, recorded
 
 
@@ -76,4 +76,4 @@ def _(patch: Patch) -> None:
         recall(self, lane, slots)
 
     patch.setattr(TaskShell, "_recall", beside)
-    patch.setattr("streams.ledger.checksum", lambda item: 0)
+    patch.setattr("streams.codec.answers.checksum", lambda item: 0)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.core.account import Pauses
 from streams.core.engine import Engine
-from streams.core.pauses import Pauses
-from streams.core.repeats import Aftermath, Repeats
-from streams.core.sequencer import ORDERS, NoOrder
+from streams.core.order import ORDERS, NoOrder
+from streams.core.retries import Aftermath, Repeats
 from streams.core.window import _Cut
 from streams.errors import Fault
 from streams.policies import retry

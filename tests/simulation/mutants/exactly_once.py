@@ -8,11 +8,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from streams.kafka import lane_writer
-from streams.kafka.groups import Ended, Group
-from streams.kafka.lane_writer import LaneWriter
-from streams.kafka.transactions import Transactions
-from streams.shells.worker import Worker
+from streams.kafka.produce import lane_writer
+from streams.kafka.produce.groups import Ended, Group
+from streams.kafka.produce.lane_writer import LaneWriter
+from streams.kafka.produce.transactions import Transactions
+from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, exactly_once, mutant
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from streams.committed import Committed
-from streams.kafka.reader import LaneReader
-from streams.shells.lane import Lane
-from streams.shells.settling import Settling
-from streams.shells.task import TaskShell
-from streams.shells.worker import Worker
+from streams.codec.committed import Committed
+from streams.kafka.consume.reader import LaneReader
+from streams.worker.partition import Lane
+from streams.worker.settling import Settling
+from streams.worker.task import TaskShell
+from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant
 
 
@@ -39,7 +39,7 @@ def _(patch: Patch) -> None:
 
     patch.setattr(TaskShell, "close", left_open)
     # Next to nothing is left queued otherwise: a sink would have to be away for that long.
-    patch.setattr("streams.shells.worker.DELIVER_WITHIN_S", 1.0)
+    patch.setattr("streams.worker.worker.DELIVER_WITHIN_S", 1.0)
 
 
 @mutant("nothing is committed when partitions are revoked")

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from streams.kafka import writer
-from streams.kafka.sink import Sink
-from streams.kafka.writer import PartitionWriter
+from streams.kafka.produce import writer
+from streams.kafka.produce.sink import Sink
+from streams.kafka.produce.writer import PartitionWriter
 from tests.simulation.mutants.registry import Patch, mutant
 
 

@@ -1,0 +1,276 @@
+"""Puts a worker's parts together at start, and takes them apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.codec.answers import TOPIC_SETTINGS
+from streams.codec.committed import MAX_BEYOND_BYTES
+from streams.codec.fingerprint import fingerprint
+from streams.codec.records import Decoder, Most
+from streams.codec.results import Encoder
+from streams.core.limits import Limits
+from streams.errors import BrokerError
+from streams.kafka.broker.child import free_port
+from streams.kafka.broker.tansu import LIMITS, refuse_on_embedded
+from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.produce.sink import Sink
+from streams.kafka.produce.transactions import Transactions
+from streams.kafka.topics import TopicFacts, Wanted, prepared
+from streams.observe.web import WebServer
+from streams.policies.breaker import BreakerLimits
+from streams.providers import function_caller, make_caller
+from streams.settings import Settings, TaskSettings
+from streams.settings.values import ledger_topic
+from streams.worker.call_ledger import Answering, Ledger
+from streams.worker.output import Route
+from streams.worker.task import TaskParts, TaskShell
+from streams.worker.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+EMBEDDED = "embedded"
+LEDGER_SHARE = 4
+"""A quarter of `max_buffered_mb` may wait to be written to the ledger where it cannot be written,
+and as much may be kept of what is read from it at an assignment."""
+
+
+class Plan(NamedTuple):
+    """A task to run; `function`: of a custom task, else None."""
+
+    task: TaskSettings
+    function: Callable[..., Any] | None
+
+
+class Assembly:
+    """Everything a worker needs that is not Faust's. `kafka`: how to reach the broker, also the
+    embedded one, which has its port from the beginning."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self.embedded = settings.kafka.bootstrap_servers == EMBEDDED
+        self._port = free_port() if self.embedded else 0
+        self.kafka = settings.kafka
+        if self.embedded:
+            address = {"bootstrap_servers": f"127.0.0.1:{self._port}"}
+            self.kafka = settings.kafka.model_copy(update=address)
+        self._broker: Any = None
+        self._callers: list[Any] = []
+        self._worker: Worker | None = None
+        self._sink: Sink | None = None
+        self._transactions: Transactions | None = None
+        self._ledger: Ledger | None = None
+        self._web: WebServer | None = None
+
+    async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
+        """Check and create topics, connect sink and providers, hand the tasks to the worker.
+
+        Raises BrokerError, ConfigError.
+        """
+        self._worker = worker
+        if self.embedded:
+            from streams.kafka.broker.tansu import EmbeddedBroker
+
+            self._broker = EmbeddedBroker(port=self._port)
+            await asyncio.to_thread(self._broker.start)
+        callers = [self._caller(plan) for plan in plans]
+        facts = await self._topics([plan.task for plan in plans])
+        sink = self._sink = Sink(
+            self._producer_keywords(),
+            on_delivered=worker.on_delivered,
+            on_too_large=worker.on_too_large,
+            on_defect=worker.on_defect,
+            may_write=worker.may_write,
+        )
+        await connect(sink, self.kafka.bootstrap_servers)
+        worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
+        if not sink.idempotent:
+            _warn_of_order(plan.task for plan in plans)
+        transactions = self._transactions = self._make_transactions(worker, sink)
+        parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
+        if self._settings.worker.ledger:
+            await self._begin_ledger(worker, parts, facts, sink)
+        outlet = transactions or sink
+        shells = {
+            each.source: TaskShell(
+                each, _route(plan.task, facts), outlet, worker.on_room, self._ledger
+            )
+            for plan, each in zip(plans, parts, strict=True)
+        }
+        worker.begin(shells, sink, transactions, self._ledger)
+        if address := self._settings.worker.web:
+            self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
+            await self._web.start()
+
+    async def stop(self) -> None:
+        """Close everything that was begun; also after a start that failed half-way."""
+        if self._web is not None:
+            await self._web.stop()
+        if self._worker is not None:
+            await self._worker.close()
+        for part in (self._transactions, self._sink, self._ledger):
+            if part is not None:
+                await part.stop()
+        while self._callers:
+            await self._callers.pop().aclose()
+        if self._broker is not None:
+            await asyncio.to_thread(self._broker.stop)
+
+    async def _topics(self, tasks: Sequence[TaskSettings]) -> dict[str, TopicFacts]:
+        wanted = []
+        for task in tasks:
+            wanted.append(Wanted(task.sink, task.source, compacts=True))
+            wanted.append(Wanted(task.dead_letter, task.source, compacts=False))
+            if self._settings.worker.ledger:
+                wanted.append(self._ledger_wanted(task.source))
+        sources = [task.source for task in tasks]
+        admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
+        try:
+            async with connected(admin, self.kafka.bootstrap_servers):
+                facts, created = await prepared(admin, sources, list(dict.fromkeys(wanted)))
+        except KafkaError as error:
+            raise BrokerError(
+                f"the broker refuses to describe or create topics: {error}"
+            ) from error
+        if created:
+            logger.info("created %s", ", ".join(created))
+        return facts
+
+    def _ledger_wanted(self, source: str) -> Wanted:
+        name = ledger_topic(self._settings.worker.id, source)
+        return Wanted(name, source, compacts=True, settings=TOPIC_SETTINGS)
+
+    async def _begin_ledger(
+        self,
+        worker: Worker,
+        parts: Sequence[TaskParts],
+        facts: Mapping[str, TopicFacts],
+        sink: Sink,
+    ) -> None:
+        if not sink.idempotent:
+            refuse_on_embedded("end_offsets", "worker.ledger")
+        names = [self._ledger_wanted(each.source).name for each in parts]
+        self._ledger = Ledger(
+            self._settings.worker.id,
+            {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
+            client_arguments(self.kafka),
+            end_of=worker.end,
+            room_bytes=self._settings.worker.max_buffered_mb * 1_000_000 // LEDGER_SHARE,
+            batch_bytes=min(facts[name].max_message_bytes for name in names),
+        )
+        await self._ledger.start()
+
+    def _producer_keywords(self) -> dict[str, Any]:
+        return {
+            **client_arguments(self.kafka),
+            "enable_idempotence": not self.embedded,
+            "metadata_max_age_ms": 30_000,
+        }
+
+    def _make_transactions(self, worker: Worker, sink: Sink) -> Transactions | None:
+        """Where outcomes go in exactly_once; None: to the sink."""
+        settings = self._settings.worker
+        if settings.guarantee != "exactly_once":
+            return None
+        if not sink.idempotent:
+            raise BrokerError(
+                "this broker has no transactions, which exactly_once needs: use Apache Kafka, or "
+                'guarantee = "at_least_once"'
+            )
+        return Transactions(
+            self._producer_keywords(),
+            worker_id=settings.id,
+            interval_s=settings.commit_interval_ms / 1000,
+            committed=worker.committed,
+            progress=lambda lane, slots: lane.task.progress(lane, slots),
+            presses=worker.presses,
+            on_delivered=worker.on_delivered,
+            on_too_large=worker.on_too_large,
+            on_lost=worker.on_lost,
+            on_defect=worker.on_defect,
+        )
+
+    def _caller(self, plan: Plan) -> Any:
+        if plan.function is not None:
+            task = plan.task
+            caller: Any = function_caller(
+                plan.function, version=task.version, max_in_flight=task.calls.max_in_flight
+            )
+        else:
+            provider = self._settings.provider.get(plan.task.provider)
+            caller = make_caller(plan.task, provider, environ=self._environ)
+        self._callers.append(caller)
+        return caller
+
+    def _parts(self, plan: Plan, caller: Any) -> TaskParts:
+        task = plan.task
+        batch, calls = task.batch, task.calls
+        described: dict[str, Any] = {"provider": "custom", "version": task.version}
+        if plan.function is None:
+            described = caller.describe()
+        made_by = fingerprint(**described)
+        return TaskParts(
+            name=task.name,
+            source=task.source,
+            limits=Limits(
+                max_items=batch.max_items,
+                max_wait_s=batch.max_wait_ms / 1000,
+                max_tokens=batch.max_tokens,
+                max_bytes=batch.max_bytes,
+                max_in_flight=calls.max_in_flight,
+                max_attempts=calls.max_attempts,
+                order=task.order,
+                breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
+                max_beyond_bytes=MAX_BEYOND_BYTES,
+            ),
+            timeout_s=calls.timeout_s,
+            decoder=Decoder(
+                text=task.text,
+                id=task.id,
+                tombstones=task.tombstones,
+                most=Most(batch.max_tokens, batch.max_bytes)
+                if task.too_large == "truncate"
+                else None,
+            ),
+            encoder=Encoder(
+                task=task.name,
+                model=task.model or None,
+                fingerprint=made_by,
+                mode=task.output.mode,
+                embedding=task.output.embedding,
+            ),
+            caller=caller,
+            fingerprint=made_by,
+        )
+
+
+def _warn_of_order(tasks: Iterable[TaskSettings]) -> None:
+    """On the embedded broker."""
+    for task in tasks:
+        if task.order != "partition":
+            logger.warning(
+                'task %s has order = "%s", and the embedded broker %s: after a crash what was done '
+                "beyond the oldest unfinished item is done again. Use Apache Kafka, or order = "
+                '"partition"', task.name, task.order, LIMITS["commit_metadata"].what,
+            )  # fmt: skip
+
+
+def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:
+    source, sink, dead = facts[task.source], facts[task.sink], facts[task.dead_letter]
+    return Route(
+        sink=task.sink,
+        dead_letter=task.dead_letter,
+        source_partitions=source.partitions,
+        sink_partitions=sink.partitions,
+        dead_letter_partitions=dead.partitions,
+        sink_bytes=sink.max_message_bytes,
+        dead_letter_bytes=dead.max_message_bytes,
+        sink_compacted=sink.compacted,
+    )

@@ -1,0 +1,234 @@
+"""The call ledger: what was paid for, so that it is not paid for again after a crash.
+
+One record per item and answer, in topic `{worker id}.{source}.ledger`, in the source's partition:
+
+    key     reviews/3/1041/5f1d7a84db00d2fc        the item's position, the task's fingerprint
+    value   {"item":CRC,"batch":ID,"index":0,"size":20,"calls":1,"input_tokens":61,
+             "output_tokens":9,"cost_nano_usd":10600,"result":{"label":"positive"}}
+
+The last member is the outcome: `result` (its JSON, byte for byte as the sink gets it), `vector`
+(base64 of little-endian float32), `error` (code and message of a dead letter) or `dropped`. With
+the other members it makes the very record that would have been emitted without the crash, but for
+the time of processing. `item`: a checksum of the item's value and text, so that an answer is never
+given to another item, whatever became of the topic or of the task's `text`.
+
+Answers that were left out (`Unanswered`) are no outcomes and are not recorded.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Sequence
+from math import inf
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from streams.codec.results import written
+from streams.codec.vectors import NO_VECTOR, VECTOR
+from streams.core.call import Batch, Slot, State
+from streams.errors import ItemError
+from streams.model import DROP, Answer, Item, Unanswered
+
+RETENTION_MS = 24 * 3_600_000
+
+TOPIC_SETTINGS = (
+    ("cleanup.policy", "delete"),
+    ("retention.ms", str(RETENTION_MS)),
+    ("retention.bytes", "-1"),
+    ("segment.ms", str(RETENTION_MS // 24)),  # only what is in a closed segment is deleted
+)
+"""Of a ledger, whatever its source has."""
+
+RESULT = b',"result":'
+MOST_MESSAGE_CHARACTERS = 1_000
+"""No more of an error's message leaves in a dead letter."""
+
+
+class Entry(NamedTuple):
+    """A record of the ledger. `offset`: the item's."""
+
+    offset: int
+    key: bytes
+    value: bytes
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def paid(batch: Batch, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
+    """Which of a call's slots have their outcome from it, once the engine has been told how it
+    ended. `answers`: of its reply; empty where it failed.
+
+    A slot whose lane was closed meanwhile is no business of the engine's, but its answer is paid
+    for all the same: it is given its outcome here.
+    """
+    found = []
+    answers = answers if len(answers) == len(slots) else ()
+    for slot, answer in zip(slots, answers or (Unanswered.MISSING,) * len(slots), strict=True):
+        if slot.batch is batch:
+            found.append(slot)
+        elif slot.state is State.DROPPED and answer.__class__ is not Unanswered:
+            slot.outcome, slot.batch = answer, batch
+            found.append(slot)
+    return found
+
+
+def entry(slot: Slot, fingerprint: str) -> Entry:
+    """The record of a slot that has its outcome. Never raises for what the outcome holds."""
+    item, batch = slot.item, slot.batch
+    assert batch is not None
+    value = (
+        b'{"item":%d,"batch":%b,"index":%d,"size":%d,"calls":%d,"input_tokens":%d,'
+        b'"output_tokens":%d,"cost_nano_usd":%d%b}'
+    ) % (
+        checksum(item),
+        orjson.dumps(batch.id),
+        slot.index,
+        batch.size,
+        slot.calls,
+        slot.input_tokens,
+        slot.output_tokens,
+        slot.cost_nano_usd,
+        _outcome(slot.outcome),
+    )
+    return Entry(item.offset, key(item, fingerprint), value)
+
+
+def key(item: Item, fingerprint: str) -> bytes:
+    return f"{item.topic}/{item.partition}/{item.offset}/{fingerprint}".encode()
+
+
+def checksum(item: Item) -> int:
+    return crc32(item.text.encode("utf-8", "surrogatepass"), crc32(item.raw or b""))
+
+
+def _outcome(outcome: Any) -> bytes:
+    if outcome is DROP:
+        return b',"dropped":true'
+    if not isinstance(outcome, ItemError):
+        try:
+            if type(outcome) is dict and VECTOR in outcome:
+                return b',"vector":"%b"' % b64encode(outcome[VECTOR])
+            return RESULT + written(outcome)
+        except TypeError:
+            outcome = ItemError("invalid_result", NO_VECTOR)
+        except ItemError as error:  # the dead letter that it will be
+            outcome = error
+    code, message = _sendable(outcome.code), _sendable(outcome.message)
+    return b',"error":%b' % orjson.dumps({"code": code, "message": message})
+
+
+def _sendable(text: object) -> str:
+    """As a dead letter's headers have it: cut, and without lone surrogates."""
+    return str(text)[:MOST_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+class Keys:
+    """Tells which records of a ledger partition answer the items of a task as it is now."""
+
+    def __init__(self, topic: str, partition: int, fingerprint: str) -> None:
+        self._head = f"{topic}/{partition}/".encode()
+        self._tail = f"/{fingerprint}".encode()
+
+    def offset(self, key: bytes | None) -> int | None:
+        """The offset of the item that is answered; None: it is none of this task's, or the answer
+        is that of another prompt, model or version."""
+        if key is None or not key.startswith(self._head) or not key.endswith(self._tail):
+            return None
+        number = key[len(self._head) : -len(self._tail)]
+        return int(number) if number.isdigit() else None
+
+
+def restore(slot: Slot, value: bytes) -> bool:
+    """Give a slot that has just been made the outcome, microbatch, calls and usage of a record.
+
+    False, and nothing is given: the answer is another item's, or nothing that we wrote.
+    """
+    try:
+        facts, outcome = _parts(value)
+        if facts["item"] != checksum(slot.item):
+            return False
+        batch = Batch([], "new", "ledger")
+        batch.id, batch.size = str(facts["batch"]), int(facts["size"])
+        numbers = [
+            int(facts[name])
+            for name in ("index", "calls", "input_tokens", "output_tokens", "cost_nano_usd")
+        ]
+    except (ValueError, LookupError, TypeError, binascii.Error):
+        return False
+    slot.outcome, slot.batch = outcome, batch
+    slot.index, slot.calls, slot.input_tokens, slot.output_tokens, slot.cost_nano_usd = numbers
+    return True
+
+
+def _parts(value: bytes) -> tuple[dict[str, Any], Any]:
+    """The facts and the outcome. The result's bytes stay as they are: what a JSON reader makes of
+    them may be written in another way."""
+    place = value.find(RESULT)  # no string before it can hold this: its quotes would be escaped
+    if place >= 0:
+        return orjson.loads(value[:place] + b"}"), orjson.Fragment(value[place + len(RESULT) : -1])
+    facts = orjson.loads(value)
+    if "vector" in facts:
+        return facts, {VECTOR: b64decode(facts["vector"], validate=True)}
+    if "error" in facts:
+        return facts, ItemError(facts["error"]["code"], facts["error"]["message"])
+    return facts, {True: DROP}[facts["dropped"]]
+
+
+# -- where to begin ----------------------------------------------------------------------------
+
+
+class Trail:
+    """Where the answers of one lane stand in its ledger partition, and so from which ledger offset
+    its next owner has to read. It never passes an answer of an item that is not settled.
+
+    `first`: where this owner read from; None: it did not. `end`: the ledger's end at assignment;
+    None: unknown. `highest`: the greatest source offset among the answers that were found.
+
+    What stands from `end` on may be an earlier owner's: calls that it had under way are recorded
+    when they are answered. So `end` is not passed before `late_below` says what those can be of.
+    """
+
+    def __init__(self, first: int | None, end: int | None, highest: int = -1) -> None:
+        self._end = first if end is None else end
+        # Stretches of the ledger in order: the first ledger offset, the highest source offset.
+        self._stretches: deque[list[float]] = deque()
+        self._late: list[float] | None = None
+        if first is not None and highest >= 0:
+            self._stretches.append([first, highest])
+        if self._end is not None:
+            self._late = [self._end, inf]
+            self._stretches.append(self._late)
+
+    def wrote(self, first: int, count: int, highest: int) -> None:
+        """So many records of ours stand from ledger offset `first` on; `highest` of their items'
+        offsets. Told in the ledger's order."""
+        self._stretches.append([first, highest])
+        self._end = first + count
+
+    def late_below(self, offset: int) -> None:
+        """No earlier owner's call is under way any more; they were of items below `offset`."""
+        if self._late is not None:
+            self._late[1] = min(self._late[1], offset - 1)
+
+    def settled(self, watermark: int) -> None:
+        """Every item below it is; what stands in front of all others' answers is forgotten."""
+        stretches = self._stretches
+        while stretches and stretches[0][1] < watermark:
+            stretches.popleft()
+
+    def begin(self, watermark: int) -> int | None:
+        """From where on the ledger may hold an answer of an item at or above this watermark, which
+        may be one that is still to be committed; None: unknown. Never goes back while the watermark
+        does not."""
+        for first, highest in self._stretches:
+            if highest >= watermark:
+                return int(first)
+        return self._end

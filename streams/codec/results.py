@@ -1,0 +1,293 @@
+"""Turns outcomes into records: results for the sink, dead letters for the dead-letter topic.
+
+Whatever an outcome holds, it becomes a record: a result that JSON cannot hold is a dead letter
+`invalid_result`, one that cannot be merged `merge_conflict`, and neither touches another item.
+Key, headers and timestamp are the source's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+import orjson
+
+from streams.codec.records import FORWARD
+from streams.codec.splice import Enrichment, NotAnObjectError
+from streams.codec.strict_json import refuse_null, write
+from streams.codec.vectors import VECTOR, Layout, render_vector
+from streams.errors import ItemError
+from streams.model import DROP, Headers, Item
+
+Mode = Literal["envelope", "merge", "result"]
+
+SinkRecord = tuple[bytes | None, bytes | None, Headers, int | None]
+"""`(key, value, headers, timestamp_ms)`; the value None is a tombstone, the timestamp None leaves
+it to the broker."""
+
+_MESSAGE_BYTES = 1_000
+_CODE_BYTES = 100
+_NANO = 1_000_000_000
+
+
+class SlotBatch(Protocol):
+    """What is read of a microbatch (`streams.core.call.Batch`)."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class ReleasedSlot(Protocol):
+    """What is read of a slot (`streams.core.call.Slot`) that the engine has released.
+
+    `batch`: the one that gave the answer; None where there was no call. `calls`: the calls the item
+    was in. Tokens and money are its share of them.
+    """
+
+    @property
+    def item(self) -> Item: ...
+    @property
+    def outcome(self) -> Any: ...
+    @property
+    def batch(self) -> SlotBatch | None: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def calls(self) -> int: ...
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def cost_nano_usd(self) -> int: ...
+
+
+class Encoded(NamedTuple):
+    """`records`: one per slot, in the slots' order; None for an item that was dropped. `dead`: the
+    error of each that is a dead letter, by its place; all others are for the sink."""
+
+    records: list[SinkRecord | None]
+    dead: dict[int, ItemError]
+
+
+class Encoder:
+    """Encodes the outcomes of one task.
+
+    `model`: None for a custom function, null in the envelope. `mode`: what a sink record's value
+    is: `envelope`, `merge` (the source object with the result spliced in, see
+    `streams.codec.splice`) or `result` (bare). `embedding`: how a vector is written (`vectors.py`).
+    """
+
+    def __init__(
+        self,
+        *,
+        task: str,
+        model: str | None,
+        fingerprint: str,
+        mode: Mode = "envelope",
+        embedding: Layout = "floats",
+    ) -> None:
+        self._task = task
+        self._facts_written = {"task": task, "model": model, "fingerprint": fingerprint}
+        self._templates: dict[str, bytes] = {}
+        self._embedding: Layout = embedding
+        self._enrichment = Enrichment(task)
+        self._value: Callable[[ReleasedSlot, int], bytes] = {
+            "envelope": self._envelope,
+            "merge": self._merged,
+            "result": self._bare,
+        }[mode]
+        if mode == "envelope" and model is None:
+            self._nulls = 1
+
+    def encode(self, slots: Sequence[ReleasedSlot], now_ms: int) -> Encoded:
+        """One record per slot, in order. Never raises for what an outcome holds. `now_ms`: when
+        they were processed, in ms since the epoch."""
+        records: list[SinkRecord | None] = []
+        dead: dict[int, ItemError] = {}
+        append, value_of = records.append, self._value
+        for slot in slots:
+            outcome, item = slot.outcome, slot.item
+            if outcome is DROP:
+                append(None)
+            elif isinstance(outcome, ItemError):
+                dead[len(records)] = outcome
+                append(self.dead_letter(slot, outcome, now_ms))
+            else:
+                try:
+                    value = None if outcome is FORWARD else value_of(slot, now_ms)
+                except ItemError as caught:
+                    # Made anew: the raised one would keep this frame, and all in it, alive.
+                    error = ItemError(caught.code, caught.message)
+                    dead[len(records)] = error
+                    append(self.dead_letter(slot, error, now_ms))
+                else:
+                    append((item.key, value, item.headers, _timestamp(item)))
+        return Encoded(records, dead)
+
+    def _envelope(self, slot: ReleasedSlot, now_ms: int) -> bytes:
+        item, batch, cost = slot.item, slot.batch, slot.cost_nano_usd
+        stamp = _timestamp(item)
+        result = self._bare(slot, now_ms)
+        try:
+            name = orjson.dumps(item.id)
+        except orjson.JSONEncodeError:
+            name = _unusual_id(item.id)
+        # Formatted, since only the id and the result need a JSON writer: half the time.
+        return (self._templates.get(item.topic) or self._template(item.topic)) % (
+            name,
+            result,
+            item.partition,
+            item.offset,
+            b"null" if stamp is None else b"%d" % stamp,
+            orjson.dumps(batch.id) if batch else b"null",
+            slot.index,
+            batch.size if batch else 0,
+            slot.input_tokens,
+            slot.output_tokens,
+            orjson.dumps(cost / _NANO) if cost else b"0.0",
+            slot.calls,
+            now_ms,
+        )
+
+    def _template(self, topic: str) -> bytes:
+        """The envelope with places for what differs from item to item."""
+        facts = {**self._facts_written, "topic": topic}
+        written = {name: orjson.dumps(value).replace(b"%", b"%%") for name, value in facts.items()}
+        self._templates[topic] = template = (
+            b'{"id":%%b,"task":%(task)b,"result":%%b,"source":{"topic":%(topic)b,'
+            b'"partition":%%d,"offset":%%d,"timestamp_ms":%%b},"model":%(model)b,'
+            b'"fingerprint":%(fingerprint)b,"batch":{"id":%%b,"index":%%d,"size":%%d},'
+            b'"usage":{"input_tokens":%%d,"output_tokens":%%d,"cost_usd":%%b},'
+            b'"attempts":%%d,"processed_at_ms":%%d}'
+        ) % {name.encode(): value for name, value in written.items()}
+        return template
+
+    def _merged(self, slot: ReleasedSlot, now_ms: int) -> bytes:
+        raw = slot.item.raw
+        assert raw is not None  # a tombstone has no result
+        try:
+            return self._enrichment.splice(raw, self._bare(slot, now_ms))
+        except NotAnObjectError:
+            message = "the item has an `enrichment` that is not an object"
+            raise ItemError("merge_conflict", message) from None
+
+    def _bare(self, slot: ReleasedSlot, now_ms: int) -> bytes:
+        outcome = slot.outcome
+        if type(outcome) is dict and VECTOR in outcome:
+            return self._vector(outcome)
+        return written(outcome)
+
+    def _vector(self, outcome: dict[str, Any]) -> bytes:
+        try:
+            return render_vector(outcome[VECTOR], self._embedding)
+        except ValueError as error:
+            raise ItemError("invalid_result", str(error)) from None
+
+    def dead_letter(
+        self,
+        slot: ReleasedSlot,
+        error: ItemError,
+        now_ms: int,
+        *,
+        limit_bytes: int | None = None,
+    ) -> SinkRecord:
+        """The source's key, value and headers as they were, and what happened as further headers.
+
+        A source may have headers of these names already (a dead letter sent again): of two of a
+        name the last is ours. The batch id is empty where the item was in no call, the timestamp
+        where the source has none; the message is cut at 1,000 bytes of UTF-8.
+
+        `limit_bytes`: what the record may take at most, as `record_bytes` counts; None: no limit.
+        A record above it loses its value, then the source's headers, then its key, then the error
+        message, as far as it must; a header says so for each of the source's:
+        `streams-value-omitted: <bytes>`, `streams-headers-omitted: <count>`,
+        `streams-key-omitted: <bytes>`.
+        """
+        item = slot.item
+        key, value, headers, stamp = item.key, item.raw, item.headers, _timestamp(item)
+        facts = self._facts(slot, error, now_ms)
+        if limit_bytes is None or record_bytes(key, value, [*headers, *facts]) <= limit_bytes:
+            return key, value, [*headers, *facts], stamp
+        if value is not None:
+            facts.append(("streams-value-omitted", b"%d" % len(value)))
+        if record_bytes(key, None, [*headers, *facts]) <= limit_bytes:
+            return key, None, [*headers, *facts], stamp
+        if headers:
+            facts.append(("streams-headers-omitted", b"%d" % len(headers)))
+        if key is not None and record_bytes(key, None, facts) > limit_bytes:
+            facts.append(("streams-key-omitted", b"%d" % len(key)))
+            key = None
+        if record_bytes(key, None, facts) > limit_bytes:
+            facts[1] = (facts[1][0], b"")
+        return key, None, facts, stamp
+
+    def _facts(
+        self, slot: ReleasedSlot, error: ItemError, now_ms: int
+    ) -> list[tuple[str, bytes | None]]:
+        item, batch, stamp = slot.item, slot.batch, _timestamp(slot.item)
+        return [
+            ("streams-error-code", _cut(error.code, _CODE_BYTES)),
+            ("streams-error-message", _cut(error.message, _MESSAGE_BYTES)),
+            ("streams-source-topic", item.topic.encode()),
+            ("streams-source-partition", b"%d" % item.partition),
+            ("streams-source-offset", b"%d" % item.offset),
+            ("streams-source-timestamp-ms", b"" if stamp is None else b"%d" % stamp),
+            ("streams-task", self._task.encode()),
+            ("streams-attempts", b"%d" % slot.calls),
+            ("streams-batch-id", batch.id.encode() if batch else b""),
+            ("streams-failed-at-ms", b"%d" % now_ms),
+        ]
+
+
+def written(result: Any) -> bytes:
+    """A result as JSON. Raises ItemError `invalid_result` for what JSON cannot hold."""
+    value = write(result)
+    if b"null" in value:
+        refuse_null(result)
+    return value
+
+
+def _unusual_id(value: Any) -> bytes:
+    """An id that orjson does not write: a huge integer, a lone surrogate, many levels."""
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        raise ItemError("invalid_result", "the id cannot be written as JSON") from None
+
+
+def _timestamp(item: Item) -> int | None:
+    stamp: int | None = item.timestamp_ms
+    return None if stamp is None or stamp < 0 else stamp  # Kafka's "no timestamp" is -1
+
+
+def _cut(text: object, limit_bytes: int) -> bytes:
+    """The text in UTF-8, cut between two characters."""
+    encoded = str(text).encode("utf-8", "replace")
+    return encoded[:limit_bytes].decode("utf-8", "ignore").encode()
+
+
+_BATCH_BYTES = 61  # the header of a record batch of version 2
+_RECORD_BYTES = 21  # the most that a record's own length, attributes, deltas and counts take
+
+
+def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """The most that the record takes in a batch of its own, in bytes, as Kafka counts it against
+    `max.message.bytes`, before compression."""
+    size = _BATCH_BYTES + _RECORD_BYTES + _length_bytes(key) + _length_bytes(value)
+    size += _varint_bytes(len(headers))
+    for name, content in headers:
+        size += _length_bytes(name.encode()) + _length_bytes(content)
+    return size
+
+
+def _length_bytes(content: bytes | None) -> int:
+    return 1 if content is None else _varint_bytes(len(content)) + len(content)
+
+
+def _varint_bytes(number: int) -> int:
+    """A zigzag varint of a number that is not negative."""
+    return max(1, ((number << 1).bit_length() + 6) // 7)

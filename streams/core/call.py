@@ -1,0 +1,202 @@
+"""The two things the engine moves about: a `Slot` (one item's place) and a `Batch` (one API call).
+
+A slot's life, which never goes backwards except between IN_FLIGHT and RETRYING:
+
+    WAITING ──► IN_FLIGHT ◄──► RETRYING
+       │            │              │
+       └────────────┴──► ANSWERED ◄┘ ──► RELEASED ──► SETTLED          anywhere ──► DROPPED
+       (arrived with     has its          given to     durable         (its lane was closed)
+        an outcome)      outcome          the sink
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from streams.model import Usage
+from streams.policies.sharing import shares
+
+if TYPE_CHECKING:
+    from streams.core.order import Lane
+
+
+class State(Enum):
+    """Where a slot is; each slot is in exactly one."""
+
+    WAITING = "waiting"
+    IN_FLIGHT = "in flight"
+    RETRYING = "retrying"
+    ANSWERED = "answered"
+    RELEASED = "awaiting delivery"
+    SETTLED = "settled"
+    DROPPED = "dropped"
+
+
+class _Pending(Enum):
+    PENDING = "pending"
+
+
+PENDING: Final = _Pending.PENDING
+"""A slot's `outcome` while it has none (None is a legal result)."""
+
+WAITING: Final = State.WAITING
+
+BatchCause = Literal["new", "retry", "split", "ask"]
+"""Why a call is made. new: the first call of its items. retry: repeats items after a failure.
+split: a further part of a divided microbatch. ask: repeats items whose answer was missing.
+
+Dividing a microbatch into k parts makes one "retry" (the first part) and k - 1 "split", so that no
+call counts as both and calls = new + retry + split + ask."""
+
+
+class Slot:
+    """One item's place in its lane; made by the shell, filled by the engine.
+
+    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `weight`:
+    estimated tokens. `size`: bytes that count for `max_bytes`. `memory`: bytes held for it until
+    it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `batch_key`:
+    items share a call only with equals. `deadline_at`: its window closes no later; None: only
+    `max_wait_s` counts. `parts`: outcomes awaited; only 1 is carried out yet (else `ValueError` on
+    arrival). `order_key`: with order="key", equals keep their order; None: any order. `outcome`:
+    given by the shell for an item that needs no call (undecodable, tombstone).
+
+    Filled by the engine: `state`; `outcome`; `batch`, the call that gave it, and `index`, its place
+    in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
+    was asked again for want of an answer; its share of the usage of all its calls.
+
+    After its `Delivered` a slot belongs to nobody: the engine may let go of its payload.
+    """
+
+    __slots__ = (
+        "arrived_at",
+        "asks",
+        "batch",
+        "batch_key",
+        "calls",
+        "cost_nano_usd",
+        "deadline_at",
+        "faults",
+        "home",
+        "index",
+        "input_tokens",
+        "item",
+        "lane",
+        "memory",
+        "order_key",
+        "outcome",
+        "output_tokens",
+        "parts",
+        "place",
+        "seq",
+        "size",
+        "state",
+        "weight",
+    )
+
+    home: Lane  # the incarnation of the lane; set on arrival
+    place: int  # how many arrived in it before; set on arrival in order "key" and "none"
+
+    def __init__(
+        self,
+        lane: Hashable,
+        seq: int,
+        item: Any,
+        weight: int = 0,
+        size: int = 0,
+        memory: int = 0,
+        arrived_at: float = 0.0,
+        batch_key: Hashable = None,
+        deadline_at: float | None = None,
+        parts: int = 1,
+        order_key: Hashable = None,
+        outcome: Any = PENDING,
+    ) -> None:
+        self.lane = lane
+        self.seq = seq
+        self.item = item
+        self.weight = weight
+        self.size = size
+        self.memory = memory
+        self.arrived_at = arrived_at
+        self.batch_key = batch_key
+        self.deadline_at = deadline_at
+        self.parts = parts
+        self.order_key = order_key
+        self.outcome = outcome
+        self.state = WAITING
+        self.batch: Batch | None = None
+        self.index = 0
+        self.calls = 0
+        self.faults = 0
+        self.asks = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cost_nano_usd = 0
+
+    def __repr__(self) -> str:
+        return f"<Slot {self.lane}:{self.seq} {self.state.value}>"
+
+
+class Batch:
+    """A microbatch: the items of one API call.
+
+    `id`: "{prefix}-{n}", n counting calls from 1 in the order they start; "" until it starts.
+    `slots`: its items' slots; emptied once the call is over, so that no cycle keeps them in memory.
+    `size`: how many they were. `cause`: why it is called. `reason`: what closed its window:
+    "count", "tokens", "bytes", "time", "deadline" or "flush"; for a repeated call the fault that
+    caused it. `started_at`: seconds; 0 until it starts.
+    """
+
+    __slots__ = (
+        "cause",
+        "due_at",
+        "failed_at",
+        "id",
+        "number",
+        "reason",
+        "results",
+        "size",
+        "slots",
+        "started_at",
+        "strikes",
+        "successes",
+    )
+
+    def __init__(self, slots: list[Slot], cause: BatchCause, reason: str) -> None:
+        self.id = ""
+        self.number = 0
+        self.slots = slots
+        self.size = len(slots)
+        self.cause: BatchCause = cause
+        self.reason = reason
+        self.started_at = 0.0
+        # For a repeated call: when its last call failed, when it may start, how many uncounted
+        # failures in a row it had, and how many calls had succeeded by then (None: never failed).
+        # `results`: how many had given results when the first call of its items began.
+        self.failed_at = 0.0
+        self.due_at = 0.0
+        self.strikes = 0
+        self.successes: int | None = None
+        self.results: int | None = None
+
+    @property
+    def items(self) -> list[Any]:
+        """The items, in the order the answers are expected in."""
+        return [slot.item for slot in self.slots]
+
+    def share(self, usage: Usage | None) -> None:
+        """Adds to each slot its share of the call's usage, by weight; the sums are exact."""
+        slots = self.slots
+        if usage is None or not slots:
+            return
+        weights = [slot.weight for slot in slots]
+        parts = zip(slots, *(shares(total, weights) for total in usage), strict=True)
+        for slot, input_tokens, output_tokens, cost_nano_usd in parts:
+            slot.input_tokens += input_tokens
+            slot.output_tokens += output_tokens
+            slot.cost_nano_usd += cost_nano_usd
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.id or 'not started'} {self.cause} of {self.size}>"

@@ -1,0 +1,186 @@
+"""What becomes of the items of a call that failed, and of answers that a reply left out.
+
+The rules are the table in `streams.policies.retry`; here they are applied to slots. The results
+are values: final outcomes, and microbatches to be called again with how long each is to wait.
+Those of one call's items share their history, so `faults` and `asks` are equal within a microbatch
+except where an answer was asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from streams.core.call import Batch, BatchCause, Slot
+from streams.core.limits import Limits
+from streams.errors import CallError, Fault, ItemError
+from streams.model import Unanswered
+from streams.policies.retry import Step, told_s
+from streams.policies.splitting import divide, parts_to_isolate, parts_until_alone
+
+STRIKES_BEFORE_SPLIT = 3
+"""After so many uncounted failures in a row a microbatch is halved, to free the neighbours of an
+item that breaks connections."""
+
+
+class Aftermath(NamedTuple):
+    """`final`: outcomes. `repeats`: microbatches and the seconds each waits."""
+
+    final: list[tuple[Slot, ItemError]]
+    repeats: list[tuple[Batch, float]]
+
+    @property
+    def errors(self) -> list[ItemError]:
+        return [error for _, error in self.final]
+
+
+class Repeats:
+    """Applies the rules. `random`: draws from [0, 1) for the jitter."""
+
+    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
+        self._limits = limits
+        self._random = random
+
+    def after_failure(
+        self, batch: Batch, live: list[Slot], error: CallError, step: Step, *, only: bool
+    ) -> Aftermath:
+        """`live`: the batch's slots that still have an owner. `only`: nothing else can be called,
+        so no other call's success can tell whose fault it is."""
+        if step is Step.HALVE:
+            return self._halve(batch, live, error)
+        if step is Step.ASK:
+            return self._ask_whole(batch, live, error)
+        if step is Step.COUNT:
+            return self._count(batch, live, error)
+        parts: Sequence[Sequence[Slot]] = [live]
+        strikes = batch.strikes + (error.fault in _STRIKES)
+        wait_s = 0.0
+        if step is Step.WAIT:
+            told = told_s(error.retry_after_s)
+            wait_s = 1.0 if told is None else told
+        elif error.fault in _STRIKES:
+            if step is Step.BACK_OFF:
+                wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())
+            if (step is Step.BACK_OFF or only) and strikes % STRIKES_BEFORE_SPLIT == 0:
+                parts = self._isolating(live)
+        repeats = self._repeats(batch, parts, error.fault)
+        for repeat in repeats:
+            repeat.strikes = strikes
+        return Aftermath([], [(repeat, wait_s) for repeat in repeats])
+
+    def after_unanswered(
+        self, batch: Batch, unanswered: list[tuple[Slot, Unanswered]]
+    ) -> Aftermath:
+        """A reply left these of its items without an answer; the others' answers stand."""
+        cut = [slot for slot, why in unanswered if why is Unanswered.CUT]
+        asked = [(slot, why) for slot, why in unanswered if why is not Unanswered.CUT]
+        if len(asked) == batch.size > 1 and batch.cause != "ask" and self._limits.split:
+            return self._ask_whole(batch, [slot for slot, _ in asked], _UNREADABLE)
+        final, repeats = self._ask_each(asked)
+        if cut:
+            after_cut = self._halve_cut(batch, cut)
+            final += after_cut.final
+            repeats += after_cut.repeats
+        return Aftermath(final, repeats)
+
+    def _halve(self, batch: Batch, live: list[Slot], error: CallError) -> Aftermath:
+        """Something in the request: halves at once, down to the item that it is."""
+        if batch.size == 1 or not self._limits.split:
+            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+        repeats = self._repeats(batch, self._isolating(live), error.fault)
+        return Aftermath([], [(repeat, 0.0) for repeat in repeats])
+
+    def _halve_cut(self, batch: Batch, cut: list[Slot]) -> Aftermath:
+        """The answer was cut before these: fewer items need a shorter answer."""
+        if batch.size == 1 or not self._limits.split:
+            return Aftermath(_all_final(cut, Unanswered.CUT.value, _CUT), [])
+        repeats = self._repeats(batch, self._divided(cut, 2), Fault.TRUNCATED)
+        return Aftermath([], [(repeat, 0.0) for repeat in repeats])
+
+    def _ask_whole(self, batch: Batch, live: list[Slot], error: CallError) -> Aftermath:
+        """Nothing usable came back: halves at once; what is alone is asked again."""
+        if batch.size > 1 and self._limits.split:
+            aftermath = self._halve(batch, live, error)
+            for repeat, _ in aftermath.repeats:
+                if repeat.size == 1:  # alone from now on: its first asking again
+                    repeat.slots[0].asks += 1
+            return aftermath
+        if any(slot.asks >= self._limits.max_asks for slot in live):
+            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+        for slot in live:
+            slot.asks += 1
+        return Aftermath([], [(_batch(live, "ask", error.fault.value), 0.0)] if live else [])
+
+    def _ask_each(self, asked: Sequence[tuple[Slot, Unanswered]]) -> Aftermath:
+        """First together in one call, the last time each alone: one that is never answered, or
+        that spoils its reply, costs its neighbours nothing."""
+        final: list[tuple[Slot, ItemError]] = []
+        repeats: list[tuple[Batch, float]] = []
+        together: list[Slot] = []
+        reason = Unanswered.MISSING.value
+        for slot, why in asked:
+            if slot.asks >= self._limits.max_asks:
+                final.append((slot, ItemError(why.value, _ASKED.format(slot.asks))))
+                continue
+            slot.asks += 1
+            if slot.asks == self._limits.max_asks and self._limits.split:
+                repeats.append((_batch([slot], "ask", why.value), 0.0))
+            else:
+                together.append(slot)
+                reason = why.value
+        if together:
+            repeats.insert(0, (_batch(together, "ask", reason), 0.0))
+        return Aftermath(final, repeats)
+
+    def _count(self, batch: Batch, live: list[Slot], error: CallError) -> Aftermath:
+        """It may be an item's fault: a counted attempt, in parts that end with each item alone."""
+        faults = 0
+        for slot in live:
+            slot.faults += 1
+            faults = max(faults, slot.faults)
+        left = self._limits.max_attempts - faults
+        if not live:
+            return Aftermath([], [])
+        if left <= 0 and (batch.size == 1 or not self._limits.split):
+            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+        parts = self._divided(live, parts_until_alone(len(live), left))
+        waits = self._limits.backoff
+        return Aftermath(
+            [],
+            [
+                (repeat, waits.full_jitter_s(faults, self._random()))
+                for repeat in self._repeats(batch, parts, error.fault)
+            ],
+        )
+
+    def _isolating(self, slots: Sequence[Slot]) -> Sequence[Sequence[Slot]]:
+        return self._divided(slots, parts_to_isolate(len(slots)))
+
+    def _divided(self, slots: Sequence[Slot], parts: int) -> Sequence[Sequence[Slot]]:
+        if not slots or not self._limits.split:
+            return [slots]
+        return divide(slots, parts)
+
+    def _repeats(self, batch: Batch, parts: Sequence[Sequence[Slot]], fault: Fault) -> list[Batch]:
+        """One call per part: the first repeats, the others are what dividing adds."""
+        repeats: list[Batch] = []
+        for part in parts:
+            if part:
+                repeat = _batch(part, "split" if repeats else "retry", fault.value)
+                repeat.successes, repeat.results = batch.successes, batch.results
+                repeats.append(repeat)
+        return repeats
+
+
+_STRIKES = (Fault.CONNECTION, Fault.SERVER, Fault.RETRY)
+_CUT = "the answer was cut at the model's limit of tokens"
+_ASKED = "no usable answer after asking again {} times"
+_UNREADABLE = CallError(Fault.BAD_REPLY, "no item of the reply could be used")
+
+
+def _batch(slots: Sequence[Slot], cause: BatchCause, reason: str) -> Batch:
+    return Batch(list(slots), cause, reason)
+
+
+def _all_final(slots: list[Slot], code: str, message: str) -> list[tuple[Slot, ItemError]]:
+    return [(slot, ItemError(code, message)) for slot in slots]

@@ -1,0 +1,111 @@
+"""One record by its position: a dead letter to show, or a source record that a letter left out."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from streams.errors import BrokerError
+from streams.jobs.dead.letters import DeadLetter
+from streams.kafka.client import client_arguments, connect, connected
+from streams.model import Position
+
+if TYPE_CHECKING:
+    from streams.settings import KafkaSettings
+
+ANSWER_WITHIN_S = 10.0
+
+
+class Lookup:
+    """Reads single records over a consumer without a group, connected when it is first needed."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._consumer: Any = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def record(self, where: Position) -> tuple[Any, range]:
+        """The record there (None: there is none any more, or yet), and the offsets that its
+        partition has. Raises BrokerError. The partition must exist."""
+        from aiokafka.errors import KafkaError
+
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._record(where)
+        except (TimeoutError, KafkaError) as error:
+            reason = f"{type(error).__name__} {error}".strip()
+            raise BrokerError(f"{_place(where)} cannot be read: {reason}") from None
+
+    async def _record(self, where: Position) -> tuple[Any, range]:
+        from aiokafka import AIOKafkaConsumer, TopicPartition
+
+        if self._consumer is None:
+            self._consumer = AIOKafkaConsumer(
+                **client_arguments(self._kafka),
+                group_id=None,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+            )
+            await connect(self._consumer, self._kafka.bootstrap_servers)
+        place = TopicPartition(where.topic, where.partition)
+        self._consumer.assign([place])
+        first = (await self._consumer.beginning_offsets([place]))[place]
+        end = (await self._consumer.end_offsets([place]))[place]
+        if not first <= where.offset < end:
+            return None, range(first, end)
+        self._consumer.seek(place, where.offset)
+        while await self._consumer.position(place) <= where.offset:
+            found = await self._consumer.getmany(place, timeout_ms=500, max_records=1)
+            for record in found.get(place, []):
+                return (record if record.offset == where.offset else None), range(first, end)
+        return None, range(first, end)
+
+
+async def find(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Any:
+    """The record at this place. Raises BrokerError, with what there is, where there is none."""
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    from streams.kafka.tail import partitions_of
+
+    admin = AIOKafkaAdminClient(**client_arguments(kafka), request_timeout_ms=9000)
+    async with connected(admin, kafka.bootstrap_servers), Lookup(kafka) as lookup:
+        partitions = await partitions_of(admin, topic, kafka.bootstrap_servers)
+        if partition not in partitions:
+            raise BrokerError(f"{topic} has the partitions 0 to {partitions[-1]}, not {partition}")
+        record, offsets = await lookup.record(Position(topic, partition, offset))
+    if record is None:
+        has = f"offsets {offsets.start} to {offsets.stop - 1}" if offsets else "no records"
+        raise BrokerError(f"there is no record at {topic}/{partition}/{offset}: it has {has}")
+    return record
+
+
+async def original(lookup: Lookup, letter: DeadLetter) -> Any:
+    """The source record of a letter that left out a part of it. Raises ValueError, with the reason,
+    where the source does not have it any more: its offset may be another record's by now."""
+    record, offsets = await lookup.record(letter.source)
+    left_out = " and ".join(letter.omitted)
+    if record is None:
+        raise ValueError(
+            f"it is without its {left_out}, and {_place(letter.source)} is gone from the source"
+            f" (it has offsets {offsets.start} to {offsets.stop - 1})"
+        )
+    sizes = {"value": len(record.value or b""), "key": len(record.key or b"")}
+    sizes["headers"] = len(record.headers)
+    same = all(sizes[what] == size for what, size in letter.omitted.items())
+    stamp = None if record.timestamp < 0 else record.timestamp
+    if not same or stamp != letter.source_timestamp_ms:
+        raise ValueError(
+            f"it is without its {left_out}, and {_place(letter.source)} is another record by now"
+        )
+    return record
+
+
+def _place(where: Position) -> str:
+    return f"{where.topic}/{where.partition}/{where.offset}"

@@ -1,0 +1,170 @@
+"""Sends dead letters again to where they came from: `streams dead redrive`.
+
+    tail ─► chunk ─► plan ─► sent, each partition in order ─► acknowledged ─► remembered
+
+Rules of this file:
+1. A letter is remembered only after its acknowledgement. Killed in between, a chunk at most is sent
+   a second time; nothing is ever passed over. Ctrl-C waits for the chunk.
+2. What cannot be sent (a value that was left out and is gone, a topic that is gone, too large) is
+   told, and stays to be done.
+3. Somebody else's commits in our group mean a second redrive of the same letters: we stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import BrokerError
+from streams.jobs.dead.keeper import Keeper
+from streams.jobs.dead.lookup import Lookup
+from streams.jobs.dead.memory import Memory, Read, group_of
+from streams.jobs.dead.plan import Planned, Planner
+from streams.jobs.dead.redrive_job import Progress, Redrive
+from streams.kafka.client import (
+    SILENCE_S,
+    answered,
+    client_arguments,
+    connected,
+    start_producer,
+    stop_producer,
+)
+from streams.kafka.tail import Start, is_embedded, tail
+
+if TYPE_CHECKING:
+    from streams.settings import KafkaSettings
+
+CHUNK = 200
+"""Letters between two commits: what a kill may send twice."""
+
+BATCH_BYTES = 256 * 1024
+STOP_WITHIN_S = 5.0
+
+
+async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> None:
+    """Sends all that is chosen and not done; returns when it is acknowledged and remembered.
+
+    Raises BrokerError for a broker that does not answer or refuses, StreamsError where another
+    redrive is under way or no more can be remembered. `progress` is right at any moment.
+    """
+    from aiokafka import AIOKafkaConsumer
+    from aiokafka.admin import AIOKafkaAdminClient
+
+    arguments, servers = client_arguments(kafka), kafka.bootstrap_servers
+    group = group_of(job.topic, job.into)
+    consumer = AIOKafkaConsumer(**arguments, group_id=group, enable_auto_commit=False)
+    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(SILENCE_S * 1000))
+    async with connected(admin, servers), connected(consumer, servers), Lookup(kafka) as lookup:
+        planner = Planner(job, progress, admin, lookup)
+        if job.into is not None and await planner.topic(job.into) is None:
+            raise BrokerError(f"the topic {job.into} does not exist: create it first")
+        facts = await planner.topic(job.topic)
+        partitions = 0 if facts is None else facts.partitions
+        embedded = await answered(is_embedded(admin))
+        keeper = Keeper(consumer, job.topic, partitions, embedded=embedded)
+        producer = None if job.dry else await start_producer(arguments, BATCH_BYTES, progress.tell)
+        try:
+            memory = await answered(keeper.read()) if facts is not None else Memory({})
+            await _Run(job, progress, planner, keeper, producer, memory).all(kafka)
+        finally:
+            if producer is not None:
+                await stop_producer(producer)
+
+
+class _Run:
+    def __init__(
+        self,
+        job: Redrive,
+        progress: Progress,
+        planner: Planner,
+        keeper: Keeper,
+        producer: Any,
+        memory: Memory,
+    ) -> None:
+        self._job, self._progress = job, progress
+        self._planner, self._keeper, self._producer = planner, keeper, producer
+        self._memory = memory
+        self._reached: dict[int, int] = {}
+
+    async def all(self, kafka: KafkaSettings) -> None:
+        job, progress = self._job, self._progress
+        progress.went_on = bool(self._memory.partitions) and not job.everything
+        start = Start("offsets", offsets={} if job.everything else self._memory.starts)
+        self._reached = dict(start.offsets)
+        async with aclosing(tail(kafka, job.topic, start, to_end=True)) as batches:
+            async for records in batches:
+                for chunk in _chunks(records, job.rate):
+                    if job.count is not None and progress.sent >= job.count:
+                        return
+                    if job.rate is not None:
+                        due = progress.started + progress.sent / job.rate
+                        await asyncio.sleep(max(0.0, due - time.monotonic()))
+                    await _to_its_end(self._carry_out(chunk))
+
+    async def _carry_out(self, records: Sequence[Any]) -> None:
+        """One chunk: planned, sent, acknowledged, remembered."""
+        read: list[Read] = []
+        planned: list[Planned] = []
+        for record in records:
+            plan, done = await self._planner.plan(record, self._memory, room=len(planned))
+            if plan is not None:
+                planned.append(plan)
+            read.append((record.partition, record.offset, done))
+        memory = self._memory.after(read, self._reached)
+        if not self._job.dry:
+            self._keeper.check_room(memory)
+            await self._keeper.check_alone(self._memory)
+            await self._send(planned)
+            await self._keeper.check_alone(self._memory)
+            await answered(self._keeper.commit(memory, self._memory))
+        self._memory = memory
+        self._progress.add(planned)
+
+    async def _send(self, planned: Sequence[Planned]) -> None:
+        """Returns when all are acknowledged, each partition's in order. Raises BrokerError."""
+        by_place: dict[tuple[str, int], list[Planned]] = {}
+        for plan in planned:
+            by_place.setdefault((plan.topic, plan.partition), []).append(plan)
+        await asyncio.gather(*(self._write(*place, plans) for place, plans in by_place.items()))
+
+    async def _write(self, topic: str, partition: int, plans: list[Planned]) -> None:
+        from aiokafka.errors import KafkaError
+
+        try:
+            while plans:
+                batch, taken = self._producer.create_batch(), 0
+                for plan in plans:
+                    key, value, headers = plan.record
+                    if not batch.append(key=key, value=value, timestamp=None, headers=headers):
+                        break
+                    taken += 1
+                async with asyncio.timeout(SILENCE_S):
+                    await (await self._producer.send_batch(batch, topic, partition=partition))
+                plans = plans[taken:]
+        except (TimeoutError, KafkaError) as error:
+            reason = f"{type(error).__name__} {error}".strip()
+            raise BrokerError(
+                f"{topic}/{partition} takes no letters: {reason}; {self._progress.sent} are sent"
+                " again, and some after them may be"
+            ) from None
+
+
+async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
+    """Ctrl-C waits until what has been sent is acknowledged and remembered."""
+    task = asyncio.ensure_future(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(task, STOP_WITHIN_S)
+        raise
+
+
+def _chunks(records: Sequence[Any], rate: float | None) -> Iterator[Sequence[Any]]:
+    step = CHUNK if rate is None else max(1, min(CHUNK, int(rate / 10)))
+    for start in range(0, len(records), step):
+        yield records[start : start + step]

@@ -1,0 +1,129 @@
+"""What every record passes, whatever format it came in: size, schema, key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from streams.codec.pointers import MissingError, Pointer
+from streams.errors import UsageError
+from streams.jobs.publish.rows import Records, Reject, too_long
+
+RECORD_OVERHEAD_BYTES = 88
+"""What a batch of one record takes beside its key and value (measured: 1,048,500 bytes fit into
+1,048,588)."""
+
+
+class Chunk(NamedTuple):
+    """Records that may be published, in order. `keys`: one each, None: none has a key.
+    `position`: bytes of the input read so far."""
+
+    values: list[bytes]
+    keys: list[bytes] | None
+    rejects: list[Reject]
+    position: int
+
+
+def checked(
+    stretches: Iterable[Records],
+    *,
+    largest: int,
+    key: Callable[[Any], bytes] | None,
+    faults: Callable[[Any], str | None] | None,
+) -> Iterator[Chunk]:
+    """`largest`: what the topic takes as one batch, in bytes. `key`: from `key_of`. `faults`: from
+    `schema_faults`."""
+    most = largest - RECORD_OVERHEAD_BYTES
+    for stretch in stretches:
+        if key is None and faults is None and max(map(len, stretch.values), default=0) <= most:
+            yield Chunk(stretch.values, None, stretch.rejects, stretch.position)
+            continue
+        chunk = Chunk([], None if key is None else [], list(stretch.rejects), stretch.position)
+        for line, value, document in zip(
+            stretch.lines, stretch.values, stretch.documents, strict=True
+        ):
+            reason, name = faults(document) if faults is not None else None, None
+            if reason is None and key is not None:
+                try:
+                    name = key(document)
+                except ValueError as error:
+                    reason = str(error)
+            size = len(value) + len(name or b"")
+            if reason is None and size > most:
+                reason = too_long(size, most)
+            if reason is not None:
+                chunk.rejects.append(Reject(line, reason, value, len(value)))
+                continue
+            chunk.values.append(value)
+            if chunk.keys is not None:
+                chunk.keys.append(name or b"")
+        chunk.rejects.sort()
+        yield chunk
+
+
+def key_of(field: str) -> Callable[[Any], bytes]:
+    """Takes the record's key from a field: its name, or a JSON Pointer where it starts with `/`.
+
+    A string is the key as it is, anything else as compact JSON; the function raises ValueError
+    where the field is missing or null. Raises UsageError for what is no pointer.
+    """
+    try:
+        escaped = field.replace("~", "~0").replace("/", "~1")
+        pointer = Pointer(field if field.startswith("/") else f"/{escaped}")
+    except ValueError as error:
+        raise UsageError(f"--key: {error}") from None
+
+    def key(document: Any) -> bytes:
+        try:
+            value = pointer.find(document)
+        except MissingError:
+            raise ValueError(f'has no field "{field}" for its key') from None
+        if value is None:
+            raise ValueError(f'its field "{field}", the key, is null')
+        try:
+            return value.encode() if isinstance(value, str) else orjson.dumps(value)
+        except (UnicodeEncodeError, TypeError):
+            raise ValueError(f'its field "{field}", the key, has no bytes in UTF-8') from None
+
+    return key
+
+
+def schema_faults(path: Path) -> Callable[[Any], str | None]:
+    """Says how a record breaks the JSON Schema (draft 2020-12) in the file; None: it does not.
+
+    Nothing is fetched: a `$ref` must lead to the file itself. Raises UsageError for a file that
+    holds no schema.
+    """
+    from jsonschema.exceptions import SchemaError, best_match
+    from jsonschema.validators import Draft202012Validator, validator_for
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
+    from referencing.exceptions import Unresolvable
+
+    try:
+        schema = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"--schema {path}: {(error.strerror or str(error)).lower()}") from None
+    except orjson.JSONDecodeError as error:
+        raise UsageError(f"--schema {path}: not JSON: {error}") from None
+    kind = validator_for(schema, default=Draft202012Validator)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as error:
+        raise UsageError(f"--schema {path}: not a JSON Schema: {error.message}"[:300]) from None
+    validator = kind(schema, registry=REGISTRY)
+
+    def faults(document: Any) -> str | None:
+        try:
+            error = best_match(validator.iter_errors(document))
+        except Unresolvable as missing:
+            raise UsageError(f"--schema {path}: {missing}") from None
+        if error is None:
+            return None
+        place = "".join(f"/{part}" for part in error.absolute_path) or "the record"
+        rule = orjson.dumps({error.validator: error.validator_value}).decode()[1:-1]
+        return f"breaks the schema: {place} against {rule}"[:200]
+
+    return faults

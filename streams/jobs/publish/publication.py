@@ -1,0 +1,204 @@
+"""`publish` from end to end: input -> checks -> topic, with what goes wrong told line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streams.errors import BrokerError, UsageError
+from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
+from streams.jobs.publish.formats import Format, Source, columns_of
+from streams.jobs.publish.rejects import Rejects
+from streams.jobs.publish.sending import BATCH_BYTES, Sending
+from streams.kafka.client import client_arguments, connected, start_producer, stop_producer
+
+if TYPE_CHECKING:
+    from streams.settings import KafkaSettings
+
+DEFAULT_PARTITIONS = 4
+CHUNKS_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What to publish where. `path`: None is standard input. `format`: None: told by the name.
+    `rate`: records per second, None: as fast as the broker takes them. `partitions`: of a topic
+    that has to be created."""
+
+    topic: str
+    path: Path | None
+    format: Format | None = None
+    key: str | None = None
+    columns: str | None = None
+    schema: Path | None = None
+    rejects: Path | None = None
+    rate: float | None = None
+    partitions: int = DEFAULT_PARTITIONS
+
+
+class Progress:
+    """What has happened so far; `started` is on the monotonic clock, in seconds.
+
+    `position` and `size`: bytes of the input read, and all there are (None: not known).
+    `sent` counts acknowledged records. Every change calls `changed`.
+    """
+
+    def __init__(self, *, tell: Callable[[str], None], changed: Callable[[Progress], None]) -> None:
+        self.tell = tell
+        self._changed = changed
+        self.started = time.monotonic()
+        self.sent = self.rejected = self.position = 0
+        self.size: int | None = None
+
+    @property
+    def left_out(self) -> int:
+        return self.rejected
+
+    def add_sent(self, records: int) -> None:
+        self.sent += records
+        self._changed(self)
+
+    def summary(self) -> dict[str, Any]:
+        """The keys that `--json` prints."""
+        elapsed = time.monotonic() - self.started
+        return {
+            "published": self.sent,
+            "rejected": self.rejected,
+            "elapsed_s": round(elapsed, 3),
+            "items_per_s": round(self.sent / elapsed, 1) if elapsed > 0 else 0.0,
+        }
+
+
+async def publish(kafka: KafkaSettings, publication: Publication, progress: Progress) -> None:
+    """Publish everything valid, in order; returns when all of it is acknowledged.
+
+    Raises UsageError before anything is sent for what the command line has wrong, and BrokerError
+    for a broker that does not answer or refuses. `progress` is right at any moment, also then.
+    """
+    columns = columns_of(publication.columns) if publication.columns is not None else None
+    key = key_of(publication.key) if publication.key is not None else None
+    faults = schema_faults(publication.schema) if publication.schema is not None else None
+    arguments = client_arguments(kafka)
+    if publication.rejects and publication.path and _same(publication.rejects, publication.path):
+        raise UsageError("--rejects names the input itself")
+    source = Source(publication.path, publication.format, columns)
+    rejects = Rejects(publication.rejects, progress.tell)
+    progress.size = source.size
+    try:
+        partitions, largest = await _topic(arguments, publication, progress.tell)
+        producer = await start_producer(arguments, min(BATCH_BYTES, largest), progress.tell)
+        try:
+            chunks = checked(source.records(largest), largest=largest, key=key, faults=faults)
+            progress.started = time.monotonic()
+            sending = Sending(producer, publication.topic, partitions, on_sent=progress.add_sent)
+            await _pump(chunks, sending, rejects, progress, publication.rate)
+        finally:
+            await stop_producer(producer)
+    finally:
+        rejects.close()
+        source.close()
+
+
+async def _pump(
+    chunks: Iterator[Chunk],
+    sending: Sending,
+    rejects: Rejects,
+    progress: Progress,
+    rate: float | None,
+) -> None:
+    taken = 0
+    try:
+        async for chunk in _in_thread(chunks):
+            rejects.add(chunk.rejects)
+            progress.rejected = rejects.count
+            step = len(chunk.values) if rate is None else max(1, int(rate / 10))
+            for start in range(0, len(chunk.values), max(1, step)):
+                values = chunk.values[start : start + step]
+                keys = chunk.keys[start : start + step] if chunk.keys is not None else None
+                if rate is not None:
+                    due = progress.started + taken / rate
+                    await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await sending.put(values, keys)
+                taken += len(values)
+            progress.position = chunk.position
+        await sending.finish()
+    finally:
+        sending.stop()
+
+
+async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
+    """The chunks, read and checked by a thread of their own, a few ahead.
+
+    A daemon thread rather than the executor: Ctrl-C must not wait for a terminal that says nothing.
+    """
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[Chunk | BaseException | None] = asyncio.Queue(CHUNKS_AHEAD)
+
+    def hand_over(what: Chunk | BaseException | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(what), loop).result()
+
+    def read() -> None:
+        try:
+            try:
+                for chunk in chunks:
+                    hand_over(chunk)
+            except Exception as error:
+                hand_over(error)
+            else:
+                hand_over(None)
+        except (RuntimeError, asyncio.CancelledError):
+            return  # the loop is gone, and with it whoever wanted to know
+
+    threading.Thread(target=read, name="publish-reader", daemon=True).start()
+    while (chunk := await queue.get()) is not None:
+        if isinstance(chunk, BaseException):
+            raise chunk
+        yield chunk
+
+
+async def _topic(
+    arguments: dict[str, Any], publication: Publication, tell: Callable[[str], None]
+) -> tuple[int, int]:
+    """The topic's partitions, and what it takes as one batch in bytes; created if it is missing."""
+    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+    from streams.kafka.topics import describe
+
+    topic, servers = publication.topic, arguments["bootstrap_servers"]
+    async with connected(
+        AIOKafkaAdminClient(**arguments, request_timeout_ms=9000), servers
+    ) as admin:
+        try:
+            facts = (await describe(admin, [topic])).get(topic)
+            if facts is not None:
+                return facts.partitions, facts.max_message_bytes
+            brokers = len((await admin.describe_cluster())["brokers"])
+            new = NewTopic(topic, publication.partitions, min(3, brokers))
+            answer = await admin.create_topics([new])
+            for _, code, *why in answer.topic_errors:
+                if code and for_code(code) is not TopicAlreadyExistsError:
+                    reason = (why and why[0]) or for_code(code).__name__
+                    raise BrokerError(f"the topic {topic} could not be created: {reason}")
+            tell(f"created the topic {topic} with {publication.partitions} partitions")
+            for _ in range(100):
+                facts = (await describe(admin, [topic])).get(topic)
+                if facts is not None:
+                    return facts.partitions, facts.max_message_bytes
+                await asyncio.sleep(0.1)
+        except KafkaError as error:
+            reason = f"{type(error).__name__} {error}".strip()
+            raise BrokerError(f"the broker at {servers} refuses: {reason}") from error
+    raise BrokerError(f"the topic {topic} was created but does not appear")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False

@@ -1,0 +1,57 @@
+"""Where lines go that are not published: a file of JSON lines, or the first few to the terminal."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+
+from streams.errors import UsageError
+from streams.jobs.publish.rows import Reject
+
+TOLD = 5
+
+
+class Rejects:
+    """Counts the rejects. `path`: the file that takes them, replaced if it exists; None: `tell`
+    gets line number and reason of the first five, never a text."""
+
+    def __init__(self, path: Path | None, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._file: IO[bytes] | None = None
+        self.count = 0
+        if path is not None:
+            try:
+                self._file = path.open("wb")
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise UsageError(f"--rejects {path}: cannot be written: {reason}") from None
+
+    def add(self, rejects: Sequence[Reject]) -> None:
+        if self._file is not None:
+            self._file.writelines(orjson.dumps(_entry(reject)) + b"\n" for reject in rejects)
+        else:
+            for reject in rejects[: max(0, TOLD - self.count)]:
+                self._tell(f"line {reject.line}: {reject.reason}")
+            if self.count < TOLD < self.count + len(rejects):
+                self._tell("more lines are rejected; --rejects FILE keeps them all")
+        self.count += len(rejects)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _entry(reject: Reject) -> dict[str, Any]:
+    """`text`, or `base64` where it is no UTF-8; of a cut line also `bytes`, its true size."""
+    entry: dict[str, Any] = {"line": reject.line, "reason": reject.reason}
+    if reject.size > len(reject.raw):
+        entry["bytes"] = reject.size
+    try:
+        entry["text"] = reject.raw.decode("utf-8")
+    except UnicodeDecodeError:
+        entry["base64"] = base64.b64encode(reject.raw).decode()
+    return entry

@@ -1,0 +1,90 @@
+"""What the transport asks of whoever takes the lists: the port between Faust and the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Set
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiokafka import TopicPartition
+
+from streams.codec.committed import Committed
+from streams.kafka.consume.reader import Round
+
+if TYPE_CHECKING:
+    from streams.kafka.consume.transport import Consumer
+
+
+class RecordHost(Protocol):
+    """Who takes the lists: `streams.worker.worker.Worker`. Called in the worker's loop."""
+
+    @property
+    def sources(self) -> frozenset[str]:
+        """Topics that come as lists."""
+        ...
+
+    @property
+    def consumer_keywords(self) -> Mapping[str, Any]:
+        """Keywords of `AIOKafkaConsumer`: the connection, timeouts, fetch sizes."""
+        ...
+
+    @property
+    def start(self) -> str:
+        """`earliest` or `latest`: where a group without offsets of a source begins."""
+        ...
+
+    @property
+    def transactional(self) -> bool:
+        """Whether outcomes and offsets leave in transactions."""
+        ...
+
+    @property
+    def checks_log_end(self) -> bool:
+        """False where the broker's end offsets are wrong (the embedded one)."""
+        ...
+
+    @property
+    def draining(self) -> bool:
+        """Whether a graceful stop has begun."""
+        ...
+
+    def attach(self, consumer: Consumer) -> None:
+        """The consumer that was made for this host."""
+        ...
+
+    async def on_revoked(self) -> None:
+        """Drain, commit and suspend every lane."""
+        ...
+
+    async def before_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """These partitions are about to be assigned. Raises BrokerError where they cannot be."""
+        ...
+
+    async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
+        """Lanes are about to be made for these; their earlier owners have let go of them."""
+        ...
+
+    def on_assigned(
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        missing: Set[TopicPartition] = frozenset(),
+    ) -> Mapping[TopicPartition, tuple[Any, int]]:
+        """A lane for each partition, and the offset that it is to be read from; `starts`: what was
+        committed last, or where a partition without a commit begins. `missing`: partitions that are
+        ours, too, and cannot be read now."""
+        ...
+
+    def allowance(self) -> Mapping[Any, int]:
+        """How many records each lane may get next."""
+        ...
+
+    def on_records(self, lists: Round) -> None:
+        """Take one round; must be answered with `Consumer.allow`."""
+        ...
+
+    def on_reader_error(self, error: BaseException) -> bool:
+        """Reading failed. True: it cannot go on; False: it is tried again."""
+        ...
+
+    def on_rebalance_error(self, error: BaseException) -> None:
+        """A rebalance failed in a way that nobody has thought of: nothing would be read."""
+        ...

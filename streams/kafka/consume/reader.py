@@ -1,0 +1,223 @@
+"""Reads the source partitions of the tasks as lists, inside Faust's consumer thread.
+
+Rules of this file:
+1. Everything here runs in the consumer thread; the worker's loop calls in with
+   `loop.call_soon_threadsafe`, in order: `open`, `allow`, `close`.
+2. A partition is read only between `open` and `close`. `close` happens in the first synchronous
+   step of a rebalance, `open` after it with an explicit seek: no record of an older assignment gets
+   through.
+3. The reader keeps its own position per partition and seeks back to it when anything else (Faust's
+   recovery seeks all partitions) moved the fetcher: a gap can only be a gap of the log.
+4. One round of lists is on its way to the worker's loop at a time; the next starts when the worker
+   has answered with `allow`. Partitions are taken in rotation, each at most its allowance, so that
+   a backlog in one never starves another.
+5. An error of one partition costs no other's records: what the round has so far is delivered first.
+6. While it runs the consumer counts as in use: aiokafka measures idleness by its own `getmany`, and
+   would leave the group for ever when its poll interval is over, however busy or paused this is.
+7. Every turn asks how aiokafka's own tasks are: its coordination stops at an error that nobody asks
+   for, and by its own `getmany` somebody would.
+
+Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
+paused, and builds an object per message (90 times slower).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
+
+from streams.errors import BrokerError
+from streams.kafka.consume.health import check_health
+
+logger = logging.getLogger(__name__)
+
+Round = list[tuple[Any, Sequence[Any], int]]
+"""Lists of records, each with the lane it belongs to, and how far that has been read: offsets below
+that are no record's are markers of transactions, aborted, or compacted. A list may be empty."""
+
+IDLE_CHECK_S = 1.0
+
+MOST_SEEKS = 10
+"""Seeks back to the same place without a record in between; Faust's recovery costs one."""
+
+
+class LaneReader:
+    """`deliver(round)` and `fail(error)` are called in the worker's loop."""
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        worker_loop: asyncio.AbstractEventLoop,
+        deliver: Callable[[Round], None],
+        fail: Callable[[BaseException], object],
+    ) -> None:
+        self._consumer = consumer
+        self._worker_loop = worker_loop
+        self._deliver = deliver
+        self._fail = fail
+        self._lanes: dict[TopicPartition, Any] = {}
+        self._positions: dict[TopicPartition, int] = {}
+        self._allowance: Mapping[Any, int] = {}
+        self._under_way = False
+        self._changed = asyncio.Event()
+        self._turn = 0
+        self._openings = 0
+        self._sought: dict[TopicPartition, int] = {}
+
+    def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
+        """Start reading these partitions at the given offsets; replaces what was open."""
+        self.close()
+        assigned = self._consumer.assignment()
+        for partition, (lane, offset) in lanes.items():
+            if partition in assigned:
+                self._lanes[partition] = lane
+                self._positions[partition] = offset
+                self._consumer.seek(partition, offset)
+
+    def close(self) -> None:
+        """Read nothing until the next `open`."""
+        self._openings += 1
+        self._lanes.clear()
+        self._positions.clear()
+        self._sought.clear()
+        self._allowance = {}
+        self._changed.set()
+
+    def allow(self, allowance: Mapping[Any, int]) -> None:
+        """The worker took the last round; `allowance`: how many records each lane may get next."""
+        self._allowance = allowance
+        self._under_way = False
+        self._changed.set()
+
+    def set_allowance(self, allowance: Mapping[Any, int]) -> None:
+        """Room changed without a round in between."""
+        self._allowance = allowance
+        self._changed.set()
+
+    def join_again(self) -> None:
+        """Have the group assign its partitions anew."""
+        self._consumer._coordinator.request_rejoin()
+
+    def position_of(self, partition: TopicPartition) -> int | None:
+        """The offset that is read next; None: the partition is not open. Safe in any thread."""
+        return self._positions.get(partition)
+
+    async def run(self) -> None:
+        """Read until cancelled or the consumer is stopped; errors of a partition go to `fail`."""
+        with self._consumer._subscription.fetch_context():  # rule 6
+            await self._run()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                check_health(self._consumer)
+                self._changed.clear()
+                if self._under_way or not await self._round():
+                    await self._wait()
+            except ConsumerStoppedError:
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                if self._worker_loop.is_closed():
+                    return
+                self._worker_loop.call_soon_threadsafe(self._fail, _told(error))
+                await asyncio.sleep(IDLE_CHECK_S)
+
+    async def _round(self) -> bool:
+        """Send one round on its way; False: there is nothing to read."""
+        lists: Round = []
+        opening = self._openings
+        try:
+            await self._take(lists)
+        finally:  # rule 5: their positions have moved on
+            if self._openings != opening:  # rule 2: a rebalance while an await gave way
+                lists.clear()
+            if lists:
+                self._under_way = True
+                self._worker_loop.call_soon_threadsafe(self._deliver, lists)
+        return bool(lists)
+
+    async def _take(self, lists: Round) -> None:
+        fetcher, allowance = self._consumer._fetcher, self._allowance
+        if not allowance or self._consumer._subscription.reassignment_in_progress:
+            return
+        for partition in self._lanes:
+            self._moved(
+                partition
+            )  # also where nothing is fetched: at the log's end nothing will be
+        fetched = [
+            (partition, lane, allowance[lane])
+            for partition, lane in self._lanes.items()
+            if lane in allowance and partition in fetcher._records
+        ]
+        if not fetched:
+            return
+        self._turn = (self._turn + 1) % len(fetched)
+        for partition, lane, most in fetched[self._turn :] + fetched[: self._turn]:
+            if self._moved(partition):
+                continue
+            records = (await fetcher.fetched_records([partition], timeout=0, max_records=most)).get(
+                partition
+            )
+            if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
+                return
+            before = self._positions[partition]
+            now = self._positions[partition] = self._position(partition)
+            if records:
+                self._sought.pop(partition, None)
+            if records or now > before:
+                lists.append((lane, records or (), now))
+
+    def _position(self, partition: TopicPartition) -> int:
+        state = self._consumer._subscription.subscription.assignment.state_value(partition)
+        position: int = state._position
+        return position
+
+    def _moved(self, partition: TopicPartition) -> bool:
+        """Somebody else sought: go back to where this reader was.
+
+        Raises OffsetOutOfRangeError where that is no place in the log any more: with agents in the
+        app aiokafka resets the position by itself, again and again.
+        """
+        expected = self._positions[partition]
+        if self._position(partition) == expected:
+            return False
+        times = self._sought[partition] = self._sought.get(partition, 0) + 1
+        if times > MOST_SEEKS:
+            raise OffsetOutOfRangeError({partition: expected})
+        self._consumer.seek(partition, expected)
+        return True
+
+    async def _wait(self) -> None:
+        changed = asyncio.ensure_future(self._changed.wait())
+        waiters = {changed}
+        if not self._under_way:
+            waiters.add(self._consumer._fetcher._create_fetch_waiter())
+        try:
+            done, _ = await asyncio.wait(
+                waiters, timeout=IDLE_CHECK_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            check_health(self._consumer)  # says more of an error than a waiter does
+            for waiter in done:
+                waiter.result()
+        finally:
+            for waiter in waiters:
+                waiter.cancel()
+
+
+def _told(error: Exception) -> Exception:
+    """An offset out of range in words for a person; anything else as it is."""
+    if not isinstance(error, OffsetOutOfRangeError):
+        return error
+    ((partition, offset),) = error.args[0].items()
+    return BrokerError(
+        f"offset {offset} of {partition.topic}/{partition.partition}, to be read next, is out of "
+        "range: the log no longer holds it. Records may be lost. Reset the group's offsets on "
+        "purpose, or use a new [worker] id"
+    )

@@ -1,0 +1,260 @@
+"""Faust's consumer thread plus the reader: what runs beside the worker's loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.codec.committed import Committed
+from streams.errors import BrokerError
+from streams.kafka.client import pace_metadata
+from streams.kafka.consume.host import RecordHost
+from streams.kafka.consume.lease import Lease, clock_s
+from streams.kafka.consume.offsets import Member, commit, fetch_committed
+from streams.kafka.consume.reader import LaneReader
+from streams.kafka.consume.sources import watch_sources
+from streams.kafka.extents import Extent, extents_of
+
+logger = logging.getLogger(__name__)
+
+MAX_POLL_INTERVAL_S = 2_000_000
+"""Client-side only: a pause longer than aiokafka's poll interval makes it leave the group and never
+come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
+
+
+LOOKS = 4
+LOOK_WITHIN_S = 2.0
+AGAIN_S = 0.5
+"""The other members wait meanwhile."""
+
+TAKEN_OVER_S = 0.5
+"""How long a coordinator that has taken over may know less than it should."""
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Faust's consumer thread plus the reader."""
+
+    mundane_level = "debug"
+    _reader: LaneReader | None = None
+    _lease: Lease | None = None
+    _member: Member | None = None
+    _under_way: Sequence[asyncio.Task[None]] = ()
+    _begun: Set[str] = frozenset()
+    _old: Set[TopicPartition] = frozenset()
+
+    @property
+    def host(self) -> RecordHost:
+        host: RecordHost = self.app.record_host
+        return host
+
+    def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
+        conf = self.app.conf
+        tables = bool(self.app.tables.changelog_topics) or conf.table_standby_replicas > 0
+        # Sticky: whoever survives a rebalance keeps its partitions, and with them what their lanes
+        # hold. Faust's own is sticky, too, and knows where tables are.
+        self._assignor = self.app.assignor if tables else StickyPartitionAssignor
+        keywords: dict[str, Any] = {
+            "client_id": conf.broker_client_id,
+            "group_id": conf.id,
+            "partition_assignment_strategy": [self._assignor],
+            "enable_auto_commit": False,
+            "auto_offset_reset": conf.consumer_auto_offset_reset,
+            "max_poll_interval_ms": MAX_POLL_INTERVAL_S * 1000,
+            "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
+            "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
+        }
+        return AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        host, loop = self.host, self.parent_loop
+        consumer = self._ensure_consumer()
+        pace_metadata(consumer._client)
+        self._lease = Lease(consumer._session_timeout_ms / 1000)
+        self._lease.watch(consumer._coordinator)
+        self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
+
+        def gone(error: BrokerError) -> None:
+            loop.call_soon_threadsafe(host.on_reader_error, error)
+
+        self._under_way = (
+            asyncio.ensure_future(self._reader.run()),
+            asyncio.ensure_future(watch_sources(consumer, host.sources, gone)),
+        )
+
+    async def on_thread_stop(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka's fetcher cancels its requests and waits for them: where no broker answers,
+            # what they end with comes up to here, and would end the thread with its last word.
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            await self._ensure_consumer()._client.close()
+
+    def may_write(self) -> bool:
+        """Whether the group must still take this member for alive."""
+        return self._lease is None or self._lease.holds()
+
+    def joined(self) -> None:
+        """The group has assigned partitions. Heartbeats begin at once: aiokafka would begin after
+        the assignment has been dealt with, which takes as long as the broker does."""
+        coordinator = self._ensure_consumer()._coordinator
+        self._member = Member(coordinator.generation, coordinator.member_id)
+        if self._lease is not None:
+            self._lease.heard(clock_s())
+            coordinator._start_heartbeat_task()
+
+    def is_closed(self) -> bool:
+        """Whether the thread has ended."""
+        return bool(self.thread_loop.is_closed())
+
+    def must_rejoin(self) -> bool:
+        """Whether the group waits for this member to join it anew. Safe in any thread."""
+        consumer = self._ensure_consumer()
+        subscription = consumer._subscription.subscription
+        if subscription is None:
+            return False
+        needed: bool = consumer._coordinator.need_rejoin(subscription)
+        return needed
+
+    def close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def close(self) -> None:
+        """Faust calls this from the worker's loop when a rebalance meets a stop, and closes the
+        client there; the client belongs to this thread, whose own stop closes it."""
+
+    def in_thread(self, name: str, *args: Any) -> None:
+        """Call a method of the reader in its thread, in order; nothing happens after the stop."""
+        reader = self._reader
+        if reader is not None and not self.is_closed():
+            self.thread_loop.call_soon_threadsafe(getattr(reader, name), *args)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Faust's recovery seeks everything; the partitions of tasks are the reader's."""
+        consumer = self._ensure_consumer()
+        others = [tp for tp in consumer.assignment() if tp.topic not in self.host.sources]
+        if not others:
+            return {}
+        offsets: Mapping[TP, int] = await self.call_thread(consumer.seek_to_committed, *others)
+        return offsets
+
+    async def committed(
+        self, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        """What the group has committed; partitions that it has not committed for are left out.
+        Raises KafkaError where the coordinator cannot say."""
+        return await fetch_committed(self._ensure_consumer()._coordinator, partitions)
+
+    async def committed_for_sure(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        """The same for transactions, whose order must not depend on an answer of yesterday: a
+        coordinator that has just taken over from a node that was lost may for a moment know less
+        than its predecessor has acknowledged (seen on three nodes). Alone it cannot."""
+        found = await self.committed(partitions)
+        while len(self._ensure_consumer()._client.cluster.brokers()) > 1:
+            await asyncio.sleep(TAKEN_OVER_S)
+            before, found = found, await self.committed(partitions)
+            if found == before:
+                break
+        return found
+
+    async def starts(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
+        """Where each partition's lane begins; left out are those whose leader does not answer.
+        Raises BrokerError for an offset out of range, KafkaError."""
+        consumer = self._ensure_consumer()
+        ordered = sorted(partitions)
+        known = await self._known(ordered)
+        extents = await extents_of(consumer, ordered)
+        return {tp: self._start(tp, known.get(tp), extent) for tp, extent in extents.items()}
+
+    def _start(self, tp: TopicPartition, known: Committed | None, log: Extent) -> Committed:
+        if known is None:
+            is_new = tp.topic in self._begun and tp not in self._old
+            latest = self.host.start == "latest" and not is_new
+            return Committed(log.end if latest else log.first, made=False)
+        beyond = self.host.checks_log_end and known.offset > log.end
+        if known.offset < log.first or beyond:
+            raise BrokerError(
+                f"the committed offset {known.offset} of {tp.topic}/{tp.partition} is out of "
+                f"range: the log holds {log.first} to {log.end}. Records may be lost. Reset the "
+                f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
+            )
+        return known.below(log.end) if self.host.checks_log_end else known
+
+    async def before_joining(self) -> None:
+        """With `start = "latest"`, learn which sources the group has begun with: a partition of
+        theirs without an offset was added since, and begins with its first record. Asked later,
+        what another member commits of this very assignment would look like that."""
+        if self.host.start != "latest" or self._begun >= self.host.sources:
+            return
+        for _ in range(LOOKS):
+            try:
+                async with asyncio.timeout(LOOK_WITHIN_S):
+                    partitions = await self._of_sources()
+                    found = await self.committed(partitions)
+            except (KafkaError, TimeoutError) as error:
+                logger.debug("what the group has begun with: %r", error)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                self._begun |= {topic for topic, _ in found}
+                # One without a leader, or of a member that died before its first commit, may get
+                # its lane later, and is not new for all that.
+                self._old |= {tp for tp in partitions if tp.topic not in self._begun}
+                return
+        logger.warning(
+            "the broker does not say what the group has committed: partitions without an offset "
+            "begin at their end, also those that are new"
+        )
+
+    async def _of_sources(self) -> list[TopicPartition]:
+        """All partitions of the sources."""
+        consumer, sources = self._ensure_consumer(), sorted(self.host.sources)
+        if any(consumer.partitions_for_topic(source) is None for source in sources):
+            await consumer._client.force_metadata_update()
+        return [
+            TopicPartition(source, number)
+            for source in sources
+            for number in sorted(consumer.partitions_for_topic(source) or ())
+        ]
+
+    async def _known(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed]:
+        if self.host.transactional:
+            return await self.committed_for_sure(partitions)
+        return await self.committed(partitions)
+
+    async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
+        """Commit as the member that got its partitions; False: nothing was committed, since the
+        group has moved on."""
+        if self._member is None:
+            return False
+        return await commit(self._ensure_consumer()._coordinator, self._member, committed)
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: Set[TP],
+        timeout: float | None = None,
+        max_records: int | None = None,
+    ) -> Any:
+        sources = self.host.sources
+        others = {tp for tp in active_partitions if tp.topic not in sources}
+        if not others:  # an empty set would mean all of them to aiokafka
+            return {}
+        return await super()._fetch_records(consumer, others, timeout, max_records)

@@ -1,0 +1,214 @@
+"""Exactly once: results, dead letters and the source's offset leave in one transaction per group of
+outcomes of a source partition.
+
+Rules of this file and of `lane_writer.py`:
+1. Each source partition has a producer of its own, with a transactional id that names it
+   (`{worker id}/{topic}/{partition}`; "/" is legal in no topic name). Starting it ends whatever an
+   earlier owner had pending, and fences that owner for good. It is started before the committed
+   offset is read: read earlier, that offset could be one that a pending transaction is about to
+   move (aiokafka 0.14 does not ask for stable offsets).
+2. A transaction carries outcomes and what may be committed once they are durable, nothing else.
+   Outcomes that were put together leave together.
+3. Whatever fails, the remedy is one: a new producer under the same id, which ends what was pending;
+   then what is committed tells what became of it. As before: the same outcomes are written again,
+   from memory, without a second call. As it was to be: they are durable. Anything else: somebody
+   else owns the partition, and the lane is lost (`on_lost`).
+4. Outcomes of a lane that is not open are dropped, as by the plain sink.
+5. Transactions are grouped by time (`interval_s`, longer with many partitions) and by memory
+   (`presses`): each costs some 20 ms of waiting and 5 requests, whatever it holds. Those of
+   different partitions overlap.
+
+Consumers with `isolation.level=read_committed` see each outcome once, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    KafkaError,
+    TransactionalIdAuthorizationFailed,
+)
+
+from streams.codec.committed import Committed
+from streams.errors import BrokerError
+from streams.kafka.client import forgive_failed_batches
+from streams.kafka.produce.lane_writer import LaneWriter
+from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel, Record
+
+logger = logging.getLogger(__name__)
+
+TRANSACTION_TIMEOUT_S = 60.0
+"""After so long the broker ends a transaction by itself; a worker that died is followed sooner."""
+
+TRANSACTIONS_PER_S = 200
+"""At most, over all partitions: more would leave no time for anything else."""
+
+
+HOPELESS = (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    TransactionalIdAuthorizationFailed,
+)
+
+STOP_WITHIN_S = 2.0
+"""How long a stop waits for producers to close their connections."""
+
+
+class Transactions:
+    """The transactional writers of a worker, one per source partition.
+
+    `committed(partition)`: what the group has committed. `progress(lane, slots)`: what may be
+    committed when these slots are durable too. `presses(lane)`: the lane needs its memory back.
+    `on_lost(lane)`: somebody else owns its partition. The others as in `sink.py`.
+    """
+
+    def __init__(
+        self,
+        producer_keywords: Mapping[str, Any],
+        *,
+        worker_id: str,
+        interval_s: float,
+        committed: Callable[[TopicPartition], Awaitable[Committed | None]],
+        progress: Callable[[Any, Collection[Any]], Committed],
+        presses: Callable[[Any], bool],
+        on_delivered: Callable[[Any, Sequence[Any]], None],
+        on_too_large: Callable[[Any, Any, str, Record], Record | None],
+        on_lost: Callable[[Any], None],
+        on_defect: Callable[[BaseException], None],
+    ) -> None:
+        self._keywords = dict(producer_keywords)
+        self._interval_s = interval_s
+        self.worker_id = worker_id
+        self.committed = committed
+        self.progress = progress
+        self.presses = presses
+        self.on_delivered = on_delivered
+        self.on_too_large = on_too_large
+        self.on_lost = on_lost
+        self.on_defect = on_defect
+        self.complaints = Complaints()
+        self._writers: dict[TopicPartition, LaneWriter] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+
+    @property
+    def interval_s(self) -> float:
+        """Between the beginnings of two transactions of one partition."""
+        return max(self._interval_s, len(self._writers) / TRANSACTIONS_PER_S)
+
+    async def prepare(self, partitions: Iterable[TopicPartition]) -> None:
+        """These partitions are assigned: fence their earlier owners, end what they had pending, and
+        give up all others. Returns when that is done, however long the broker takes."""
+        writers, self._writers = self._writers, {}
+        for writer in writers.values():
+            writer.retire()
+        made = [LaneWriter(self, partition) for partition in partitions]
+        await asyncio.gather(*(writer.start() for writer in made))
+        self._writers = {writer.partition: writer for writer in made}
+
+    def put(self, topic: str, partition: int, parcel: Parcel) -> None:
+        """Queue outcomes of a lane; they leave in the order in which they are put."""
+        writer = self._writers.get(parcel.lane.partition)
+        if writer is not None:  # else it is assigned anew just now, and the lane not open
+            writer.put(TopicPartition(topic, partition), parcel)
+
+    async def commit(self, lanes: Iterable[Any]) -> bool:
+        """Commit offsets that move without outcomes. False: not of all lanes; those with outcomes
+        on their way commit by themselves."""
+        done = await asyncio.gather(*(self._commit(lane) for lane in lanes))
+        return all(done)
+
+    async def _commit(self, lane: Any) -> bool:
+        writer = self._writers.get(lane.partition)
+        return writer is not None and not writer.pending() and await writer.commit(lane)
+
+    def pending(self) -> int:
+        """Outcomes that are queued or in a transaction."""
+        return sum(writer.pending() for writer in self._writers.values())
+
+    def hurry(self) -> None:
+        """Begin the next transactions at once: somebody waits for them."""
+        for writer in self._writers.values():
+            writer.hurry()
+
+    async def stop(self) -> None:
+        """Close without waiting for what is queued."""
+        for writer in self._writers.values():
+            writer.retire()
+        self._writers.clear()
+        if self._retired:
+            _, left = await asyncio.wait(self._retired, timeout=STOP_WITHIN_S)
+            for retired in left:
+                retired.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    # -- producers -----------------------------------------------------------------------------
+
+    async def connect(self, partition: TopicPartition) -> AIOKafkaProducer:
+        """A producer that owns this partition's id from now on; tries until it is there. Raises
+        BrokerError where trying is of no use."""
+        while True:
+            producer = AIOKafkaProducer(
+                **self._keywords,
+                acks="all",
+                linger_ms=0,
+                max_batch_size=BATCH_BYTES,
+                transactional_id=f"{self.worker_id}/{partition.topic}/{partition.partition}",
+                transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            )
+            try:
+                await producer.start()
+                forgive_failed_batches(producer)
+                return producer
+            except HOPELESS as error:
+                self.retire(producer)
+                raise BrokerError(
+                    f"exactly_once is refused by the broker: {error!r}. The worker's user needs "
+                    f"Write and Describe on transactional ids that begin with {self.worker_id}/"
+                ) from error
+            except KafkaError as error:
+                self.retire(producer)
+                self.complaints.say("no transactions of %s/%s yet: %r", partition, error)
+                await asyncio.sleep(OFFER_AGAIN_S)
+            except BaseException:
+                self.retire(producer)
+                raise
+
+    def retire(self, producer: AIOKafkaProducer) -> None:
+        """Close it in the background; nobody waits for what it had."""
+        retired = asyncio.ensure_future(_close(producer))
+        self._retired.add(retired)
+        retired.add_done_callback(self._retired.discard)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    _heard(producer)
+    try:
+        # `stop` would wait for the broker to take what is queued; nothing is worth waiting for.
+        sender = producer._sender.sender_task
+        if sender is not None and not sender.done():
+            sender.cancel()
+        await producer.stop()
+    except Exception as error:
+        logger.debug("closing a producer: %r", error)
+    finally:
+        _heard(producer)
+
+
+def _heard(producer: AIOKafkaProducer) -> None:
+    """How its last transaction and its batches ended is known: asyncio would say, at length, that
+    nobody asked."""
+    accumulator = producer._message_accumulator
+    left = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
+    waiters = [producer._txn_manager.wait_for_transaction_end()]
+    waiters += [waiter for batch in left for waiter in (batch.future, batch._drain_waiter)]
+    for ended in waiters:
+        if ended is not None and ended.done() and not ended.cancelled():
+            ended.exception()

@@ -1,0 +1,300 @@
+"""Every metric of a worker: one typed table, and the collector that fills it.
+
+Nothing here runs while items are processed: a scrape reads the engines' statistics, the tallies and
+the lanes as they are. Labels hold names of tasks, partitions, reasons and codes, never anything of
+an item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Literal, NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+
+from streams.running.call_tally import Distribution
+from streams.worker.partition import Lane
+from streams.worker.task import TaskShell
+
+Kind = Literal["counter", "gauge", "histogram"]
+Unit = Literal["items", "calls", "seconds", "tokens", "dollars"]
+
+MetricName = Literal[
+    "streams_items_total",
+    "streams_calls_total",
+    "streams_call_seconds",
+    "streams_batch_items",
+    "streams_batch_wait_seconds",
+    "streams_batch_flush_total",
+    "streams_in_flight_calls",
+    "streams_in_flight_limit",
+    "streams_reorder_items",
+    "streams_lag_items",
+    "streams_watermark_age_seconds",
+    "streams_retries_total",
+    "streams_splits_total",
+    "streams_throttled_seconds_total",
+    "streams_dead_letters_total",
+    "streams_tokens_total",
+    "streams_cost_usd_total",
+    "streams_latency_seconds",
+]
+
+
+class Metric(NamedTuple):
+    """`labels`: besides `task`, which every metric has."""
+
+    kind: Kind
+    unit: Unit
+    meaning: str
+    labels: tuple[str, ...] = ()
+
+
+METRICS: Final[Mapping[MetricName, Metric]] = {
+    "streams_items_total": Metric(
+        "counter",
+        "items",
+        "Items whose outcome is durable: result (also a tombstone passed on), dead_letter or drop.",
+        ("outcome",),
+    ),
+    "streams_calls_total": Metric(
+        "counter",
+        "calls",
+        "Calls that have ended: ok where they were answered, else what was wrong.",
+        ("status",),
+    ),
+    "streams_call_seconds": Metric(
+        "histogram", "seconds", "How long calls took, also those that failed."
+    ),
+    "streams_batch_items": Metric(
+        "histogram", "items", "Items in each call, also in repeated ones."
+    ),
+    "streams_batch_wait_seconds": Metric(
+        "histogram",
+        "seconds",
+        "From the arrival of a new microbatch's oldest item to the start of its call.",
+    ),
+    "streams_batch_flush_total": Metric(
+        "counter", "calls", "New microbatches, by what closed their window.", ("reason",)
+    ),
+    "streams_in_flight_calls": Metric("gauge", "calls", "Calls without a reply yet."),
+    "streams_in_flight_limit": Metric("gauge", "calls", "The most calls in flight: max_in_flight."),
+    "streams_reorder_items": Metric(
+        "gauge",
+        "items",
+        "Items that have their outcome and wait for an earlier one of their partition.",
+        ("partition",),
+    ),
+    "streams_lag_items": Metric(
+        "gauge",
+        "items",
+        "Offsets from the watermark to the end of the partition as last fetched; no sample before "
+        "the first fetch.",
+        ("partition",),
+    ),
+    "streams_watermark_age_seconds": Metric(
+        "gauge",
+        "seconds",
+        "For how long the watermark has stood still while an item waited behind it; 0 where none "
+        "does.",
+        ("partition",),
+    ),
+    "streams_retries_total": Metric(
+        "counter",
+        "calls",
+        "Calls that repeat an item, by the failure or the missing answer that caused them.",
+        ("reason",),
+    ),
+    "streams_splits_total": Metric(
+        "counter", "calls", "Further calls from dividing one microbatch; none of them is a retry."
+    ),
+    "streams_throttled_seconds_total": Metric(
+        "counter", "seconds", "Time without new calls because the API's limits were reached."
+    ),
+    "streams_dead_letters_total": Metric(
+        "counter", "items", "Dead letters, by their error code.", ("code",)
+    ),
+    "streams_tokens_total": Metric(
+        "counter", "tokens", "Tokens of items whose outcome is durable: input or output.", ("kind",)
+    ),
+    "streams_cost_usd_total": Metric(
+        "counter", "dollars", "Cost of items whose outcome is durable, by the price list."
+    ),
+    "streams_latency_seconds": Metric(
+        "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."
+    ),
+}
+
+LATENCY_S: Final = (
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    600.0,
+    3600.0,
+)
+
+MOST_CODES: Final = 50
+OTHER: Final = "other"
+_PLAIN_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,49}\Z")
+
+
+class Observed(Protocol):
+    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+
+    @property
+    def tasks(self) -> Sequence[TaskShell]: ...
+    @property
+    def lanes(self) -> Sequence[Lane]: ...
+    def lag(self, lane: Lane) -> int | None: ...
+
+
+Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+
+
+class WorkerMetrics(Collector):
+    """The metrics of one worker, in a registry of their own. Used in the worker's loop."""
+
+    def __init__(self, worker: Observed) -> None:
+        self._worker = worker
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def exposition(self) -> bytes:
+        """Every metric, as Prometheus reads it (text format 0.0.4)."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> Iterable[Family]:
+        """Nothing: the registry would else collect once to learn the names."""
+        return ()
+
+    def collect(self) -> Iterator[Family]:
+        tasks = self._worker.tasks
+        now = asyncio.get_running_loop().time()
+        yield from _item_metrics(tasks)
+        yield from _call_metrics(tasks, now)
+        yield from _histograms(tasks)
+        yield from _partition_metrics(self._worker)
+
+
+def _item_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
+    items = _counter("streams_items_total")
+    dead_letters = _counter("streams_dead_letters_total")
+    tokens = _counter("streams_tokens_total")
+    cost = _counter("streams_cost_usd_total")
+    for task in tasks:
+        name, tally = task.parts.name, task.tally
+        items.add_metric([name, "result"], tally.results + tally.forwarded)
+        items.add_metric([name, "dead_letter"], sum(tally.dead_letters.values()))
+        items.add_metric([name, "drop"], tally.drops)
+        for code, count in plain_codes(tally.dead_letters).items():
+            dead_letters.add_metric([name, code], count)
+        tokens.add_metric([name, "input"], tally.input_tokens)
+        tokens.add_metric([name, "output"], tally.output_tokens)
+        cost.add_metric([name], tally.cost_nano_usd / 1e9)
+    return (items, dead_letters, tokens, cost)
+
+
+def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
+    calls = _counter("streams_calls_total")
+    flushes = _counter("streams_batch_flush_total")
+    retries = _counter("streams_retries_total")
+    splits = _counter("streams_splits_total")
+    throttled = _counter("streams_throttled_seconds_total")
+    in_flight = _gauge("streams_in_flight_calls")
+    limit = _gauge("streams_in_flight_limit")
+    for task in tasks:
+        name, statistics = task.parts.name, task.statistics()
+        _add_each(calls, name, task.call_tally.by_status)
+        _add_each(flushes, name, statistics.batches_by_reason)
+        _add_each(retries, name, task.call_tally.retries)
+        splits.add_metric([name], statistics.splits)
+        throttled.add_metric([name], task.call_tally.throttled_s(now))
+        in_flight.add_metric([name], statistics.in_flight)
+        limit.add_metric([name], task.parts.limits.max_in_flight)
+    return (calls, flushes, retries, splits, throttled, in_flight, limit)
+
+
+def _histograms(tasks: Sequence[TaskShell]) -> Sequence[Family]:
+    seconds = _histogram("streams_call_seconds")
+    items = _histogram("streams_batch_items")
+    wait = _histogram("streams_batch_wait_seconds")
+    latency = _histogram("streams_latency_seconds")
+    for task in tasks:
+        name, calls = task.parts.name, task.call_tally
+        _add_distribution(seconds, name, calls.seconds)
+        _add_distribution(items, name, calls.items)
+        _add_distribution(wait, name, calls.wait_s)
+        _add_distribution(latency, name, task.tally.latencies.distribution(LATENCY_S))
+    return (seconds, items, wait, latency)
+
+
+def _partition_metrics(worker: Observed) -> Sequence[Family]:
+    reorder = _gauge("streams_reorder_items")
+    lag = _gauge("streams_lag_items")
+    age = _gauge("streams_watermark_age_seconds")
+    statistics = {task: task.statistics().lanes for task in worker.tasks}
+    for lane in worker.lanes:
+        labels = [lane.task.parts.name, str(lane.partition.partition)]
+        if (known := statistics[lane.task].get(lane)) is not None:
+            reorder.add_metric(labels, known.reordering)
+        if (behind := worker.lag(lane)) is not None:
+            lag.add_metric(labels, behind)
+        age.add_metric(labels, lane.task.watermark_age_s(lane))
+    return (reorder, lag, age)
+
+
+def plain_codes(counts: Mapping[str, int]) -> dict[str, int]:
+    """Counts by error code. A custom function may put anything into a code, and any number of
+    them: what is not a short snake_case word, and what comes after the first 50, is "other"."""
+    plain: dict[str, int] = {}
+    for code, count in counts.items():
+        known = code in plain or (len(plain) < MOST_CODES and _PLAIN_CODE.match(str(code)))
+        label = code if known else OTHER
+        plain[label] = plain.get(label, 0) + count
+    return plain
+
+
+def _add_each(family: CounterMetricFamily, task: str, counts: Mapping[str, int]) -> None:
+    for label, count in counts.items():
+        family.add_metric([task, label], count)
+
+
+def _add_distribution(family: HistogramMetricFamily, task: str, values: Distribution) -> None:
+    buckets, below = [], 0
+    for bound, count in zip((*values.bounds, float("inf")), values.counts, strict=True):
+        below += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(float(bound)), float(below)))
+    family.add_metric([task], buckets, values.total)
+
+
+def _labels(name: MetricName) -> list[str]:
+    return ["task", *METRICS[name].labels]
+
+
+def _counter(name: MetricName) -> CounterMetricFamily:
+    return CounterMetricFamily(name, METRICS[name].meaning, labels=_labels(name))
+
+
+def _gauge(name: MetricName) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, METRICS[name].meaning, labels=_labels(name))
+
+
+def _histogram(name: MetricName) -> HistogramMetricFamily:
+    return HistogramMetricFamily(name, METRICS[name].meaning, labels=_labels(name))

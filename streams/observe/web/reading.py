@@ -1,0 +1,74 @@
+"""Whether reading is stuck: records are there, there is room for them, and none comes.
+
+A worker cannot see that in one look, so it looks every few seconds. Records are there where the end
+of the log, as last fetched, lies beyond the reader's position; the position passes what is no
+record (transaction markers, compacted offsets), so an idle topic is never taken for a stuck one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from streams.worker.partition import Lane
+
+STUCK_AFTER_S = 60.0
+"""Longer than a rebalance or the election of a partition's leader takes."""
+
+LOOK_EVERY_S = 5.0
+
+
+class Readable(Protocol):
+    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def lanes(self) -> Sequence[Lane]: ...
+    def position(self, lane: Lane) -> int | None: ...
+    def end(self, lane: Lane) -> int | None: ...
+    def has_room(self, lane: Lane) -> bool: ...
+
+
+class Stuck(NamedTuple):
+    """A partition that is not read on from `position`; `for_s`: seconds since that was noticed."""
+
+    topic: str
+    partition: int
+    position: int
+    end: int
+    for_s: float
+
+
+class Starving(NamedTuple):
+    position: int
+    since: float
+
+
+class ReadingWatch:
+    """Remembers since when each lane has not been read although it could be."""
+
+    def __init__(self, worker: Readable) -> None:
+        self._worker = worker
+        self._starving: dict[Lane, Starving] = {}
+
+    def look(self, now: float) -> list[Stuck]:
+        """The partitions that are stuck. `now`: the loop's seconds."""
+        starving: dict[Lane, Starving] = {}
+        stuck: list[Stuck] = []
+        for lane in () if self._worker.draining else self._worker.lanes:
+            position, end = self._worker.position(lane), self._worker.end(lane)
+            if position is None or end is None or position >= end:
+                continue
+            if not self._worker.has_room(lane):
+                continue
+            before = self._starving.get(lane)
+            if before is None or before.position != position:
+                before = Starving(position, now)
+            starving[lane] = before
+            for_s = now - before.since
+            if for_s >= STUCK_AFTER_S:
+                topic, partition = lane.partition.topic, lane.partition.partition
+                stuck.append(Stuck(topic, partition, position, end, round(for_s, 1)))
+        self._starving = starving
+        return stuck

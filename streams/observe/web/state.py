@@ -1,0 +1,192 @@
+"""The JSON of `/state`: what each task and partition is doing, and what holds it back.
+
+Times: `*_ms` are milliseconds since the epoch, `*_s` durations in seconds. Counts are since the
+start of the worker. `committed` is one below where reading began until something is committed.
+Nothing of an item but its offset is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from streams.core.call import State
+from streams.core.inspect import Blocking, Statistics
+from streams.observe.metrics import plain_codes
+from streams.worker.partition import Lane
+from streams.worker.task import TaskShell
+
+
+class Viewed(Protocol):
+    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+
+    @property
+    def ready(self) -> bool: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def tasks(self) -> Sequence[TaskShell]: ...
+    @property
+    def lanes(self) -> Sequence[Lane]: ...
+    def position(self, lane: Lane) -> int | None: ...
+    def end(self, lane: Lane) -> int | None: ...
+    def lag(self, lane: Lane) -> int | None: ...
+    def has_room(self, lane: Lane) -> bool: ...
+
+
+class StateView:
+    """Makes the JSON values of one worker, in its loop. `started_at_ms`: when the worker began."""
+
+    def __init__(self, worker: Viewed, worker_id: str) -> None:
+        self._worker = worker
+        self._id = worker_id
+        self._started_at_ms = int(time.time() * 1000)
+
+    def worker(self) -> dict[str, Any]:
+        """The whole of `/state`."""
+        clock = _Clock()
+        worker = self._worker
+        return {
+            "worker": self._id,
+            "state": self.phase,
+            "started_at_ms": self._started_at_ms,
+            "now_ms": clock.now_ms,
+            "tasks": [self._task(task, clock) for task in worker.tasks],
+        }
+
+    @property
+    def phase(self) -> str:
+        """ "starting" until partitions are assigned, then "running", "stopping" at the end."""
+        if self._worker.draining:
+            return "stopping"
+        return "running" if self._worker.ready else "starting"
+
+    def _task(self, task: TaskShell, clock: _Clock) -> dict[str, Any]:
+        statistics, tally, calls = task.statistics(), task.tally, task.call_tally
+        lanes = sorted(
+            (lane for lane in self._worker.lanes if lane.task is task),
+            key=lambda lane: lane.partition.partition,
+        )
+        paused = None
+        if statistics.paused_until is not None:
+            paused = {
+                "reason": statistics.paused_reason,
+                "until_ms": clock.epoch_ms(statistics.paused_until),
+                "message": statistics.paused_message,
+            }
+        return {
+            "name": task.parts.name,
+            "source": task.parts.source,
+            "sink": task.route.sink,
+            "dead_letter": task.route.dead_letter,
+            "items": {
+                "outcomes": tally.items,
+                "results": tally.results + tally.forwarded,
+                "dead_letters": sum(tally.dead_letters.values()),
+                "drops": tally.drops,
+                "from_ledger": tally.from_ledger,
+                "waiting": statistics.waiting + statistics.parked,
+                "retrying": statistics.retrying,
+                "reordering": statistics.reordering,
+                "delivering": statistics.delivering,
+            },
+            "dead_letters": plain_codes(tally.dead_letters),
+            "calls": {
+                "in_flight": statistics.in_flight,
+                "max_in_flight": task.parts.limits.max_in_flight,
+                "max_in_flight_seen": statistics.max_in_flight_seen,
+                "started": statistics.calls,
+                "retries": statistics.retries,
+                "splits": statistics.splits,
+                "by_status": dict(calls.by_status),
+                "mean_items": round(tally.called_items / statistics.calls, 2)
+                if statistics.calls
+                else None,
+            },
+            "paused": paused,
+            "throttled_s": round(calls.throttled_s(clock.now), 3),
+            "latency_ms": {
+                "p50": tally.latencies.percentile(0.5),
+                "p99": tally.latencies.percentile(0.99),
+            },
+            "tokens": {"input": tally.input_tokens, "output": tally.output_tokens},
+            "cost_usd": tally.cost_nano_usd / 1e9,
+            "held_bytes": statistics.held,
+            "partitions": [self._partition(lane, statistics, clock) for lane in lanes],
+        }
+
+    def _partition(self, lane: Lane, statistics: Statistics, clock: _Clock) -> dict[str, Any]:
+        known = statistics.lanes.get(lane)
+        task = lane.task
+        blocking = task.blocking(lane)
+        return {
+            "partition": lane.partition.partition,
+            "watermark": task.watermark(lane),
+            "committed": lane.committed.offset if lane.committed.made else None,
+            "position": self._worker.position(lane),
+            "end": self._worker.end(lane),
+            "lag": self._worker.lag(lane),
+            "watermark_age_s": round(task.watermark_age_s(lane), 3),
+            "held_bytes": task.held(lane),
+            "full": not self._worker.has_room(lane),
+            "unsettled": known.unsettled if known else 0,
+            "reordering": known.reordering if known else 0,
+            "delivering": known.delivering if known else 0,
+            "halted": known.halted if known else False,
+            "blocking": None if blocking is None else _blocking(blocking, statistics, task, clock),
+        }
+
+
+class _Clock:
+    """One moment in both of the times that a worker keeps."""
+
+    def __init__(self) -> None:
+        self.now = asyncio.get_running_loop().time()
+        self.now_ms = int(time.time() * 1000)
+
+    def epoch_ms(self, loop_s: float | None) -> int | None:
+        return None if loop_s is None else self.now_ms + round((loop_s - self.now) * 1000)
+
+
+def _blocking(
+    blocking: Blocking, statistics: Statistics, task: TaskShell, clock: _Clock
+) -> dict[str, Any]:
+    return {
+        "offset": blocking.seq,
+        "state": blocking.state.value,
+        "since_ms": clock.epoch_ms(blocking.since),
+        "until_ms": clock.epoch_ms(blocking.until),
+        "calls": blocking.calls,
+        "batch_id": blocking.batch_id,
+        "reason": _reason(blocking, statistics, task, clock.now),
+    }
+
+
+def _reason(blocking: Blocking, statistics: Statistics, task: TaskShell, now: float) -> str:
+    """Why the item has no durable outcome yet, in a few words."""
+    match blocking.state:
+        case State.WAITING:
+            return _why_waiting(statistics, task)
+        case State.IN_FLIGHT:
+            return f"no reply from call {blocking.batch_id} yet"
+        case State.RETRYING:
+            if statistics.paused_reason is not None:
+                return f"{blocking.reason}; the task is paused: {statistics.paused_reason}"
+            wait_s = max(0.0, (blocking.until or now) - now)
+            return f"{blocking.reason}; tried again in {wait_s:.1f} s"
+        case State.RELEASED:
+            return "its outcome is not acknowledged by its topic yet"
+    return str(blocking.state.value)
+
+
+def _why_waiting(statistics: Statistics, task: TaskShell) -> str:
+    most = task.parts.limits.max_in_flight
+    if statistics.paused_reason is not None:
+        return f"the task is paused: {statistics.paused_reason}"
+    if statistics.parked:
+        return "no new calls: the partition is handed back"
+    if statistics.in_flight >= most:
+        return f"every call that may run is under way ({most})"
+    return "its microbatch is still open"

@@ -1,0 +1,156 @@
+"""The worker's HTTP server: `/`, `/health`, `/ready`, `/metrics`, `/state`, all read-only.
+
+It runs in the worker's loop, so that it answers as long as that loop lives, and everything it reads
+is of one moment. It is not Faust's own web server: that one takes its port from elsewhere, and its
+stop waits for open connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from streams.errors import ConfigError
+from streams.observe.metrics import WorkerMetrics
+from streams.observe.web.reading import LOOK_EVERY_S, ReadingWatch
+from streams.observe.web.state import StateView
+from streams.worker.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+PORTS_TRIED = 100
+LEAVE_WITHIN_S = 0.05
+"""What an answer that is being sent gets when the server stops; no connection is waited for."""
+
+PAGE = Path(__file__).with_name("page.html")
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class WebServer:
+    """Shows one worker. `address`: "host:port" to listen on. `worker_id`: what the page is headed.
+
+    `url`: where it listens; None: it does not.
+    """
+
+    def __init__(self, worker: Worker, *, worker_id: str, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._worker = worker
+        self._state = StateView(worker, worker_id)
+        self._metrics = WorkerMetrics(worker)
+        self._reading = ReadingWatch(worker)
+        self._runner: web.AppRunner | None = None
+        self._looking: asyncio.TimerHandle | None = None
+        self.url: str | None = None
+
+    async def start(self) -> None:
+        """Listen; where the port is taken, on the next that is free. Raises ConfigError where this
+        machine does not let us."""
+        app = web.Application()
+        for path, handler in (
+            ("/", self._page),
+            ("/health", self._health),
+            ("/ready", self._ready),
+            ("/metrics", self._exposition),
+            ("/state", self._whole_state),
+        ):
+            app.router.add_get(path, handler)
+        self._runner = web.AppRunner(
+            app, access_log=None, handle_signals=False, shutdown_timeout=LEAVE_WITHIN_S
+        )
+        await self._runner.setup()
+        try:
+            port = await self._listen(self._runner)
+        except BaseException:
+            await self.stop()
+            raise
+        self.url = f"http://{self._named(port)}"
+        if port == self._port:
+            logger.info("serving %s", self.url)
+        else:
+            logger.warning("worker.web: %s is taken; serving %s", self._named(self._port), self.url)
+        self._look()
+
+    async def stop(self) -> None:
+        """Stop listening and close every connection, at once."""
+        if self._looking is not None:
+            self._looking.cancel()
+        runner, self._runner, self.url = self._runner, None, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def _listen(self, runner: web.AppRunner) -> int:
+        for port in range(self._port, min(self._port + PORTS_TRIED, 65_536)):
+            site = web.TCPSite(runner, self._host, port)
+            try:
+                await site.start()
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    reason = error.strerror or str(error)
+                    raise ConfigError(
+                        [f"worker.web: cannot serve {self._named(port)}: {reason}"]
+                    ) from error
+            else:
+                return port
+        raise ConfigError(
+            [f"worker.web: {self._named(self._port)} and the ports after it are taken"]
+        )
+
+    def _named(self, port: int) -> str:
+        return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
+
+    def _look(self) -> None:
+        """Being stuck shows only to someone who looks more than once."""
+        loop = asyncio.get_running_loop()
+        self._reading.look(loop.time())
+        self._looking = loop.call_later(LOOK_EVERY_S, self._look)
+
+    # -- pages ---------------------------------------------------------------------------------
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=PAGE.read_bytes(), content_type="text/html", charset="utf-8",
+            headers={**HEADERS, **PAGE_HEADERS},
+        )  # fmt: skip
+
+    async def _health(self, request: web.Request) -> web.Response:
+        """200 as long as this answers and reading is not stuck, else 503."""
+        stuck = self._reading.look(asyncio.get_running_loop().time())
+        value = {
+            "status": "stuck" if stuck else "ok",
+            "state": self._state.phase,
+            "stuck": [each._asdict() for each in stuck],
+        }
+        return _json(value, 503 if stuck else 200)
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        """200 from the first assignment of partitions until the stop begins, else 503."""
+        phase = self._state.phase
+        ready = phase == "running"
+        return _json({"ready": ready, "state": phase}, 200 if ready else 503)
+
+    async def _exposition(self, request: web.Request) -> web.Response:
+        headers = {**HEADERS, "Content-Type": METRICS_TYPE}
+        return web.Response(body=self._metrics.exposition(), headers=headers)
+
+    async def _whole_state(self, request: web.Request) -> web.Response:
+        return _json(self._state.worker(), 200)
+
+
+def _json(value: Mapping[str, Any], status: int) -> web.Response:
+    body = json.dumps(value).encode()
+    return web.Response(body=body, status=status, content_type="application/json", headers=HEADERS)

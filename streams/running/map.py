@@ -1,0 +1,181 @@
+"""`map_batches`: the engine without Kafka, a list in and a list out.
+
+    items ─► draw (as calls may start) ─► Driver ─► results[place] = outcome
+
+One lane holds all items; the engine's order is "none", because each outcome has its place in the
+list already, so that nothing waits behind a slow call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
+from math import inf
+from operator import index
+from typing import Any, TypeVar, cast
+
+from streams.core.call import Slot
+from streams.core.events import Arrived, Flush, Opened
+from streams.core.limits import Limits
+from streams.errors import ItemError
+from streams.running.driver import Driver
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ROOM_CALLS = 8
+"""Items that are drawn and have no outcome: at most what this many times `max_in_flight` calls
+hold. It takes retries that wait for their turn to get there."""
+
+
+async def map_batches(
+    process: Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]],
+    items: Iterable[T],
+    *,
+    max_items: int = 20,
+    max_in_flight: int = 5,
+    max_tokens: int | None = None,
+    tokens: Callable[[T], int] | None = None,
+    timeout_s: float | None = None,
+    max_attempts: int = 1,
+    split: bool = False,
+) -> list[R | ItemError]:
+    """Call `process` with microbatches of `items`; one result per item, in the items' order.
+
+    `process`: an async function that takes a list of items, in their order, and returns one answer
+    for each, in the same order. `items`: any iterable, drawn no faster than calls start; it may be
+    a generator, and may be empty.
+
+    `max_items`: in one call. `max_in_flight`: calls at any moment. `max_tokens`: in one call, by
+    `tokens(item)`; None: any number. An item above it alone is an `ItemError` "too_large". Without
+    `tokens`, items must be strings, and are estimated.
+    `timeout_s`: of one call, in seconds; None: as long as it takes. `max_attempts`: how often a
+    call that raises, times out or returns the wrong number of answers is made before that is final
+    (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random). `split`: first halve such a
+    call, at once, until the item that causes it is alone; `max_attempts` counts for that item.
+
+    What failed stands in its place as an `ItemError`: one that `process` returned or raised, or
+    "function_error" or "timeout" for each item of a call that failed for good; what was raised is
+    its `__cause__`. Errors that `process` returns among its answers (as `asyncio.gather` does) are
+    "function_error" too. `streams.Retry(after_s)`, raised by `process`, makes the same call again
+    after that time, as often as it is raised.
+
+    Cancelled, or when drawing an item raises: the calls under way are cancelled, and have ended
+    when this returns. Raises ValueError (an argument out of range) and TypeError (`process` is not
+    callable, or not async; `items` cannot be iterated) before any call.
+    """
+    limits = _limits(max_items, max_in_flight, max_tokens, max_attempts, split)
+    if not callable(process):
+        raise TypeError(f"process must be an async function, not {type(process).__name__}")
+    if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
+        raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
+    if tokens is not None and max_tokens is None:
+        raise ValueError("tokens counts for max_tokens: give that too")
+    if max_tokens is not None and tokens is None:
+        tokens = _estimate
+    run = _Run(process, iter(items), limits, tokens, timeout_s)
+    return cast("list[R | ItemError]", await run.results())
+
+
+class _Run:
+    """One call of `map_batches`."""
+
+    def __init__(
+        self,
+        process: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
+        items: Any,
+        limits: Limits,
+        tokens: Callable[[Any], int] | None,
+        timeout_s: float | None,
+    ) -> None:
+        self._items = items
+        self._limits = limits
+        self._tokens = tokens
+        self._results: list[Any] = []
+        self._missing = 0
+        self._drawn_all = False
+        self._changed = asyncio.Event()
+        self._driver = Driver(
+            process,
+            limits,
+            timeout_s=timeout_s,
+            on_release=self._place,
+            on_change=self._changed.set,
+        )
+        self._driver.handle(Opened(0))
+
+    async def results(self) -> list[Any]:
+        try:
+            self._draw()
+            while not self._drawn_all or self._missing:
+                await self._changed.wait()
+                self._changed.clear()
+                if self._driver.defect is not None:
+                    raise self._driver.defect
+                self._draw()
+        finally:
+            await self._driver.stop()
+        return self._results
+
+    def _draw(self) -> None:
+        """Take as many items as the calls that may start now can hold."""
+        limits = self._limits
+        room = ROOM_CALLS * limits.max_items * limits.max_in_flight
+        while (
+            not self._drawn_all
+            and self._driver.in_flight < limits.max_in_flight
+            and self._missing < room
+        ):
+            drawn = list(islice(self._items, limits.max_items))
+            self._drawn_all = len(drawn) < limits.max_items
+            first = len(self._results)
+            self._results += [None] * len(drawn)
+            self._missing += len(drawn)
+            self._driver.handle(Arrived(self._slots(drawn, first)))
+        if self._drawn_all:
+            self._driver.handle(Flush())
+
+    def _slots(self, items: list[Any], first: int) -> list[Slot]:
+        tokens = self._tokens
+        if tokens is None:
+            return [Slot(0, seq, item) for seq, item in enumerate(items, first)]
+        return [Slot(0, seq, item, _weight(tokens, item)) for seq, item in enumerate(items, first)]
+
+    def _place(self, slots: Sequence[Slot]) -> None:
+        results = self._results
+        for slot in slots:
+            results[slot.seq] = slot.outcome
+        self._missing -= len(slots)
+
+
+def _limits(
+    max_items: int, max_in_flight: int, max_tokens: int | None, max_attempts: int, split: bool
+) -> Limits:
+    return Limits(
+        max_items=index(max_items),
+        max_wait_s=inf,  # only the end of the items closes a window that is not full
+        max_tokens=None if max_tokens is None else index(max_tokens),
+        max_in_flight=index(max_in_flight),
+        max_attempts=index(max_attempts),
+        split=bool(split),
+        order="none",
+    )
+
+
+def _weight(tokens: Callable[[Any], int], item: Any) -> int:
+    weight = index(tokens(item))
+    if weight < 0:
+        raise ValueError(f"tokens returned {weight}: it must be at least 0")
+    return weight
+
+
+def _estimate(item: Any) -> int:
+    from streams.codec.records import estimate_tokens  # imports a JSON codec, which few need here
+
+    if not isinstance(item, str):
+        raise TypeError(
+            f"max_tokens: an item is a {type(item).__name__}, not a string: "
+            "give tokens, a function that counts its tokens"
+        )
+    return estimate_tokens(item)

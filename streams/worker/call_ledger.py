@@ -1,0 +1,287 @@
+"""The call ledger at work: records what calls answer, and knows at assignment what was answered.
+
+    reply ─► engine ─► record ─► writer ─► {id}.{source}.ledger
+    assignment ─► read ─► Lane.known ─► arrival: the outcome is there already
+
+A call runs on when its lanes were revoked, and what it answers is recorded all the same: it is
+paid. Where the ledger cannot be read or written, the tasks go on without, and say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from streams.codec.answers import Entry, Keys, Trail, entry, paid
+from streams.codec.committed import Committed
+from streams.core.call import Batch, Slot
+from streams.core.ranges import covered
+from streams.kafka.client import connect
+from streams.kafka.extents import Extent
+from streams.kafka.produce.ledger_writer import LedgerWriter, extents, read, reading
+from streams.kafka.topics import grow
+from streams.model import Answer
+from streams.settings.values import ledger_topic
+from streams.worker.partition import Lane
+
+logger = logging.getLogger(__name__)
+
+LOOK_WITHIN_S = 5.0
+READ_WITHIN_S = 20.0
+"""The whole group waits meanwhile."""
+
+FLUSH_WITHIN_S = 1.0
+LATE_S = 5.0
+"""How long after its time limit a call of an earlier owner may be recorded."""
+
+KNOWN_BYTES = 120
+"""What a known answer takes in memory besides its record's value."""
+
+
+class Answering(NamedTuple):
+    """What the ledger has to know of a task. `timeout_s`: the longest that a call takes."""
+
+    fingerprint: str
+    timeout_s: float
+
+
+class Found(NamedTuple):
+    """What the ledger said of a partition at its assignment. `known`: records by the offset of
+    their item."""
+
+    known: dict[int, bytes]
+    trail: Trail
+
+
+class Ledger:
+    """The ledgers of a worker. `tasks`: by their source topic. `end_of(lane)`: how far its source
+    partition could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may
+    wait to be written, and what may be kept of what was read. `batch_bytes`: see `LedgerWriter`."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        tasks: Mapping[str, Answering],
+        keywords: Mapping[str, Any],
+        *,
+        end_of: Callable[[Lane], int | None],
+        room_bytes: int,
+        batch_bytes: int,
+    ) -> None:
+        self._end_of = end_of
+        self._topics = {source: ledger_topic(worker_id, source) for source in tasks}
+        self._sources = {topic: source for source, topic in self._topics.items()}
+        self._tasks = dict(tasks)
+        self._keywords = dict(keywords)
+        self._room_bytes = room_bytes
+        self._found: dict[TopicPartition, Found] = {}
+        self._trails: dict[TopicPartition, Trail] = {}
+        self._lanes: dict[TopicPartition, tuple[Lane, float]] = {}
+        self._writer = LedgerWriter(
+            keywords,
+            room_bytes=room_bytes,
+            on_written=self._written,
+            settled_below=self._settled_below,
+            batch_bytes=batch_bytes,
+        )
+
+    async def start(self) -> None:
+        """Raises BrokerError where no broker answers."""
+        await connect(self._writer, self._keywords["bootstrap_servers"])
+
+    async def stop(self) -> None:
+        await self._writer.stop()
+
+    # -- recording -----------------------------------------------------------------------------
+
+    def record(self, batch: Batch, slots: Sequence[Slot], answers: Sequence[Answer]) -> None:
+        """A call has ended, and the engine knows how: what it gave its items is written at once.
+        `slots`: those of the call when it started. `answers`: of its reply; none if it failed."""
+        entries: dict[TopicPartition, list[Entry]] = defaultdict(list)
+        for slot in paid(batch, slots, answers):
+            topic, partition = slot.item.topic, slot.item.partition
+            made = entry(slot, self._tasks[topic].fingerprint)
+            entries[TopicPartition(self._topics[topic], partition)].append(made)
+        for where, made_there in entries.items():
+            self._writer.put(where, made_there)
+
+    @property
+    def writing(self) -> bool:
+        """Whether an answer is on its way to the ledger that can be written."""
+        return self._writer.writing
+
+    def _written(self, where: TopicPartition, first: int, count: int, highest: int) -> None:
+        trail = self._trails.get(self._source(where))
+        if trail is not None:
+            trail.wrote(first, count, highest)
+
+    def _settled_below(self, where: TopicPartition) -> int:
+        lane, _ = self._lanes.get(self._source(where), (None, 0.0))
+        return 0 if lane is None else lane.task.watermark(lane)
+
+    def _source(self, where: TopicPartition) -> TopicPartition:
+        return TopicPartition(self._sources[where.topic], where.partition)
+
+    # -- lanes ---------------------------------------------------------------------------------
+
+    def open(self, lane: Lane) -> None:
+        """Give a new lane the answers that were found for its partition."""
+        found = self._found.pop(lane.partition, None)
+        if found is not None:
+            lane.known = found.known
+            self._trails[lane.partition] = found.trail
+        timeout_s = self._tasks[lane.partition.topic].timeout_s
+        late_until = asyncio.get_running_loop().time() + timeout_s + LATE_S
+        self._lanes[lane.partition] = lane, late_until
+
+    def close(self, lane: Lane) -> None:
+        known, _ = self._lanes.get(lane.partition, (None, 0.0))
+        if known is lane:
+            del self._lanes[lane.partition]
+            self._trails.pop(lane.partition, None)
+
+    def begin(self, lane: Lane, watermark: int) -> int | None:
+        """From which offset of its ledger partition the lane's next owner has to read, where this
+        watermark is committed."""
+        trail = self._trails.get(lane.partition)
+        if trail is None:
+            return None
+        _, late_until = self._lanes[lane.partition]
+        end = self._end_of(lane)  # an earlier owner may have read further than we have
+        if asyncio.get_running_loop().time() >= late_until and end is not None:
+            trail.late_below(max(end, lane.next_offset))
+        trail.settled(lane.task.watermark(lane))
+        return trail.begin(watermark)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    async def read(self, starts: Mapping[TopicPartition, Committed]) -> None:
+        """Find what is answered already of these partitions, before they get their lanes. Their
+        earlier owners have let go of them."""
+        self._found.clear()
+        await self._writer.flush(FLUSH_WITHIN_S)  # what we recorded when they were ours before
+        answers = _Answers(starts, self._tasks, self._sources, self._room_bytes)
+        found: dict[TopicPartition, Extent] = {}
+        complete = False
+        try:
+            async with asyncio.timeout(READ_WITHIN_S):
+                await self._fetch(starts, found, answers.take)
+                complete = True
+        except Exception as error:  # whatever it is, it costs money and nothing else
+            logger.error("the ledger cannot be read, answers in it are paid again: %r", error)
+        for source, start in starts.items():
+            where = TopicPartition(self._topics[source.topic], source.partition)
+            extent = found.get(where)
+            known = answers.known[source]
+            first = reads_from(start) if extent is None else extent.first
+            end = extent.end if extent is not None and complete else None
+            self._found[source] = Found(known, Trail(first, end, max(known, default=-1)))
+        count = sum(len(found.known) for found in self._found.values())
+        logger.info("%d answers from the ledger", count)
+        if answers.left_out:
+            logger.warning(
+                "%d answers of the ledger are paid again: there is no room for them "
+                "(worker.max_buffered_mb)",
+                answers.left_out,
+            )
+
+    async def _fetch(
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        found: dict[TopicPartition, Extent],
+        take: Callable[[TopicPartition, Sequence[Any]], None],
+    ) -> None:
+        """Say what there is in `found`, then hand it over."""
+        begins = await self._begins(starts)
+        if begins:
+            async with reading(self._keywords) as consumer:
+                found |= await extents(consumer, begins)
+                await read(consumer, found, take)
+
+    async def _begins(
+        self, starts: Mapping[TopicPartition, Committed]
+    ) -> dict[TopicPartition, int | None]:
+        """Where to begin in each ledger partition that there is. A source that has grown takes its
+        ledger along."""
+        begins = {
+            TopicPartition(self._topics[source.topic], source.partition): reads_from(start)
+            for source, start in starts.items()
+        }
+        counts: dict[str, int] = {}
+        short: dict[str, int] = {}
+        for topic in {where.topic for where in begins}:
+            counts[topic] = await self._partitions(topic)
+            wanted = 1 + max(where.partition for where in begins if where.topic == topic)
+            if 0 < counts[topic] < wanted:
+                short[topic] = wanted
+        if short:
+            admin = AIOKafkaAdminClient(**self._keywords)
+            await admin.start()
+            try:
+                await grow(admin, short)
+            finally:
+                await admin.close()
+        return {where: at for where, at in begins.items() if where.partition < counts[where.topic]}
+
+    async def _partitions(self, topic: str) -> int:
+        """How many the topic has; 0 where it is missing."""
+        producer = self._writer.producer
+        try:
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                await producer.client.force_metadata_update()
+                return len(await producer.partitions_for(topic))
+        except (KafkaError, TimeoutError) as error:
+            logger.error("the ledger %s cannot be found: %r", topic, error)
+            return 0
+
+
+def reads_from(start: Committed) -> int | None:
+    """Where nobody has committed yet, all that the ledger has is of a worker that died before it
+    could. Elsewhere a commit that names no ledger offset is of somebody who wants none."""
+    return start.ledger_offset if start.made or start.ledger_offset is not None else 0
+
+
+class _Answers:
+    """Keeps what of the records is an answer to an item that is not settled, up to `room_bytes`.
+
+    `known`: by source partition, values by offset; of two answers to an item the first counts.
+    """
+
+    def __init__(
+        self,
+        starts: Mapping[TopicPartition, Committed],
+        tasks: Mapping[str, Answering],
+        sources: Mapping[str, str],
+        room_bytes: int,
+    ) -> None:
+        self._starts = starts
+        self._sources = sources
+        self._keys = {
+            at: Keys(at.topic, at.partition, tasks[at.topic].fingerprint) for at in starts
+        }
+        self._room = room_bytes
+        self.known: dict[TopicPartition, dict[int, bytes]] = {at: {} for at in starts}
+        self.left_out = 0
+
+    def take(self, where: TopicPartition, records: Sequence[Any]) -> None:
+        source = TopicPartition(self._sources[where.topic], where.partition)
+        start, known = self._starts[source], self.known[source]
+        offset_of = self._keys[source].offset
+        for record in records:
+            offset = offset_of(record.key)
+            if offset is None or offset < start.offset or offset in known or not record.value:
+                continue
+            if start.beyond and covered(offset, start.beyond):
+                continue
+            self._room -= len(record.value) + KNOWN_BYTES
+            if self._room < 0:
+                self.left_out += 1
+            else:
+                known[offset] = record.value

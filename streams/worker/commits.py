@@ -1,0 +1,105 @@
+"""Commits what the lanes have settled: one request for all of them, never two at once, until what
+is committed equals what the engines know."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from streams.codec.committed import Committed
+from streams.running.logs import Repeated
+from streams.worker.partition import Lane
+
+logger = logging.getLogger(__name__)
+
+WITHIN_S = 60.0
+"""Of a commit while the worker runs; the next one tells as much."""
+
+SAID_AGAIN_AFTER_S = 30.0
+"""What goes wrong ten times a second is said when it changes, and now and then."""
+
+Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
+"""Makes what these lanes have settled durable, and notes it in `Lane.committed`. False: not of all
+of them. Raises KafkaError."""
+
+
+class Committer:
+    """`lanes()`: those that are assigned now. `commit`: see `Commit`. `interval_s`: between two."""
+
+    def __init__(
+        self, lanes: Callable[[], Iterable[Lane]], commit: Commit, interval_s: float
+    ) -> None:
+        self._lanes = lanes
+        self._commit = commit
+        self._interval_s = interval_s
+        self._committing = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._failing = Repeated(logger)
+
+    def start(self, on_fatal: Callable[[BaseException], None]) -> None:
+        """Commit from now on, every `interval_s`."""
+
+        def ended(task: asyncio.Task[None]) -> None:
+            # Without commits everything would be done again after a crash: better to stop now.
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.error("committing failed: %r", error, exc_info=error)
+                on_fatal(error)
+
+        self._task = asyncio.ensure_future(self._for_ever())
+        self._task.add_done_callback(ended)
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self.once(WITHIN_S)
+
+    async def once(self, within_s: float) -> bool:
+        """Commit everything that moved. False: it could not be done in time."""
+        try:
+            async with asyncio.timeout(within_s), self._committing:
+                done = await self._once()
+        except TimeoutError:
+            logger.error("the offsets could not be committed within %.1f s", within_s)
+        except KafkaError as error:
+            why = f"the offsets could not be committed: {error}"
+            self._failing.say(why, SAID_AGAIN_AFTER_S)
+        else:
+            self._failing.over()
+            return done
+        return False
+
+    async def _once(self) -> bool:
+        moved = {}
+        for lane in self._lanes():
+            now = lane.task.progress(lane)
+            if now != lane.committed:
+                moved[lane] = now
+        if not moved:
+            return True
+        return await self._commit(moved)
+
+
+Known = Callable[[TopicPartition], Awaitable[Committed | None]]
+"""What the group has committed of a partition; None: nothing. Raises KafkaError."""
+
+
+async def all_committed(lanes: Iterable[Lane], known: Known, within_s: float) -> bool:
+    """Whether the group has committed all that these lanes have read, whoever did it. False also
+    where the broker does not say so in time."""
+    ends = {lane.partition: lane.next_offset for lane in lanes}
+    try:
+        async with asyncio.timeout(within_s):
+            found = await asyncio.gather(*map(known, ends))
+    except (TimeoutError, KafkaError):
+        return False
+    return all(
+        at is not None and at.offset >= end for at, end in zip(found, ends.values(), strict=True)
+    )

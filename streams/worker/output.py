@@ -1,0 +1,201 @@
+"""Where the outcomes of a task go: results to the sink, dead letters beside them, drops nowhere.
+
+Every outcome can be written (contract section 2): a result too large for the sink is a dead letter
+`result_too_large`, one without a key whose sink is compacted is a dead letter `no_key`; a dead
+letter too large loses its value, then what else it must.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.partitioner import murmur2
+
+from streams.codec.results import Encoder, record_bytes
+from streams.core.call import Slot
+from streams.errors import ItemError
+from streams.kafka.produce.parcels import Outlet, Parcel, Record
+from streams.worker.partition import Lane
+
+MOST_AT_ONCE = 200
+"""Outcomes that are encoded in one turn of the loop (about 1 ms)."""
+
+ROUND_SHARE = 0.1
+"""Of the newest round in the moving average of what a result takes."""
+
+
+@dataclass(slots=True)
+class Route:
+    """Topics, their partitions, and what a record batch of each may take, in bytes. The numbers of
+    partitions are brought up to date while the task has no lane (`streams.worker.recount`).
+    `sink_compacted`: it refuses whole batches for one record without a key."""
+
+    sink: str
+    dead_letter: str
+    source_partitions: int
+    sink_partitions: int
+    dead_letter_partitions: int
+    sink_bytes: int
+    dead_letter_bytes: int
+    sink_compacted: bool = False
+
+
+class Outcomes:
+    """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
+    encoded result takes; items reserve it on arrival, so that results count as held memory too.
+
+    `on_dropped(lane, slots)`: these leave nothing to write.
+
+    Encoding waits for a later turn of the loop: calls that are to start go first, and what several
+    replies release of one lane becomes one list.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        route: Route,
+        sink: Outlet,
+        on_dropped: Callable[[Lane, Sequence[Slot]], None],
+    ) -> None:
+        self._encoder = encoder
+        self._route = route
+        self._sink = sink
+        self._on_dropped = on_dropped
+        self._loop = asyncio.get_running_loop()
+        self._released: dict[Lane, list[Slot]] = {}
+        self._turn: asyncio.Handle | None = None
+        self.result_bytes = 0.0
+
+    @property
+    def pending(self) -> bool:
+        """Whether something that was released is not with the sink yet."""
+        return bool(self._released)
+
+    def release(self, lane: Lane, slots: list[Slot]) -> None:
+        """Write the outcomes of these slots soon, after those released before."""
+        known = self._released.get(lane)
+        if known is None:
+            self._released[lane] = slots
+        else:
+            known += slots
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._turn is None and self._released:
+            self._turn = self._loop.call_soon(self._write_some)
+
+    def _write_some(self) -> None:
+        self._turn = None
+        lane = next(iter(self._released))
+        slots = self._released.pop(lane)
+        if lane.open:
+            if len(slots) > MOST_AT_ONCE:
+                self._released[lane] = slots[MOST_AT_ONCE:]
+            dropped = self._write(lane, slots[:MOST_AT_ONCE])
+            if dropped:
+                self._on_dropped(lane, dropped)
+        self._go_on()
+
+    def _write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
+        """Queue the outcomes of these slots for the sink, in order; returns those that leave
+        nothing to write."""
+        encoded = self._encoder.encode(slots, int(time.time() * 1000))
+        records, dead, route = encoded.records, encoded.dead, self._route
+        if not dead and None not in records and self._all_fit(records):
+            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
+            return []
+        kept: list[Slot] = []
+        results: list[Record] = []
+        buried: list[tuple[Slot, ItemError]] = []
+        dropped: list[Slot] = []
+        for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
+            if record is None:
+                dropped.append(slot)
+            elif index in dead:
+                buried.append((slot, dead[index]))
+            elif route.sink_compacted and record[0] is None:
+                buried.append((slot, _no_key()))
+            elif record_bytes(*record[:3]) > route.sink_bytes:
+                buried.append((slot, _too_large()))
+            else:
+                kept.append(slot)
+                results.append(record)
+        if results:
+            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
+        if buried:
+            self._bury(lane, buried, route.dead_letter_bytes)
+        return dropped
+
+    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
+        """The broker refused a record for its size, whatever we had counted. A result becomes a
+        dead letter (None), a dead letter a smaller one; the same one where it cannot."""
+        if topic != self._route.dead_letter:
+            self._bury(lane, [(slot, _too_large())], self._route.dead_letter_bytes)
+            return None
+        size = record_bytes(*record[:3])
+        error = slot.outcome  # of a dead letter: what happened, its size is another matter
+        if not isinstance(error, ItemError):
+            slot.outcome = error = _too_large()
+        smaller: Record = self._encoder.dead_letter(
+            slot,
+            error,
+            int(time.time() * 1000),
+            limit_bytes=min(self._route.dead_letter_bytes, size) // 2,
+        )
+        return smaller if record_bytes(*smaller[:3]) < size else record
+
+    def _all_fit(self, records: Sequence[Any]) -> bool:
+        """Whether the sink surely takes every record; exact sizes are only counted if not."""
+        sizes = [len(record[1] or b"") + len(record[0] or b"") for record in records]
+        self.result_bytes += ROUND_SHARE * (sum(sizes) / len(sizes) - self.result_bytes)
+        limit = self._route.sink_bytes
+        if self._route.sink_compacted and any(record[0] is None for record in records):
+            return False
+        return max(sizes) <= limit // 2 and all(
+            not record[2] or record_bytes(*record[:3]) <= limit for record in records
+        )
+
+    def _bury(self, lane: Lane, dead: list[tuple[Slot, ItemError]], limit_bytes: int) -> None:
+        now_ms = int(time.time() * 1000)
+        slots, records = [], []
+        for slot, error in dead:
+            slot.outcome = error
+            slots.append(slot)
+            records.append(self._encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes))
+        route = self._route
+        self._put(route.dead_letter, route.dead_letter_partitions, Parcel(lane, slots, records))
+
+    def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
+        """The sink partition is the source partition where counts match, else by key; keyless
+        items go to `source partition mod sink partitions` (contract G2)."""
+        own = parcel.lane.partition.partition
+        if partitions == self._route.source_partitions:
+            self._sink.put(topic, own, parcel)
+            return
+        by_partition: dict[int, tuple[list[Any], list[Record]]] = {}
+        for slot, record in zip(parcel.slots, parcel.records, strict=True):
+            key = record[0]
+            partition = own % partitions if key is None else partition_for(key, partitions)
+            slots, records = by_partition.setdefault(partition, ([], []))
+            slots.append(slot)
+            records.append(record)
+        for partition, (slots, records) in by_partition.items():
+            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
+
+
+def partition_for(key: bytes, partitions: int) -> int:
+    """Where Kafka's default partitioner puts a key: murmur2, as the Java client."""
+    number: int = murmur2(key)
+    return (number & 0x7FFFFFFF) % partitions
+
+
+def _no_key() -> ItemError:
+    return ItemError("no_key", "the item has no key, and its sink is compacted")
+
+
+def _too_large() -> ItemError:
+    return ItemError("result_too_large", "the result is larger than its topic takes")

@@ -1,0 +1,79 @@
+"""What the consumer under Faust is told, whatever Faust would choose."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streams.app import App
+from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S, ConsumerThread
+from streams.settings import load_settings
+from streams.worker.worker import REVOKED_WITHIN_S
+
+VARIABLES = {"STREAMS_WORKER__ID": "reviews", "STREAMS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+
+
+def _app(**more: str) -> App:
+    return App(load_settings(None, {**VARIABLES, **more}, need_tasks=False), environ={})
+
+
+async def _told(app: App) -> Any:
+    """The aiokafka consumer that the app's consumer thread makes; it connects to nothing."""
+    thread = SimpleNamespace(app=app, host=app.record_host)
+    client = ConsumerThread._create_worker_consumer(thread, None)  # type: ignore[arg-type]
+    await client.stop()
+    return client
+
+
+async def test_the_poll_interval_is_out_of_reach():
+    """23 days; aiokafka would leave the group for ever when it is over."""
+    told = await _told(_app())
+    assert told._max_poll_interval_ms == MAX_POLL_INTERVAL_S * 1000 == 2_000_000_000
+
+
+async def test_a_revocation_ends_before_the_group_gives_the_worker_up():
+    assert (await _told(_app()))._rebalance_timeout_ms > REVOKED_WITHIN_S * 1000
+
+
+async def test_aborted_records_are_not_read():
+    assert (await _told(_app()))._isolation_level == "read_committed"
+
+
+async def test_offsets_are_committed_by_us_and_out_of_range_is_an_error():
+    told = await _told(_app())
+    assert told._enable_auto_commit is False
+    assert told._auto_offset_reset == "none"
+
+
+@pytest.mark.parametrize(("buffered_mb", "partition"), [("1", 250_000), ("16", 1_048_576)])
+async def test_what_is_fetched_ahead_is_a_quarter_of_the_budget(buffered_mb, partition):
+    """But never less than one fetch of 1 MB."""
+    told = await _told(_app(STREAMS_WORKER__MAX_BUFFERED_MB=buffered_mb))
+    assert told._fetch_max_bytes == max(1_000_000, int(buffered_mb) * 250_000)
+    assert told._max_partition_fetch_bytes == partition
+
+
+async def test_the_session_is_the_configured_one():
+    told = await _told(_app(STREAMS_KAFKA__SESSION_TIMEOUT_S="30"))
+    assert told._session_timeout_ms == 30_000
+    assert told._heartbeat_interval_ms == 1_000
+
+
+async def test_fausts_unprefixed_variables_do_not_reach_the_app(monkeypatch):
+    """They would override explicit keywords."""
+    for name, value in {
+        "BROKER_URL": "kafka://elsewhere:9092",
+        "PROCESSING_GUARANTEE": "exactly_once",
+        "WEB_PORT": "1",
+        "APP_DATADIR": "/elsewhere",
+        "CONSUMER_AUTO_OFFSET_RESET": "latest",
+    }.items():
+        monkeypatch.setenv(name, value)
+    conf = _app().conf
+    assert [str(url) for url in conf.broker] == ["streams://127.0.0.1:9"]
+    assert conf.processing_guarantee.value == "at_least_once"
+    assert conf.web_port != 1
+    assert "elsewhere" not in str(conf.datadir)
+    assert conf.consumer_auto_offset_reset == "earliest"
