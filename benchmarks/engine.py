@@ -68,7 +68,7 @@ def run(items: int, batch: int, lanes: int, order: str, usage: Usage | None) -> 
             while todo:
                 action = todo.popleft()
                 if type(action) is StartCall:
-                    calls.append(action.batch)
+                    calls.append(action.call)
                 elif type(action) is Release:
                     released += len(action.slots)
                     todo.extend(engine.handle(Delivered(action.lane, action.slots), start * 1e-6))

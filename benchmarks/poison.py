@@ -28,7 +28,7 @@ from benchmarks.ground import arguments, broker
 from streams.core import (
     Action,
     Arrived,
-    Batch,
+    Call,
     Delivered,
     Engine,
     Failed,
@@ -100,7 +100,7 @@ class PoisonedRun:
         limits = Limits(max_items=batch, max_wait_s=0.0, max_in_flight=CALLS_IN_FLIGHT)
         self._engine = Engine(limits, random=random.random)
         self._slots = [Slot(0, n, n) for n in range(items)]
-        self._calls: deque[Batch] = deque()
+        self._calls: deque[Call] = deque()
         self._first_call: dict[int, str] = {}  # of each item
         self._extra: dict[str, int] = {}  # calls more, by the microbatch that began it
         self._released: list[int] = []
@@ -126,7 +126,7 @@ class PoisonedRun:
         most = max(self._extra[first] / count for first, count in hit.items())
         return Cost(len(self._bad), sum(self._extra.values()), most)
 
-    def _answer(self, batch: Batch) -> None:
+    def _answer(self, batch: Call) -> None:
         bad = [number in self._bad for number in batch.items]
         if isinstance(self._why, Fault):
             if any(bad):
@@ -146,13 +146,13 @@ class PoisonedRun:
         while todo:
             action = todo.popleft()
             if isinstance(action, StartCall):
-                self._count(action.batch)
-                self._calls.append(action.batch)
+                self._count(action.call)
+                self._calls.append(action.call)
             elif isinstance(action, Release):
                 self._released += [slot.seq for slot in action.slots]
                 todo.extend(self._engine.handle(Delivered(0, action.slots), self._now))
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Call) -> None:
         if batch.cause == "new":
             self._extra[batch.id] = 0
             for number in batch.items:

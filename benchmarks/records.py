@@ -19,7 +19,7 @@ import orjson
 
 from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.codec.results import Encoder, Mode
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.errors import ItemError
 
 COUNT = 2_000
@@ -59,10 +59,10 @@ def nested(n: int) -> bytes:
 def slots_of(items: list[Any], outcome: Callable[[int], Any]) -> list[Slot]:
     slots = [Slot(3, item.offset, item, outcome=outcome(n)) for n, item in enumerate(items)]
     for start in range(0, COUNT, 20):
-        batch = Batch(slots[start : start + 20], "new", "count")
+        batch = Call(slots[start : start + 20], "new", "count")
         batch.id = f"sentiment-5f3a-{start}"
         for index, slot in enumerate(batch.slots):
-            slot.batch, slot.index, slot.calls = batch, index, 1
+            slot.call, slot.index, slot.calls = batch, index, 1
             slot.input_tokens, slot.output_tokens, slot.cost_nano_usd = 60, 8, 10_000 + index
     return slots
 

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # `streams.model` imports this module
-    from streams.model import Usage
+from streams.model import RateLimits, Usage
 
 
 class StreamsError(Exception):
@@ -83,6 +81,7 @@ class CallError(StreamsError):
     `retry_after_s`: how long the API asked us to wait, in seconds; None: it did not say.
     `status`: the HTTP status; None where there was no response.
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
+    `rate_limits`: what the response says about the account's limits; None: nothing.
     `message` never holds an item's text or a key.
     """
 
@@ -94,10 +93,12 @@ class CallError(StreamsError):
         retry_after_s: float | None = None,
         status: int | None = None,
         usage: Usage | None = None,
+        rate_limits: RateLimits | None = None,
     ) -> None:
         self.fault = fault
         self.message = message
         self.retry_after_s = retry_after_s
         self.status = status
         self.usage = usage
+        self.rate_limits = rate_limits
         super().__init__(f"{fault.value}: {message}" if message else fault.value)

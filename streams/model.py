@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
-from streams.errors import ItemError
-
 Headers = Sequence[tuple[str, bytes | None]]
 """Kafka record headers, in their order; names may repeat, a value may be None."""
 
@@ -82,12 +80,33 @@ Outcome = Any
 """The one thing that happens to an item: `ItemError`, `DROP`, or its result."""
 
 
+class Quota(NamedTuple):
+    """One limit of an account as a response tells it. `limit`: per minute. `remaining`: what is
+    left of it now (Anthropic rounds tokens to thousands). `reset_s`: seconds until it is full again.
+    None: the response does not say."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_s: float | None = None
+
+
+class RateLimits(NamedTuple):
+    """What the headers of a response say about the account's limits; None: nothing of that kind.
+    https://platform.claude.com/docs/en/api/rate-limits#response-headers"""
+
+    requests: Quota | None = None
+    input_tokens: Quota | None = None
+    output_tokens: Quota | None = None
+
+
 class Reply(NamedTuple):
     """A call's answer. `answers`: one per item, in the items' order. `usage`: None where the call
-    cost nothing that is counted (custom functions)."""
+    cost nothing that is counted (custom functions). `rate_limits`: None where the response has no
+    such headers."""
 
     answers: Sequence[Answer]
     usage: Usage | None = None
+    rate_limits: RateLimits | None = None
 
 
 Caller = Callable[[Sequence[Item]], Awaitable[Reply]]
@@ -101,9 +120,10 @@ __all__ = [
     "Drop",
     "Headers",
     "Item",
-    "ItemError",
     "Outcome",
     "Position",
+    "Quota",
+    "RateLimits",
     "Reply",
     "Unanswered",
     "Usage",

@@ -29,7 +29,7 @@ import orjson
 
 from streams.codec.results import written
 from streams.codec.vectors import NO_VECTOR, VECTOR
-from streams.core.call import Batch, Slot, State
+from streams.core.call import Call, Slot, State
 from streams.errors import ItemError
 from streams.model import DROP, Answer, Item, Unanswered
 
@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------
 
 
-def paid(batch: Batch, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
+def paid(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
     """Which of a call's slots have their outcome from it, once the engine has been told how it
     ended. `answers`: of its reply; empty where it failed.
 
@@ -69,26 +69,26 @@ def paid(batch: Batch, slots: Sequence[Slot], answers: Sequence[Answer]) -> list
     found = []
     answers = answers if len(answers) == len(slots) else ()
     for slot, answer in zip(slots, answers or (Unanswered.MISSING,) * len(slots), strict=True):
-        if slot.batch is batch:
+        if slot.call is call:
             found.append(slot)
         elif slot.state is State.DROPPED and answer.__class__ is not Unanswered:
-            slot.outcome, slot.batch = answer, batch
+            slot.outcome, slot.call = answer, call
             found.append(slot)
     return found
 
 
 def entry(slot: Slot, fingerprint: str) -> Entry:
     """The record of a slot that has its outcome. Never raises for what the outcome holds."""
-    item, batch = slot.item, slot.batch
-    assert batch is not None
+    item, call = slot.item, slot.call
+    assert call is not None
     value = (
         b'{"item":%d,"batch":%b,"index":%d,"size":%d,"calls":%d,"input_tokens":%d,'
         b'"output_tokens":%d,"cost_nano_usd":%d%b}'
     ) % (
         checksum(item),
-        orjson.dumps(batch.id),
+        orjson.dumps(call.id),
         slot.index,
-        batch.size,
+        call.size,
         slot.calls,
         slot.input_tokens,
         slot.output_tokens,
@@ -155,15 +155,15 @@ def restore(slot: Slot, value: bytes) -> bool:
         facts, outcome = _parts(value)
         if facts["item"] != checksum(slot.item):
             return False
-        batch = Batch([], "new", "ledger")
-        batch.id, batch.size = str(facts["batch"]), int(facts["size"])
+        call = Call([], "new", "ledger")
+        call.id, call.size = str(facts["batch"]), int(facts["size"])
         numbers = [
             int(facts[name])
             for name in ("index", "calls", "input_tokens", "output_tokens", "cost_nano_usd")
         ]
     except (ValueError, LookupError, TypeError, binascii.Error):
         return False
-    slot.outcome, slot.batch = outcome, batch
+    slot.outcome, slot.call = outcome, call
     slot.index, slot.calls, slot.input_tokens, slot.output_tokens, slot.cost_nano_usd = numbers
     return True
 

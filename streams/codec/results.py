@@ -31,8 +31,8 @@ _CODE_BYTES = 100
 _NANO = 1_000_000_000
 
 
-class SlotBatch(Protocol):
-    """What is read of a microbatch (`streams.core.call.Batch`)."""
+class SlotCall(Protocol):
+    """What is read of a microbatch (`streams.core.call.Call`)."""
 
     @property
     def id(self) -> str: ...
@@ -43,7 +43,7 @@ class SlotBatch(Protocol):
 class ReleasedSlot(Protocol):
     """What is read of a slot (`streams.core.call.Slot`) that the engine has released.
 
-    `batch`: the one that gave the answer; None where there was no call. `calls`: the calls the item
+    `call`: the one that gave the answer; None where there was no call. `calls`: the calls the item
     was in. Tokens and money are its share of them.
     """
 
@@ -52,7 +52,7 @@ class ReleasedSlot(Protocol):
     @property
     def outcome(self) -> Any: ...
     @property
-    def batch(self) -> SlotBatch | None: ...
+    def call(self) -> SlotCall | None: ...
     @property
     def index(self) -> int: ...
     @property
@@ -129,7 +129,7 @@ class Encoder:
         return Encoded(records, dead)
 
     def _envelope(self, slot: ReleasedSlot, now_ms: int) -> bytes:
-        item, batch, cost = slot.item, slot.batch, slot.cost_nano_usd
+        item, call, cost = slot.item, slot.call, slot.cost_nano_usd
         stamp = _timestamp(item)
         result = self._bare(slot, now_ms)
         try:
@@ -143,9 +143,9 @@ class Encoder:
             item.partition,
             item.offset,
             b"null" if stamp is None else b"%d" % stamp,
-            orjson.dumps(batch.id) if batch else b"null",
+            orjson.dumps(call.id) if call else b"null",
             slot.index,
-            batch.size if batch else 0,
+            call.size if call else 0,
             slot.input_tokens,
             slot.output_tokens,
             orjson.dumps(cost / _NANO) if cost else b"0.0",
@@ -228,7 +228,7 @@ class Encoder:
     def _facts(
         self, slot: ReleasedSlot, error: ItemError, now_ms: int
     ) -> list[tuple[str, bytes | None]]:
-        item, batch, stamp = slot.item, slot.batch, _timestamp(slot.item)
+        item, call, stamp = slot.item, slot.call, _timestamp(slot.item)
         return [
             ("streams-error-code", _cut(error.code, _CODE_BYTES)),
             ("streams-error-message", _cut(error.message, _MESSAGE_BYTES)),
@@ -238,7 +238,7 @@ class Encoder:
             ("streams-source-timestamp-ms", b"" if stamp is None else b"%d" % stamp),
             ("streams-task", self._task.encode()),
             ("streams-attempts", b"%d" % slot.calls),
-            ("streams-batch-id", batch.id.encode() if batch else b""),
+            ("streams-batch-id", call.id.encode() if call else b""),
             ("streams-failed-at-ms", b"%d" % now_ms),
         ]
 

@@ -6,7 +6,7 @@ language), then `engine` (the whole), and after it in the order an item meets th
 `views`, `history` and `invariants` look on.
 """
 
-from streams.core.call import PENDING, Batch, Slot, State
+from streams.core.call import PENDING, Call, Slot, State
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -36,8 +36,8 @@ __all__ = [
     "PENDING",
     "Action",
     "Arrived",
-    "Batch",
     "Blocking",
+    "Call",
     "CancelCall",
     "Cancelled",
     "Closed",

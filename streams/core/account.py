@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
 from streams.errors import CallError, ItemError
@@ -54,7 +54,7 @@ class Pauses:
         self._random = random
         self._breaker = None if limits.breaker is None else Breaker(limits.breaker)
         self._pauses: dict[Cause, Pause] = {}
-        self._probe: Batch | None = None
+        self._probe: Call | None = None
         self._last = 0  # the number of the last call that began
         self._ramp = limits.max_in_flight
         self._said: Paused | None = None  # the last that no Resumed followed
@@ -106,20 +106,20 @@ class Pauses:
         self._said = said
         return said
 
-    def is_probe(self, batch: Batch) -> bool:
-        return batch is self._probe
+    def is_probe(self, call: Call) -> bool:
+        return call is self._probe
 
-    def started(self, batch: Batch) -> None:
-        self._last = batch.number
+    def started(self, call: Call) -> None:
+        self._last = call.number
         if self._pauses:
-            self._probe = batch
+            self._probe = call
 
-    def ended(self, batch: Batch) -> None:
+    def ended(self, call: Call) -> None:
         """A call is over, whatever came of it (say first what did)."""
-        if batch is self._probe:
+        if call is self._probe:
             self._probe = None
 
-    def answered(self, batch: Batch, now: float, *, result: bool) -> None:
+    def answered(self, call: Call, now: float, *, result: bool) -> None:
         """The API took a call and answered it, if only with a refusal of what it holds; `result`:
         whether an item got a result by it."""
         if self._ramp < self._limits.max_in_flight:
@@ -128,19 +128,19 @@ class Pauses:
             return
         for cause, pause in list(self._pauses.items()):
             if cause is Cause.BREAKER and not result:
-                if batch is self._probe:
+                if call is self._probe:
                     self._prolong(pause, now)
-            elif batch.number > pause.number or cause is Cause.OUTAGE:
+            elif call.number > pause.number or cause is Cause.OUTAGE:
                 del self._pauses[cause]
 
-    def failed(self, batch: Batch, cause: Cause, error: CallError, now: float) -> None:
+    def failed(self, call: Call, cause: Cause, error: CallError, now: float) -> None:
         """A call failed so that the task pauses."""
         pause = self._pauses.get(cause)
         if pause is None:
             until = now + self._wait_s(cause, 1, error.retry_after_s)
             self._pauses[cause] = Pause(cause, until, error.message, self._last)
             return
-        if batch.number > pause.number:
+        if call.number > pause.number:
             pause.failures += 1
         elif error.retry_after_s is None:
             return
@@ -148,17 +148,17 @@ class Pauses:
         if until > pause.until:
             pause.until, pause.message, pause.number = until, error.message, self._last
 
-    def prolong(self, batch: Batch, now: float) -> None:
+    def prolong(self, call: Call, now: float) -> None:
         """The probe failed in a way of its own (a timeout): that ends no pause."""
         pause = self.current
-        if batch is self._probe and pause is not None:
+        if call is self._probe and pause is not None:
             self._prolong(pause, now)
 
-    def asked_to_wait(self, batch: Batch, error: CallError, now: float) -> None:
+    def asked_to_wait(self, call: Call, error: CallError, now: float) -> None:
         """A function raised `Retry`. That is no pause, but while the breaker probes, the items
         behind the probe would be tried one upon the other, each by itself."""
         pause = self._pauses.get(Cause.BREAKER)
-        if batch is self._probe and pause is not None:
+        if call is self._probe and pause is not None:
             pause.until = max(pause.until, now + (told_s(error.retry_after_s) or 0.0))
 
     def decided(self, results: int, dead_letters: Sequence[ItemError], now: float) -> None:

@@ -15,7 +15,7 @@ from itertools import count
 from math import inf
 
 from streams.core.account import Pauses
-from streams.core.call import Batch, State
+from streams.core.call import Call, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.errors import CallError
@@ -34,13 +34,13 @@ class Admission:
     """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`); `results`:
     those that gave an item a result."""
 
-    def __init__(self, limits: Limits, batch_prefix: str, random: Callable[[], float]) -> None:
-        self._prefix = batch_prefix
-        self._repeats: list[tuple[float, int, Batch]] = []  # a heap by due time, then by failure
+    def __init__(self, limits: Limits, call_prefix: str, random: Callable[[], float]) -> None:
+        self._prefix = call_prefix
+        self._repeats: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
         self._turn = "repeat"  # whose turn it is where repeats do not simply go first
         self.pauses = Pauses(limits, random)
-        self.calls: dict[str, Batch] = {}
+        self.calls: dict[str, Call] = {}
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
         self.new_by_reason: Counter[str] = Counter()
@@ -68,7 +68,7 @@ class Admission:
         stubborn = self._repeats and self._repeats[0][2].strikes >= STUBBORN_STRIKES
         return self.pauses.probing or bool(stubborn)
 
-    def next_repeat(self, now: float) -> Batch | None:
+    def next_repeat(self, now: float) -> Call | None:
         """Takes out the repeat that is due the longest."""
         if self._repeats and self._repeats[0][0] <= now:
             return heappop(self._repeats)[2]
@@ -77,7 +77,7 @@ class Admission:
     def next_repeat_at(self) -> float:
         return self._repeats[0][0] if self._repeats else inf
 
-    def repeats(self) -> Iterator[Batch]:
+    def repeats(self) -> Iterator[Call]:
         return (entry[2] for entry in self._repeats)
 
     @property
@@ -85,97 +85,97 @@ class Admission:
         """Whether no call is in flight and none is to be repeated."""
         return not self.calls and not self._repeats
 
-    def start(self, batch: Batch, now: float) -> None:
+    def start(self, call: Call, now: float) -> None:
         """Counts a call in flight from now on, and each of its items in one call more."""
         self.started += 1
-        batch.number = self.started
-        batch.id = f"{self._prefix}-{self.started}"
-        batch.started_at = now
-        if batch.successes is None:
-            batch.successes = self.successes
-        if batch.results is None:
-            batch.results = self.results
-        for index, slot in enumerate(batch.slots):
+        call.number = self.started
+        call.id = f"{self._prefix}-{self.started}"
+        call.started_at = now
+        if call.successes is None:
+            call.successes = self.successes
+        if call.results is None:
+            call.results = self.results
+        for index, slot in enumerate(call.slots):
             slot.index = index
             slot.calls += 1
             slot.state = IN_FLIGHT
-        self.started_by_cause[batch.cause] += 1
-        if batch.cause == "new":
-            self.new_by_reason[batch.reason] += 1
-        elif batch.cause != "split":
-            self.retries_by_reason[batch.reason] += 1
-        self._turn = "repeat" if batch.cause == "new" else "new"
-        self.calls[batch.id] = batch
+        self.started_by_cause[call.cause] += 1
+        if call.cause == "new":
+            self.new_by_reason[call.reason] += 1
+        elif call.cause != "split":
+            self.retries_by_reason[call.reason] += 1
+        self._turn = "repeat" if call.cause == "new" else "new"
+        self.calls[call.id] = call
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
-        self.pauses.started(batch)
+        self.pauses.started(call)
 
-    def succeeded(self, batch: Batch, now: float, *, result: bool) -> None:
+    def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered: it gives its place back. `result`: whether an item got one."""
-        del self.calls[batch.id]
+        del self.calls[call.id]
         self.successes += 1
         self._succeeded_at = now
         self.results += result
-        batch.successes = None  # what it left unanswered starts afresh
-        self.pauses.answered(batch, now, result=result)
-        self.pauses.ended(batch)
+        call.successes = None  # what it left unanswered starts afresh
+        self.pauses.answered(call, now, result=result)
+        self.pauses.ended(call)
 
-    def failed(self, batch: Batch, error: CallError, now: float, waiting: int) -> Step:
+    def failed(self, call: Call, error: CallError, now: float, waiting: int) -> Step:
         """A call failed: it gives its place back. Learns what that says about the API; returns
         what is to follow for the microbatch. `waiting`: items that are in no microbatch yet."""
-        del self.calls[batch.id]
+        del self.calls[call.id]
         pauses = self.pauses
-        others_succeed = self._others_succeed(batch, now, last=self.is_idle and not waiting)
+        others_succeed = self._others_succeed(call, now, last=self.is_idle and not waiting)
         step, cause = rule(error.fault, others_succeed=others_succeed)
         if cause is not None:
-            pauses.failed(batch, cause, error, now)
+            pauses.failed(call, cause, error, now)
         elif step in (Step.HALVE, Step.ASK):
-            pauses.answered(batch, now, result=False)
+            pauses.answered(call, now, result=False)
         elif step is Step.COUNT:
-            pauses.prolong(batch, now)
+            pauses.prolong(call, now)
         elif step is Step.WAIT:
-            pauses.asked_to_wait(batch, error, now)
-        pauses.ended(batch)
-        batch.successes = self.successes
+            pauses.asked_to_wait(call, error, now)
+        pauses.ended(call)
+        call.successes = self.successes
         return step
 
-    def _others_succeed(self, batch: Batch, now: float, *, last: bool) -> bool:
+    def _others_succeed(self, call: Call, now: float, *, last: bool) -> bool:
         """Whether calls have succeeded since the microbatch failed the last time, or began."""
-        if self.pauses.is_probe(batch):
+        if self.pauses.is_probe(call):
             return False  # those that had succeeded before an outage say nothing about it
-        if self.successes > (batch.successes or 0):
+        if self.successes > (call.successes or 0):
             return True
         # Nothing else is left that could succeed. An item that has failed among others that did
         # not, a moment ago, would be waited for until new ones come.
-        failed_among_others = batch.size == 1 and batch.slots[0].faults > 0
+        failed_among_others = call.size == 1 and call.slots[0].faults > 0
         return last and failed_among_others and now - self._succeeded_at <= RECENTLY_S
 
-    def failed_alone(self, batch: Batch, step: Step) -> bool:
+    def failed_alone(self, call: Call, step: Step) -> bool:
         """Whether other calls gave results while this microbatch had its counted attempts. Those
         take long, so that in the end many may fail in a row that began among results."""
-        return step is Step.COUNT and self.results > (batch.results or 0)
+        return step is Step.COUNT and self.results > (call.results or 0)
 
-    def repeat(self, batch: Batch, now: float, wait_s: float) -> None:
+    def repeat(self, call: Call, now: float, wait_s: float) -> None:
         """Queues a repeat, to start `wait_s` from now at the earliest."""
-        batch.failed_at = now
-        batch.due_at = now + wait_s
-        for slot in batch.slots:
+        call.failed_at = now
+        call.due_at = now + wait_s
+        for slot in call.slots:
             slot.state = State.RETRYING
-        heappush(self._repeats, (batch.due_at, next(self._tie), batch))
+        heappush(self._repeats, (call.due_at, next(self._tie), call))
 
     def drop(self, lane: Lane) -> list[str]:
         """The lane's slots are DROPPED: its repeats go; the ids of calls left without an owner."""
         kept = []
         for entry in self._repeats:
-            batch = entry[2]
-            batch.slots = [slot for slot in batch.slots if slot.home is not lane]
-            batch.size = len(batch.slots)
-            if batch.slots:
+            call = entry[2]
+            call.slots = [slot for slot in call.slots if slot.home is not lane]
+            call.size = len(call.slots)
+            if call.slots:
                 kept.append(entry)
         self._repeats = kept
         heapify(kept)
         return [
-            batch.id
-            for batch in self.calls.values()
-            if any(slot.home is lane for slot in batch.slots)
-            and all(slot.state is DROPPED for slot in batch.slots)
+            call.id
+            for call in self.calls.values()
+            if any(slot.home is lane for slot in call.slots)
+            and all(slot.state is DROPPED for slot in call.slots)
         ]

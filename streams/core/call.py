@@ -1,4 +1,4 @@
-"""The two things the engine moves about: a `Slot` (one item's place) and a `Batch` (one API call).
+"""The two things the engine moves about: a `Slot` (one item's place) and a `Call` (one API call).
 
 A slot's life, which never goes backwards except between IN_FLIGHT and RETRYING:
 
@@ -43,7 +43,7 @@ PENDING: Final = _Pending.PENDING
 
 WAITING: Final = State.WAITING
 
-BatchCause = Literal["new", "retry", "split", "ask"]
+CallCause = Literal["new", "retry", "split", "ask"]
 """Why a call is made. new: the first call of its items. retry: repeats items after a failure.
 split: a further part of a divided microbatch. ask: repeats items whose answer was missing.
 
@@ -56,13 +56,13 @@ class Slot:
 
     `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `weight`:
     estimated tokens. `size`: bytes that count for `max_bytes`. `memory`: bytes held for it until
-    it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `batch_key`:
+    it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `call_key`:
     items share a call only with equals. `deadline_at`: its window closes no later; None: only
     `max_wait_s` counts. `parts`: outcomes awaited; only 1 is carried out yet (else `ValueError` on
     arrival). `order_key`: with order="key", equals keep their order; None: any order. `outcome`:
     given by the shell for an item that needs no call (undecodable, tombstone).
 
-    Filled by the engine: `state`; `outcome`; `batch`, the call that gave it, and `index`, its place
+    Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
     was asked again for want of an answer; its share of the usage of all its calls.
 
@@ -72,8 +72,8 @@ class Slot:
     __slots__ = (
         "arrived_at",
         "asks",
-        "batch",
-        "batch_key",
+        "call",
+        "call_key",
         "calls",
         "cost_nano_usd",
         "deadline_at",
@@ -107,7 +107,7 @@ class Slot:
         size: int = 0,
         memory: int = 0,
         arrived_at: float = 0.0,
-        batch_key: Hashable = None,
+        call_key: Hashable = None,
         deadline_at: float | None = None,
         parts: int = 1,
         order_key: Hashable = None,
@@ -120,13 +120,13 @@ class Slot:
         self.size = size
         self.memory = memory
         self.arrived_at = arrived_at
-        self.batch_key = batch_key
+        self.call_key = call_key
         self.deadline_at = deadline_at
         self.parts = parts
         self.order_key = order_key
         self.outcome = outcome
         self.state = WAITING
-        self.batch: Batch | None = None
+        self.call: Call | None = None
         self.index = 0
         self.calls = 0
         self.faults = 0
@@ -139,7 +139,7 @@ class Slot:
         return f"<Slot {self.lane}:{self.seq} {self.state.value}>"
 
 
-class Batch:
+class Call:
     """A microbatch: the items of one API call.
 
     `id`: "{prefix}-{n}", n counting calls from 1 in the order they start; "" until it starts.
@@ -164,12 +164,12 @@ class Batch:
         "successes",
     )
 
-    def __init__(self, slots: list[Slot], cause: BatchCause, reason: str) -> None:
+    def __init__(self, slots: list[Slot], cause: CallCause, reason: str) -> None:
         self.id = ""
         self.number = 0
         self.slots = slots
         self.size = len(slots)
-        self.cause: BatchCause = cause
+        self.cause: CallCause = cause
         self.reason = reason
         self.started_at = 0.0
         # For a repeated call: when its last call failed, when it may start, how many uncounted
@@ -199,4 +199,4 @@ class Batch:
             slot.cost_nano_usd += cost_nano_usd
 
     def __repr__(self) -> str:
-        return f"<Batch {self.id or 'not started'} {self.cause} of {self.size}>"
+        return f"<Call {self.id or 'not started'} {self.cause} of {self.size}>"

@@ -21,7 +21,7 @@ from typing import Any
 
 from streams.core import inspect as views
 from streams.core.admission import Admission
-from streams.core.call import Batch, Slot, State
+from streams.core.call import Call, Slot, State
 from streams.core.events import (
     Action,
     Arrived,
@@ -57,21 +57,21 @@ IN_FLIGHT = State.IN_FLIGHT
 
 
 class Engine:
-    """One task's engine. `batch_prefix`: batch ids are "{batch_prefix}-{n}". `random`: draws from
+    """One task's engine. `call_prefix`: call ids are "{call_prefix}-{n}". `random`: draws from
     [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`)."""
 
     def __init__(
         self,
         limits: Limits,
         *,
-        batch_prefix: str = "batch",
+        call_prefix: str = "batch",
         random: Callable[[], float],
         tracing: bool = False,
     ) -> None:
         self.limits = limits
         self.lanes: dict[Hashable, Lane] = {}
         self.windows = Windows(limits)
-        self.admission = Admission(limits, batch_prefix, random)
+        self.admission = Admission(limits, call_prefix, random)
         self._repeats = Repeats(limits, random)
         self._history = History() if tracing else None
         self._halted = False
@@ -169,7 +169,7 @@ class Engine:
         self.windows.remove(lane)
         self.held_total -= lane.held
         lane.drop()
-        return [CancelCall(batch_id) for batch_id in self.admission.drop(lane)]
+        return [CancelCall(call_id) for call_id in self.admission.drop(lane)]
 
     def _halt(self, event: Halt, now: float) -> list[Action]:
         if event.lanes is None:
@@ -242,72 +242,72 @@ class Engine:
         while admission.may_start(now):
             most = admission.pauses.most_new
             if admission.prefers_new():
-                batch = self.windows.cut(now, most) or admission.next_repeat(now)
+                call = self.windows.cut(now, most) or admission.next_repeat(now)
             else:
-                batch = admission.next_repeat(now) or self.windows.cut(now, most)
-            if batch is None:
+                call = admission.next_repeat(now) or self.windows.cut(now, most)
+            if call is None:
                 return
-            admission.start(batch, now)
-            self._note(batch.slots, now, "call {0.id} ({0.cause}, {0.reason})", batch)
-            actions.append(StartCall(batch))
+            admission.start(call, now)
+            self._note(call.slots, now, "call {0.id} ({0.cause}, {0.reason})", call)
+            actions.append(StartCall(call))
 
     def _replied(self, event: Replied, now: float) -> list[Action]:
-        batch = self.admission.calls.get(event.batch_id)
-        if batch is None:
+        call = self.admission.calls.get(event.call_id)
+        if call is None:
             return []
-        if len(event.answers) != batch.size:
-            message = f"{len(event.answers)} answers for {batch.size} items"
+        if len(event.answers) != call.size:
+            message = f"{len(event.answers)} answers for {call.size} items"
             error = CallError(Fault.BAD_REPLY, message, usage=event.usage)
-            return self._failed(Failed(event.batch_id, error), now)
-        batch.share(event.usage)
+            return self._failed(Failed(event.call_id, error), now)
+        call.share(event.usage)
         answered: list[Slot] = []
         unanswered: list[tuple[Slot, Unanswered]] = []
-        for slot, answer in zip(batch.slots, event.answers, strict=True):
+        for slot, answer in zip(call.slots, event.answers, strict=True):
             if slot.state is not IN_FLIGHT:
                 continue  # its lane was closed meanwhile
             if answer.__class__ is Unanswered:
                 unanswered.append((slot, answer))
             else:
                 slot.outcome = answer
-                slot.batch = batch
+                slot.call = call
                 slot.state = ANSWERED
                 answered.append(slot)
         results, failures = told_apart(event.answers)
-        self.admission.succeeded(batch, now, result=results > 0)
-        aftermath = self._repeats.after_unanswered(batch, unanswered)
+        self.admission.succeeded(call, now, result=results > 0)
+        aftermath = self._repeats.after_unanswered(call, unanswered)
         self.admission.pauses.decided(results, failures + aftermath.errors, now)
-        return self._conclude(batch, answered, aftermath, now)
+        return self._conclude(call, answered, aftermath, now)
 
     def _failed(self, event: Failed, now: float) -> list[Action]:
-        batch = self.admission.calls.get(event.batch_id)
-        if batch is None:
+        call = self.admission.calls.get(event.call_id)
+        if call is None:
             return []
-        step = self.admission.failed(batch, event.error, now, self.windows.count)
-        batch.share(event.error.usage)  # a refusal is billed
-        live = [slot for slot in batch.slots if slot.state is IN_FLIGHT]
-        self._note(live, now, "{} failed: {}", batch.id, event.error)
+        step = self.admission.failed(call, event.error, now, self.windows.count)
+        call.share(event.error.usage)  # a refusal is billed
+        live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
+        self._note(live, now, "{} failed: {}", call.id, event.error)
         only = self.admission.is_idle and not self.windows.count
-        aftermath = self._repeats.after_failure(batch, live, event.error, step, only=only)
-        if not self.admission.failed_alone(batch, step):
+        aftermath = self._repeats.after_failure(call, live, event.error, step, only=only)
+        if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
-        return self._conclude(batch, [], aftermath, now)
+        return self._conclude(call, [], aftermath, now)
 
     def _cancelled(self, event: Cancelled, now: float) -> list[Action]:
-        return self._failed(Failed(event.batch_id, _CANCELLED), now)
+        return self._failed(Failed(event.call_id, _CANCELLED), now)
 
     def _conclude(
-        self, batch: Batch, answered: list[Slot], aftermath: Aftermath, now: float
+        self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float
     ) -> list[Action]:
         """A call is over: releases what may go, queues what is to be repeated."""
         for slot, error in aftermath.final:
             slot.outcome = error
-            slot.batch = batch
+            slot.call = call
             slot.state = ANSWERED
             answered.append(slot)
         for repeat, wait_s in aftermath.repeats:
             self.admission.repeat(repeat, now, wait_s)
             self._note(repeat.slots, now, "{0.cause} in {1:.3f} s", repeat, wait_s)
-        batch.slots = []
+        call.slots = []
         actions: list[Action] = []
         for lane, group in by_lane(answered).items():
             actions += self._release(lane, group, now)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.core.ranges import Ranges
 from streams.errors import CallError
 from streams.model import Answer, Usage
@@ -53,7 +53,7 @@ class Passed:
 class Replied:
     """A call was answered: one answer per item, in the items' order."""
 
-    batch_id: str
+    call_id: str
     answers: Sequence[Answer]
     usage: Usage | None = None
 
@@ -62,7 +62,7 @@ class Replied:
 class Failed:
     """A call failed as a whole."""
 
-    batch_id: str
+    call_id: str
     error: CallError
 
 
@@ -70,7 +70,7 @@ class Failed:
 class Cancelled:
     """A call that a `CancelCall` named has ended without a reply."""
 
-    batch_id: str
+    call_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +128,14 @@ Event = (
 class StartCall:
     """Make this call now."""
 
-    batch: Batch
+    call: Call
 
 
 @dataclass(frozen=True, slots=True)
 class CancelCall:
     """None of this call's items has an owner left: end it, and say so."""
 
-    batch_id: str
+    call_id: str
 
 
 @dataclass(frozen=True, slots=True)

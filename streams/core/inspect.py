@@ -32,7 +32,7 @@ class Statistics:
     Items: `waiting` (in windows), `parked` (waiting in halted lanes), `retrying`, `reordering`,
     `delivering`. Calls: `in_flight`, `max_in_flight_seen`; since the start: `calls`, of which
     `retries` repeat an item after a failure or a missing answer and `splits` are further calls from
-    dividing a microbatch; `batches_by_reason`: first calls by what closed their window;
+    dividing a microbatch; `calls_by_reason`: first calls by what closed their window;
     `retries_by_reason`: the retries by what caused them (a fault's or a missing answer's code).
     `paused_until`: in the shell's seconds; None: calls may flow. `held`: bytes.
     """
@@ -51,7 +51,7 @@ class Statistics:
     paused_reason: str | None
     paused_until: float | None
     paused_message: str
-    batches_by_reason: Mapping[str, int]
+    calls_by_reason: Mapping[str, int]
     retries_by_reason: Mapping[str, int]
     lanes: Mapping[Hashable, LaneStatistics]
 
@@ -67,7 +67,7 @@ class Blocking(NamedTuple):
     since: float | None = None
     until: float | None = None
     reason: str | None = None
-    batch_id: str | None = None
+    call_id: str | None = None
 
 
 def statistics(engine: Engine) -> Statistics:
@@ -79,7 +79,7 @@ def statistics(engine: Engine) -> Statistics:
         waiting=engine.windows.count,
         parked=sum(len(lane.parked) for lane in lanes.values()),
         in_flight=len(admission.calls),
-        retrying=sum(batch.size for batch in admission.repeats()),
+        retrying=sum(call.size for call in admission.repeats()),
         reordering=sum(lane.reordering for lane in lanes.values()),
         delivering=sum(lane.delivering for lane in lanes.values()),
         held=engine.held_total,
@@ -90,7 +90,7 @@ def statistics(engine: Engine) -> Statistics:
         paused_reason=None if pause is None else pause.cause.value,
         paused_until=None if pause is None else pause.until,
         paused_message="" if pause is None else pause.message,
-        batches_by_reason=dict(admission.new_by_reason),
+        calls_by_reason=dict(admission.new_by_reason),
         retries_by_reason=dict(admission.retries_by_reason),
         lanes={
             key: LaneStatistics(
@@ -114,8 +114,8 @@ def at_rest(engine: Engine, keys: Collection[Hashable] | None) -> bool:
             return False
     else:
         lanes = {engine.lanes[key] for key in keys if key in engine.lanes}
-        for batches in (engine.admission.calls.values(), engine.admission.repeats()):
-            if any(slot.home in lanes for batch in batches for slot in batch.slots):
+        for calls in (engine.admission.calls.values(), engine.admission.repeats()):
+            if any(slot.home in lanes for call in calls for slot in call.slots):
                 return False
     return not any(lane.delivering for lane in lanes)
 
@@ -127,14 +127,14 @@ def blocking(engine: Engine, key: Hashable) -> Blocking | None:
     slot, admission = lane.unsettled[0], engine.admission
     if slot.state is State.WAITING:
         return Blocking(slot.seq, slot.state, slot.calls, since=slot.arrived_at)
-    for batch in admission.calls.values():
-        if slot in batch.slots:
+    for call in admission.calls.values():
+        if slot in call.slots:
             return Blocking(
-                slot.seq, slot.state, slot.calls, since=batch.started_at, batch_id=batch.id
+                slot.seq, slot.state, slot.calls, since=call.started_at, call_id=call.id
             )
-    for batch in admission.repeats():
-        if slot in batch.slots:
+    for call in admission.repeats():
+        if slot in call.slots:
             return Blocking(
-                slot.seq, slot.state, slot.calls, batch.failed_at, batch.due_at, batch.reason
+                slot.seq, slot.state, slot.calls, call.failed_at, call.due_at, call.reason
             )
     return Blocking(slot.seq, slot.state, slot.calls)

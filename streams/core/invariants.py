@@ -10,7 +10,7 @@ from streams.core.call import PENDING, State
 from streams.core.ranges import packed_bytes
 
 if TYPE_CHECKING:
-    from streams.core.call import Batch, Slot
+    from streams.core.call import Call, Slot
     from streams.core.engine import Engine
     from streams.core.order import Lane
 
@@ -49,8 +49,8 @@ def _check_places(engine: Engine) -> None:
 def _placed(engine: Engine) -> list[tuple[list[Slot], State]]:
     placed = [(lane.parked, State.WAITING) for lane in engine.lanes.values()]
     placed += [(window.waiting(), State.WAITING) for window in engine.windows]
-    placed += [(batch.slots, State.IN_FLIGHT) for batch in engine.admission.calls.values()]
-    placed += [(batch.slots, State.RETRYING) for batch in engine.admission.repeats()]
+    placed += [(call.slots, State.IN_FLIGHT) for call in engine.admission.calls.values()]
+    placed += [(call.slots, State.RETRYING) for call in engine.admission.repeats()]
     return placed
 
 
@@ -59,22 +59,22 @@ def _check_calls(engine: Engine) -> None:
     assert len(admission.calls) <= engine.limits.max_in_flight, "too many calls in flight"
     assert admission.max_in_flight_seen <= engine.limits.max_in_flight
     assert admission.started == sum(admission.started_by_cause.values())
-    for batch_id, batch in admission.calls.items():
-        assert batch.id == batch_id
-        _check_batch(engine, batch)
-    for batch in admission.repeats():
-        assert all(slot.state is State.RETRYING for slot in batch.slots)
-        _check_batch(engine, batch)
+    for call_id, call in admission.calls.items():
+        assert call.id == call_id
+        _check_batch(engine, call)
+    for call in admission.repeats():
+        assert all(slot.state is State.RETRYING for slot in call.slots)
+        _check_batch(engine, call)
 
 
-def _check_batch(engine: Engine, batch: Batch) -> None:
+def _check_batch(engine: Engine, call: Call) -> None:
     limits = engine.limits
-    assert 1 <= batch.size == len(batch.slots) <= limits.max_items, f"{batch} of {batch.size}"
-    tokens = sum(slot.weight for slot in batch.slots)
-    assert limits.max_tokens is None or tokens <= limits.max_tokens, f"{batch}: {tokens} tokens"
-    size = sum(slot.size for slot in batch.slots)
-    assert limits.max_bytes is None or size <= limits.max_bytes, f"{batch}: {size} bytes"
-    assert len({slot.batch_key for slot in batch.slots}) == 1, f"{batch} mixes batch keys"
+    assert 1 <= call.size == len(call.slots) <= limits.max_items, f"{call} of {call.size}"
+    tokens = sum(slot.weight for slot in call.slots)
+    assert limits.max_tokens is None or tokens <= limits.max_tokens, f"{call}: {tokens} tokens"
+    size = sum(slot.size for slot in call.slots)
+    assert limits.max_bytes is None or size <= limits.max_bytes, f"{call}: {size} bytes"
+    assert len({slot.call_key for slot in call.slots}) == 1, f"{call} mixes call keys"
 
 
 def _check_windows(engine: Engine) -> None:

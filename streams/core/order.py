@@ -272,7 +272,7 @@ class Lane:
         head = self.unsettled[0].seq
         beyond = [slot for slot in settled if slot.seq > head]
         for slot in beyond:
-            slot.item = slot.outcome = slot.batch = None
+            slot.item = slot.outcome = slot.call = None
         if self._runs is not None:
             self._runs.add(beyond)
         if self._settled > max(LET_GO_AT, len(self.unsettled) // 2):

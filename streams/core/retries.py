@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from streams.core.call import Batch, BatchCause, Slot
+from streams.core.call import Call, CallCause, Slot
 from streams.core.limits import Limits
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
@@ -27,7 +27,7 @@ class Aftermath(NamedTuple):
     """`final`: outcomes. `repeats`: microbatches and the seconds each waits."""
 
     final: list[tuple[Slot, ItemError]]
-    repeats: list[tuple[Batch, float]]
+    repeats: list[tuple[Call, float]]
 
     @property
     def errors(self) -> list[ItemError]:
@@ -42,18 +42,18 @@ class Repeats:
         self._random = random
 
     def after_failure(
-        self, batch: Batch, live: list[Slot], error: CallError, step: Step, *, only: bool
+        self, call: Call, live: list[Slot], error: CallError, step: Step, *, only: bool
     ) -> Aftermath:
-        """`live`: the batch's slots that still have an owner. `only`: nothing else can be called,
+        """`live`: the call's slots that still have an owner. `only`: nothing else can be called,
         so no other call's success can tell whose fault it is."""
         if step is Step.HALVE:
-            return self._halve(batch, live, error)
+            return self._halve(call, live, error)
         if step is Step.ASK:
-            return self._ask_whole(batch, live, error)
+            return self._ask_whole(call, live, error)
         if step is Step.COUNT:
-            return self._count(batch, live, error)
+            return self._count(call, live, error)
         parts: Sequence[Sequence[Slot]] = [live]
-        strikes = batch.strikes + (error.fault in _STRIKES)
+        strikes = call.strikes + (error.fault in _STRIKES)
         wait_s = 0.0
         if step is Step.WAIT:
             told = told_s(error.retry_after_s)
@@ -63,44 +63,42 @@ class Repeats:
                 wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())
             if (step is Step.BACK_OFF or only) and strikes % STRIKES_BEFORE_SPLIT == 0:
                 parts = self._isolating(live)
-        repeats = self._repeats(batch, parts, error.fault)
+        repeats = self._repeats(call, parts, error.fault)
         for repeat in repeats:
             repeat.strikes = strikes
         return Aftermath([], [(repeat, wait_s) for repeat in repeats])
 
-    def after_unanswered(
-        self, batch: Batch, unanswered: list[tuple[Slot, Unanswered]]
-    ) -> Aftermath:
+    def after_unanswered(self, call: Call, unanswered: list[tuple[Slot, Unanswered]]) -> Aftermath:
         """A reply left these of its items without an answer; the others' answers stand."""
         cut = [slot for slot, why in unanswered if why is Unanswered.CUT]
         asked = [(slot, why) for slot, why in unanswered if why is not Unanswered.CUT]
-        if len(asked) == batch.size > 1 and batch.cause != "ask" and self._limits.split:
-            return self._ask_whole(batch, [slot for slot, _ in asked], _UNREADABLE)
+        if len(asked) == call.size > 1 and call.cause != "ask" and self._limits.split:
+            return self._ask_whole(call, [slot for slot, _ in asked], _UNREADABLE)
         final, repeats = self._ask_each(asked)
         if cut:
-            after_cut = self._halve_cut(batch, cut)
+            after_cut = self._halve_cut(call, cut)
             final += after_cut.final
             repeats += after_cut.repeats
         return Aftermath(final, repeats)
 
-    def _halve(self, batch: Batch, live: list[Slot], error: CallError) -> Aftermath:
+    def _halve(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Something in the request: halves at once, down to the item that it is."""
-        if batch.size == 1 or not self._limits.split:
+        if call.size == 1 or not self._limits.split:
             return Aftermath(_all_final(live, error.fault.value, error.message), [])
-        repeats = self._repeats(batch, self._isolating(live), error.fault)
+        repeats = self._repeats(call, self._isolating(live), error.fault)
         return Aftermath([], [(repeat, 0.0) for repeat in repeats])
 
-    def _halve_cut(self, batch: Batch, cut: list[Slot]) -> Aftermath:
+    def _halve_cut(self, call: Call, cut: list[Slot]) -> Aftermath:
         """The answer was cut before these: fewer items need a shorter answer."""
-        if batch.size == 1 or not self._limits.split:
+        if call.size == 1 or not self._limits.split:
             return Aftermath(_all_final(cut, Unanswered.CUT.value, _CUT), [])
-        repeats = self._repeats(batch, self._divided(cut, 2), Fault.TRUNCATED)
+        repeats = self._repeats(call, self._divided(cut, 2), Fault.TRUNCATED)
         return Aftermath([], [(repeat, 0.0) for repeat in repeats])
 
-    def _ask_whole(self, batch: Batch, live: list[Slot], error: CallError) -> Aftermath:
+    def _ask_whole(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Nothing usable came back: halves at once; what is alone is asked again."""
-        if batch.size > 1 and self._limits.split:
-            aftermath = self._halve(batch, live, error)
+        if call.size > 1 and self._limits.split:
+            aftermath = self._halve(call, live, error)
             for repeat, _ in aftermath.repeats:
                 if repeat.size == 1:  # alone from now on: its first asking again
                     repeat.slots[0].asks += 1
@@ -109,13 +107,13 @@ class Repeats:
             return Aftermath(_all_final(live, error.fault.value, error.message), [])
         for slot in live:
             slot.asks += 1
-        return Aftermath([], [(_batch(live, "ask", error.fault.value), 0.0)] if live else [])
+        return Aftermath([], [(_call(live, "ask", error.fault.value), 0.0)] if live else [])
 
     def _ask_each(self, asked: Sequence[tuple[Slot, Unanswered]]) -> Aftermath:
         """First together in one call, the last time each alone: one that is never answered, or
         that spoils its reply, costs its neighbours nothing."""
         final: list[tuple[Slot, ItemError]] = []
-        repeats: list[tuple[Batch, float]] = []
+        repeats: list[tuple[Call, float]] = []
         together: list[Slot] = []
         reason = Unanswered.MISSING.value
         for slot, why in asked:
@@ -124,15 +122,15 @@ class Repeats:
                 continue
             slot.asks += 1
             if slot.asks == self._limits.max_asks and self._limits.split:
-                repeats.append((_batch([slot], "ask", why.value), 0.0))
+                repeats.append((_call([slot], "ask", why.value), 0.0))
             else:
                 together.append(slot)
                 reason = why.value
         if together:
-            repeats.insert(0, (_batch(together, "ask", reason), 0.0))
+            repeats.insert(0, (_call(together, "ask", reason), 0.0))
         return Aftermath(final, repeats)
 
-    def _count(self, batch: Batch, live: list[Slot], error: CallError) -> Aftermath:
+    def _count(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """It may be an item's fault: a counted attempt, in parts that end with each item alone."""
         faults = 0
         for slot in live:
@@ -141,7 +139,7 @@ class Repeats:
         left = self._limits.max_attempts - faults
         if not live:
             return Aftermath([], [])
-        if left <= 0 and (batch.size == 1 or not self._limits.split):
+        if left <= 0 and (call.size == 1 or not self._limits.split):
             return Aftermath(_all_final(live, error.fault.value, error.message), [])
         parts = self._divided(live, parts_until_alone(len(live), left))
         waits = self._limits.backoff
@@ -149,7 +147,7 @@ class Repeats:
             [],
             [
                 (repeat, waits.full_jitter_s(faults, self._random()))
-                for repeat in self._repeats(batch, parts, error.fault)
+                for repeat in self._repeats(call, parts, error.fault)
             ],
         )
 
@@ -161,13 +159,13 @@ class Repeats:
             return [slots]
         return divide(slots, parts)
 
-    def _repeats(self, batch: Batch, parts: Sequence[Sequence[Slot]], fault: Fault) -> list[Batch]:
+    def _repeats(self, call: Call, parts: Sequence[Sequence[Slot]], fault: Fault) -> list[Call]:
         """One call per part: the first repeats, the others are what dividing adds."""
-        repeats: list[Batch] = []
+        repeats: list[Call] = []
         for part in parts:
             if part:
-                repeat = _batch(part, "split" if repeats else "retry", fault.value)
-                repeat.successes, repeat.results = batch.successes, batch.results
+                repeat = _call(part, "split" if repeats else "retry", fault.value)
+                repeat.successes, repeat.results = call.successes, call.results
                 repeats.append(repeat)
         return repeats
 
@@ -178,8 +176,8 @@ _ASKED = "no usable answer after asking again {} times"
 _UNREADABLE = CallError(Fault.BAD_REPLY, "no item of the reply could be used")
 
 
-def _batch(slots: Sequence[Slot], cause: BatchCause, reason: str) -> Batch:
-    return Batch(list(slots), cause, reason)
+def _call(slots: Sequence[Slot], cause: CallCause, reason: str) -> Call:
+    return Call(list(slots), cause, reason)
 
 
 def _all_final(slots: list[Slot], code: str, message: str) -> list[tuple[Slot, ItemError]]:

@@ -1,4 +1,4 @@
-"""The open window of one batch key: waiting slots in a queue per lane, cut into a microbatch late.
+"""The open window of one call key: waiting slots in a queue per lane, cut into a microbatch late.
 
 There is no queue of closed microbatches (late binding): as long as no call may start, the window
 goes on filling, and the next microbatch is as full as it can be. So a cut has to be fair: lanes
@@ -77,7 +77,7 @@ class Window:
         return [slot for queue in self._queues.values() for slot in queue if slot.state is WAITING]
 
     def closes(self, now: float, flush: bool) -> str | None:
-        """Why the window closes now (the batch's flush reason); None: it stays open."""
+        """Why the window closes now (the call's flush reason); None: it stays open."""
         if self.count >= self.limits.max_items:
             return "count"
         if self.tokens >= self.max_tokens:

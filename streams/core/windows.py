@@ -1,11 +1,11 @@
-"""The open windows of a task, one per batch key: which one closes next, and when."""
+"""The open windows of a task, one per call key: which one closes next, and when."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from math import inf
 
-from streams.core.call import PENDING, Batch, Slot, State
+from streams.core.call import PENDING, Call, Slot, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.core.window import Window
@@ -53,11 +53,11 @@ class Windows:
         return sum(window.count for window in self._open.values())
 
     def add(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        """Slots of one lane, in order; each run of equal batch keys goes to its window."""
+        """Slots of one lane, in order; each run of equal call keys goes to its window."""
         start = 0
         for end in range(1, len(slots) + 1):
-            if end == len(slots) or slots[end].batch_key != slots[start].batch_key:
-                key = slots[start].batch_key
+            if end == len(slots) or slots[end].call_key != slots[start].call_key:
+                key = slots[start].call_key
                 window = self._open.get(key)
                 if window is None:
                     window = self._open[key] = Window(self._limits)
@@ -65,7 +65,7 @@ class Windows:
                 start = end
 
     def remove(self, lane: Lane) -> list[Slot]:
-        """Takes a lane out; its waiting slots, those of each batch key in order."""
+        """Takes a lane out; its waiting slots, those of each call key in order."""
         slots: list[Slot] = []
         for key, window in list(self._open.items()):
             slots += window.remove(lane)
@@ -73,7 +73,7 @@ class Windows:
                 del self._open[key]
         return slots
 
-    def cut(self, now: float, most: int) -> Batch | None:
+    def cut(self, now: float, most: int) -> Call | None:
         """The microbatch, of `most` items or fewer, of the window that is due the longest, of those
         that close now."""
         chosen: tuple[float, Hashable, str] | None = None
@@ -85,10 +85,10 @@ class Windows:
             return None
         _, key, reason = chosen
         window = self._open[key]
-        batch = Batch(window.cut(now, most), "new", reason)
+        call = Call(window.cut(now, most), "new", reason)
         if not window.count:
             del self._open[key]
-        return batch
+        return call
 
     def next_at(self) -> float:
         """When the next window closes as things stand; -inf: one would now; inf: none is open."""

@@ -222,7 +222,7 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
     for task in tasks:
         name, statistics = task.parts.name, task.statistics()
         _add_each(calls, name, task.call_tally.by_status)
-        _add_each(flushes, name, statistics.batches_by_reason)
+        _add_each(flushes, name, statistics.calls_by_reason)
         _add_each(retries, name, task.call_tally.retries)
         splits.add_metric([name], statistics.splits)
         throttled.add_metric([name], task.call_tally.throttled_s(now))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.core.events import Cancelled, Failed, Replied
 
 CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
@@ -51,13 +51,13 @@ class CallTally:
         self._throttled_s = 0.0
         self._throttled_since: float | None = None
 
-    def started(self, batch: Batch) -> None:
-        self.items.add(batch.size)
-        if batch.cause == "new":
-            oldest = min(slot.arrived_at for slot in batch.slots)
-            self.wait_s.add(max(0.0, batch.started_at - oldest))
-        elif batch.cause != "split":
-            self.retries[batch.reason] += 1
+    def started(self, call: Call) -> None:
+        self.items.add(call.size)
+        if call.cause == "new":
+            oldest = min(slot.arrived_at for slot in call.slots)
+            self.wait_s.add(max(0.0, call.started_at - oldest))
+        elif call.cause != "split":
+            self.retries[call.reason] += 1
 
     def ended(self, event: Replied | Failed | Cancelled, seconds: float) -> None:
         if isinstance(event, Failed):

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.errors import CallError, Fault
 from streams.model import Caller
@@ -28,7 +28,7 @@ class Calls:
         caller: Caller,
         timeout_s: float,
         tally: Tally,
-        on_ended: Callable[[Batch, Sequence[Slot], Ended], None],
+        on_ended: Callable[[Call, Sequence[Slot], Ended], None],
     ) -> None:
         self._name = name
         self._caller = caller
@@ -43,7 +43,7 @@ class Calls:
     def __len__(self) -> int:
         return len(self._calls)
 
-    def start(self, batch: Batch) -> None:
+    def start(self, batch: Call) -> None:
         self._tally.called_items += batch.size
         self.tally.started(batch)
         slots, began = batch.slots, self._loop.time()
@@ -68,7 +68,7 @@ class Calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
 
-    async def _call(self, batch: Batch) -> Ended:
+    async def _call(self, batch: Call) -> Ended:
         deadline = asyncio.timeout(self._timeout_s)
         try:
             async with deadline:
@@ -83,7 +83,7 @@ class Calls:
             return Failed(batch.id, self._unexpected(error, deadline.expired()))
         return Replied(batch.id, reply.answers, reply.usage)
 
-    def _event(self, batch: Batch, call: asyncio.Task[Ended]) -> Ended:
+    def _event(self, batch: Call, call: asyncio.Task[Ended]) -> Ended:
         """What the call came to. It may have been cancelled before it ran at all, or have raised
         what is no Exception (a panic of Rust code)."""
         if call.cancelled():
@@ -93,7 +93,7 @@ class Calls:
             return Failed(batch.id, self._unexpected(error, timed_out=False))
         return call.result()
 
-    def _end(self, batch: Batch, slots: Sequence[Slot], event: Ended, took_s: float) -> None:
+    def _end(self, batch: Call, slots: Sequence[Slot], event: Ended, took_s: float) -> None:
         self._calls.pop(batch.id, None)
         if isinstance(event, Replied):
             self._tally.call_s += took_s

@@ -24,7 +24,7 @@ from random import random
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -77,7 +77,7 @@ class Driver:
         self._on_change = on_change
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._engine = Engine(limits, batch_prefix="batch", random=random)
+        self._engine = Engine(limits, call_prefix="batch", random=random)
         self._calls: dict[str, asyncio.Task[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
@@ -142,7 +142,7 @@ class Driver:
 
     # -- calls ---------------------------------------------------------------------------------
 
-    def _start(self, batch: Batch) -> None:
+    def _start(self, batch: Call) -> None:
         task = self._loop.create_task(
             self._call(batch), name=f"streams-{batch.id}", context=self._context.copy()
         )
@@ -155,7 +155,7 @@ class Driver:
             self.defect = self.defect or error
         self._on_change()
 
-    async def _call(self, batch: Batch) -> None:
+    async def _call(self, batch: Call) -> None:
         slots = batch.slots
         try:
             answers = await self._answers(batch.items)

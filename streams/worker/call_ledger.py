@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.answers import Entry, Keys, Trail, entry, paid
 from streams.codec.committed import Committed
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.core.ranges import covered
 from streams.kafka.client import connect
 from streams.kafka.extents import Extent
@@ -101,11 +101,11 @@ class Ledger:
 
     # -- recording -----------------------------------------------------------------------------
 
-    def record(self, batch: Batch, slots: Sequence[Slot], answers: Sequence[Answer]) -> None:
+    def record(self, call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> None:
         """A call has ended, and the engine knows how: what it gave its items is written at once.
         `slots`: those of the call when it started. `answers`: of its reply; none if it failed."""
         entries: dict[TopicPartition, list[Entry]] = defaultdict(list)
-        for slot in paid(batch, slots, answers):
+        for slot in paid(call, slots, answers):
             topic, partition = slot.item.topic, slot.item.partition
             made = entry(slot, self._tasks[topic].fingerprint)
             entries[TopicPartition(self._topics[topic], partition)].append(made)

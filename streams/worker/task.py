@@ -22,7 +22,7 @@ from streams.codec.answers import restore
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.codec.results import Encoder
-from streams.core.call import PENDING, Batch, Slot
+from streams.core.call import PENDING, Call, Slot
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -92,7 +92,7 @@ class TaskShell:
         self._ledger = ledger
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(
-            parts.limits, batch_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
+            parts.limits, call_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
         )
         self._calls = Calls(parts.name, parts.caller, parts.timeout_s, self.tally, self._call_ended)
         self._pauses = PauseLog(parts.name, parts.source)
@@ -277,14 +277,14 @@ class TaskShell:
 
     def _act(self, action: Action) -> None:
         match action:
-            case StartCall(batch):
-                self._calls.start(batch)
+            case StartCall(call):
+                self._calls.start(call)
             case Release(lane, slots):
                 self._release(lane, slots)  # type: ignore[arg-type]
-            case CancelCall(batch_id):
+            case CancelCall(call_id):
                 # With a ledger it runs on: it is paid, and whoever has the items now may need it.
                 if self._ledger is None:
-                    self._calls.cancel(batch_id)
+                    self._calls.cancel(call_id)
             case Paused(reason, until, message):
                 now = self._loop.time()
                 self.call_tally.paused(reason, now)
@@ -313,8 +313,8 @@ class TaskShell:
         self._timer, self._timer_at = None, None
         self._handle(Tick())
 
-    def _call_ended(self, batch: Batch, slots: Sequence[Slot], event: Ended) -> None:
+    def _call_ended(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
         self._handle(event)
         if self._ledger is not None:
             answers = event.answers if isinstance(event, Replied) else ()
-            self._ledger.record(batch, slots, answers)
+            self._ledger.record(call, slots, answers)

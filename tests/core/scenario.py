@@ -39,7 +39,7 @@ from streams.core import (
     StartCall,
     Tick,
 )
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered, Usage
 
@@ -51,13 +51,13 @@ class Scenario:
     def __init__(self, *, draw: float = 0.5, check: bool = True, **limits: Any) -> None:
         self._check = check
         self.limits = Limits(**{"max_items": 10, "max_wait_s": 0.05, "max_in_flight": 1, **limits})
-        self.engine = Engine(self.limits, batch_prefix="t", random=lambda: draw, tracing=True)
+        self.engine = Engine(self.limits, call_prefix="t", random=lambda: draw, tracing=True)
         self.now = 0.0
         self.ticks = 0
         self.actions: list[Action] = []
-        self.in_flight: dict[str, Batch] = {}  # by what it holds
+        self.in_flight: dict[str, Call] = {}  # by what it holds
         self.slots: dict[str, Slot] = {}
-        self._started: list[Batch] = []
+        self._started: list[Call] = []
         self._words: dict[str, str] = {}  # batch id -> what it holds
         self._undelivered: list[Release] = []
         self._released: list[str] = []
@@ -136,9 +136,7 @@ class Scenario:
         self.handle(Closed(lane))
         return self
 
-    def run(
-        self, respond: Callable[[Batch], list[Any] | CallError], *, until_s: float = 1e6
-    ) -> int:
+    def run(self, respond: Callable[[Call], list[Any] | CallError], *, until_s: float = 1e6) -> int:
         """Answers every call as `respond` says until nothing more happens; how many calls."""
         calls = 0
         while True:
@@ -164,7 +162,7 @@ class Scenario:
         started, self._started = self._started, []
         return [self._words[batch.id] for batch in started]
 
-    def batches(self) -> list[Batch]:
+    def batches(self) -> list[Call]:
         """The same as values."""
         started, self._started = self._started, []
         return started

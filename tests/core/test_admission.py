@@ -66,8 +66,8 @@ def test_a_slot_says_which_call_answered_it_and_how_many_it_was_in() -> None:
     s = Scenario(max_items=4, draw=0.0)
     s.arrive("a0 a1 a2 a3").fail("a0 a1 a2 a3", Fault.REJECTED).reply("a0 a1").reply("a2 a3")
     slot = s.slots["a3"]
-    assert slot.batch is not None
-    assert (slot.batch.id, slot.batch.size, slot.index, slot.calls) == ("t-3", 2, 1, 2)
+    assert slot.call is not None
+    assert (slot.call.id, slot.call.size, slot.index, slot.calls) == ("t-3", 2, 1, 2)
 
 
 def test_a_call_that_is_over_keeps_no_slot_in_memory() -> None:
@@ -75,7 +75,7 @@ def test_a_call_that_is_over_keeps_no_slot_in_memory() -> None:
     comes by."""
     s = Scenario(max_items=2)
     s.arrive("a0 a1").reply("a0 a1")
-    batch = s.slots["a0"].batch
+    batch = s.slots["a0"].call
     assert batch is not None
     assert (batch.slots, batch.size) == ([], 2)
 
@@ -116,7 +116,7 @@ def test_what_holds_a_lane_back_is_named_with_the_reason() -> None:
     s.at(1.0)
     blocking = s.engine.blocking("a")
     assert blocking is not None
-    assert (blocking.state.value, blocking.since, blocking.batch_id) == ("in flight", 1.0, "t-1")
+    assert (blocking.state.value, blocking.since, blocking.call_id) == ("in flight", 1.0, "t-1")
     s.at(2.0).fail("a3", Fault.TIMEOUT)
     blocking = s.engine.blocking("a")
     assert blocking is not None

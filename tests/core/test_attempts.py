@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.core import Paused, Resumed
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault
 from streams.providers.sdk_faults import call_error
 
@@ -56,7 +56,7 @@ REQUEST = [
 def failing(s: Scenario, error: CallError, *, until_s: float) -> Any:
     """An API that answers nothing else before that time."""
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         return error if s.now < until_s else [word.upper() for word in batch.items]
 
     return respond
@@ -188,7 +188,7 @@ def test_an_api_that_is_down_for_ten_minutes_delays_and_nothing_else(what: int |
     s = Scenario(max_items=20, max_in_flight=5, max_attempts=1, draw=0.99, check=False)
     back_at_s, arrived, calls = 600.0, 0, 0
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         nonlocal calls
         calls += 1
         if s.now >= back_at_s:

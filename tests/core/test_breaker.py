@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.core import Paused, Resumed
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault, ItemError
 from streams.policies.breaker import BreakerLimits
 
@@ -170,7 +170,7 @@ def test_a_task_whose_every_item_is_bad_goes_on_at_the_probes_pace_in_order() ->
     s = Scenario(max_items=20, max_in_flight=5, breaker=BreakerLimits())
     s.arrive(words("a", 500)).arrive(words("b", 500))
 
-    def respond(batch: Batch) -> CallError:
+    def respond(batch: Call) -> CallError:
         return error(Fault.REJECTED)
 
     s.run(respond, until_s=600)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault
 
 from .scenario import CUT, INVALID, MISSING, Scenario, error, words
@@ -54,7 +54,7 @@ def test_where_nothing_may_be_split_each_item_of_the_call_gets_the_error(
 def poisoned(poison: str, fault: Fault) -> Any:
     """An API that refuses every call with this item, and answers every other."""
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         return error(fault) if poison in batch.items else [word.upper() for word in batch.items]
 
     return respond
@@ -216,7 +216,7 @@ def test_a_timeout_of_several_divides_them_so_that_each_is_alone_by_its_last_att
     s.arrive(words("a", 20))
     sizes: dict[int, set[int]] = {}
 
-    def respond(batch: Batch) -> CallError:
+    def respond(batch: Call) -> CallError:
         sizes.setdefault(s.slots[batch.items[0]].calls, set()).add(batch.size)
         return error(Fault.TIMEOUT)
 
@@ -236,7 +236,7 @@ def test_only_the_item_at_fault_is_a_dead_letter_and_only_alone(
     s.arrive(words("a", 60))
     alone = []
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         if "a13" not in batch.items:
             return list(batch.items)
         s.arrive(f"b{len(alone)}")  # other items go on coming: their calls show that the API works

@@ -162,7 +162,7 @@ def test_an_item_that_arrives_with_its_outcome_is_never_called() -> None:
 
 def test_items_share_a_call_only_with_items_of_their_batch_key() -> None:
     s = Scenario(max_items=2, max_in_flight=5)
-    s.arrive("a0", batch_key="x").arrive("a1", batch_key="y").arrive("b0", batch_key="x")
+    s.arrive("a0", call_key="x").arrive("a1", call_key="y").arrive("b0", call_key="x")
     assert s.calls() == ["a0 b0"]
     s.at(0.05)
     assert s.calls() == ["a1"]
@@ -170,8 +170,8 @@ def test_items_share_a_call_only_with_items_of_their_batch_key() -> None:
 
 def test_of_several_windows_the_one_due_the_longest_is_cut_first() -> None:
     s = Scenario(max_items=2, max_in_flight=1)
-    s.arrive("z0 z1", batch_key="z")
-    s.arrive("a0", batch_key="x").at(0.01).arrive("b0 b1 b2 b3", batch_key="y").at(1.0)
+    s.arrive("z0 z1", call_key="z")
+    s.arrive("a0", call_key="x").at(0.01).arrive("b0 b1 b2 b3", call_key="y").at(1.0)
     s.calls()
     s.reply("z0 z1")
     assert s.calls() == ["a0"]  # due since 0.05; the full one is due at 0.06
@@ -283,7 +283,7 @@ def test_flush_closes_windows_at_once_and_keeps_arrival_order() -> None:
     assert s.calls() == ["a0"]
     s.arrive("a1 a2 a3")
     assert s.calls() == ["a1 a2", "a3"]
-    assert s.engine.statistics().batches_by_reason == {"flush": 2, "count": 1}
+    assert s.engine.statistics().calls_by_reason == {"flush": 2, "count": 1}
 
 
 def test_flush_starts_no_call_beyond_those_that_the_items_need() -> None:
@@ -309,10 +309,10 @@ def test_a_halted_lanes_items_are_left_out_of_new_batches_until_it_resumes() -> 
 
 def test_a_lane_that_resumes_has_its_items_in_order_in_every_window() -> None:
     s = Scenario(max_items=2, max_in_flight=5, max_wait_s=10)
-    s.arrive("a0", batch_key="x").arrive("a1", batch_key="y").arrive("a2 a3", batch_key="z")
+    s.arrive("a0", call_key="x").arrive("a1", call_key="y").arrive("a2 a3", call_key="z")
     s.calls()
     s.handle(Halt(["a"]))
-    s.arrive("a4", batch_key="y").arrive("a5 a6", batch_key="x")
+    s.arrive("a4", call_key="y").arrive("a5 a6", call_key="x")
     s.handle(Resume(["a"]))
     assert s.calls() == ["a0 a5", "a1 a4"]
 

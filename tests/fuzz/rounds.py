@@ -18,7 +18,7 @@ from streams.codec.results import Encoder
 from streams.core import (
     Action,
     Arrived,
-    Batch,
+    Call,
     Delivered,
     Engine,
     Failed,
@@ -103,7 +103,7 @@ class _Round:
         )
         self._engine = Engine(limits, random=random.random)
         self._count = random.choice([1, 3, 20, 40])
-        self._calls: list[Batch] = []
+        self._calls: list[Call] = []
         self._released: list[int] = []
         self._billed_nano_usd = 0
         self._now = 0.0
@@ -128,7 +128,7 @@ class _Round:
         assert self._now < MOST_SECONDS
         self._tested.items += self._count
 
-    def _call(self, batch: Batch) -> None:
+    def _call(self, batch: Call) -> None:
         self._wired.count = batch.size
         try:
             reply = driven(self._caller(batch.items))
@@ -147,7 +147,7 @@ class _Round:
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, StartCall):
-                self._calls.append(action.batch)
+                self._calls.append(action.call)
             elif isinstance(action, Release):
                 self._write(action.slots)
                 self._released += [slot.seq for slot in action.slots]

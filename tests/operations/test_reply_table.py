@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from streams.core import Paused
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.operations import Classify, Completion, Embed, Extract, Operation, Response, Vectors
@@ -192,7 +192,7 @@ class Asked:
             for n, name in enumerate(names, 1)
         ]
 
-    def __call__(self, batch: Batch) -> list[Any] | CallError:
+    def __call__(self, batch: Call) -> list[Any] | CallError:
         good = self.good(batch.items)
         response: Response
         if BAD in batch.items and self._left:

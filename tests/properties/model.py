@@ -126,7 +126,7 @@ class Model:
         assert 1 <= len(items) <= limits.max_items
         assert sum(slot.weight for slot in batch.slots) <= (limits.max_tokens or 10**9)
         assert sum(slot.size for slot in batch.slots) <= (limits.max_bytes or 10**9)
-        assert len({slot.batch_key for slot in batch.slots}) == 1
+        assert len({slot.call_key for slot in batch.slots}) == 1
         assert len(self.calls) < limits.max_in_flight, "more calls than the limit"
         if self.paused_until is not None:
             assert now >= self.paused_until, "a call started in a pause"
@@ -324,7 +324,7 @@ class Model:
         groups: dict[Any, list[Slot]] = {}
         for item in self.waiting():
             slot = item.slot
-            groups.setdefault(slot.batch_key, []).append(slot)
+            groups.setdefault(slot.call_key, []).append(slot)
             deadline_at = float("inf") if slot.deadline_at is None else slot.deadline_at
             due_at = min(due_at, slot.arrived_at + self.limits.max_wait_s, deadline_at)
         for slots in groups.values():

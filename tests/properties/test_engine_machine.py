@@ -62,8 +62,8 @@ ITEMS = [
     PLAIN | {"gap": 200},
     PLAIN | {"weight": 9, "memory": 0},
     PLAIN | {"weight": 0, "size": 9},
-    PLAIN | {"batch_key": "k"},
-    PLAIN | {"batch_key": "k", "order_key": "x"},
+    PLAIN | {"call_key": "k"},
+    PLAIN | {"call_key": "k", "order_key": "x"},
     PLAIN | {"deadline_in_s": 0.01},
     PLAIN | {"outcome": None, "order_key": "y"},
     PLAIN | {"outcome": ItemError("no_text")},
@@ -94,7 +94,7 @@ LIMITS = st.builds(
 class EngineMachine(RuleBasedStateMachine):
     @initialize(limits=LIMITS, random=st.randoms(use_true_random=False))
     def begin(self, limits: Limits, random: Any) -> None:
-        self.engine = Engine(limits, batch_prefix="p", random=random.random, tracing=True)
+        self.engine = Engine(limits, call_prefix="p", random=random.random, tracing=True)
         self.model = Model(limits)
         self.now = 0.0
         self.undelivered: list[Release] = []

@@ -21,7 +21,7 @@ from streams.core import (
     StartCall,
     Tick,
 )
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.policies.breaker import BreakerLimits
@@ -52,7 +52,7 @@ def test_bad_items_never_change_their_neighbours_results(
     s.arrive(words("a", 100))
     bad = {f"a{n}" for n in poison}
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         if bad.intersection(batch.items):
             return CallError(fault, "no")
         return [word.upper() for word in batch.items]
@@ -62,7 +62,7 @@ def test_bad_items_never_change_their_neighbours_results(
     assert " ".join(s.released()) == words("a", 100)
     if fault is not Fault.TIMEOUT:
         each = 2 * ceil(log2(size)) + 1 if size > 1 else 2
-        new = sum(s.engine.statistics().batches_by_reason.values())
+        new = sum(s.engine.statistics().calls_by_reason.values())
         assert calls <= new + each * len(bad)
 
 
@@ -86,7 +86,7 @@ def test_bad_items_spread_over_a_topic_never_trip_the_breaker(
     random = Random(seed)
     bad = {word for word in s.slots if random.random() < share}
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         if bad.isdisjoint(batch.items):
             return list(batch.items)
         if isinstance(fault, Unanswered):
@@ -124,7 +124,7 @@ def test_after_any_time_of_dead_letters_alone_every_healthy_item_gets_its_result
     s.arrive(words("a", 300))
     calls = 0
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         nonlocal calls
         calls += 1
         if calls <= outage or not poison.isdisjoint(int(word[1:]) for word in batch.items):
@@ -181,7 +181,7 @@ def test_no_outage_however_long_makes_a_dead_letter(
     s.arrive(words("a", 20)).arrive(words("b", 20))
     script = iter(faults)
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         fault = next(script, None)
         return [word.upper() for word in batch.items] if fault is None else CallError(fault, "no")
 
@@ -229,7 +229,7 @@ def test_the_same_events_and_the_same_chance_give_the_same_actions(
         for lane in range(lanes):
             engine.handle(Opened(lane), 0.0)
         said: list[str] = []
-        calls: list[Batch] = []
+        calls: list[Call] = []
         now = 0.0
         for n in range(150):
             now += random.choice([0.0, 0.001, 0.05])
@@ -249,7 +249,7 @@ def test_the_same_events_and_the_same_chance_give_the_same_actions(
                     actions = engine.handle(Failed(batch.id, error), now)
             else:
                 actions = engine.handle(Tick(), now)
-            calls += [action.batch for action in actions if isinstance(action, StartCall)]
+            calls += [action.call for action in actions if isinstance(action, StartCall)]
             said += [f"{now:.6f} {action} {engine.next_deadline()}" for action in actions]
         return said
 

@@ -21,7 +21,7 @@ from streams.core import (
     Slot,
     StartCall,
 )
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.core.ranges import covered
 
 from .effort import effort
@@ -35,14 +35,14 @@ class Owner:
         self.engine = Engine(limits, random=random.random)
         self.said, self.random = said, random
         self.log = [n for n in log if n >= said.offset]
-        self.calls: list[Batch] = []
+        self.calls: list[Call] = []
         self.undelivered: list[Slot] = []
         self.do(Opened("a", said.offset, said.beyond))
 
     def do(self, event: Any) -> None:
         for action in self.engine.handle(event, 0.0):
             if isinstance(action, StartCall):
-                self.calls.append(action.batch)
+                self.calls.append(action.call)
             elif isinstance(action, Release):
                 self.undelivered += action.slots
         self.engine.check_invariants()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from streams.core.call import Batch
+from streams.core.call import Call
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
 
@@ -44,7 +44,7 @@ class PoisonedRun:
         self.s.arrive(words("a", items))
         self.s.run(self._respond)
 
-    def _respond(self, batch: Batch) -> list[Any] | CallError:
+    def _respond(self, batch: Call) -> list[Any] | CallError:
         if batch.cause != "new":
             self.extra[int(batch.items[0][1:]) // self._size] += 1
         bad = {word: self._why_of[word] for word in batch.items if word in self._why_of}
@@ -133,7 +133,7 @@ def test_an_item_that_always_times_out_delays_its_neighbours_by_its_attempts_at_
     s.arrive(words("a", 20))
     calls_of_neighbours = 0
 
-    def respond(batch: Batch) -> list[Any] | CallError:
+    def respond(batch: Call) -> list[Any] | CallError:
         nonlocal calls_of_neighbours
         if "a7" in batch.items:
             return CallError(Fault.TIMEOUT, "no reply")

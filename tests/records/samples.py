@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from streams.codec.records import Decoder
 from streams.codec.results import Encoder
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.model import Headers, Item
 
 NOW_MS = 1_790_000_000_450
@@ -40,11 +40,11 @@ def released(item: Item, outcome: Any, *, index: int = 0, size: int = 1, calls: 
     """A slot as the engine releases it, with 61 and 9 tokens and 10,600 nano-dollars."""
     slot = Slot(item.partition, item.offset, item, outcome=outcome)
     if calls:
-        slot.batch = Batch([slot] * size, "new", "count")
-        slot.batch.id = "sentiment-9c1f-52"
+        slot.call = Call([slot] * size, "new", "count")
+        slot.call.id = "sentiment-9c1f-52"
         slot.index, slot.calls = index, calls
         slot.input_tokens, slot.output_tokens, slot.cost_nano_usd = 61, 9, 10_600
-        slot.batch.slots = []  # as the engine leaves it
+        slot.call.slots = []  # as the engine leaves it
     return slot
 
 

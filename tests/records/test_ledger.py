@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from streams.codec.answers import Keys, Trail, entry, key, paid, restore
 from streams.codec.records import Decoder
 from streams.codec.vectors import VECTOR
-from streams.core.call import Batch, Slot, State
+from streams.core.call import Call, Slot, State
 from streams.errors import ItemError
 from streams.model import DROP, Unanswered
 from tests.records.samples import NOW_MS, Record, encoder, item_of, released
@@ -115,7 +115,7 @@ def test_an_answer_is_not_given_to_another_item_at_its_position(other) -> None:
     value = entry(released(item_of(ITEM), {"label": "x"}), FINGERPRINT).value
     slot = Slot("lane", 1041, Decoder().decode([other]).items[0])
     assert not restore(slot, value)
-    assert slot.batch is None
+    assert slot.call is None
     assert slot.calls == 0
 
 
@@ -172,15 +172,15 @@ def test_the_key_of_another_prompt_partition_or_program_says_nothing(foreign) ->
 # -- what a call paid for ----------------------------------------------------------------------
 
 
-def call(*outcomes: Any) -> tuple[Batch, list[Slot]]:
+def call(*outcomes: Any) -> tuple[Call, list[Slot]]:
     """A call that has ended, and its slots as the engine left them; `...` is a slot whose lane was
     closed."""
     slots = [Slot("lane", n, item_of(ITEM)) for n in range(len(outcomes))]
-    batch = Batch(slots, "new", "count")
+    batch = Call(slots, "new", "count")
     for slot, outcome in zip(slots, outcomes, strict=True):
         slot.state = State.DROPPED if outcome is ... else State.ANSWERED
         if outcome is not ... and not isinstance(outcome, Unanswered):
-            slot.outcome, slot.batch = outcome, batch
+            slot.outcome, slot.call = outcome, batch
     return batch, slots
 
 
@@ -194,7 +194,7 @@ def test_an_answer_of_an_item_that_has_been_revoked_is_paid_too() -> None:
     batch, slots = call(..., "b", ...)
     assert paid(batch, slots, ["a", "b", Unanswered.CUT]) == slots[:2]
     assert slots[0].outcome == "a"
-    assert slots[0].batch is batch
+    assert slots[0].call is batch
 
 
 def test_a_call_that_failed_paid_for_the_outcomes_that_it_settled() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.errors import CallError, Fault
 from streams.running.call_tally import CallTally, Distribution
@@ -73,7 +73,7 @@ async def test_a_task_that_stops_ends_its_calls_and_makes_none_again() -> None:
 
 def test_a_new_microbatch_waited_since_its_oldest_item_whichever_place_that_has() -> None:
     tally = CallTally()
-    batch = Batch([Slot(0, 1, None, arrived_at=9.0), Slot(1, 1, None, arrived_at=4.0)], "new", "")
+    batch = Call([Slot(0, 1, None, arrived_at=9.0), Slot(1, 1, None, arrived_at=4.0)], "new", "")
     batch.started_at = 10.0
     tally.started(batch)
     assert tally.wait_s.total == 6.0

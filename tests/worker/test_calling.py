@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item, Reply
@@ -33,7 +33,7 @@ class Ended:
     def __init__(self) -> None:
         self.events: list[Replied | Failed | Cancelled] = []
 
-    def __call__(self, batch: Batch, slots: Sequence[Slot], event: Any) -> None:
+    def __call__(self, batch: Call, slots: Sequence[Slot], event: Any) -> None:
         self.events.append(event)
 
 
@@ -41,9 +41,9 @@ def calls_of(caller: Any, ended: Ended, timeout_s: float = 5.0) -> Calls:
     return Calls("task", caller, timeout_s, Tally(), ended)
 
 
-def batch() -> Batch:
+def batch() -> Call:
     texts = [f"text {n}" for n in range(3)]
-    made = Batch([Slot("lane", n, item) for n, item in enumerate(items_of(texts))], "new", "count")
+    made = Call([Slot("lane", n, item) for n, item in enumerate(items_of(texts))], "new", "count")
     made.id = "b1"
     return made
 

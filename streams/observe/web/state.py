@@ -159,7 +159,7 @@ def _blocking(
         "since_ms": clock.epoch_ms(blocking.since),
         "until_ms": clock.epoch_ms(blocking.until),
         "calls": blocking.calls,
-        "batch_id": blocking.batch_id,
+        "batch_id": blocking.call_id,
         "reason": _reason(blocking, statistics, task, clock.now),
     }
 
@@ -170,7 +170,7 @@ def _reason(blocking: Blocking, statistics: Statistics, task: TaskShell, now: fl
         case State.WAITING:
             return _why_waiting(statistics, task)
         case State.IN_FLIGHT:
-            return f"no reply from call {blocking.batch_id} yet"
+            return f"no reply from call {blocking.call_id} yet"
         case State.RETRYING:
             if statistics.paused_reason is not None:
                 return f"{blocking.reason}; the task is paused: {statistics.paused_reason}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from streams.codec.results import Encoder, SinkRecord
-from streams.core.call import Batch, Slot
+from streams.core.call import Call, Slot
 from streams.errors import ItemError
 from streams.model import Headers, Item
 
@@ -45,8 +45,8 @@ def written(
     """What the worker sends to the dead-letter topic."""
     slot = Slot(of.topic, of.offset, of)
     slot.calls = 3
-    slot.batch = Batch([slot], "new", "count")
-    slot.batch.id = "mood-1"
+    slot.call = Call([slot], "new", "count")
+    slot.call.id = "mood-1"
     encoder = Encoder(task=task, model=None, fingerprint="f")
     return encoder.dead_letter(slot, ItemError(code, message), now_ms, limit_bytes=limit_bytes)
 

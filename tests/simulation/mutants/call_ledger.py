@@ -31,7 +31,7 @@ def _(patch: Patch) -> None:
 @mutant("what a call answers whose lane is gone is not recorded", recorded)
 def _(patch: Patch) -> None:
     def kept(batch: Any, slots: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
-        return [slot for slot in slots if slot.batch is batch]
+        return [slot for slot in slots if slot.call is batch]
 
     patch.setattr(shell, "paid", kept)
 
