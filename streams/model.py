@@ -82,7 +82,7 @@ Outcome = Any
 
 class Quota(NamedTuple):
     """One limit of an account as a response tells it. `limit`: per minute. `remaining`: what is
-    left of it now (Anthropic rounds tokens to thousands). `reset_s`: seconds until it is full again.
+    left of it now (Anthropic rounds tokens to thousands). `reset_s`: seconds until it is full.
     None: the response does not say."""
 
     limit: int | None = None
