@@ -36,6 +36,7 @@ class Admission:
 
     def __init__(self, limits: Limits, call_prefix: str, random: Callable[[], float]) -> None:
         self._prefix = call_prefix
+        self._function_errors = limits.function_errors
         self._repeats: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
         self._turn = "repeat"  # whose turn it is where repeats do not simply go first
@@ -125,10 +126,12 @@ class Admission:
         del self.calls[call.id]
         pauses = self.pauses
         others_succeed = self._others_succeed(call, now, last=self.is_idle and not waiting)
-        step, cause = rule(error.fault, others_succeed=others_succeed)
+        step, cause = rule(
+            error.fault, others_succeed=others_succeed, function_errors=self._function_errors
+        )
         if cause is not None:
             pauses.failed(call, cause, error, now)
-        elif step in (Step.HALVE, Step.ASK):
+        elif step in (Step.HALVE, Step.HALVE_THEN_COUNT, Step.ASK):
             pauses.answered(call, now, result=False)
         elif step is Step.COUNT:
             pauses.prolong(call, now)

@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from streams.running.call_tally import Distribution
+from streams.running.tally import Distribution
 from streams.worker.partition import Lane
 from streams.worker.task import TaskShell
 

@@ -34,14 +34,13 @@ from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
-from streams.running.tally import Tally, summary
+from streams.running.tally import summary
 from streams.worker.call_ledger import Ledger
-from streams.worker.commits import Committer, all_committed
+from streams.worker.commits import Committer, Settling, all_committed
 from streams.worker.intake import Arrivals
 from streams.worker.partition import Lane
 from streams.worker.recount import recount
 from streams.worker.room import Room
-from streams.worker.settling import Settling
 from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ DELIVER_WITHIN_S = 30.0
 """What is on its way to the sink when partitions are revoked takes some ms, unless a node has just
 died: new leaders and coordinators take 10 s and more. What is given up is written twice."""
 
-SAID_AGAIN_AFTER_S = 60.0
+REPEAT_AFTER_S = 60.0
 
 FATAL = (
     AuthenticationFailedError,
@@ -169,8 +168,7 @@ class Worker:
 
     def summary(self) -> dict[str, Any]:
         """The keys of the contract's section 6, over everything since the start."""
-        tallies: list[Tally] = [task.tally for task in self.tasks]
-        return summary(tallies, [task.statistics() for task in self.tasks])
+        return summary([task.counts() for task in self.tasks])
 
     # -- assignment and revocation -------------------------------------------------------------
 
@@ -338,7 +336,7 @@ class Worker:
         elif isinstance(error, FATAL):
             self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
-            self._failing.say(f"reading failed, trying again: {error!r}", SAID_AGAIN_AFTER_S)
+            self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
             return False
         return True
 

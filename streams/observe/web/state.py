@@ -101,7 +101,7 @@ class StateView:
                 "retries": statistics.retries,
                 "splits": statistics.splits,
                 "by_status": dict(calls.by_status),
-                "mean_items": round(tally.called_items / statistics.calls, 2)
+                "mean_items": round(calls.called_items / statistics.calls, 2)
                 if statistics.calls
                 else None,
             },

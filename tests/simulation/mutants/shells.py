@@ -10,8 +10,9 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.committed import Committed
 from streams.kafka.consume.reader import LaneReader
+from streams.running.runner import Runner
+from streams.worker.commits import Settling
 from streams.worker.partition import Lane
-from streams.worker.settling import Settling
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant
@@ -93,7 +94,7 @@ def _(patch: Patch) -> None:
 
 @mutant("the timer is not set")
 def _(patch: Patch) -> None:
-    patch.setattr(TaskShell, "_set_timer", lambda self: None)
+    patch.setattr(Runner, "_set_timer", lambda self: None)
 
 
 @mutant("a commit that failed counts as made")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,15 +9,14 @@ from typing import Any
 
 import pytest
 
-from streams.core.call import Call, Slot
-from streams.core.events import Cancelled, Failed, Replied
+from streams.core.events import Cancelled, Closed, Failed
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item, Reply
 from streams.providers.functions import function_caller
-from streams.running.calling import Calls
-from streams.running.tally import Tally
+from streams.running.runner import Ended
 from tests.contract.providers.conftest import call, simulate, task_of
 from tests.operations.conftest import items_of
+from tests.running.doors import Door
 
 __all__ = ["call", "simulate"]
 
@@ -27,75 +25,69 @@ class Panic(BaseException):
     """As pyo3_runtime.PanicException: what Rust code raises is no Exception."""
 
 
-class Ended:
-    """What has become of calls."""
-
-    def __init__(self) -> None:
-        self.events: list[Replied | Failed | Cancelled] = []
-
-    def __call__(self, batch: Call, slots: Sequence[Slot], event: Any) -> None:
-        self.events.append(event)
+doors: list[Door] = []
+"""Those of a test, since an engine is itself what only the collector of cycles finds."""
 
 
-def calls_of(caller: Any, ended: Ended, timeout_s: float = 5.0) -> Calls:
-    return Calls("task", caller, timeout_s, Tally(), ended)
-
-
-def batch() -> Call:
-    texts = [f"text {n}" for n in range(3)]
-    made = Call([Slot("lane", n, item) for n, item in enumerate(items_of(texts))], "new", "count")
-    made.id = "b1"
-    return made
-
-
-async def one(caller: Any, **limits: Any) -> Replied | Failed | Cancelled:
-    ended = Ended()
-    made = calls_of(caller, ended, **limits)
-    started = batch()
-    made.start(started)
-    async with asyncio.timeout(10):
-        while not ended.events:  # noqa: ASYNC110  nothing tells us
-            await asyncio.sleep(0.001)
-    assert len(made) == 0
-    started.slots = []  # as the engine does
-    (event,) = ended.events
+async def one(caller: Any, *, timeout_s: float = 5.0) -> Ended:
+    """The event of one call of three items, which its door forgets."""
+    door = Door(caller, timeout_s=timeout_s, split=False)
+    doors.append(door)
+    door.arrive(items_of([f"text {n}" for n in range(3)]))
+    await door.until_ended(1)
+    await door.runner.stop()  # no repeat
+    assert door.runner.in_flight == 0
+    (event,) = door.events
+    door.events.clear()
+    door.released.clear()
+    door.outcomes.clear()
     return event
 
 
-async def test_a_call_that_is_cancelled_before_it_ran_at_all_says_so():
+async def test_a_call_that_is_cancelled_before_it_ran_at_all_says_so() -> None:
     async def never(items: Sequence[Item]) -> Reply:
         raise AssertionError("it ran")
 
-    ended = Ended()
-    made = calls_of(never, ended)
-    made.start(batch())
-    made.cancel("b1")
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert ended.events == [Cancelled("b1")]
-    assert len(made) == 0
+    door = Door(never)
+    door.arrive("abc")
+    door.runner.handle(Closed("lane"))
+    await door.until_ended(1)
+    assert door.events == [Cancelled("batch-1")]
+    assert door.runner.in_flight == 0
+    assert door.runner.engine.statistics().in_flight == 0
 
 
 @pytest.mark.parametrize("in_loop", [True, False], ids=["async", "in a thread"])
-async def test_a_function_that_panics_is_a_failed_call(in_loop: bool):
+async def test_a_function_that_panics_is_a_failed_call_and_the_door_hears_of_it(
+    in_loop: bool,
+) -> None:
     def panics(items: Sequence[Item]) -> Any:
         raise Panic("in Rust")
 
     async def also_panics(items: Sequence[Item]) -> Any:
         raise Panic("in Rust")
 
-    event = await one(function_caller(also_panics if in_loop else panics))
+    door = Door(function_caller(also_panics if in_loop else panics))
+    door.arrive("a")
+    await door.until_ended(1)
+    (event,) = door.events
     assert isinstance(event, Failed)
-    assert event.error.fault is Fault.FUNCTION
-    assert event.error.message == "Panic"
+    assert (event.error.fault, event.error.message) == (Fault.FUNCTION, "Panic")
+    assert [type(error) for error in door.defects] == [Panic]
+    assert [error.code for error in door.outcomes] == ["function_error"]
 
 
 # -- nothing is left ---------------------------------------------------------------------------
 
 
+def holds_items(each: Any) -> bool:
+    return isinstance(each, Item) or (isinstance(each, CallError) and bool(each.__traceback__))
+
+
 @contextmanager
-def garbage(of: type) -> Iterator[list[Any]]:
-    """Afterwards: what only the collector of cycles would have found of this type."""
+def garbage() -> Iterator[list[Any]]:
+    """Afterwards: the items, and the errors whose frames hold them, that only the collector of
+    cycles would have found."""
     found: list[Any] = []
     gc.collect()
     gc.disable()
@@ -103,11 +95,12 @@ def garbage(of: type) -> Iterator[list[Any]]:
         yield found
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        found += [each for each in gc.garbage if isinstance(each, of)]
+        found += [each for each in gc.garbage if holds_items(each)]
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
+        doors.clear()
 
 
 def raises(error: Exception) -> Callable[[Sequence[Item]], Any]:
@@ -129,7 +122,7 @@ def raises_in_the_loop(error: Exception) -> Callable[[Sequence[Item]], Any]:
     "error", [ValueError("x"), CallError(Fault.SERVER), ItemError("refused")], ids=repr
 )
 async def test_the_items_of_a_function_that_failed_are_not_kept_by_its_error(made, error):
-    with garbage(Item) as found:
+    with garbage() as found:
         await one(function_caller(made(error)))
         error.__traceback__ = None  # the test's own
     assert found == []
@@ -155,7 +148,7 @@ async def test_the_items_of_a_call_that_failed_are_not_kept_by_its_error(
     simulator = await simulate(rule)
     caller = call(task_of(operation), simulator)
     await one(caller)  # what the SDK imports and sets up with its first call is not meant
-    with garbage(Item) as found:
+    with garbage() as found:
         for _ in range(3):
             await one(caller)
     assert found == []
@@ -163,7 +156,7 @@ async def test_the_items_of_a_call_that_failed_are_not_kept_by_its_error(
 
 async def test_the_items_of_a_call_out_of_time_are_not_kept(simulate, call):
     simulator = await simulate({"fault": "hang"})
-    with garbage(Item) as found:
+    with garbage() as found:
         event = await one(call(task_of("classify"), simulator), timeout_s=0.1)
     assert isinstance(event, Failed)
     assert found == []
