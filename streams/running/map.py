@@ -67,15 +67,7 @@ async def map_batches(
     callable, or not async; `items` cannot be iterated) before any call.
     """
     limits = _limits(max_items, max_in_flight, max_tokens, max_attempts, split)
-    if not callable(process):
-        raise TypeError(f"process must be an async function, not {type(process).__name__}")
-    if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
-        raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
-    if tokens is not None and max_tokens is None:
-        raise ValueError("tokens counts for max_tokens: give that too")
-    if max_tokens is not None and tokens is None:
-        tokens = _estimate
-    run = _Run(process, iter(items), limits, tokens, timeout_s)
+    run = _Run(process, iter(items), limits, _counts(tokens, max_tokens), timeout_s)
     return cast("list[R | ItemError]", await run.results())
 
 
@@ -172,6 +164,15 @@ def _limits(
         split=bool(split),
         order="none",
     )
+
+
+def _counts(
+    tokens: Callable[[Any], int] | None, max_tokens: int | None
+) -> Callable[[Any], int] | None:
+    """What counts an item's tokens; None: nobody has to."""
+    if tokens is not None and max_tokens is None:
+        raise ValueError("tokens counts for max_tokens: give that too")
+    return _estimate if tokens is None and max_tokens is not None else tokens
 
 
 def _weight(tokens: Callable[[Any], int], item: Any) -> int:

@@ -45,6 +45,12 @@ from streams.errors import CallError, Fault
 from streams.model import Reply
 from streams.running.tally import CallTally
 
+CANCELLATIONS = 2
+"""The first lets a function clean up, or its thread return; the second leaves the thread behind."""
+
+CANCEL_WITHIN_S = 1.0
+"""How long each may take."""
+
 Ended = Replied | Failed | Cancelled
 
 
@@ -72,6 +78,8 @@ class Runner:
         call_prefix: str = "batch",
         cancels: bool = True,
     ) -> None:
+        if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
+            raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
         self._caller = caller
         self._timeout_s = timeout_s
         self._on_release = on_release
@@ -138,6 +146,16 @@ class Runner:
                 await asyncio.sleep(0)  # for the callbacks that empty `_calls`
         if cancelled is not None:
             raise cancelled
+
+    async def abandon(self) -> int:
+        """`cancel`, twice if need be, and leave behind what does not end: a function that blocks
+        its thread. Returns how many calls that are."""
+        for _ in range(CANCELLATIONS):
+            self.cancel()
+            if self._calls:
+                await asyncio.wait(self._calls.values(), timeout=CANCEL_WITHIN_S)
+                await asyncio.sleep(0)  # for the callbacks that empty `_calls`
+        return len(self._calls)
 
     def _act(self, action: Action) -> None:
         match action:

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from streams.codec.records import FORWARD
 from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.core.inspect import Statistics
 from streams.errors import ItemError
-from streams.model import DROP
+from streams.model import DROP, FORWARD
 
 CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 WAIT_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -211,26 +210,15 @@ class TaskCounts(NamedTuple):
 
 
 def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
-    """The summary of a worker over its tasks.
-
-    `lost` and `duplicated` are what this worker can know of itself: items that were settled without
-    an outcome, outcomes delivered twice. `one_call_per_item_s`: the items times the mean latency of
-    this run's calls, which is a little more than that of a one-item call.
-    """
+    """The summary of a worker over its tasks."""
     tallies = [task.tally for task in tasks]
     statistics = [task.statistics for task in tasks]
     items = sum(tally.items for tally in tallies)
     calls = sum(each.calls for each in statistics)
-    first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
-    last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
-    elapsed = max(last) - min(first) if first and last else 0.0
-    answered = sum(task.calls.by_status[OK] for task in tasks)
-    mean_call_s = sum(task.calls.answered_s for task in tasks) / answered if answered else 0.0
-    serial = items * mean_call_s
+    called = sum(task.calls.called_items for task in tasks)
     latencies = Latencies()
     for tally in tallies:
         latencies.include(tally.latencies)
-    called = sum(task.calls.called_items for task in tasks)
     return {
         "items": items,
         "results": sum(tally.results + tally.forwarded for tally in tallies),
@@ -243,13 +231,28 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
         "splits": sum(each.splits for each in statistics),
         "mean_batch_items": round(called / calls, 2) if calls else 0.0,
         "max_in_flight_seen": max((each.max_in_flight_seen for each in statistics), default=0),
-        "elapsed_s": round(elapsed, 3),
-        "items_per_s": round(items / elapsed, 1) if elapsed else 0.0,
+        **_speed(tasks, items),
         "latency_ms_p50": latencies.percentile(0.5),
         "latency_ms_p99": latencies.percentile(0.99),
         "input_tokens": sum(tally.input_tokens for tally in tallies),
         "output_tokens": sum(tally.output_tokens for tally in tallies),
         "cost_usd": sum(tally.cost_nano_usd for tally in tallies) / 1e9,
+    }
+
+
+def _speed(tasks: Sequence[TaskCounts], items: int) -> dict[str, float]:
+    """`one_call_per_item_s`: the items times the mean latency of this run's calls, which is a
+    little more than that of a one-item call."""
+    tallies = [task.tally for task in tasks]
+    first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
+    last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
+    elapsed = max(last) - min(first) if first and last else 0.0
+    answered = sum(task.calls.by_status[OK] for task in tasks)
+    mean_call_s = sum(task.calls.answered_s for task in tasks) / answered if answered else 0.0
+    serial = items * mean_call_s
+    return {
+        "elapsed_s": round(elapsed, 3),
+        "items_per_s": round(items / elapsed, 1) if elapsed else 0.0,
         "one_call_per_item_s": round(serial, 3),
         "speedup": round(serial / elapsed, 1) if elapsed else 0.0,
     }

@@ -20,9 +20,11 @@ Process = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 class UserFunction:
     """`split`: whether a call that fails is divided, so that an `ItemError` raised for several
-    items is not the outcome of each yet."""
+    items is not the outcome of each yet. TypeError where `process` cannot be called."""
 
     def __init__(self, process: Process, *, split: bool) -> None:
+        if not callable(process):
+            raise TypeError(f"process must be an async function, not {type(process).__name__}")
         self._process = process
         self._split = split
 

@@ -19,7 +19,7 @@ from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
 
-COMMIT_WITHIN_S = 60.0
+REGULAR_WITHIN_S = 60.0
 """Of a commit while the worker runs; the next one tells as much."""
 
 REPEAT_AFTER_S = 30.0
@@ -62,7 +62,7 @@ class Committer:
     async def _for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self.once(COMMIT_WITHIN_S)
+            await self.once(REGULAR_WITHIN_S)
 
     async def once(self, within_s: float) -> bool:
         """Commit everything that moved. False: it could not be done in time."""
@@ -143,5 +143,5 @@ class Settling:
         a call answers from now on would be written without its commit, and written again by the
         next owner."""
         for lane in lanes:
-            lane.task.hold(lane)
+            lane.writes = False
         await self.wait(within_s, calls=False)

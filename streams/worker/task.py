@@ -106,29 +106,25 @@ class TaskShell:
             self._ledger.open(lane)
         self._runner.handle(Opened(lane, lane.next_offset, lane.done_before))
 
-    def hold(self, lane: Lane) -> None:
-        """What is released from now on is kept: the last commit would not tell of it."""
-        lane.holding = True
-
     def suspend(self, lane: Lane) -> None:
         """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
-        lane.open, lane.holding = False, True
+        lane.open, lane.writes = False, False
 
     def can_resume(self, lane: Lane, start: Committed) -> bool:
         """Whether a suspended lane may go on: not where its partition was committed otherwise, or
         where records of it were on their way to the sink when it was suspended."""
-        known = self._engine.lanes[lane]
-        kept = sum(len(slots) for slots in lane.kept)
-        return start[:2] == self.progress(lane)[:2] and known.delivering == kept
+        waiting = sum(len(slots) for slots in lane.backlog)
+        untouched = start[:2] == self.progress(lane)[:2]
+        return untouched and self._engine.lanes[lane].delivering == waiting
 
     def resume(self, lane: Lane, start: Committed) -> bool:
         """The partition is back. True: the lane goes on as it was, and what was released meanwhile
         goes to the sink. False: it cannot; it has to be closed."""
         if not self.can_resume(lane, start):
             return False
-        lane.open, lane.holding = True, False
+        lane.open, lane.writes = True, True
         lane.committed = start
-        released, lane.kept = lane.kept, []
+        released, lane.backlog = lane.backlog, []
         for slots in released:
             self._release(lane, slots)
         self._runner.handle(Resume((lane,)))
@@ -172,10 +168,10 @@ class TaskShell:
 
     def watermark_age_s(self, lane: Lane) -> float:
         """For how long the lane's watermark has stood still while an item waited behind it."""
-        known = self._engine.lanes.get(lane)
-        if known is None or not known.unsettled:
+        found = self._engine.lanes.get(lane)
+        if found is None or not found.unsettled:
             return 0.0
-        return self._runner.now() - max(lane.moved_at, known.unsettled[0].arrived_at)
+        return self._runner.now() - max(lane.moved_at, found.unsettled[0].arrived_at)
 
     @property
     def busy(self) -> bool:
@@ -191,7 +187,8 @@ class TaskShell:
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them, not even another try."""
-        await self._runner.stop()
+        if left := await self._runner.abandon():
+            logger.warning("task %s: %d calls do not end; left behind", self.parts.name, left)
 
     # -- events --------------------------------------------------------------------------------
 
@@ -232,7 +229,7 @@ class TaskShell:
                     outcome=outcome,
                 )
             )  # fmt: skip
-        if lane.known:
+        if lane.answers:
             self._recall(lane, slots)
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
         lane.measured = True
@@ -243,9 +240,9 @@ class TaskShell:
 
     def _recall(self, lane: Lane, slots: Sequence[Slot]) -> None:
         """Give those that were answered before, by whoever had the lane then, their outcome."""
-        known = lane.known
+        answers = lane.answers
         for slot in slots:
-            record = known.pop(slot.seq, None)
+            record = answers.pop(slot.seq, None)
             if record is not None and slot.outcome is PENDING and restore(slot, record):
                 self.tally.from_ledger += 1
 
@@ -265,8 +262,8 @@ class TaskShell:
         return self._outcomes.too_large(lane, slot, topic, record)
 
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        if lane.holding:  # they wait for `resume`
-            lane.kept.append(slots)
+        if not lane.writes:  # they wait for `resume`
+            lane.backlog.append(slots)
             return
         self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)
         self._outcomes.release(lane, slots)

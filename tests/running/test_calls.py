@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from streams.model import Item, Reply
 from streams.providers.functions import function_caller
 from streams.running.runner import Ended
 from tests.contract.providers.conftest import call, simulate, task_of
+from tests.library.steered import settled
 from tests.operations.conftest import items_of
 from tests.running.doors import Door
 
@@ -75,6 +78,54 @@ async def test_a_function_that_panics_is_a_failed_call_and_the_door_hears_of_it(
     assert (event.error.fault, event.error.message) == (Fault.FUNCTION, "Panic")
     assert [type(error) for error in door.defects] == [Panic]
     assert [error.code for error in door.outcomes] == ["function_error"]
+
+
+# -- a stop ------------------------------------------------------------------------------------
+
+
+async def test_a_function_that_blocks_its_thread_is_left_behind_by_a_second_cancellation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its call is cancelled once for every other reason, and then waits for the thread."""
+    monkeypatch.setattr("streams.running.runner.CANCEL_WITHIN_S", 0.05)
+    began, end = threading.Event(), threading.Event()
+
+    def blocks(items: Sequence[Item]) -> list[int]:
+        began.set()
+        end.wait(60)
+        return [1] * len(items)
+
+    door = Door(function_caller(blocks))
+    door.arrive("abc")
+    await asyncio.to_thread(began.wait, 30)
+    try:
+        async with asyncio.timeout(5):
+            assert await door.runner.abandon() == 0
+    finally:
+        end.set()
+
+
+async def test_a_call_that_takes_no_cancellation_is_left_behind_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.running.runner.CANCEL_WITHIN_S", 0.05)
+    end = asyncio.Event()
+
+    async def deaf(items: Sequence[Item]) -> list[int]:
+        while not end.is_set():
+            with suppress(asyncio.CancelledError):
+                await end.wait()
+        return [1] * len(items)
+
+    door = Door(function_caller(deaf))
+    door.arrive("abc")
+    await settled()
+    async with asyncio.timeout(5):
+        assert await door.runner.abandon() == 1
+    end.set()
+    await settled()
+    assert door.runner.in_flight == 0
+    assert door.events == []
 
 
 # -- nothing is left ---------------------------------------------------------------------------

@@ -170,7 +170,7 @@ async def test_a_stop_is_exit_code_0_where_others_have_done_all_that_was_lost(sh
     shell.consumer.elsewhere = {lane.partition: 9}
     assert await shell.worker.drain(5) is False
     shell.consumer.elsewhere = {lane.partition: 10}
-    shell.worker._suspended[lane.partition] = lane
+    shell.worker._assignment.suspended[lane.partition] = lane
     assert await shell.worker.drain(5) is True
 
 

@@ -69,7 +69,7 @@ def _(patch: Patch) -> None:
     recall = TaskShell._recall
 
     def beside(self: TaskShell, lane: Lane, slots: Sequence[Any]) -> None:
-        lane.known = {offset + 1: record for offset, record in lane.known.items()}
+        lane.answers = {offset + 1: record for offset, record in lane.answers.items()}
         recall(self, lane, slots)
 
     patch.setattr(TaskShell, "_recall", beside)

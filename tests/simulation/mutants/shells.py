@@ -40,7 +40,7 @@ def _(patch: Patch) -> None:
 
     patch.setattr(TaskShell, "close", left_open)
     # Next to nothing is left queued otherwise: a sink would have to be away for that long.
-    patch.setattr("streams.worker.worker.DELIVER_WITHIN_S", 1.0)
+    patch.setattr("streams.worker.handover.DELIVER_WITHIN_S", 1.0)
 
 
 @mutant("nothing is committed when partitions are revoked")
