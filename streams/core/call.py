@@ -11,11 +11,13 @@ A slot's life, which never goes backwards except between IN_FLIGHT and RETRYING:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any, Final, Literal
 
-from streams.model import Usage
+from streams.core.account import Reservation
+from streams.errors import ItemError
+from streams.model import Answer, Unanswered, Usage
 from streams.policies.sharing import shares
 
 
@@ -39,6 +41,8 @@ PENDING: Final = _Pending.PENDING
 """A slot's `outcome` while it has none (None is a legal result)."""
 
 WAITING: Final = State.WAITING
+IN_FLIGHT: Final = State.IN_FLIGHT
+ANSWERED: Final = State.ANSWERED
 
 CallCause = Literal["new", "retry", "split", "ask"]
 """Why a call is made. new: the first call of its items. retry: repeats items after a failure.
@@ -139,7 +143,7 @@ class Call:
     `slots`: its items' slots; emptied once the call is over, so that no cycle keeps them in memory.
     `size`: how many they were. `cause`: why it is called. `reason`: what closed its window:
     "count", "tokens", "bytes", "time", "deadline" or "flush"; for a repeated call the fault that
-    caused it. `started_at`: seconds; 0 until it starts.
+    caused it. `started_at`: seconds; 0 until it starts. `reservation`: the account's leave for it.
     """
 
     __slots__ = (
@@ -149,6 +153,7 @@ class Call:
         "id",
         "number",
         "reason",
+        "reservation",
         "results",
         "size",
         "slots",
@@ -156,6 +161,8 @@ class Call:
         "strikes",
         "successes",
     )
+
+    reservation: Reservation  # set when it starts
 
     def __init__(self, slots: list[Slot], cause: CallCause, reason: str) -> None:
         self.id = ""
@@ -166,8 +173,9 @@ class Call:
         self.reason = reason
         self.started_at = 0.0
         # For a repeated call: when its last call failed, when it may start, how many uncounted
-        # failures in a row it had, and how many calls had succeeded by then (None: never failed).
-        # `results`: how many had given results when the first call of its items began.
+        # failures in a row it had, and how many of the account's calls had succeeded by then (None:
+        # never failed). `results`: how many of the engine's had given results when the first call
+        # of its items began.
         self.failed_at = 0.0
         self.due_at = 0.0
         self.strikes = 0
@@ -178,6 +186,36 @@ class Call:
     def items(self) -> list[Any]:
         """The items, in the order the answers are expected in."""
         return [slot.item for slot in self.slots]
+
+    @property
+    def tokens(self) -> int:
+        """The estimate for all of its items."""
+        return sum(slot.tokens for slot in self.slots)
+
+    def answer(self, answers: Sequence[Answer]) -> tuple[list[Slot], list[tuple[Slot, Unanswered]]]:
+        """Gives its slots their outcomes: returns those that have one now, and those that the reply
+        left without. Slots whose lane was closed meanwhile are in neither."""
+        answered: list[Slot] = []
+        unanswered: list[tuple[Slot, Unanswered]] = []
+        for slot, answer in zip(self.slots, answers, strict=True):
+            if slot.state is not IN_FLIGHT:
+                continue
+            if answer.__class__ is Unanswered:
+                unanswered.append((slot, answer))
+            else:
+                slot.outcome = answer
+                slot.call = self
+                slot.state = ANSWERED
+                answered.append(slot)
+        return answered, unanswered
+
+    def conclude(self, final: Sequence[tuple[Slot, ItemError]]) -> list[Slot]:
+        """Gives these of its slots their dead letters, and returns them."""
+        for slot, error in final:
+            slot.outcome = error
+            slot.call = self
+            slot.state = ANSWERED
+        return [slot for slot, _ in final]
 
     def share(self, usage: Usage | None) -> None:
         """Adds to each slot its share of the call's usage, by tokens; the sums are exact."""

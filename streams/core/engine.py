@@ -20,6 +20,7 @@ from math import inf
 from typing import Any
 
 from streams.core import inspect
+from streams.core.account import Account
 from streams.core.admission import Admission
 from streams.core.call import Call, Slot, State
 from streams.core.events import (
@@ -47,16 +48,17 @@ from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
 from streams.core.windows import Windows, screen
 from streams.errors import CallError, Fault
-from streams.model import Unanswered
 from streams.policies.breaker import results_and_failures
 
-ANSWERED = State.ANSWERED
 IN_FLIGHT = State.IN_FLIGHT
 
 
 class Engine:
     """One task's engine. `call_prefix`: call ids are "{call_prefix}-{n}". `random`: draws from
-    [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`)."""
+    [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`).
+
+    `account`: that of its API, which others may share; None: one of its own. It calls `wake()` when
+    the engine is to have a `Tick` soon, in a later turn of the loop (`account.py`, rule 3)."""
 
     def __init__(
         self,
@@ -65,14 +67,20 @@ class Engine:
         call_prefix: str = "batch",
         random: Callable[[], float],
         tracing: bool = False,
+        account: Account | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.limits = limits
         self.lanes: dict[Hashable, Lane] = {}
         self.windows = Windows(limits)
-        self.admission = Admission(limits, call_prefix, random)
+        if account is None:
+            account = Account(limits.backoff, limits.account_backoff, random)
+        seat = account.join(limits.max_in_flight, wake)
+        self.admission = Admission(limits, call_prefix, random, seat)
         self._retries = Retries(limits, random)
         self._history = inspect.History() if tracing else None
         self._halted = False
+        self._next_at = inf
         self.buffered_bytes = 0
         self._handlers: dict[type, Callable[[Any, float], list[Action]]] = {
             Opened: self._opened,
@@ -92,16 +100,20 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event in; returns what is to be done, in order. `now`: never goes back."""
         actions = self._handlers[type(event)](event, now)
-        said = self.admission.pauses.say()
-        if said is not None:
-            actions.append(said)
+        news = self.admission.pauses.news()
+        if news is not None:
+            actions.append(news)
         self._start_calls(actions, now)
+        self._next_at = self.admission.next_at(self.windows)
         return actions
 
     def next_deadline(self) -> float | None:
         """When to send a `Tick`; None: time alone changes nothing. A Tick then starts a call."""
-        next_at = self.admission.next_at(self.windows)
-        return None if next_at == inf else next_at
+        return None if self._next_at == inf else self._next_at
+
+    def leave(self) -> None:
+        """The engine stops: its account counts none of its calls any more, and it starts none."""
+        self.admission.seat.leave()
 
     def watermark(self, lane: Hashable) -> int | None:
         """The sequence number below which every item is durable; None: the lane is not open."""
@@ -233,22 +245,14 @@ class Engine:
             return []
         if len(event.answers) != call.size:
             message = f"{len(event.answers)} answers for {call.size} items"
-            error = CallError(Fault.BAD_REPLY, message, usage=event.usage)
+            error = CallError(
+                Fault.BAD_REPLY, message, usage=event.usage, rate_limits=event.rate_limits
+            )
             return self._failed(Failed(event.call_id, error), now)
         call.share(event.usage)
-        answered: list[Slot] = []
-        unanswered: list[tuple[Slot, Unanswered]] = []
-        for slot, answer in zip(call.slots, event.answers, strict=True):
-            if slot.state is not IN_FLIGHT:
-                continue  # its lane was closed meanwhile
-            if answer.__class__ is Unanswered:
-                unanswered.append((slot, answer))
-            else:
-                slot.outcome = answer
-                slot.call = call
-                slot.state = ANSWERED
-                answered.append(slot)
+        answered, unanswered = call.answer(event.answers)
         results, failures = results_and_failures(event.answers)
+        self.admission.seat.learn(event.rate_limits)
         self.admission.succeeded(call, now, result=results > 0)
         aftermath = self._retries.after_unanswered(call, unanswered)
         self.admission.pauses.decided(results, failures + aftermath.errors, now)
@@ -258,11 +262,12 @@ class Engine:
         call = self.admission.calls.get(event.call_id)
         if call is None:
             return []
-        step = self.admission.failed(call, event.error, now, self.windows.count)
+        self.admission.seat.learn(event.error.rate_limits)
+        step = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", call.id, event.error)
-        only = self.admission.is_idle and not self.windows.count
+        only = self.admission.nothing_else(self.windows, call)
         aftermath = self._retries.after_failure(call, live, event.error, step, only=only)
         if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
@@ -275,11 +280,7 @@ class Engine:
         self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float
     ) -> list[Action]:
         """A call is over: releases what may go, queues the retries."""
-        for slot, error in aftermath.final:
-            slot.outcome = error
-            slot.call = call
-            slot.state = ANSWERED
-            answered.append(slot)
+        answered += call.conclude(aftermath.final)
         for retry, wait_s in aftermath.retries:
             self.admission.retry(retry, now, wait_s)
             self._note(retry.slots, now, "{0.cause} in {1:.3f} s", retry, wait_s)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from streams.core.call import Call, Slot
 from streams.core.ranges import Ranges
 from streams.errors import CallError
-from streams.model import Answer, Usage
+from streams.model import Answer, RateLimits, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,13 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """A call was answered: one answer per item, in the items' order."""
+    """A call was answered: one answer per item, in the items' order. `rate_limits`: what the
+    response says about the account's limits."""
 
     call_id: str
     answers: Sequence[Answer]
     usage: Usage | None = None
+    rate_limits: RateLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed; due at `Engine.next_deadline()`."""
+    """Time has passed, or the account woke the engine; due at `Engine.next_deadline()`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """What an engine shows of itself: snapshots for logs, metrics and pages; for tests also each item's
-history and `check_invariants`, what is true between any two events (never on the hot path).
-"""
+history and what is true between any two events (never on the hot path)."""
 
 from __future__ import annotations
 
@@ -208,9 +207,25 @@ def _check_calls(engine: Inspected) -> None:
     for call_id, call in admission.calls.items():
         assert call.id == call_id
         _check_call(engine.limits, call)
+    _check_seat(admission)
     for call in admission.retries():
         assert all(slot.state is State.RETRYING for slot in call.slots)
         _check_call(engine.limits, call)
+
+
+def _check_seat(admission: Admission) -> None:
+    """The account counts what its members count."""
+    seat, account = admission.seat, admission.seat.account
+    if not seat.has_left:
+        reservations = [call.reservation for call in admission.calls.values()]
+        assert list(seat.reservations.values()) == reservations
+        tokens = sum(call.tokens for call in admission.calls.values())
+        assert seat.reserved_tokens == tokens, f"{seat.reserved_tokens} reserved for {tokens}"
+        assert seat in account.seats
+    assert set(account.line) <= set(account.seats), "one that has left is in line"
+    if account.probe is not None:
+        assert account.pause is not None, "a probe without a pause"
+        assert any(each.is_probe(account.probe) for each in account.seats), "nobody's probe"
 
 
 def _check_call(limits: Limits, call: Call) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
+from typing import NamedTuple
 
 from streams.core.call import PENDING, Call, Slot, State
 from streams.core.limits import Limits
@@ -86,20 +87,20 @@ class Windows:
                 del self._open[key]
         return slots
 
-    def cut(self, now: float, limit: int) -> Call | None:
-        """A microbatch of `limit` items or fewer; None: no window closes now."""
-        best: tuple[float, Hashable, str] | None = None
+    def due(self, now: float) -> Due | None:
+        """Of the windows that close now the one that is due the longest; None: none closes."""
+        best: Due | None = None
         for key, window in self._open.items():
             reason = window.closes(now, self.flushing)
-            if reason and (best is None or window.due_at < best[0]):
-                best = (window.due_at, key, reason)
-        if best is None:
-            return None
-        _, key, reason = best
-        window = self._open[key]
-        call = Call(window.cut(now, limit), "new", reason)
-        if not window.count:
-            del self._open[key]
+            if reason and (best is None or window.due_at < best.window.due_at):
+                best = Due(window, key, reason)
+        return best
+
+    def cut(self, due: Due, now: float, limit: int) -> Call:
+        """A microbatch of `limit` items or fewer."""
+        call = Call(due.window.cut(now, limit), "new", due.reason)
+        if not due.window.count:
+            del self._open[due.key]
         return call
 
     def next_at(self) -> float:
@@ -110,6 +111,14 @@ class Windows:
                 return -inf
             next_at = min(next_at, window.due_at)
         return next_at
+
+
+class Due(NamedTuple):
+    """A window that closes now, its call key, and why it closes."""
+
+    window: Window
+    key: Hashable
+    reason: str
 
 
 class Window:
@@ -177,6 +186,11 @@ class Window:
         if self.due_at <= now:
             return "deadline" if self._deadlines and self._deadlines[0][0] <= now else "time"
         return "flush" if flush and self.count else None
+
+    def next_tokens(self, limit: int) -> int:
+        """About how many tokens the next microbatch of `limit` items or fewer takes."""
+        share = self.tokens * min(limit, self.count) / self.count
+        return int(min(share, self.max_tokens))
 
     def cut(self, now: float, limit: int) -> list[Slot]:
         """Takes out the next microbatch, of `limit` items or fewer; never empty where something

@@ -25,6 +25,7 @@ from functools import partial
 from random import random
 from typing import Any
 
+from streams.core.account import Account
 from streams.core.call import Call, Slot
 from streams.core.engine import Engine
 from streams.core.events import (
@@ -62,7 +63,8 @@ class Runner:
     from inside the callback or later. `on_ended(call, slots, event)`: the engine knows how a call
     ended; `slots`: its items' as they were when it started. `on_defect(error)`: a call raised
     something other than a CallError, which makes it a failed call with `Fault.FUNCTION`.
-    `cancels`: whether a call ends when nobody owns its items any more.
+    `cancels`: whether a call ends when nobody owns its items any more. `account`: that of the API
+    that `caller` calls, where others call it, too; None: one of its own.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Runner:
         on_pause: Callable[[Paused | Resumed], None] | None = None,
         call_prefix: str = "batch",
         cancels: bool = True,
+        account: Account | None = None,
     ) -> None:
         if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
             raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
@@ -94,8 +97,11 @@ class Runner:
         self._acting = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
+        self._woken: asyncio.Handle | None = None
         self._ended = False
-        self.engine = Engine(limits, call_prefix=call_prefix, random=random)
+        self.engine = Engine(
+            limits, call_prefix=call_prefix, random=random, account=account, wake=self._wake
+        )
         self.tally = CallTally()
 
     @property
@@ -125,9 +131,12 @@ class Runner:
 
     def cancel(self) -> None:
         """Cancel every call under way. Nothing comes of them, and no later event counts."""
-        self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
+        if not self._ended:
+            self._ended = True
+            self.engine.leave()
+        for handle in (self._timer, self._woken):
+            if handle is not None:
+                handle.cancel()
         for call in self._calls.values():
             call.cancel()
 
@@ -192,6 +201,15 @@ class Runner:
         self._timer = self._timer_at = None
         self.handle(Tick())
 
+    def _wake(self) -> None:
+        """The account has news: look again, in a turn of its own and once."""
+        if self._woken is None and not self._ended:
+            self._woken = self._loop.call_soon(self._look_again)
+
+    def _look_again(self) -> None:
+        self._woken = None
+        self.handle(Tick())
+
     # -- calls -----------------------------------------------------------------------------------
 
     def _start(self, call: Call) -> None:
@@ -220,7 +238,7 @@ class Runner:
                 raise  # the caller's own
             message = f"no reply within {self._timeout_s:g} s"
             return Failed(call_id, CallError(Fault.TIMEOUT, message))
-        return Replied(call_id, reply.answers, reply.usage)
+        return Replied(call_id, reply.answers, reply.usage, reply.rate_limits)
 
     def _end(self, call: Call, slots: Sequence[Slot], task: asyncio.Task[Ended]) -> None:
         del self._calls[call.id]

@@ -18,6 +18,7 @@ from streams.codec.answers import restore
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.codec.results import Encoder
+from streams.core.account import Account
 from streams.core.call import PENDING, Call, Slot
 from streams.core.events import (
     Arrived,
@@ -48,7 +49,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`."""
+    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
+    `account`: of the API, shared by the tasks that use it; None: one of its own."""
 
     name: str
     source: str
@@ -58,6 +60,7 @@ class TaskParts:
     encoder: Encoder
     caller: Caller
     fingerprint: str = ""
+    account: Account | None = None
 
 
 class TaskShell:
@@ -90,6 +93,7 @@ class TaskShell:
             call_prefix=f"{parts.name}-{secrets.token_hex(4)}",
             # With a ledger a call runs on: it is paid, and whoever has its items now may need it.
             cancels=ledger is None,
+            account=parts.account,
         )
         self._engine = self._runner.engine
 

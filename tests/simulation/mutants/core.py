@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.core.account import Pauses
 from streams.core.engine import Engine
 from streams.core.order import ORDERS, NoOrder
 from streams.core.retries import Aftermath, Retries
+from streams.core.task_pause import TaskPause
 from streams.core.windows import _Cut
 from streams.errors import Fault
 from streams.policies import retry
@@ -22,9 +22,9 @@ def _(patch: Patch) -> None:
 
 @mutant("one call more than max_in_flight")
 def _(patch: Patch) -> None:
-    limit = Pauses.limit.fget
+    limit = TaskPause.limit.fget
     assert limit is not None
-    patch.setattr(Pauses, "limit", property(lambda self: limit(self) + 1))
+    patch.setattr(TaskPause, "limit", property(lambda self: limit(self) + 1))
     patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
 
 
