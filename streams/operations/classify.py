@@ -48,7 +48,7 @@ class Classify:
         tokens = output_tokens(len(items), each=self._each)
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
-    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+    def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         return read_answers(len(items), response, self._result)
 
     def describe(self) -> dict[str, Any]:

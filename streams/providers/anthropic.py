@@ -14,7 +14,7 @@ import orjson
 
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Completion, Prompt, Request
-from streams.operations.prompts import MOST_OUTPUT_TOKENS
+from streams.operations.prompts import MAX_OUTPUT_TOKENS
 from streams.providers.port import ProviderSettings, TaskModel, api_key
 from streams.providers.prices import claude_usage
 from streams.providers.sdk_faults import call_error
@@ -119,7 +119,7 @@ def message_arguments(model: str, model_traits: Traits, prompt: Prompt) -> dict[
         output_config["effort"] = model_traits.effort
     arguments: dict[str, Any] = {
         "model": model,
-        "max_tokens": min(MOST_OUTPUT_TOKENS, prompt.max_tokens + model_traits.thinking_tokens),
+        "max_tokens": min(MAX_OUTPUT_TOKENS, prompt.max_tokens + model_traits.thinking_tokens),
         "system": _system(prompt.system, model_traits.cached_from),
         "messages": [{"role": "user", "content": prompt.user}],
         "output_config": output_config,

@@ -17,7 +17,7 @@ AS_OF: Final = "2026-11-22"
 
 LONG_PROMPT_TOKENS: Final = 100_000
 
-MOST_TOKENS: Final = 10**9
+MAX_TOKENS: Final = 10**9
 """Of one kind in one call: more is not believed. Its cost would fit into no number of a result."""
 
 
@@ -104,4 +104,4 @@ def _name(model: str) -> str:
 
 def _count(value: Any) -> int:
     """The tokens that a reply speaks of; 0 for what is no number of tokens."""
-    return value if type(value) is int and 0 < value <= MOST_TOKENS else 0
+    return value if type(value) is int and 0 < value <= MAX_TOKENS else 0

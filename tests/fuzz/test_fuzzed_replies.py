@@ -83,7 +83,7 @@ class Broken:
         return getattr(self._real, name)
 
     def answers(self, items: Any, response: Any) -> Any:
-        return self._defect(self._real.answers(items, response))
+        return self._defect(self._real.read(items, response))
 
 
 def _raises(answers: list[Any]) -> list[Any]:

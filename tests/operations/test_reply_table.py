@@ -203,7 +203,7 @@ class Asked:
         else:
             response = said(good)
         try:
-            return self._operation.answers(items_of(batch.items), response)
+            return self._operation.read(items_of(batch.items), response)
         except CallError as error:
             return error
 
@@ -220,16 +220,16 @@ def play(operation: Operation, spoil: Spoil, spoilt: int) -> tuple[Scenario, lis
 def test_what_one_such_reply_costs(row: Row, operation: Operation, spoil: Spoil) -> None:
     """Which items are called for again, and how; then every item has its result."""
     s, calls = play(operation, spoil, 1)
-    if row.says is None:
+    if row.rest is None:
         again = []
-    elif row.says is Fault.ACCOUNT:
+    elif row.rest is Fault.ACCOUNT:
         again = [FOUR]
     elif not row.usable:
         again = ["a0 a1", "a2 a3"]
     else:
-        again = ["a2", "a3"] if row.says is Unanswered.CUT else ["a2"]
+        again = ["a2", "a3"] if row.rest is Unanswered.CUT else ["a2"]
     assert calls == [FOUR, *again]
-    assert any(isinstance(each, Paused) for each in s.said()) == (row.says is Fault.ACCOUNT)
+    assert any(isinstance(each, Paused) for each in s.said()) == (row.rest is Fault.ACCOUNT)
     assert s.codes() == {}
     assert " ".join(s.released()) == FOUR
     expected = {"tone": "Warm"} if operation is EXTRACT else {"label": "yes"}
@@ -241,9 +241,9 @@ def test_what_such_replies_for_ever_cost(row: Row, operation: Operation, spoil: 
     """The item that they come with is a dead letter with the row's code; its neighbours have their
     results, in order, for a bounded number of calls."""
     s, calls = play(operation, spoil, 10**9)
-    if row.says is Fault.ACCOUNT:
+    if row.rest is Fault.ACCOUNT:
         assert s.released() == []
         return
-    assert s.codes() == ({} if row.says is None else {BAD: row.says.value})
+    assert s.codes() == ({} if row.rest is None else {BAD: row.rest.value})
     assert " ".join(s.released()) == FOUR
     assert len(calls) - 1 <= 2 * ceil(log2(4)) + 1
