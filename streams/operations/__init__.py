@@ -2,10 +2,10 @@
 
     items ──► operation.request ──► provider ──► operation.read ──► one answer per item
 
-Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`, `generate`
-and `embed` (the four operations), `prompts` (the shape of every prompt), `schema` (a user's JSON
-Schema as the API takes it), `replies` (reads what a model wrote, however broken), `bad_replies`
-(the table of what follows from each kind of bad reply).
+Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`,
+`generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `schema` (a user's
+JSON Schema as the API takes it), `replies` (reads what a model wrote, however broken),
+`bad_replies` (the table of what follows from each kind of bad reply).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What becomes of each kind of reply: one row per case, in the words of docs/operations.md.
 
 `read_answers` and `Embed.read` say what is wrong with a reply, for items (`Unanswered`) or for the
-call (`Fault`); `streams.policies.retry` says what follows. The tests send each row through both, and
-compare the page with this table.
+call (`Fault`); `streams.policies.retry` says what follows. The tests send each row through both,
+and compare the page with this table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads a model's reply: one answer per item, matched by id, whatever the model wrote.
 
-`records_in` finds the records, also in a text that is cut, fenced or wrapped in prose: linear in its
-length, without recursion. Every record went through the JSON parser, so it can be written again as
-JSON. What becomes of each kind of bad reply is the table in docs/operations.md.
+`records_in` finds the records, also in a text that is cut, fenced or wrapped in prose: linear in
+its length, without recursion. Every record went through the JSON parser, so it can be written again
+as JSON. What becomes of each kind of bad reply is the table in docs/operations.md.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Prepares a user's JSON Schema for the API, which takes a part of JSON Schema only.
 
-The API cannot enforce some keywords. They are not sent as such: the description names them, so that
-the model knows them, and we check the answer with the schema as the user wrote it. What cannot be
-sent in any form (recursion, maps, remote references, too many optional properties) is a problem that
-the user hears of at the start. Source of the limits: docs/operations.md.
+The API cannot enforce some keywords. They are not sent as such: the description names them, so
+that the model knows them, and we check the answer with the schema as the user wrote it. What cannot
+be sent in any form (recursion, maps, remote references, too many optional properties) is a problem
+that the user hears of at the start. Source of the limits: docs/operations.md.
 """
 
 from __future__ import annotations

@@ -79,6 +79,8 @@ def claude_usage(model: str, usage: Any) -> Usage | None:
         + read * price.read
         + output * price.output
     )
+    if usage.get("service_tier") == "batch":  # within a Message Batch all tokens cost half
+        cost //= 2
     return Usage(total, output, cost)
 
 

@@ -19,7 +19,7 @@ from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.operations import Classify, Completion, Embed, Extract, Operation, Response, Vectors
 from streams.operations.bad_replies import ROWS, Row
-from streams.providers.embedding_data import vectors_of
+from streams.providers.voyage import vectors_of
 from tests.core.scenario import Scenario, words
 from tests.operations.conftest import items_of
 
