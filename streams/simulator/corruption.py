@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from streams.simulator.answers import Answer
+from streams.simulator.calls import Composed
 from streams.simulator.fault_names import RECORDS
 from streams.simulator.prompt import PromptItem
 from streams.simulator.script import Rule
-
-if TYPE_CHECKING:
-    from streams.simulator.messages import Composed
+from streams.simulator.synthesis import Answer
 
 UNKNOWN_ID: Final = "no-such-id"
 OUTSIDE: Final = "none of these"

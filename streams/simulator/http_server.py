@@ -52,8 +52,8 @@ class Server:
             return _response(reply, {})
         endpoint, argument = find(request.method, request.path)
         simulation = self.simulation
-        ledger = simulation.ledger
-        n = ledger.next_number()
+        journal = simulation.journal
+        n = journal.next_number()
         call = Call(
             n,
             endpoint.name,
@@ -67,7 +67,7 @@ class Server:
         assert task is not None
         self._open.add(task)
         call.arrived_at, call.started = simulation.wall(), simulation.now()
-        ledger.begin(call)
+        journal.begin(call)
         try:
             return await self._exchange(request, call, endpoint)
         except asyncio.CancelledError:
@@ -80,7 +80,7 @@ class Server:
         finally:
             self._open.discard(task)
             call.ended_at = simulation.wall()
-            ledger.end(call)
+            journal.end(call)
 
     async def _exchange(
         self, request: web.BaseRequest, call: Call, endpoint: Endpoint

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from streams.simulator import rate_limits as limits
-from streams.simulator.answers import Answer, Choose, by_hash, by_meaning, words
 from streams.simulator.cache import Cached
-from streams.simulator.calls import Call
+from streams.simulator.calls import Call, Composed
 from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
 from streams.simulator.corruption import corrupt_records, corrupt_text, mark_content
 from streams.simulator.encoder import READ_CHARACTERS
 from streams.simulator.prompt import PromptItem, input_tokens, items_in, last_user_text
+from streams.simulator.synthesis import Answer, Choose, by_hash, by_meaning, words
 from streams.simulator.text_pieces import first_sentence
 from streams.simulator.tokens import cut, estimate
 from streams.simulator.validation import check_count_tokens, check_message
@@ -32,19 +32,6 @@ if TYPE_CHECKING:
 _THINKING_TOKENS: Final = 24
 _THINKING_TOKENS_PER_ITEM: Final = 2
 _SIGNATURE: Final = "c2ltdWxhdGVk"
-
-
-class Composed:
-    """A message in the making. `text`: the answer's text; `answered`: items with a valid record in
-    it; `thinking_tokens`: 0 for none; `before`: content blocks that come first."""
-
-    def __init__(self, text: str, answered: int, thinking_tokens: int) -> None:
-        self.text = text
-        self.answered = answered
-        self.thinking_tokens = thinking_tokens
-        self.before: list[dict[str, Any]] = []
-        self.stop_reason = "end_turn"
-        self.stop_details: dict[str, Any] | None = None
 
 
 async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:

@@ -1,4 +1,4 @@
-"""A call is `request`, one `send`, and `read`; the first and the last work for a Message Batch too."""
+"""A call is `request`, one `send` and `read`; a Message Batch has the same request and reading."""
 
 from __future__ import annotations
 
