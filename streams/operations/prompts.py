@@ -58,7 +58,7 @@ def user_turn(items: Sequence[Item]) -> str:
 
 
 def constant_text(system: str) -> str:
-    """All that a model is told beside the items: for the fingerprint."""
+    """All that a model reads beside the items: for the fingerprint."""
     return f"{system}\n\n{CLOSING}"
 
 

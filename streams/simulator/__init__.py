@@ -6,7 +6,7 @@ journal of every request. `serve` starts it in a program's own event loop, `run`
 Reading order: `http_server` (a request's way), `endpoints`, `wire`, `calls`, `simulation` (the
 state that requests share); Claude: `messages`, `prompt`, `validation`, `schemas`, `patterns`,
 `cache`, `catalogue` (models and prices), `models`; batches: `batches`, `batch_work`,
-`batch_endpoints`; answers: `synthesis` (a value for any schema), `encoder`, `text_pieces`, `tokens`;
+`batch_endpoints`; answers: `synthesis` (values for any schema), `encoder`, `text_pieces`, `tokens`;
 Voyage: `embeddings`, `unit_vectors`; what goes wrong: `script`, `fault_names`, `fault_replies`,
 `corruption`, `rate_limits`; accounts: `journal`, `control`; start and stop: `simulator_settings`,
 `running_server`.

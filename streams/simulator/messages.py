@@ -70,16 +70,16 @@ async def answer(
 ) -> dict[str, Any]:
     """The message that answers `call`, with its tokens and cost noted there."""
     composed = await _compose(simulation, call, rule)
-    most = call.body["max_tokens"]
+    max_tokens = call.body["max_tokens"]
     if rule is not None:
         mark_content(composed, rule)
     output = composed.thinking_tokens + estimate(composed.text)
     if rule is not None and rule.fault == "max_tokens":
-        most = min(most, composed.thinking_tokens + rule.tokens_of(output))
-    if output > most:
-        composed.text = cut(composed.text, max(most - composed.thinking_tokens, 0))
-        composed.thinking_tokens = min(composed.thinking_tokens, most)
-        composed.stop_reason, output = "max_tokens", most
+        max_tokens = min(max_tokens, composed.thinking_tokens + rule.tokens_of(output))
+    if output > max_tokens:
+        composed.text = cut(composed.text, max(max_tokens - composed.thinking_tokens, 0))
+        composed.thinking_tokens = min(composed.thinking_tokens, max_tokens)
+        composed.stop_reason, output = "max_tokens", max_tokens
         composed.answered = 0
     written = cached.written_5m + cached.written_1h
     billed = Tokens(max(tokens - cached.read - written, 0), output, *cached)
@@ -100,11 +100,11 @@ async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Com
         return Composed(text if rule is None else corrupt_text(text, rule), 0, thinking)
     plan = simulation.plans.of(schema)
     choose = await _chooser(simulation, plan.enums, call.items, prompt)
-    made: Answer = plan.answer(prompt, call.items, choose, simulation.seed)
-    answered = len(made.records) if call.items else 0
+    value: Answer = plan.answer(prompt, call.items, choose, simulation.seed)
+    answered = len(value.records) if call.items else 0
     if rule is not None:
-        answered = corrupt_records(made, plan.record, call.items, rule, call.n)
-    text = orjson.dumps(made.root).decode()
+        answered = corrupt_records(value, plan.record, call.items, rule, call.n)
+    text = orjson.dumps(value.root).decode()
     return Composed(text if rule is None else corrupt_text(text, rule), answered, thinking)
 
 
