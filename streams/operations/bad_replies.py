@@ -46,7 +46,12 @@ ROWS: Final = (
     Row("has an id that was not given, or more records than items: those are ignored", True, None),
     Row("has an id as a number, or with blanks", True, None),
     Row("is in another order", True, None),
-    Row("has a value in another case than the label or `enum`: taken as configured", True, None),
+    Row(
+        "has a value in another case than the label or `enum`, or a label in another Unicode form: "
+        "taken as configured",
+        True,
+        None,
+    ),
     Row("has another value, or breaks the schema", True, Unanswered.INVALID),
     Row(
         "is JSON in a fence, in prose, a bare array, a single record, or JSON inside a JSON string",

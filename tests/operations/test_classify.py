@@ -62,6 +62,15 @@ def test_a_label_is_spelled_as_configured_whatever_its_case_in_the_reply(items):
     assert answers == [{"label": "positive"}, {"label": "negative"}, {"label": "New York"}]
 
 
+def test_a_label_in_another_unicode_form_is_the_label_as_configured(items):
+    """ "é" is one character or two: models write either."""
+    one, two = "caf\u00e9", "cafe\u0301"
+    answers = Classify([one, "tea"]).read(items(["a"]), reply({"id": "1", "label": two}))
+    assert answers == [{"label": one}]
+    answers = Classify([two, "tea"]).read(items(["a"]), reply({"id": "1", "label": one.upper()}))
+    assert answers == [{"label": two}]
+
+
 def test_labels_that_differ_in_case_alone_are_told_apart_exactly(items):
     """ "US" and "us" can both be labels; "Us" is neither."""
     answers = Classify(["US", "us"]).read(

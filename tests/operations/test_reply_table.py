@@ -88,7 +88,8 @@ EXAMPLES: dict[str, list[tuple[Operation, Spoil]]] = {
         (CLASSIFY, lambda good, n: said([{**each, "id": f" {each['id']} "} for each in good])),
     ],
     "is in another order": [(CLASSIFY, lambda good, n: said(good[::-1]))],
-    "has a value in another case than the label or `enum`: taken as configured": [
+    "has a value in another case than the label or `enum`, or a label in another Unicode form: "
+    "taken as configured": [
         (CLASSIFY, with_members(label=" YES ")),
         (EXTRACT, with_members(data={"tone": "warm"})),
     ],
