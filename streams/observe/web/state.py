@@ -95,7 +95,7 @@ class StateView:
             },
             "tokens": {"input": tally.input_tokens, "output": tally.output_tokens},
             "cost_usd": tally.cost_nano_usd / 1e9,
-            "held_bytes": statistics.held,
+            "held_bytes": statistics.buffered_bytes,
             "partitions": [self._partition(lane, statistics, clock) for lane in lanes],
         }
 
