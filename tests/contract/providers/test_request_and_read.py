@@ -118,7 +118,7 @@ async def test_a_reply_of_no_use_carries_them_too(simulate, call):
     with pytest.raises(CallError) as caught:
         await call(task_of("classify"), await simulate({"fault": "refusal"}, **LIMITS))(ITEMS)
     assert caught.value.fault is Fault.REFUSED
-    assert caught.value.rate_limits.requests == Quota(600, 599, pytest.approx(0.5, abs=0.6))
+    assert caught.value.rate_limits.requests[:2] == (600, 599)
 
 
 @pytest.mark.parametrize("operation", ["classify", "embed"])
