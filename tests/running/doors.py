@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from streams.core.account import Account
 from streams.core.call import Call, Slot
 from streams.core.events import Arrived, Delivered, Opened, Paused, Resumed
 from streams.core.limits import Limits
@@ -22,6 +23,7 @@ class Door:
         timeout_s: float | None = 5.0,
         delivers: bool = True,
         cancels: bool = True,
+        account: Account | None = None,
         **limits: Any,
     ) -> None:
         self.events: list[Ended] = []
@@ -42,6 +44,7 @@ class Door:
             on_defect=self.defects.append,
             on_pause=self.pauses.append,
             cancels=cancels,
+            account=account,
         )
         self.runner.handle(Opened("lane"))
 

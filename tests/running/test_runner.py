@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from streams.core.account import Account
 from streams.core.events import Arrived, Closed, Delivered, Failed, Paused, Resumed
 from streams.errors import CallError, Fault
-from streams.model import Reply
+from streams.model import Quota, RateLimits, Reply
+from streams.policies.retry import Backoff
 from tests.library.steered import settled
 from tests.running.doors import Door
 
@@ -209,3 +211,77 @@ async def test_an_illegal_event_raises_and_changes_nothing() -> None:
         door.runner.handle(Arrived([slots[0]]))
     await door.until_ended(1)
     assert door.outcomes == ["a"]
+
+
+# -- an account that others use, too -----------------------------------------------------------
+
+
+def shared() -> Account:
+    return Account(Backoff(), Backoff(), random=lambda: 0.0)
+
+
+async def until(what: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not what():  # noqa: ASYNC110  nothing tells us
+            await asyncio.sleep(0.001)
+
+
+async def test_a_429_of_one_keeps_all_of_the_account_from_calling_and_one_of_them_probes() -> None:
+    account = shared()
+    callers = [Steered(), Steered()]
+    doors = [Door(each, max_items=1, max_in_flight=2, account=account) for each in callers]
+    for door in doors:
+        door.arrive("abcdef")
+    await until(lambda: [len(each.calls) for each in callers] == [2, 2])
+    now = doors[0].runner.now()
+    callers[0].calls[0][1].set_exception(CallError(Fault.THROTTLED, retry_after_s=0.1))
+    for caller, place in ((callers[0], 1), (callers[1], 0), (callers[1], 1)):
+        caller.answer(place)  # they had begun before
+    await until(lambda: sum(len(each.calls) for each in callers) == 5)
+    assert doors[0].runner.now() - now >= 0.1
+    await settled()
+    assert sum(len(each.calls) for each in callers) == 5, "one probe, and nothing beside it"
+    (probing,) = [each for each in callers if len(each.calls) == 3]
+    probing.answer(2)
+    for _ in range(20):
+        await settled()
+        for caller in callers:
+            for place in range(len(caller.calls)):
+                if not caller.calls[place][1].done():
+                    caller.answer(place)
+    assert [sorted(door.outcomes) for door in doors] == [[*"abcdef"]] * 2
+    reasons = [[getattr(each, "reason", "resumed") for each in door.pauses] for door in doors]
+    assert reasons == [["throttled", "resumed"]] * 2
+
+
+async def test_a_runner_that_stops_while_it_probes_lets_another_of_its_account_probe() -> None:
+    account = shared()
+    callers = [Steered(), Steered()]
+    doors = [Door(each, max_items=1, max_in_flight=1, account=account) for each in callers]
+    for door in doors:
+        door.arrive("ab")
+    await settled()
+    for caller in callers:
+        caller.calls[0][1].set_exception(CallError(Fault.THROTTLED, retry_after_s=0.01))
+    await until(lambda: sum(len(each.calls) for each in callers) == 3)
+    probing, other = sorted(range(2), key=lambda n: -len(callers[n].calls))
+    await doors[probing].runner.stop()
+    await until(lambda: len(callers[other].calls) == 2)
+    callers[other].answer(1)
+    await until(lambda: len(callers[other].calls) == 3)
+    callers[other].answer(2)
+    await until(lambda: sorted(doors[other].outcomes) == ["a", "b"])
+    assert account.statistics().members == 1
+
+
+async def test_what_a_response_says_about_its_limits_reaches_the_account() -> None:
+    account = shared()
+    limits = RateLimits(requests=Quota(limit=50, remaining=49))
+
+    async def told(items: Sequence[Any]) -> Reply:
+        return Reply(list(items), rate_limits=limits)
+
+    door = Door(told, account=account)
+    door.arrive("a")
+    await door.until_ended(1)
+    assert account.statistics().rate_limits == limits
