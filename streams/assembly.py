@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import random
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,6 +16,7 @@ from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, Most
 from streams.codec.results import Encoder
+from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.kafka.broker.child import free_port
@@ -63,6 +65,7 @@ class Assembly:
             self.kafka = settings.kafka.model_copy(update=address)
         self._broker: Any = None
         self._callers: list[Any] = []
+        self._accounts: dict[tuple[str, ...], Account] = {}
         self._worker: Worker | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
@@ -211,31 +214,21 @@ class Assembly:
 
     def _parts(self, plan: Plan, caller: Any) -> TaskParts:
         task = plan.task
-        batch, calls = task.batch, task.calls
         described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
         made_by = fingerprint(**described)
+        limits = _limits(task)
         return TaskParts(
             name=task.name,
             source=task.source,
-            limits=Limits(
-                max_items=batch.max_items,
-                max_wait_s=batch.max_wait_ms / 1000,
-                max_tokens=batch.max_tokens,
-                max_bytes=batch.max_bytes,
-                max_in_flight=calls.max_in_flight,
-                max_attempts=calls.max_attempts,
-                order=task.order,
-                breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
-                max_beyond_bytes=MAX_BEYOND_BYTES,
-            ),
-            timeout_s=calls.timeout_s,
+            limits=limits,
+            timeout_s=task.calls.timeout_s,
             decoder=Decoder(
                 text=task.text,
                 id=task.id,
                 tombstones=task.tombstones,
-                most=Most(batch.max_tokens, batch.max_bytes)
+                most=Most(task.batch.max_tokens, task.batch.max_bytes)
                 if task.too_large == "truncate"
                 else None,
             ),
@@ -248,7 +241,31 @@ class Assembly:
             ),
             caller=caller,
             fingerprint=made_by,
+            account=self._account(caller.account, limits),
         )
+
+    def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
+        """That of all tasks whose calls count in the same limits; None: the task's own."""
+        if key is None:
+            return None
+        if key not in self._accounts:
+            self._accounts[key] = Account(limits.backoff, limits.account_backoff, random)
+        return self._accounts[key]
+
+
+def _limits(task: TaskSettings) -> Limits:
+    batch, calls = task.batch, task.calls
+    return Limits(
+        max_items=batch.max_items,
+        max_wait_s=batch.max_wait_ms / 1000,
+        max_tokens=batch.max_tokens,
+        max_bytes=batch.max_bytes,
+        max_in_flight=calls.max_in_flight,
+        max_attempts=calls.max_attempts,
+        order=task.order,
+        breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
+        max_beyond_bytes=MAX_BEYOND_BYTES,
+    )
 
 
 def _warn_of_order(tasks: Iterable[TaskSettings]) -> None:

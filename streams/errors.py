@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
 
 from streams.model import RateLimits, Usage
 
@@ -83,6 +85,7 @@ class CallError(StreamsError):
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `rate_limits`: what the response says about the account's limits; None: nothing.
     `message` never holds an item's text or a key.
+    `__cause__`: what the caller's own function raised, where whoever gets the outcome is to see it.
     """
 
     def __init__(
@@ -102,3 +105,32 @@ class CallError(StreamsError):
         self.usage = usage
         self.rate_limits = rate_limits
         super().__init__(f"{fault.value}: {message}" if message else fault.value)
+
+    def item_error(self) -> ItemError:
+        """The outcome of an item whose call failed so for good; a new one for each item."""
+        error = ItemError(self.fault.value, self.message)
+        error.__cause__ = self.__cause__
+        return error
+
+
+def raised_at(error: BaseException) -> str:
+    """ " at FILE:LINE in FUNCTION", or "" where nobody raised it. For messages that leave out what
+    the error itself says, since that may quote an item."""
+    last: TracebackType | None = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return ""
+    code = last.tb_frame.f_code
+    return f" at {Path(code.co_filename).name}:{last.tb_lineno} in {code.co_name}"
+
+
+def wrong_answers(returned: object, items: int) -> str | None:
+    """What is wrong with what a function returned for so many items; None: one answer for each."""
+    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes | bytearray):
+        what = f"{type(returned).__name__}, not a sequence with one answer for each of"
+    elif len(returned) != items:
+        what = f"{len(returned)} answers for"
+    else:
+        return None
+    return f"the function returned {what} {items} items"

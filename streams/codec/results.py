@@ -13,12 +13,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
-from streams.codec.records import FORWARD
 from streams.codec.splice import Enrichment, NotAnObjectError
 from streams.codec.strict_json import refuse_null, write
 from streams.codec.vectors import VECTOR, Layout, render_vector
 from streams.errors import ItemError
-from streams.model import DROP, Headers, Item
+from streams.model import DROP, FORWARD, Headers, Item
 
 Mode = Literal["envelope", "merge", "result"]
 

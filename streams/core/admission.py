@@ -39,6 +39,7 @@ class Admission:
         self, limits: Limits, call_prefix: str, random: Callable[[], float], seat: Seat
     ) -> None:
         self._prefix = call_prefix
+        self._function_errors = limits.function_errors
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
         self._turn = "retry"  # whose turn it is where retries do not simply go first
@@ -139,7 +140,9 @@ class Admission:
         what is to follow for the microbatch."""
         del self.calls[call.id]
         others_succeed = self._others_succeed(call, now, windows)
-        step, cause = rule(error.fault, others_succeed=others_succeed)
+        step, cause = rule(
+            error.fault, others_succeed=others_succeed, function_errors=self._function_errors
+        )
         self.pauses.failed(call, step, cause, error, now)
         call.successes = self.seat.account.successes
         return step

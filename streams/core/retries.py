@@ -50,7 +50,9 @@ class Retries:
             return self._halve(call, live, error)
         if step is Step.ASK:
             return self._ask_whole(call, live, error)
-        if step is Step.COUNT:
+        if step is Step.HALVE_THEN_COUNT and self._may_split(call):
+            return self._halve(call, live, error)
+        if step in (Step.COUNT, Step.HALVE_THEN_COUNT):
             return self._count(call, live, error)
         parts: Sequence[Sequence[Slot]] = [live]
         strikes = call.strikes + (error.fault in _STRIKES)
@@ -83,28 +85,28 @@ class Retries:
 
     def _halve(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Something in the request: halves at once, down to the item that it is."""
-        if call.size == 1 or not self._limits.split:
-            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+        if not self._may_split(call):
+            return Aftermath(_all_final(live, error), [])
         retries = self._calls(call, self._isolating(live), error.fault)
         return Aftermath([], [(retry, 0.0) for retry in retries])
 
     def _halve_cut(self, call: Call, cut: list[Slot]) -> Aftermath:
         """The answer was cut before these: fewer items need a shorter answer."""
-        if call.size == 1 or not self._limits.split:
-            return Aftermath(_all_final(cut, Unanswered.CUT.value, _CUT), [])
+        if not self._may_split(call):
+            return Aftermath(_all_final(cut, _CUT), [])
         retries = self._calls(call, self._divided(cut, 2), Fault.TRUNCATED)
         return Aftermath([], [(retry, 0.0) for retry in retries])
 
     def _ask_whole(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Nothing usable came back: halves at once; what is alone is asked again."""
-        if call.size > 1 and self._limits.split:
+        if self._may_split(call):
             aftermath = self._halve(call, live, error)
             for retry, _ in aftermath.retries:
                 if retry.size == 1:  # alone from now on: its first asking again
                     retry.slots[0].asks += 1
             return aftermath
         if any(slot.asks >= self._limits.max_asks for slot in live):
-            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+            return Aftermath(_all_final(live, error), [])
         for slot in live:
             slot.asks += 1
         return Aftermath([], [(_call(live, "ask", error.fault.value), 0.0)] if live else [])
@@ -139,8 +141,8 @@ class Retries:
         left = self._limits.max_attempts - faults
         if not live:
             return Aftermath([], [])
-        if left <= 0 and (call.size == 1 or not self._limits.split):
-            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+        if left <= 0 and not self._may_split(call):
+            return Aftermath(_all_final(live, error), [])
         parts = self._divided(live, parts_until_alone(len(live), left))
         waits = self._limits.backoff
         return Aftermath(
@@ -150,6 +152,9 @@ class Retries:
                 for retry in self._calls(call, parts, error.fault)
             ],
         )
+
+    def _may_split(self, call: Call) -> bool:
+        return call.size > 1 and self._limits.split
 
     def _isolating(self, slots: Sequence[Slot]) -> Sequence[Sequence[Slot]]:
         return self._divided(slots, parts_to_isolate(len(slots)))
@@ -171,7 +176,7 @@ class Retries:
 
 
 _STRIKES = (Fault.CONNECTION, Fault.SERVER, Fault.RETRY)
-_CUT = "the answer was cut at the model's limit of tokens"
+_CUT = CallError(Fault.TRUNCATED, "the answer was cut at the model's limit of tokens")
 _ASKED = "no usable answer after asking again {} times"
 _UNREADABLE = CallError(Fault.BAD_REPLY, "no item of the reply could be used")
 
@@ -180,5 +185,5 @@ def _call(slots: Sequence[Slot], cause: CallCause, reason: str) -> Call:
     return Call(list(slots), cause, reason)
 
 
-def _all_final(slots: list[Slot], code: str, message: str) -> list[tuple[Slot, ItemError]]:
-    return [(slot, ItemError(code, message)) for slot in slots]
+def _all_final(slots: list[Slot], error: CallError) -> list[tuple[Slot, ItemError]]:
+    return [(slot, error.item_error()) for slot in slots]

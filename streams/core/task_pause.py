@@ -108,7 +108,7 @@ class TaskPause:
         reservation = call.reservation
         if cause is not None:
             self._seat.failed(reservation, cause, error, now)
-        elif step in (Step.HALVE, Step.ASK):
+        elif step in (Step.HALVE, Step.HALVE_THEN_COUNT, Step.ASK):
             self._answered(call, now, result=False)
             self._seat.answered(reservation)
         elif step is Step.COUNT:

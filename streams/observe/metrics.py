@@ -20,7 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from streams.running.call_tally import Distribution
+from streams.running.tally import Distribution
 from streams.worker.partition import Lane
 from streams.worker.task import TaskShell
 
@@ -249,14 +249,15 @@ def _partition_metrics(worker: Observed) -> Sequence[Family]:
     reorder = _gauge("streams_reorder_items")
     lag = _gauge("streams_lag_items")
     age = _gauge("streams_watermark_age_seconds")
-    statistics = {task: task.statistics().lanes for task in worker.tasks}
+    tasks = {task.parts.source: (task, task.statistics().lanes) for task in worker.tasks}
     for lane in worker.lanes:
-        labels = [lane.task.parts.name, str(lane.partition.partition)]
-        if (known := statistics[lane.task].get(lane)) is not None:
-            reorder.add_metric(labels, known.reordering)
+        task, statistics = tasks[lane.partition.topic]
+        labels = [task.parts.name, str(lane.partition.partition)]
+        if (found := statistics.get(lane)) is not None:
+            reorder.add_metric(labels, found.reordering)
         if (behind := worker.lag(lane)) is not None:
             lag.add_metric(labels, behind)
-        age.add_metric(labels, lane.task.watermark_age_s(lane))
+        age.add_metric(labels, task.watermark_age_s(lane))
     return (reorder, lag, age)
 
 

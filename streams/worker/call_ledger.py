@@ -1,7 +1,7 @@
 """The call ledger at work: records what calls answer, and knows at assignment what was answered.
 
     reply ─► engine ─► record ─► writer ─► {id}.{source}.ledger
-    assignment ─► read ─► Lane.known ─► arrival: the outcome is there already
+    assignment ─► read ─► Lane.answers ─► arrival: the outcome is there already
 
 A call runs on when its lanes were revoked, and what it answers is recorded all the same: it is
 paid. Where the ledger cannot be read or written, the tasks go on without, and say so.
@@ -135,15 +135,15 @@ class Ledger:
         """Give a new lane the answers that were found for its partition."""
         found = self._found.pop(lane.partition, None)
         if found is not None:
-            lane.known = found.known
+            lane.answers = found.known
             self._trails[lane.partition] = found.trail
         timeout_s = self._tasks[lane.partition.topic].timeout_s
         late_until = asyncio.get_running_loop().time() + timeout_s + LATE_S
         self._lanes[lane.partition] = lane, late_until
 
     def close(self, lane: Lane) -> None:
-        known, _ = self._lanes.get(lane.partition, (None, 0.0))
-        if known is lane:
+        current, _ = self._lanes.get(lane.partition, (None, 0.0))
+        if current is lane:
             del self._lanes[lane.partition]
             self._trails.pop(lane.partition, None)
 

@@ -3,23 +3,39 @@ one brings it back untouched."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Hashable, Sequence
+from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
-
-if TYPE_CHECKING:
-    from streams.core.call import Slot
-    from streams.core.limits import Order
-    from streams.worker.task import TaskShell
+from streams.core.call import Slot
+from streams.core.limits import Order
 
 FIRST_ESTIMATE_BYTES = 2048
 
-
-MOST_KEYS = 10_000
+MAX_KEYS = 10_000
 """Order keys of a lane for which it is remembered what left last."""
+
+
+class LaneTask(Protocol):
+    """What the neighbours of a lane ask its task; `streams.worker.task.TaskShell` is one."""
+
+    def arrived(self, lane: Any, records: Sequence[Any], position: int) -> None:
+        """Take these records of the lane, which has been read to `position`."""
+        ...
+
+    def held(self, lane: Any) -> int:
+        """Bytes of the lane's items that are not settled."""
+        ...
+
+    def watermark(self, lane: Any) -> int:
+        """The offset below which every item of the lane has a durable outcome."""
+        ...
+
+    def progress(self, lane: Any, also: Collection[Slot] = ()) -> Committed:
+        """What may be committed of the lane now; `also`: when these slots are delivered."""
+        ...
 
 
 class Lane:
@@ -27,13 +43,13 @@ class Lane:
     that a late reply finds nobody to give its answers to. Compared by identity.
 
     `open`: it may be written and committed; between revocation and assignment it may not.
-    `holding`: nothing more of it goes to the sink, from before the last commit of a revocation to
-    the next assignment; `kept`: what the engine released meanwhile.
+    `writes`: what the engine releases goes to the sink; not so from before the last commit of a
+    revocation to the next assignment. `backlog`: what the engine released meanwhile.
 
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; at first
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
     arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
-    start whose outcomes an earlier owner made durable. `known`: answers from the ledger by offset,
+    start whose outcomes an earlier owner made durable. `answers`: from the ledger, by offset;
     taken out when their item arrives. `released_to`: the last offset given to the sink, by order
     key (in partition order there is one, None).
     `mean_bytes`: a moving average of what a record holds in memory, a guess until one was
@@ -41,11 +57,10 @@ class Lane:
     """
 
     __slots__ = (
+        "answers",
+        "backlog",
         "committed",
         "done_before",
-        "holding",
-        "kept",
-        "known",
         "mean_bytes",
         "measured",
         "moved_at",
@@ -54,19 +69,20 @@ class Lane:
         "partition",
         "released_to",
         "task",
+        "writes",
     )
 
-    def __init__(self, partition: TopicPartition, start: Committed, task: TaskShell) -> None:
+    def __init__(self, partition: TopicPartition, start: Committed, task: LaneTask) -> None:
         self.partition = partition
         self.next_offset = start.offset
         self.committed = start
         self.done_before = list(start.beyond)
-        self.known: dict[int, bytes] = {}
+        self.answers: dict[int, bytes] = {}
         self.released_to: dict[Hashable, int] = {}
         self.task = task
         self.open = True
-        self.holding = False
-        self.kept: list[list[Slot]] = []
+        self.writes = True
+        self.backlog: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.measured = False
         self.moved_at = 0.0
@@ -83,7 +99,7 @@ class Lane:
                 if (key := slot.order_key) is not None:
                     late += slot.seq < left.pop(key, -1)
                     left[key] = slot.seq
-            while len(left) > MOST_KEYS:  # the longest ago
+            while len(left) > MAX_KEYS:  # the longest ago
                 del left[next(iter(left))]
         return late
 

@@ -1,66 +1,56 @@
-"""One task at work: feeds its engine with records and replies, and carries out what it decides.
+"""One task at work: the Kafka door of a runner (`streams.running.runner`).
 
-    records ─► decode ─► Arrived ─► engine ─► StartCall ─► caller ─► Replied | Failed ─► engine
-                                       └────► Release ─► encode ─► sink ─► Delivered ─► engine
+    records ─► decode ─► Arrived ─► runner ─► Release ─► encode ─► sink ─► Delivered ─► runner
 
-Every decision is the engine's. This file owns the clock, the calls under way and one timer, and
-turns every finished action into exactly one event. It runs in the worker's loop only.
+Every decision is the engine's. It runs in the worker's loop only.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from random import random
 from typing import Any
 
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.codec.results import Encoder
+from streams.core.account import Account
 from streams.core.call import PENDING, Call, Slot
-from streams.core.engine import Engine
 from streams.core.events import (
-    Action,
     Arrived,
-    CancelCall,
     Closed,
     Delivered,
-    Event,
     Halt,
     Opened,
     Passed,
     Paused,
-    Release,
     Replied,
     Resume,
     Resumed,
-    StartCall,
-    Tick,
 )
 from streams.core.inspect import Blocking, Statistics
 from streams.core.limits import Limits
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet, Record
 from streams.model import Caller
-from streams.running.call_tally import CallTally
-from streams.running.calling import Calls, Ended
-from streams.running.tally import Tally
+from streams.running.logs import PauseLog
+from streams.running.runner import Ended, Runner
+from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
 from streams.worker.partition import Lane
-from streams.worker.pause_log import PauseLog
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`."""
+    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
+    `account`: of the API, shared by the tasks that use it; None: one of its own."""
 
     name: str
     source: str
@@ -70,6 +60,7 @@ class TaskParts:
     encoder: Encoder
     caller: Caller
     fingerprint: str = ""
+    account: Account | None = None
 
 
 class TaskShell:
@@ -90,54 +81,57 @@ class TaskShell:
         self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
         self._ledger = ledger
-        self._loop = asyncio.get_running_loop()
-        self._engine = Engine(
-            parts.limits, call_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
-        )
-        self._calls = Calls(parts.name, parts.caller, parts.timeout_s, self.tally, self._call_ended)
         self._pauses = PauseLog(parts.name, parts.source)
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self._runner = Runner(
+            parts.caller,
+            parts.limits,
+            timeout_s=parts.timeout_s,
+            on_release=self._release,
+            on_ended=self._record,
+            on_defect=self._log_defect,
+            on_pause=self._log_pause,
+            call_prefix=f"{parts.name}-{secrets.token_hex(4)}",
+            # With a ledger a call runs on: it is paid, and whoever has its items now may need it.
+            cancels=ledger is None,
+            account=parts.account,
+        )
+        self._engine = self._runner.engine
 
     @property
     def call_tally(self) -> CallTally:
         """What its calls took, and came to."""
-        return self._calls.tally
+        return self._runner.tally
 
     # -- lanes ---------------------------------------------------------------------------------
 
     def open(self, lane: Lane) -> None:
-        lane.moved_at = self._loop.time()
+        lane.moved_at = self._runner.now()
         if self._ledger is not None:
             self._ledger.open(lane)
-        self._handle(Opened(lane, lane.next_offset, lane.done_before))
-
-    def hold(self, lane: Lane) -> None:
-        """What is released from now on is kept: the last commit would not tell of it."""
-        lane.holding = True
+        self._runner.handle(Opened(lane, lane.next_offset, lane.done_before))
 
     def suspend(self, lane: Lane) -> None:
         """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
-        lane.open, lane.holding = False, True
+        lane.open, lane.writes = False, False
 
     def can_resume(self, lane: Lane, start: Committed) -> bool:
         """Whether a suspended lane may go on: not where its partition was committed otherwise, or
         where records of it were on their way to the sink when it was suspended."""
-        known = self._engine.lanes[lane]
-        kept = sum(len(slots) for slots in lane.kept)
-        return start[:2] == self.progress(lane)[:2] and known.delivering == kept
+        waiting = sum(len(slots) for slots in lane.backlog)
+        untouched = start[:2] == self.progress(lane)[:2]
+        return untouched and self._engine.lanes[lane].delivering == waiting
 
     def resume(self, lane: Lane, start: Committed) -> bool:
         """The partition is back. True: the lane goes on as it was, and what was released meanwhile
         goes to the sink. False: it cannot; it has to be closed."""
         if not self.can_resume(lane, start):
             return False
-        lane.open, lane.holding = True, False
+        lane.open, lane.writes = True, True
         lane.committed = start
-        released, lane.kept = lane.kept, []
+        released, lane.backlog = lane.backlog, []
         for slots in released:
             self._release(lane, slots)
-        self._handle(Resume((lane,)))
+        self._runner.handle(Resume((lane,)))
         return True
 
     def close(self, lane: Lane) -> None:
@@ -145,11 +139,11 @@ class TaskShell:
         lane.open = False
         if self._ledger is not None:
             self._ledger.close(lane)
-        self._handle(Closed(lane))
+        self._runner.handle(Closed(lane))
 
     def halt(self, lanes: Collection[Lane] | None = None) -> None:
         """Start no new microbatch with items of these lanes; None: of any."""
-        self._handle(Halt(lanes))
+        self._runner.handle(Halt(lanes))
 
     def watermark(self, lane: Lane) -> int:
         """The offset below which every item of the lane has a durable outcome."""
@@ -169,23 +163,26 @@ class TaskShell:
     def statistics(self) -> Statistics:
         return self._engine.statistics()
 
+    def counts(self) -> TaskCounts:
+        return TaskCounts(self.tally, self.call_tally, self.statistics())
+
     def blocking(self, lane: Lane) -> Blocking | None:
         """What holds the lane's watermark back, and why."""
         return self._engine.blocking(lane)
 
     def watermark_age_s(self, lane: Lane) -> float:
         """For how long the lane's watermark has stood still while an item waited behind it."""
-        known = self._engine.lanes.get(lane)
-        if known is None or not known.unsettled:
+        found = self._engine.lanes.get(lane)
+        if found is None or not found.unsettled:
             return 0.0
-        return self._loop.time() - max(lane.moved_at, known.unsettled[0].arrived_at)
+        return self._runner.now() - max(lane.moved_at, found.unsettled[0].arrived_at)
 
     @property
     def busy(self) -> bool:
         """Whether a call is under way, the sink has not got yet what was released, or the ledger
         what was answered."""
         recording = self._ledger is not None and self._ledger.writing
-        return bool(self._calls) or self._outcomes.pending or recording
+        return bool(self._runner.in_flight) or self._outcomes.pending or recording
 
     @property
     def writing(self) -> bool:
@@ -194,9 +191,8 @@ class TaskShell:
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them, not even another try."""
-        if self._timer is not None:
-            self._timer.cancel()
-        await self._calls.stop()
+        if left := await self._runner.abandon():
+            logger.warning("task %s: %d calls do not end; left behind", self.parts.name, left)
 
     # -- events --------------------------------------------------------------------------------
 
@@ -208,16 +204,16 @@ class TaskShell:
             records = [record for record in records if record.offset >= lane.next_offset]
         if position <= lane.next_offset:
             return
-        now = self._loop.time()
+        now = self._runner.now()
         if records and self.tally.first_arrival_s is None:
             self.tally.first_arrival_s = now
         lane.next_offset = position
         if lane.done_before:
             records = [record for record in records if not covered(record.offset, lane.done_before)]
         if records:
-            self._handle(Arrived(self._slots(lane, records, now)))
+            self._runner.handle(Arrived(self._slots(lane, records, now)))
         if not records or records[-1].offset + 1 < position:
-            self._handle(Passed(lane, position))
+            self._runner.handle(Passed(lane, position))
         if lane.done_before and lane.done_before[-1][1] < position:
             lane.done_before = []
 
@@ -237,7 +233,7 @@ class TaskShell:
                     outcome=outcome,
                 )
             )  # fmt: skip
-        if lane.known:
+        if lane.answers:
             self._recall(lane, slots)
         lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
         lane.measured = True
@@ -248,9 +244,9 @@ class TaskShell:
 
     def _recall(self, lane: Lane, slots: Sequence[Slot]) -> None:
         """Give those that were answered before, by whoever had the lane then, their outcome."""
-        known = lane.known
+        answers = lane.answers
         for slot in slots:
-            record = known.pop(slot.seq, None)
+            record = answers.pop(slot.seq, None)
             if record is not None and slot.outcome is PENDING and restore(slot, record):
                 self.tally.from_ledger += 1
 
@@ -258,63 +254,37 @@ class TaskShell:
         """The sink has these outcomes, durable."""
         if not lane.open:
             return
-        self.tally.delivered(slots, int(time.time() * 1000), self._loop.time())
+        self.tally.delivered(slots, int(time.time() * 1000), self._runner.now())
         before = self._engine.watermark(lane)
-        self._handle(Delivered(lane, slots))
+        self._runner.handle(Delivered(lane, slots))
         if self._engine.watermark(lane) != before:
-            lane.moved_at = self._loop.time()
+            lane.moved_at = self._runner.now()
         self._on_room(lane)
 
     def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
         """The broker refused a record for its size: see `Outcomes.too_large`."""
         return self._outcomes.too_large(lane, slot, topic, record)
 
-    def _handle(self, event: Event) -> None:
-        actions = self._engine.handle(event, self._loop.time())
-        for action in actions:
-            self._act(action)
-        self._set_timer()
-
-    def _act(self, action: Action) -> None:
-        match action:
-            case StartCall(call):
-                self._calls.start(call)
-            case Release(lane, slots):
-                self._release(lane, slots)  # type: ignore[arg-type]
-            case CancelCall(call_id):
-                # With a ledger it runs on: it is paid, and whoever has the items now may need it.
-                if self._ledger is None:
-                    self._calls.cancel(call_id)
-            case Paused(reason, until, message):
-                now = self._loop.time()
-                self.call_tally.paused(reason, now)
-                self._pauses.paused(reason, max(0.0, until - now), message)
-            case Resumed():
-                self.call_tally.resumed(self._loop.time())
-                self._pauses.resumed()
-
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        if lane.holding:  # they wait for `resume`
-            lane.kept.append(slots)
+        if not lane.writes:  # they wait for `resume`
+            lane.backlog.append(slots)
             return
         self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)
         self._outcomes.release(lane, slots)
 
-    def _set_timer(self) -> None:
-        due = self._engine.next_deadline()
-        if due == self._timer_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = None if due is None else self._loop.call_at(due, self._tick)
-
-    def _tick(self) -> None:
-        self._timer, self._timer_at = None, None
-        self._handle(Tick())
-
-    def _call_ended(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
-        self._handle(event)
+    def _record(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
         if self._ledger is not None:
             answers = event.answers if isinstance(event, Replied) else ()
             self._ledger.record(call, slots, answers)
+
+    def _log_defect(self, error: BaseException) -> None:
+        # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
+        logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
+        logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
+
+    def _log_pause(self, action: Paused | Resumed) -> None:
+        if isinstance(action, Paused):
+            wait_s = max(0.0, action.until - self._runner.now())
+            self._pauses.paused(action.reason, wait_s, action.message)
+        else:
+            self._pauses.resumed()

@@ -229,7 +229,7 @@ async def test_the_watermarks_age_counts_from_its_last_move_while_an_item_waits_
     steered = Steered()
     async with Played(caller=steered, max_items=1) as played:
         lane, other = played.assign(0, 1)
-        began, opened, loop_time = lane.moved_at, other.moved_at, played.task._loop.time
+        began, opened, loop_time = lane.moved_at, other.moved_at, asyncio.get_running_loop().time
         played.arrive(lane, "a", "b")
         await steered.begun(2)
         steered.answer(0)

@@ -17,7 +17,7 @@ from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
 from streams.kafka.extents import Extent
-from streams.model import Reply, Usage
+from streams.model import Caller, Reply, Usage
 from streams.worker.call_ledger import Answering, Ledger, reads_from
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
@@ -131,6 +131,7 @@ class Shell:
     """A worker with one task on the topic "source".
 
     `broker`: with what an earlier worker has left; None: a new one. `ledger`: whether there is one.
+    `caller`: what the task calls; by default `calls`, which end when the test says.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Shell:
         self.fingerprint = fingerprint
         self.ledger = OfflineLedger(self.broker, fingerprint, ledger_room) if ledger else None
         self.calls: list[Call] = []
+        self.caller: Caller = self._call
         self.fatal: list[BaseException] = []
         self.consumer = Commits()
         self.worker = Worker(
@@ -179,7 +181,7 @@ class Shell:
             encoder=Encoder(
                 task="task", model=None, fingerprint="f", mode="result", embedding="floats"
             ),
-            caller=self._call,
+            caller=self.caller,
             fingerprint=self.fingerprint,
         )
         route = Route("sink", "dead", 4, 4, 4, 1_000_000, 1_000_000)

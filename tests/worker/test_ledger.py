@@ -113,7 +113,7 @@ async def test_what_was_read_is_there_for_the_new_lane_when_the_old_one_cannot_g
     assert not shell.task.can_resume(lane, said._replace(offset=1))
     new = Lane(lane.partition, said, shell.task)
     shell.task.open(new)
-    assert len(new.known) == 40
+    assert len(new.answers) == 40
 
 
 async def test_the_start_is_committed_with_where_the_ledger_begins_before_anything_is_answered(

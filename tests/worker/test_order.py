@@ -85,7 +85,7 @@ async def test_what_leaves_after_a_later_one_is_counted_by_the_order_asked_for(s
 
 
 async def test_only_so_many_keys_are_remembered(shell, monkeypatch):
-    monkeypatch.setattr("streams.worker.partition.MOST_KEYS", 3)
+    monkeypatch.setattr("streams.worker.partition.MAX_KEYS", 3)
     await shell.start(order="key")
     (lane,) = await shell.assign(0)
     for seq in range(10):

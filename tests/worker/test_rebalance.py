@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiokafka.errors import KafkaError
 
+from streams.worker.handover import COMMIT_WITHIN_S
 from streams.worker.room import Room
-from streams.worker.worker import COMMIT_WITHIN_S
 from tests.worker.shell import settled
 
 

@@ -170,7 +170,7 @@ async def test_a_stop_is_exit_code_0_where_others_have_done_all_that_was_lost(sh
     shell.consumer.elsewhere = {lane.partition: 9}
     assert await shell.worker.drain(5) is False
     shell.consumer.elsewhere = {lane.partition: 10}
-    shell.worker._suspended[lane.partition] = lane
+    shell.worker._assignment.suspended[lane.partition] = lane
     assert await shell.worker.drain(5) is True
 
 
@@ -199,7 +199,7 @@ async def test_a_commit_that_goes_on_failing_is_said_when_it_changes_and_now_and
     said = [record for record in caplog.records if "could not be committed" in record.getMessage()]
     assert [record.getMessage().rsplit(": ")[-1] for record in said] == ["one", "another"]
     caplog.clear()
-    monkeypatch.setattr(commits, "SAID_AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(commits, "REPEAT_AFTER_S", 0.0)
     shell.consumer.outcome = [KafkaError("one")] * 5
     shell.arrive(lane, 10)
     await shell.until(lambda: len(shell.calls) == 2)

@@ -96,12 +96,13 @@ class StateView:
             "tokens": {"input": tally.input_tokens, "output": tally.output_tokens},
             "cost_usd": tally.cost_nano_usd / 1e9,
             "held_bytes": statistics.buffered_bytes,
-            "partitions": [self._partition(lane, statistics, clock) for lane in lanes],
+            "partitions": [self._partition(task, lane, statistics, clock) for lane in lanes],
         }
 
-    def _partition(self, lane: Lane, statistics: Statistics, clock: _Clock) -> dict[str, Any]:
-        known = statistics.lanes.get(lane)
-        task = lane.task
+    def _partition(
+        self, task: TaskShell, lane: Lane, statistics: Statistics, clock: _Clock
+    ) -> dict[str, Any]:
+        found = statistics.lanes.get(lane)
         blocking = task.blocking(lane)
         return {
             "partition": lane.partition.partition,
@@ -113,10 +114,10 @@ class StateView:
             "watermark_age_s": round(task.watermark_age_s(lane), 3),
             "held_bytes": task.held(lane),
             "full": not self._worker.has_room(lane),
-            "unsettled": known.unsettled if known else 0,
-            "reordering": known.reordering if known else 0,
-            "delivering": known.delivering if known else 0,
-            "halted": known.halted if known else False,
+            "unsettled": found.unsettled if found else 0,
+            "reordering": found.reordering if found else 0,
+            "delivering": found.delivering if found else 0,
+            "halted": found.halted if found else False,
             "blocking": None if blocking is None else _blocking(blocking, statistics, task, clock),
         }
 
@@ -133,7 +134,7 @@ class _Clock:
 
 
 def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
-    items, calls = task.tally.called_items, statistics.calls
+    items, calls = task.call_tally.called_items, statistics.calls
     return {
         "in_flight": statistics.in_flight,
         "max_in_flight": task.parts.limits.max_in_flight,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streams.codec.answers import Trail
+from streams.running.runner import Runner
 from streams.worker import call_ledger as shell
 from streams.worker.call_ledger import Ledger
 from streams.worker.partition import Lane
@@ -38,16 +39,12 @@ def _(patch: Patch) -> None:
 
 @mutant("a call is cancelled with its lane, though it is paid", recorded)
 def _(patch: Patch) -> None:
-    act = TaskShell._act
+    begin = Runner.__init__
 
-    def cancelling(self: TaskShell, action: Any) -> None:
-        ledger, self._ledger = self._ledger, None
-        try:
-            act(self, action)
-        finally:
-            self._ledger = ledger
+    def cancelling(self: Runner, *args: Any, **keywords: Any) -> None:
+        begin(self, *args, **{**keywords, "cancels": True})
 
-    patch.setattr(TaskShell, "_act", cancelling)
+    patch.setattr(Runner, "__init__", cancelling)
 
 
 @mutant("a commit names the end of the ledger", recorded)
@@ -72,7 +69,7 @@ def _(patch: Patch) -> None:
     recall = TaskShell._recall
 
     def beside(self: TaskShell, lane: Lane, slots: Sequence[Any]) -> None:
-        lane.known = {offset + 1: record for offset, record in lane.known.items()}
+        lane.answers = {offset + 1: record for offset, record in lane.answers.items()}
         recall(self, lane, slots)
 
     patch.setattr(TaskShell, "_recall", beside)

@@ -10,8 +10,9 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.committed import Committed
 from streams.kafka.consume.reader import LaneReader
+from streams.running.runner import Runner
+from streams.worker.commits import Settling
 from streams.worker.partition import Lane
-from streams.worker.settling import Settling
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant
@@ -39,7 +40,7 @@ def _(patch: Patch) -> None:
 
     patch.setattr(TaskShell, "close", left_open)
     # Next to nothing is left queued otherwise: a sink would have to be away for that long.
-    patch.setattr("streams.worker.worker.DELIVER_WITHIN_S", 1.0)
+    patch.setattr("streams.worker.handover.DELIVER_WITHIN_S", 1.0)
 
 
 @mutant("nothing is committed when partitions are revoked")
@@ -93,7 +94,7 @@ def _(patch: Patch) -> None:
 
 @mutant("the timer is not set")
 def _(patch: Patch) -> None:
-    patch.setattr(TaskShell, "_set_timer", lambda self: None)
+    patch.setattr(Runner, "_set_timer", lambda self: None)
 
 
 @mutant("a commit that failed counts as made")
