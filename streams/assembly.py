@@ -84,10 +84,8 @@ class Assembly:
         facts = await self._topics([plan.task for plan in plans])
         sink = self._sink = Sink(
             self._producer_keywords(),
-            on_delivered=worker.on_delivered,
-            on_too_large=worker.on_too_large,
             on_defect=worker.on_defect,
-            may_write=worker.may_write,
+            may_write=worker.lease.holds,
         )
         await connect(sink, self.kafka.bootstrap_servers)
         worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
@@ -191,8 +189,6 @@ class Assembly:
             committed=worker.committed,
             progress=lambda lane, slots: lane.task.progress(lane, slots),
             presses=worker.presses,
-            on_delivered=worker.on_delivered,
-            on_too_large=worker.on_too_large,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
         )

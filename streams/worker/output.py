@@ -48,7 +48,7 @@ class Outcomes:
     """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
     encoded result takes; items reserve it on arrival, so that results count as held memory too.
 
-    `on_dropped(lane, slots)`: these leave nothing to write.
+    `delivered(lane, slots)`: called when these are durable, or leave nothing to write.
 
     Encoding waits for a later turn of the loop: calls that are to start go first, and what several
     replies release of one lane becomes one list.
@@ -59,12 +59,12 @@ class Outcomes:
         encoder: Encoder,
         route: Route,
         sink: Outlet,
-        on_dropped: Callable[[Lane, Sequence[Slot]], None],
+        delivered: Callable[[Lane, Sequence[Slot]], None],
     ) -> None:
         self._encoder = encoder
         self._route = route
         self._sink = sink
-        self._on_dropped = on_dropped
+        self.delivered = delivered
         self._loop = asyncio.get_running_loop()
         self._released: dict[Lane, list[Slot]] = {}
         self._turn: asyncio.Handle | None = None
@@ -97,7 +97,7 @@ class Outcomes:
                 self._released[lane] = slots[MOST_AT_ONCE:]
             dropped = self._write(lane, slots[:MOST_AT_ONCE])
             if dropped:
-                self._on_dropped(lane, dropped)
+                self.delivered(lane, dropped)
         self._go_on()
 
     def _write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
@@ -106,7 +106,7 @@ class Outcomes:
         encoded = self._encoder.encode(slots, int(time.time() * 1000))
         records, dead, route = encoded.records, encoded.dead, self._route
         if not dead and None not in records and self._all_fit(records):
-            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
+            self._put(route.sink, route.sink_partitions, Parcel(self, lane, slots, records))  # type: ignore[arg-type]
             return []
         kept: list[Slot] = []
         results: list[Record] = []
@@ -125,7 +125,7 @@ class Outcomes:
                 kept.append(slot)
                 results.append(record)
         if results:
-            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
+            self._put(route.sink, route.sink_partitions, Parcel(self, lane, kept, results))
         if buried:
             self._bury(lane, buried, route.dead_letter_bytes)
         return dropped
@@ -167,7 +167,9 @@ class Outcomes:
             slots.append(slot)
             records.append(self._encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes))
         route = self._route
-        self._put(route.dead_letter, route.dead_letter_partitions, Parcel(lane, slots, records))
+        self._put(
+            route.dead_letter, route.dead_letter_partitions, Parcel(self, lane, slots, records)
+        )
 
     def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
         """The sink partition is the source partition where counts match, else by key; keyless
@@ -184,7 +186,7 @@ class Outcomes:
             slots.append(slot)
             records.append(record)
         for partition, (slots, records) in by_partition.items():
-            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
+            self._sink.put(topic, partition, Parcel(self, parcel.lane, slots, records))
 
 
 def partition_for(key: bytes, partitions: int) -> int:

@@ -45,7 +45,7 @@ from streams.core.events import (
 from streams.core.inspect import Blocking, Statistics
 from streams.core.limits import Limits
 from streams.core.ranges import covered
-from streams.kafka.produce.parcels import Outlet, Record
+from streams.kafka.produce.parcels import Outlet
 from streams.model import Caller
 from streams.running.call_tally import CallTally
 from streams.running.calling import Calls, Ended
@@ -264,10 +264,6 @@ class TaskShell:
         if self._engine.watermark(lane) != before:
             lane.moved_at = self._loop.time()
         self._on_room(lane)
-
-    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        """The broker refused a record for its size: see `Outcomes.too_large`."""
-        return self._outcomes.too_large(lane, slot, topic, record)
 
     def _handle(self, event: Event) -> None:
         actions = self._engine.handle(event, self._loop.time())

@@ -26,11 +26,10 @@ from aiokafka.errors import (
 )
 
 from streams.codec.committed import Committed
-from streams.core.call import Slot
 from streams.errors import BrokerError
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import Round
 from streams.kafka.consume.transport import Consumer
-from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
@@ -67,7 +66,8 @@ FATAL = (
 class Worker:
     """The `RecordHost` (`streams.kafka.consume.host`) of the transport.
 
-    `on_fatal(error)`: reading cannot go on; the process should stop with exit code 1.
+    `lease`: whether the group must still take this worker for alive. `on_fatal(error)`: reading
+    cannot go on; the process should stop with exit code 1.
     """
 
     def __init__(
@@ -80,12 +80,14 @@ class Worker:
         commit_interval_s: float,
         drain_s: float,
         buffered_bytes: int,
+        lease: Lease,
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self.sources = frozenset(sources)
         self.consumer_keywords = dict(consumer_keywords)
         self.start = start
         self.checks_log_end = checks_log_end
+        self.lease = lease
         self._drain_s = drain_s
         self._room = Room(buffered_bytes // 2)
         self._on_fatal = on_fatal
@@ -233,7 +235,7 @@ class Worker:
             task.halt(self.lanes)
         await self._settling.wait(self._drain_s)
         deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
-        if not self.may_write():  # and will not again before this revocation is over
+        if not self.lease.holds():  # and will not again before this revocation is over
             deliver_s = 0.0
         await self._settling.hold(self.lanes, max(1.0, deliver_s))
         committed = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
@@ -300,12 +302,6 @@ class Worker:
         if self._consumer is not None and self._room.came_back(lane, self._sharing):
             self._consumer.set_allowance(self.allowance())
 
-    def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        lane.task.delivered(lane, slots)
-
-    def on_too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        return lane.task.too_large(lane, slot, topic, record)
-
     def on_defect(self, error: BaseException) -> None:
         logger.error("a writer failed: %r", error, exc_info=error)
         self._on_fatal(error)
@@ -318,10 +314,6 @@ class Worker:
         del self._lanes[lane.partition]
         lane.task.close(lane)
         self._consumer.join_again()
-
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive."""
-        return self._consumer is None or self._consumer.may_write()
 
     async def committed(self, partition: TopicPartition) -> Committed | None:
         """What the group has committed; None: nothing. Raises KafkaError."""

@@ -28,6 +28,19 @@ class CountingSink(Sink):
         return await super()._connect()
 
 
+class _Sender:
+    """Notes what became of what it put."""
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+
+    def delivered(self, lane: Lane, slots: Sequence[Any]) -> None:
+        self._writing.delivered.setdefault(lane, []).extend(slots)
+
+    def too_large(self, lane: Lane, slot: Any, topic: str, record: Record) -> None:
+        self._writing.too_large.append(slot)
+
+
 class Writing:
     """`delivered`: slots that are durable, by lane, in the order they were said to be. `too_large`:
     slots handed back. `defects`: must stay empty."""
@@ -38,8 +51,6 @@ class Writing:
         self.defects: list[BaseException] = []
         self.sink = CountingSink(
             {"bootstrap_servers": bootstrap, "enable_idempotence": True, **keywords},
-            on_delivered=lambda lane, slots: self.delivered.setdefault(lane, []).extend(slots),
-            on_too_large=lambda lane, slot, topic, record: self.too_large.append(slot),
             on_defect=self.defects.append,
         )
 
@@ -48,7 +59,7 @@ class Writing:
     ) -> None:
         """Queue records; their slots are numbered from `first` on."""
         slots = range(first, first + len(records))
-        self.sink.put(topic, partition, Parcel(lane, slots, records))
+        self.sink.put(topic, partition, Parcel(_Sender(self), lane, slots, records))
 
     async def flushed(self, within_s: float = 60) -> None:
         """Everything is acknowledged; AssertionError where it takes longer."""

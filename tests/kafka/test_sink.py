@@ -31,33 +31,41 @@ class Lane:
     open = True
 
 
+class Sender:
+    """Puts another outcome elsewhere for a record that is too large; has nothing smaller, if
+    `final`; or has `instead`."""
+
+    def __init__(self) -> None:
+        self.durable: list[Any] = []
+        self.handed_back: list[tuple[Any, str]] = []
+        self.final = False
+        self.instead: Any = None
+
+    def delivered(self, lane: Any, slots: Any) -> None:
+        self.durable += slots
+
+    def too_large(self, lane: Any, slot: Any, topic: str, record: Any) -> Any:
+        self.handed_back.append((slot, topic))
+        return record if self.final else self.instead
+
+
 class Scene:
     def __init__(self, broker: Broker | None = None) -> None:
         self.broker = broker or Broker()
         self.lane = Lane()
-        self.delivered: list[Any] = []
-        self.too_large: list[tuple[Any, str]] = []
+        self.sender = Sender()
+        self.delivered, self.too_large = self.sender.durable, self.sender.handed_back
         self.defects: list[BaseException] = []
         self.sink = OfflineSink(
             self.broker,
-            on_delivered=lambda lane, slots: self.delivered.extend(slots),
-            on_too_large=self._too_large,
             on_defect=self.defects.append,
             may_write=lambda: self.may_write,
         )
         self.may_write = True
-        self.final = False
-        self.instead: Any = None
-
-    def _too_large(self, lane: Any, slot: Any, topic: str, record: Any) -> Any:
-        """As an owner who puts another outcome elsewhere; one who has nothing smaller, if `final`;
-        or one who has `instead`."""
-        self.too_large.append((slot, topic))
-        return record if self.final else self.instead
 
     def put(self, *values: bytes, lane: Any = None, timestamp: int | None = None) -> None:
         records = [(None, value, (), timestamp) for value in values]
-        self.sink.put("sink", 0, Parcel(lane or self.lane, values, records))
+        self.sink.put("sink", 0, Parcel(self.sender, lane or self.lane, values, records))
 
     async def flush(self) -> None:
         async with asyncio.timeout(30):
@@ -270,7 +278,7 @@ async def test_refusals_change_only_the_records_they_are_meant_for(sizes, most_b
         value = b"%03d" % number + b"x" * size
         values.append(value)
         records.append((None, value, (), now_ms + hours * HOUR_MS))
-    scene.sink.put("sink", 0, Parcel(scene.lane, values, records))
+    scene.sink.put("sink", 0, Parcel(scene.sender, scene.lane, values, records))
     await scene.flush()
     fitting = [value for value in values if len(value) + 20 <= most_bytes]
     assert scene.broker.values() == scene.delivered == fitting
@@ -323,7 +331,7 @@ async def test_the_embedded_broker_gets_a_producer_without_idempotence(caplog):
 
 async def test_a_record_that_cannot_be_smaller_stays_and_is_offered_until_it_is_taken(scene):
     """A dead-letter topic that takes nothing: nothing passes it, and somebody is told."""
-    scene.final = True
+    scene.sender.final = True
     refused: list[int] = []
 
     def rule(topic: str, partition: int, records: list[Any]) -> BaseException | None:
@@ -340,7 +348,7 @@ async def test_a_record_that_cannot_be_smaller_stays_and_is_offered_until_it_is_
 
 async def test_a_smaller_record_takes_the_place_of_one_that_is_too_large(scene):
     """A dead letter without its value: those behind it stay behind it."""
-    scene.instead = (None, b"s", (), None)
+    scene.sender.instead = (None, b"s", (), None)
     scene.broker.rule = lambda topic, partition, records: (
         MessageSizeTooLargeError() if b"large" in [each.value for each in records] else None
     )
@@ -384,8 +392,6 @@ async def test_a_batch_is_not_given_up_while_its_partition_has_no_leader(monkeyp
     monkeypatch.setattr(AIOKafkaProducer, "start", connected)
     made = sink.Sink(
         {"enable_idempotence": idempotent},
-        on_delivered=lambda lane, slots: None,
-        on_too_large=lambda *given: None,
         on_defect=lambda error: None,
     )
     await made.start()

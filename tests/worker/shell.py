@@ -61,9 +61,6 @@ class Commits:
         offset = self.elsewhere.get(partition)
         return None if offset is None else Committed(offset)
 
-    def may_write(self) -> bool:
-        return self.alive
-
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -157,14 +154,13 @@ class Shell:
             commit_interval_s=0.001,
             drain_s=drain_s,
             buffered_bytes=buffered_bytes,
+            lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
         )
         self.sink = OfflineSink(
             self.broker,
-            on_delivered=self.worker.on_delivered,
-            on_too_large=self.worker.on_too_large,
             on_defect=self.worker.on_defect,
-            may_write=self.worker.may_write,
+            may_write=self.worker.lease.holds,
         )
 
     async def start(self, **limits: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 
-from streams.kafka.produce.parcels import Parcel, Record
+from streams.kafka.produce.parcels import Parcel, Record, Sender
 
 
 class Sent(NamedTuple):
@@ -80,6 +80,10 @@ class Group:
         return self.parcels[0][1].lane
 
     @property
+    def sender(self) -> Sender:
+        return self.parcels[0][1].sender
+
+    @property
     def slots(self) -> set[Any]:
         return {slot for _, parcel in self.parcels for slot in parcel.slots}
 
@@ -119,5 +123,5 @@ class Group:
             ]
             if kept:
                 slots, records = zip(*kept, strict=True)
-                parcels.append((where, Parcel(parcel.lane, slots, records)))
+                parcels.append((where, parcel._replace(slots=slots, records=records)))
         return Group(parcels)

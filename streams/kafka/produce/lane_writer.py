@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -20,7 +20,6 @@ from streams.kafka.produce.parcels import (
     TOO_LARGE,
     Complaints,
     Parcel,
-    Record,
     acknowledgement,
     fill,
     retrieved,
@@ -36,8 +35,6 @@ class Owner(Protocol):
     committed: Callable[[TopicPartition], Any]
     progress: Callable[[Any, Collection[Any]], Committed]
     presses: Callable[[Any], bool]
-    on_delivered: Callable[[Any, Sequence[Any]], None]
-    on_too_large: Callable[[Any, Any, str, Record], Record | None]
     on_lost: Callable[[Any], None]
     on_defect: Callable[[BaseException], None]
 
@@ -164,7 +161,7 @@ class LaneWriter:
             lane.committed = said
             for where, parcel in group.parcels:
                 self._refusals[where].passed(len(parcel.slots))
-                self._owner.on_delivered(lane, parcel.slots)
+                parcel.sender.delivered(lane, parcel.slots)
         elif lane.open:
             self._owner.on_lost(lane)
         return ended
@@ -252,7 +249,7 @@ class LaneWriter:
         stubborn = False
         for slot, topic in given_up.items():
             record = group.record_of(slot)
-            instead = self._owner.on_too_large(lane, slot, topic, record)
+            instead = group.sender.too_large(lane, slot, topic, record)
             self._pending -= instead is None  # it was put again, with another outcome
             stubborn |= instead is record
             group = group.with_instead(slot, instead)

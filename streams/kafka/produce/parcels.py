@@ -32,11 +32,26 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], i
 
 
 class Parcel(NamedTuple):
-    """Records of one lane for one sink partition, in order; `slots` are their owners' marks."""
+    """Records of one lane for one partition, in order; `slots` are the sender's marks on them."""
 
+    sender: Sender
     lane: Any
     slots: Sequence[Any]
     records: Sequence[Record]
+
+
+class Sender(Protocol):
+    """Who put a parcel, and hears what became of it."""
+
+    def delivered(self, lane: Any, slots: Sequence[Any]) -> None:
+        """These records are durable; told in order."""
+        ...
+
+    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None:
+        """The broker refused this record for its size. Returns a smaller one for the same place;
+        None where the slot was put with another outcome; the same one where nothing is smaller:
+        then it is offered for as long as it takes."""
+        ...
 
 
 class Outlet(Protocol):

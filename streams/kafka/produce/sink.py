@@ -11,7 +11,7 @@ Rules of this file:
    sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps. Its time
    to live, which aiokafka applies where a partition has no leader, is taken from it: a batch that
    was written before the leader fell would be written again by another producer.
-4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which
+4. A record that the broker finds too large is handed back to its sender (`Sender.too_large`), which
    gives it another outcome. A refused timestamp becomes now. A batch that was refused for either is
    offered again in halves (`refusals.py`), so that its other records stay as they are.
 5. Nothing is offered while this worker may have been given up by its group (`lease.py`).
@@ -27,7 +27,7 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -35,7 +35,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import forgive_failed_batches, pace_metadata
-from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel, Record
+from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel
 from streams.kafka.produce.writer import PartitionWriter
 
 logger = logging.getLogger(__name__)
@@ -51,10 +51,6 @@ class Sink:
 
     `may_write()`: whether what the worker owns is still its own (`consume/lease.py`); nothing is
     offered while it is not.
-    `on_delivered(lane, slots)`: these are durable; called per lane in order.
-    `on_too_large(lane, slot, topic, record)`: the broker refused this record for its size; returns
-    a smaller one for the same place, or None where the slot was put with another outcome, or the
-    same one where nothing is smaller: then it is offered for as long as it takes.
     `on_defect(error)`: a writer failed in a way that no rule covers; it writes nothing more.
     """
 
@@ -62,16 +58,12 @@ class Sink:
         self,
         producer_keywords: Mapping[str, Any],
         *,
-        on_delivered: Callable[[Any, Sequence[Any]], None],
-        on_too_large: Callable[[Any, Any, str, Record], Record | None],
         on_defect: Callable[[BaseException], None],
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
         self._may_write = may_write
         self._keywords = dict(producer_keywords)
         self._keywords.setdefault("acks", "all")
-        self._on_delivered = on_delivered
-        self._on_too_large = on_too_large
         self.defect = on_defect
         self._writers: dict[TopicPartition, PartitionWriter] = {}
         self._producer: AIOKafkaProducer | None = None
@@ -201,11 +193,5 @@ class Sink:
         self._retired.add(retired)
         retired.add_done_callback(self._retired.discard)
 
-    def settled(self, lane: Any, slots: Sequence[Any]) -> None:
-        self._on_delivered(lane, slots)
-
     def moved(self) -> None:
         self._settled.set()
-
-    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None:
-        return self._on_too_large(lane, slot, topic, record)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -41,7 +41,7 @@ from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.client import forgive_failed_batches
 from streams.kafka.produce.lane_writer import LaneWriter
-from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel, Record
+from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,6 @@ class Transactions:
         committed: Callable[[TopicPartition], Awaitable[Committed | None]],
         progress: Callable[[Any, Collection[Any]], Committed],
         presses: Callable[[Any], bool],
-        on_delivered: Callable[[Any, Sequence[Any]], None],
-        on_too_large: Callable[[Any, Any, str, Record], Record | None],
         on_lost: Callable[[Any], None],
         on_defect: Callable[[BaseException], None],
     ) -> None:
@@ -90,8 +88,6 @@ class Transactions:
         self.committed = committed
         self.progress = progress
         self.presses = presses
-        self.on_delivered = on_delivered
-        self.on_too_large = on_too_large
         self.on_lost = on_lost
         self.on_defect = on_defect
         self.complaints = Complaints()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -22,7 +22,6 @@ from streams.kafka.produce.parcels import (
     TOO_LARGE,
     Complaints,
     Parcel,
-    Record,
     acknowledgement,
     fill,
     retrieved,
@@ -41,10 +40,8 @@ class Owner(Protocol):
     async def permission(self) -> None: ...
     async def producer(self) -> AIOKafkaProducer: ...
     async def renew(self, failed: Any) -> None: ...
-    def settled(self, lane: Any, slots: Sequence[Any]) -> None: ...
     def moved(self) -> None: ...
     def offering(self, producer: Any) -> AbstractContextManager[None]: ...
-    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None: ...
 
 
 class PartitionWriter:
@@ -159,18 +156,18 @@ class PartitionWriter:
     def _hand_back(self) -> bool:
         """The first unacknowledged record is too large by itself. False: there is no smaller one,
         and it stays where it is."""
-        (lane, slots, records), place = self._parcels[0], self._settled
+        (sender, lane, slots, records), place = self._parcels[0], self._settled
         record = records[place]
         instead = None
         if lane.open:
-            instead = self._sink.too_large(lane, slots[place], self._where.topic, record)
+            instead = sender.too_large(lane, slots[place], self._where.topic, record)
         if instead is record:
             return False
         if instead is None:
             self._advance(1)
         else:
             smaller = [*records[:place], instead, *records[place + 1 :]]
-            self._parcels[0] = Parcel(lane, slots, smaller)
+            self._parcels[0] = Parcel(sender, lane, slots, smaller)
         return True
 
     # -- settling ------------------------------------------------------------------------------
@@ -182,7 +179,7 @@ class PartitionWriter:
             count = min(taken, len(parcel.slots) - first)
             taken -= count
             self._advance(count)
-            self._sink.settled(parcel.lane, parcel.slots[first : first + count])
+            parcel.sender.delivered(parcel.lane, parcel.slots[first : first + count])
 
     def _advance(self, count: int) -> None:
         self._settled += count
