@@ -105,27 +105,27 @@ class Outcomes:
         nothing to write."""
         encoded = self._encoder.encode(slots, int(time.time() * 1000))
         records, dead, route = encoded.records, encoded.dead, self._route
-        if not dead and None not in records and self._all_fit(records):
+        if None not in records and self._all_fit(records):
             self._put(route.sink, route.sink_partitions, Parcel(self, lane, slots, records))  # type: ignore[arg-type]
             return []
-        kept: list[Slot] = []
+        answered: list[Slot] = []
         results: list[Record] = []
         buried: list[tuple[Slot, ItemError]] = []
         dropped: list[Slot] = []
         for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
-            if record is None:
-                dropped.append(slot)
-            elif index in dead:
+            if index in dead:
                 buried.append((slot, dead[index]))
+            elif record is None:
+                dropped.append(slot)
             elif route.sink_compacted and record[0] is None:
                 buried.append((slot, _no_key()))
             elif record_bytes(*record[:3]) > route.sink_bytes:
                 buried.append((slot, _too_large()))
             else:
-                kept.append(slot)
+                answered.append(slot)
                 results.append(record)
         if results:
-            self._put(route.sink, route.sink_partitions, Parcel(self, lane, kept, results))
+            self._put(route.sink, route.sink_partitions, Parcel(self, lane, answered, results))
         if buried:
             self._bury(lane, buried, route.dead_letter_bytes)
         return dropped

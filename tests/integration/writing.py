@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from streams.kafka.produce.parcels import Parcel, Record
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 
 
@@ -18,13 +19,13 @@ class Lane:
         self.open = True
 
 
-class CountingSink(Sink):
-    """`producers`: how many it has needed so far."""
+class CountingProducers(Producers):
+    """`count`: how many were needed so far."""
 
-    producers = 0
+    count = 0
 
     async def _connect(self) -> Any:
-        self.producers += 1
+        self.count += 1
         return await super()._connect()
 
 
@@ -49,10 +50,8 @@ class Writing:
         self.delivered: dict[Lane, list[Any]] = {}
         self.too_large: list[Any] = []
         self.defects: list[BaseException] = []
-        self.sink = CountingSink(
-            {"bootstrap_servers": bootstrap, "enable_idempotence": True, **keywords},
-            on_defect=self.defects.append,
-        )
+        self.producers = CountingProducers({"bootstrap_servers": bootstrap, **keywords})
+        self.sink = Sink(self.producers, on_defect=self.defects.append)
 
     def put(
         self, topic: str, partition: int, lane: Lane, records: Sequence[Record], first: int = 0
@@ -65,7 +64,8 @@ class Writing:
         """Everything is acknowledged; AssertionError where it takes longer."""
         try:
             async with asyncio.timeout(within_s):
-                await self.sink.flush()
+                while self.sink.pending():  # noqa: ASYNC110  nothing tells us
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"{self.sink.pending()} records are not written") from None
         assert self.defects == []

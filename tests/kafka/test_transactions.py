@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka.client import forgive_failed_batches
 from streams.kafka.produce import lane_writer, transactions
 from streams.kafka.produce.parcels import Parcel
+from streams.kafka.produce.producers import forgive_failed_batches
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
 
@@ -392,7 +392,7 @@ async def test_a_user_who_may_not_use_transactions_is_told_what_to_grant(monkeyp
         async def stop(self) -> None:
             pass
 
-    monkeypatch.setattr(transactions, "AIOKafkaProducer", Refused)
+    monkeypatch.setattr(transactions, "make_producer", lambda keywords: Refused(**keywords))
     sink = Scene().sink
     with pytest.raises(BrokerError, match="transactional ids that begin with worker/"):
         await transactions.Transactions.connect(sink, SOURCE)

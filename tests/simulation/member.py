@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.core.engine import Engine
 from streams.errors import StreamsError
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.model import Item, Reply
@@ -72,7 +73,7 @@ class Member:
             on_fatal=self._failed,
         )
         self.sink = Sink(
-            {**self._keywords, "enable_idempotence": True},
+            Producers(self._keywords),
             on_defect=self.worker.on_defect,
         )
         await world.until_it_works(self.sink.start)

@@ -22,7 +22,7 @@ from streams.worker.call_ledger import Answering, Ledger, reads_from
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
-from tests.kafka.producers import Broker, OfflineSink, Producer
+from tests.kafka.producers import Broker, OfflineProducers, OfflineSink
 
 
 class Call:
@@ -108,7 +108,10 @@ class OfflineLedger(Ledger):
         self.broker = broker
         self.unreadable: list[Exception] = []
         self.cut_off = False
-        self._writer.producer = Producer(broker)
+        self._writer.producers = OfflineProducers(broker)
+
+    async def connect(self) -> None:
+        await self._writer.start()
 
     async def _fetch(self, starts: Any, found: Any, take: Any) -> None:
         if self.cut_off:
@@ -165,6 +168,8 @@ class Shell:
 
     async def start(self, **limits: Any) -> None:
         await self.sink.start()
+        if self.ledger is not None:
+            await self.ledger.connect()
         given = {"max_items": 10, "max_wait_s": 0.0, "max_in_flight": 5, **limits}
         parts = TaskParts(
             name="task",

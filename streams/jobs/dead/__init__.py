@@ -1,7 +1,7 @@
 """Dead letters, looked at and sent again: `streams dead`.
 
-    tail ─► letters ─► choice ─► plan (lookup) ─► redrive ─► acknowledged ─► memory (keeper)
-                          └────► views
+    tail ─► letters ─► choice ─► plan (lookup) ─► redrive ─► acknowledged ─► memory
+                          └────► letter_views
 
-Start with `letters.py`, then `job.py`, `memory.py` and `redrive.py`.
+Start with `letters.py`, then `plan.py`, `memory.py` and `redrive.py`.
 """

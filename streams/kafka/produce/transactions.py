@@ -39,9 +39,9 @@ from aiokafka.errors import (
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka.client import forgive_failed_batches
 from streams.kafka.produce.lane_writer import LaneWriter
-from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel
+from streams.kafka.produce.parcels import Complaints, Parcel
+from streams.kafka.produce.producers import OFFER_AGAIN_S, make_producer, start_producer
 
 logger = logging.getLogger(__name__)
 
@@ -151,17 +151,15 @@ class Transactions:
         """A producer that owns this partition's id from now on; tries until it is there. Raises
         BrokerError where trying is of no use."""
         while True:
-            producer = AIOKafkaProducer(
-                **self._keywords,
-                acks="all",
-                linger_ms=0,
-                max_batch_size=BATCH_BYTES,
-                transactional_id=f"{self.worker_id}/{partition.topic}/{partition.partition}",
-                transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            producer = make_producer(
+                {
+                    **self._keywords,
+                    "transactional_id": f"{self.worker_id}/{partition.topic}/{partition.partition}",
+                    "transaction_timeout_ms": int(TRANSACTION_TIMEOUT_S * 1000),
+                }
             )
             try:
-                await producer.start()
-                forgive_failed_batches(producer)
+                await start_producer(producer, idempotent=True)
                 return producer
             except HOPELESS as error:
                 self.retire(producer)
@@ -185,7 +183,7 @@ class Transactions:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    _heard(producer)
+    _retrieve_all(producer)
     try:
         # `stop` would wait for the broker to take what is queued; nothing is worth waiting for.
         sender = producer._sender.sender_task
@@ -195,12 +193,12 @@ async def _close(producer: AIOKafkaProducer) -> None:
     except Exception as error:
         logger.debug("closing a producer: %r", error)
     finally:
-        _heard(producer)
+        _retrieve_all(producer)
 
 
-def _heard(producer: AIOKafkaProducer) -> None:
-    """How its last transaction and its batches ended is known: asyncio would say, at length, that
-    nobody asked."""
+def _retrieve_all(producer: AIOKafkaProducer) -> None:
+    """Ask how its last transaction and its batches ended: asyncio would log, at length, that nobody
+    did."""
     accumulator = producer._message_accumulator
     left = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
     waiters = [producer._txn_manager.wait_for_transaction_end()]
