@@ -11,7 +11,7 @@
 If you are here to read the code, start with
 
 1. `streams.model` and `streams.errors`: the values that cross the rooms, and all that goes wrong;
-2. `streams.core` (`slot`, `events`, `engine`, then as its docstring says) and
+2. `streams.core` (`call`, `events`, `engine`, then as its docstring says) and
    `streams.policies.retry`: every decision, without a clock or a loop;
 3. `streams.running.map` and `streams.running.driver`: the smallest thing that drives the engine;
 4. `streams.worker.task` and `streams.worker.worker`: the same engine between Kafka and an API, with

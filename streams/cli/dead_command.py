@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
-from streams.cli.output import fail, put_json, quiet_clients, tell
+from streams.cli.printing import fail, put_json, quiet_clients, tell
 from streams.errors import BrokerError, UsageError
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
 from streams.errors import CallError, ItemError
 from streams.policies.breaker import Breaker
-from streams.policies.retry import Cause, told_s
+from streams.policies.retry import Cause, requested_wait_s
 
 RETRY_AFTER_JITTER_S = 0.25
 """At most this much is added to a `retry_after_s`, so that workers do not come back in step."""
@@ -57,7 +57,7 @@ class Pauses:
         self._probe: Call | None = None
         self._last = 0  # the number of the last call that began
         self._ramp = limits.max_in_flight
-        self._said: Paused | None = None  # the last that no Resumed followed
+        self._announced_pause: Paused | None = None  # the last that no Resumed followed
 
     @property
     def current(self) -> Pause | None:
@@ -86,7 +86,7 @@ class Pauses:
         return bool(self._pauses)
 
     @property
-    def most_new(self) -> int:
+    def new_items_limit(self) -> int:
         """How many items a new microbatch may have now."""
         return 1 if Cause.BREAKER in self._pauses else self._limits.max_items
 
@@ -95,15 +95,15 @@ class Pauses:
         changed, or that all ended (and none began in its stead)."""
         pause = self.current
         if pause is None:
-            if self._said is None:
+            if self._announced_pause is None:
                 return None
-            self._said = self._probe = None
+            self._announced_pause = self._probe = None
             self._ramp = min(self._limits.max_in_flight, 2)
             return Resumed()
         said = Paused(pause.cause.value, pause.until, pause.message)
-        if said == self._said:
+        if said == self._announced_pause:
             return None
-        self._said = said
+        self._announced_pause = said
         return said
 
     def is_probe(self, call: Call) -> bool:
@@ -159,7 +159,7 @@ class Pauses:
         behind the probe would be tried one upon the other, each by itself."""
         pause = self._pauses.get(Cause.BREAKER)
         if call is self._probe and pause is not None:
-            pause.until = max(pause.until, now + (told_s(error.retry_after_s) or 0.0))
+            pause.until = max(pause.until, now + (requested_wait_s(error.retry_after_s) or 0.0))
 
     def decided(self, results: int, dead_letters: Sequence[ItemError], now: float) -> None:
         """How many items a call gave a result, and its dead letters. Pauses the task where there
@@ -183,7 +183,7 @@ class Pauses:
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
         account = cause is Cause.ACCOUNT
         backoff = self._limits.account_backoff if account else self._limits.backoff
-        told = told_s(retry_after_s)
+        told = requested_wait_s(retry_after_s)
         if told is not None:
             # "0", said again after a probe that did wait, is not taken at its word.
             least = backoff.base_s if failures > 1 else 0.0

@@ -1,9 +1,9 @@
-"""Which call may start now: the limit in flight, the task's pauses, and repeats that are due.
+"""Which call may start now: the limit in flight, the task's pauses, and retries that are due.
 
-A decision and its record are one step: `start` takes the microbatch out of the queue, gives it its
-number and counts it in flight, so no later look can start it twice. A repeat gave its place back
-when its call failed and comes through the same gate as a new microbatch, but before it, because it
-holds back what comes after it in order.
+A decision and its record are one step: `start_next` takes a microbatch out of its queue, gives it
+a number and counts it in flight, so that it cannot start twice. A retry gave its place back when
+its call failed and comes through the same gate as a new microbatch, but before it, because what
+comes after it in order waits for it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from streams.core.account import Pauses
 from streams.core.call import Call, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
+from streams.core.windows import Windows
 from streams.errors import CallError
 from streams.policies.retry import Step, rule
 
@@ -36,57 +37,70 @@ class Admission:
 
     def __init__(self, limits: Limits, call_prefix: str, random: Callable[[], float]) -> None:
         self._prefix = call_prefix
-        self._repeats: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
+        self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
-        self._turn = "repeat"  # whose turn it is where repeats do not simply go first
+        self._turn = "retry"  # whose turn it is where retries do not simply go first
         self.pauses = Pauses(limits, random)
         self.calls: dict[str, Call] = {}
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
         self.new_by_reason: Counter[str] = Counter()
-        self.retries_by_reason: Counter[str] = Counter()
         self.successes = 0
         self._succeeded_at = -inf
         self.results = 0
         self.max_in_flight_seen = 0
 
-    def may_start(self, now: float) -> bool:
-        """Whether a call may start: a place is free, and no pause holds it."""
-        pauses = self.pauses
-        return len(self.calls) < pauses.limit and pauses.opens_at <= now
+    def start_next(self, windows: Windows, now: float) -> Call | None:
+        """Starts the next call, if one is due and may start."""
+        if self.opens_at() > now:
+            return None
+        limit = self.pauses.new_items_limit
+        if self._prefers_new():
+            call = windows.cut(now, limit) or self._next_retry(now)
+        else:
+            call = self._next_retry(now) or windows.cut(now, limit)
+        if call is not None:
+            self._start(call, now)
+        return call
+
+    def next_at(self, windows: Windows) -> float:
+        """When the next call starts as things stand; inf: only an event can start one."""
+        opens_at = self.opens_at()
+        if opens_at == inf:
+            return inf
+        retry_at = self._retries[0][0] if self._retries else inf
+        due_at = min(retry_at, windows.next_at())
+        return inf if due_at == inf else max(due_at, opens_at)
 
     def opens_at(self) -> float:
         """From when on a call may start as things stand; inf: only an event can change that."""
         return self.pauses.opens_at if len(self.calls) < self.pauses.limit else inf
 
-    def prefers_new(self) -> bool:
-        """Whether a new microbatch goes before a repeat. In general it does not; but where the next
-        call is a probe, or the repeat has failed often, they take turns, so that one that always
+    def _prefers_new(self) -> bool:
+        """Whether a new microbatch goes before a retry. In general it does not; but where the next
+        call is a probe, or the retry has failed often, they take turns, so that one that always
         fails is never the only one that is tried."""
-        if self._turn == "repeat":
+        if self._turn == "retry":
             return False
-        stubborn = self._repeats and self._repeats[0][2].strikes >= STUBBORN_STRIKES
+        stubborn = self._retries and self._retries[0][2].strikes >= STUBBORN_STRIKES
         return self.pauses.probing or bool(stubborn)
 
-    def next_repeat(self, now: float) -> Call | None:
-        """Takes out the repeat that is due the longest."""
-        if self._repeats and self._repeats[0][0] <= now:
-            return heappop(self._repeats)[2]
+    def _next_retry(self, now: float) -> Call | None:
+        """Takes out the retry that is due the longest."""
+        if self._retries and self._retries[0][0] <= now:
+            return heappop(self._retries)[2]
         return None
 
-    def next_repeat_at(self) -> float:
-        return self._repeats[0][0] if self._repeats else inf
-
-    def repeats(self) -> Iterator[Call]:
-        return (entry[2] for entry in self._repeats)
+    def retries(self) -> Iterator[Call]:
+        return (entry[2] for entry in self._retries)
 
     @property
     def is_idle(self) -> bool:
-        """Whether no call is in flight and none is to be repeated."""
-        return not self.calls and not self._repeats
+        """Whether no call is in flight and no retry waits."""
+        return not self.calls and not self._retries
 
-    def start(self, call: Call, now: float) -> None:
-        """Counts a call in flight from now on, and each of its items in one call more."""
+    def _start(self, call: Call, now: float) -> None:
+        """Counts a call in flight from now on, and one call more for each of its items."""
         self.started += 1
         call.number = self.started
         call.id = f"{self._prefix}-{self.started}"
@@ -102,9 +116,7 @@ class Admission:
         self.started_by_cause[call.cause] += 1
         if call.cause == "new":
             self.new_by_reason[call.reason] += 1
-        elif call.cause != "split":
-            self.retries_by_reason[call.reason] += 1
-        self._turn = "repeat" if call.cause == "new" else "new"
+        self._turn = "retry" if call.cause == "new" else "new"
         self.calls[call.id] = call
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
         self.pauses.started(call)
@@ -115,7 +127,7 @@ class Admission:
         self.successes += 1
         self._succeeded_at = now
         self.results += result
-        call.successes = None  # what it left unanswered starts afresh
+        call.successes = None  # what it did not answer starts afresh
         self.pauses.answered(call, now, result=result)
         self.pauses.ended(call)
 
@@ -154,25 +166,25 @@ class Admission:
         take long, so that in the end many may fail in a row that began among results."""
         return step is Step.COUNT and self.results > (call.results or 0)
 
-    def repeat(self, call: Call, now: float, wait_s: float) -> None:
-        """Queues a repeat, to start `wait_s` from now at the earliest."""
+    def retry(self, call: Call, now: float, wait_s: float) -> None:
+        """Queues a retry, to start `wait_s` from now at the earliest."""
         call.failed_at = now
         call.due_at = now + wait_s
         for slot in call.slots:
             slot.state = State.RETRYING
-        heappush(self._repeats, (call.due_at, next(self._tie), call))
+        heappush(self._retries, (call.due_at, next(self._tie), call))
 
     def drop(self, lane: Lane) -> list[str]:
-        """The lane's slots are DROPPED: its repeats go; the ids of calls left without an owner."""
-        kept = []
-        for entry in self._repeats:
+        """The lane's slots are DROPPED: its retries go; returns the calls that nobody owns."""
+        remaining = []
+        for entry in self._retries:
             call = entry[2]
             call.slots = [slot for slot in call.slots if slot.home is not lane]
             call.size = len(call.slots)
             if call.slots:
-                kept.append(entry)
-        self._repeats = kept
-        heapify(kept)
+                remaining.append(entry)
+        self._retries = remaining
+        heapify(remaining)
         return [
             call.id
             for call in self.calls.values()

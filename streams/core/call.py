@@ -13,13 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from streams.model import Usage
 from streams.policies.sharing import shares
-
-if TYPE_CHECKING:
-    from streams.core.order import Lane
 
 
 class State(Enum):
@@ -54,19 +51,18 @@ call counts as both and calls = new + retry + split + ask."""
 class Slot:
     """One item's place in its lane; made by the shell, filled by the engine.
 
-    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `weight`:
-    estimated tokens. `size`: bytes that count for `max_bytes`. `memory`: bytes held for it until
-    it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `call_key`:
-    items share a call only with equals. `deadline_at`: its window closes no later; None: only
-    `max_wait_s` counts. `parts`: outcomes awaited; only 1 is carried out yet (else `ValueError` on
-    arrival). `order_key`: with order="key", equals keep their order; None: any order. `outcome`:
-    given by the shell for an item that needs no call (undecodable, tombstone).
+    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `tokens`: an
+    estimate. `size`: bytes that count for `max_bytes`. `memory`: bytes that it takes until it is
+    settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `call_key`: items
+    share a call only with equals. `deadline_at`: its window closes no later; None: only
+    `max_wait_s` counts. `order_key`: with order="key", equals keep their order; None: any order.
+    `outcome`: given by the shell for an item that needs no call (undecodable, tombstone).
 
     Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
     was asked again for want of an answer; its share of the usage of all its calls.
 
-    After its `Delivered` a slot belongs to nobody: the engine may let go of its payload.
+    After its `Delivered` a slot belongs to nobody: the engine may drop its payload.
     """
 
     __slots__ = (
@@ -87,15 +83,14 @@ class Slot:
         "order_key",
         "outcome",
         "output_tokens",
-        "parts",
         "place",
         "seq",
         "size",
         "state",
-        "weight",
+        "tokens",
     )
 
-    home: Lane  # the incarnation of the lane; set on arrival
+    home: Any  # its `Lane`: one incarnation of the lane; set on arrival
     place: int  # how many arrived in it before; set on arrival in order "key" and "none"
 
     def __init__(
@@ -103,26 +98,24 @@ class Slot:
         lane: Hashable,
         seq: int,
         item: Any,
-        weight: int = 0,
+        tokens: int = 0,
         size: int = 0,
         memory: int = 0,
         arrived_at: float = 0.0,
         call_key: Hashable = None,
         deadline_at: float | None = None,
-        parts: int = 1,
         order_key: Hashable = None,
         outcome: Any = PENDING,
     ) -> None:
         self.lane = lane
         self.seq = seq
         self.item = item
-        self.weight = weight
+        self.tokens = tokens
         self.size = size
         self.memory = memory
         self.arrived_at = arrived_at
         self.call_key = call_key
         self.deadline_at = deadline_at
-        self.parts = parts
         self.order_key = order_key
         self.outcome = outcome
         self.state = WAITING
@@ -187,13 +180,13 @@ class Call:
         return [slot.item for slot in self.slots]
 
     def share(self, usage: Usage | None) -> None:
-        """Adds to each slot its share of the call's usage, by weight; the sums are exact."""
+        """Adds to each slot its share of the call's usage, by tokens; the sums are exact."""
         slots = self.slots
         if usage is None or not slots:
             return
-        weights = [slot.weight for slot in slots]
-        parts = zip(slots, *(shares(total, weights) for total in usage), strict=True)
-        for slot, input_tokens, output_tokens, cost_nano_usd in parts:
+        tokens = [slot.tokens for slot in slots]
+        rows = zip(slots, *(shares(total, tokens) for total in usage), strict=True)
+        for slot, input_tokens, output_tokens, cost_nano_usd in rows:
             slot.input_tokens += input_tokens
             slot.output_tokens += output_tokens
             slot.cost_nano_usd += cost_nano_usd

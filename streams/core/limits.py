@@ -25,7 +25,7 @@ _AT_LEAST_ONE = (
 class Limits:
     """The limits of one task; `ValueError` where one is out of range.
 
-    A microbatch holds at most `max_items`, `max_tokens` (sum of weights; None: any) and `max_bytes`
+    A microbatch has at most `max_items`, `max_tokens` (by estimate; None: any) and `max_bytes`
     (sum of sizes; None: any); a slot above them alone is a dead letter "too_large". Its window is
     open for at most `max_wait_s` from its oldest item's arrival (0: never waits) while a call may
     start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see

@@ -1,4 +1,8 @@
-"""The demo: broker, API simulator and worker in one go, and a judgement of what came out."""
+"""The demo: broker, API simulator and worker in one go, and a judgement of what came out.
+
+Read `run` (start, publish, wait, judge), then `texts` (what is published) and `view` (what a person
+sees).
+"""
 
 from streams.demo.run import run
 

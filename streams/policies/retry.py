@@ -96,7 +96,7 @@ def rule(fault: Fault, *, others_succeed: bool) -> Rule:
     return RULES[fault]
 
 
-def told_s(retry_after_s: float | None) -> float | None:
+def requested_wait_s(retry_after_s: float | None) -> float | None:
     """How long we were told to wait; None: not at all, or in a way that means nothing.
 
     A header may say anything: NaN and infinity would never end, a negative time has passed.

@@ -164,7 +164,7 @@ class TaskShell:
 
     def held(self, lane: Lane) -> int:
         """Bytes of the lane's items that are not settled."""
-        return self._engine.held(lane)
+        return self._engine.lane_bytes(lane)
 
     def statistics(self) -> Statistics:
         return self._engine.statistics()

@@ -191,6 +191,12 @@ class Scenario:
             if isinstance(slot.outcome, ItemError)
         }
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no call is under way or to be retried, and no outcome on its way to the sink."""
+        seen = self.engine.statistics()
+        return not (seen.in_flight or seen.retrying or seen.delivering)
+
     def watermark(self, lane: str) -> int | None:
         return self.engine.watermark(lane)
 

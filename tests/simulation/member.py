@@ -251,6 +251,6 @@ class Member:
         if not self.started:
             return
         statistics = self.engine.statistics()
-        held = self.engine.held_total, self.undelivered(), statistics.in_flight
+        held = self.engine.buffered_bytes, self.undelivered(), statistics.in_flight
         if any(held):
             raise Violation(f"{self.name} holds bytes, records, calls: {held} (G8)")

@@ -3,5 +3,7 @@
     tail ─► letters ─► choice ─► plan (lookup) ─► redrive ─► acknowledged ─► memory
                           └────► letter_views
 
-Start with `letters.py`, then `plan.py`, `memory.py` and `redrive.py`.
+Read `letters` (what a dead letter says), `memory` (what has been sent again), `plan` (what is to be
+sent, and where to; `lookup` finds the source's record), then `redrive`. `letter_views` is what a
+person sees.
 """

@@ -69,13 +69,6 @@ class StateView:
             (lane for lane in self._worker.lanes if lane.task is task),
             key=lambda lane: lane.partition.partition,
         )
-        paused = None
-        if statistics.paused_until is not None:
-            paused = {
-                "reason": statistics.paused_reason,
-                "until_ms": clock.epoch_ms(statistics.paused_until),
-                "message": statistics.paused_message,
-            }
         return {
             "name": task.parts.name,
             "source": task.parts.source,
@@ -93,19 +86,8 @@ class StateView:
                 "delivering": statistics.delivering,
             },
             "dead_letters": plain_codes(tally.dead_letters),
-            "calls": {
-                "in_flight": statistics.in_flight,
-                "max_in_flight": task.parts.limits.max_in_flight,
-                "max_in_flight_seen": statistics.max_in_flight_seen,
-                "started": statistics.calls,
-                "retries": statistics.retries,
-                "splits": statistics.splits,
-                "by_status": dict(calls.by_status),
-                "mean_items": round(tally.called_items / statistics.calls, 2)
-                if statistics.calls
-                else None,
-            },
-            "paused": paused,
+            "calls": _calls(task, statistics),
+            "paused": _paused(statistics, clock),
             "throttled_s": round(calls.throttled_s(clock.now), 3),
             "latency_ms": {
                 "p50": tally.latencies.percentile(0.5),
@@ -113,7 +95,7 @@ class StateView:
             },
             "tokens": {"input": tally.input_tokens, "output": tally.output_tokens},
             "cost_usd": tally.cost_nano_usd / 1e9,
-            "held_bytes": statistics.held,
+            "held_bytes": statistics.buffered_bytes,
             "partitions": [self._partition(lane, statistics, clock) for lane in lanes],
         }
 
@@ -148,6 +130,30 @@ class _Clock:
 
     def epoch_ms(self, loop_s: float | None) -> int | None:
         return None if loop_s is None else self.now_ms + round((loop_s - self.now) * 1000)
+
+
+def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
+    items, calls = task.tally.called_items, statistics.calls
+    return {
+        "in_flight": statistics.in_flight,
+        "max_in_flight": task.parts.limits.max_in_flight,
+        "max_in_flight_seen": statistics.max_in_flight_seen,
+        "started": calls,
+        "retries": statistics.retries,
+        "splits": statistics.splits,
+        "by_status": dict(task.call_tally.by_status),
+        "mean_items": round(items / calls, 2) if calls else None,
+    }
+
+
+def _paused(statistics: Statistics, clock: _Clock) -> dict[str, Any] | None:
+    if statistics.paused_until is None:
+        return None
+    return {
+        "reason": statistics.paused_reason,
+        "until_ms": clock.epoch_ms(statistics.paused_until),
+        "message": statistics.paused_message,
+    }
 
 
 def _blocking(
