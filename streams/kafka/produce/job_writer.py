@@ -66,8 +66,9 @@ class JobWriter:
         queue = self._queues.get(where)
         if queue is None:
             queue = self._queues[where] = OrderedQueue(self, where)
-        self.queued_bytes += _bytes_of(records)
-        queue.put(Parcel(None, self, records, records))
+        sizes = [len(key or b"") + len(value or b"") for key, value, _, _ in records]
+        self.queued_bytes += sum(sizes)
+        queue.put(Parcel(None, self, sizes, records))
 
     async def room(self, limit_bytes: int) -> None:
         """Return when no more than so much is queued. Raises what writing raised."""
@@ -94,7 +95,7 @@ class JobWriter:
 
     def delivered(self, where: TopicPartition, first: int, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:
-            self.queued_bytes -= _bytes_of(parcel.records)
+            self.queued_bytes -= sum(parcel.slots)
             self._on_sent(len(parcel.records))
         self._changes.note()
 
@@ -118,7 +119,3 @@ class JobWriter:
         self._error = self._error or error
         self.open = False
         self._changes.note()
-
-
-def _bytes_of(records: Sequence[Record]) -> int:
-    return sum(len(record[1] or b"") + len(record[0] or b"") for record in records)
