@@ -131,7 +131,7 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
     """
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
-    with _said() as said:
+    with _logged_reasons() as reasons:
         try:
             await asyncio.wait_for(client.start(), within_s)
         except BaseException as error:
@@ -139,7 +139,7 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             if isinstance(error, TimeoutError):
                 reason = f"no answer within {within_s:g} s"
             elif isinstance(error, KafkaConnectionError):
-                reason = said[-1] if said else "no connection"
+                reason = reasons[-1] if reasons else "no connection"
             elif isinstance(error, (KafkaError, OSError)):
                 reason = f"{type(error).__name__} {error}".strip()
             else:
@@ -174,20 +174,20 @@ async def _close(client: Any) -> None:
 
 
 @contextlib.contextmanager
-def _said() -> Any:
+def _logged_reasons() -> Any:
     """Collects why aiokafka could not connect: it logs the reason and raises without it."""
-    said: list[str] = []
+    reasons: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if isinstance(record.args, tuple) and record.args:
-                said.append(_reason(record.args[-1]))
+                reasons.append(_reason(record.args[-1]))
 
     listener = Listener(logging.WARNING)
     logger = logging.getLogger("aiokafka")
     logger.addHandler(listener)
     try:
-        yield said
+        yield reasons
     finally:
         logger.removeHandler(listener)
 

@@ -34,8 +34,10 @@ from streams.worker.partition import Lane
 
 logger = logging.getLogger(__name__)
 
-LOOK_WITHIN_S = 5.0
 REQUEST_TIMEOUT_MS = 10_000
+"""After so long without the broker's answer a batch is sent again, under its sequence number."""
+
+LOOK_WITHIN_S = 5.0
 READ_WITHIN_S = 20.0
 """The whole group waits meanwhile."""
 

@@ -21,7 +21,7 @@ from streams.errors import ItemError
 from streams.kafka.produce.parcels import Outlet, Parcel, Record
 from streams.worker.partition import Lane
 
-MOST_AT_ONCE = 200
+ENCODED_AT_ONCE = 200
 """Outcomes that are encoded in one turn of the loop (about 1 ms)."""
 
 ROUND_SHARE = 0.1
@@ -46,7 +46,7 @@ class Route:
 
 class Outcomes:
     """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
-    encoded result takes; items reserve it on arrival, so that results count as held memory too.
+    encoded result takes; items reserve it on arrival, so that results count as memory too.
 
     `delivered(lane, slots)`: called when these are durable, or leave nothing to write.
 
@@ -77,11 +77,11 @@ class Outcomes:
 
     def release(self, lane: Lane, slots: list[Slot]) -> None:
         """Write the outcomes of these slots soon, after those released before."""
-        known = self._released.get(lane)
-        if known is None:
+        earlier = self._released.get(lane)
+        if earlier is None:
             self._released[lane] = slots
         else:
-            known += slots
+            earlier += slots
         self._go_on()
 
     def _go_on(self) -> None:
@@ -93,9 +93,9 @@ class Outcomes:
         lane = next(iter(self._released))
         slots = self._released.pop(lane)
         if lane.open:
-            if len(slots) > MOST_AT_ONCE:
-                self._released[lane] = slots[MOST_AT_ONCE:]
-            dropped = self._write(lane, slots[:MOST_AT_ONCE])
+            if len(slots) > ENCODED_AT_ONCE:
+                self._released[lane] = slots[ENCODED_AT_ONCE:]
+            dropped = self._write(lane, slots[:ENCODED_AT_ONCE])
             if dropped:
                 self.delivered(lane, dropped)
         self._go_on()

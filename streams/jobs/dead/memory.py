@@ -39,20 +39,22 @@ class Memory(NamedTuple):
     partitions: Mapping[int, Committed]
 
     def has(self, partition: int, offset: int) -> bool:
-        known = self.partitions.get(partition)
-        return known is not None and (offset < known.offset or covered(offset, known.beyond))
+        committed = self.partitions.get(partition)
+        return committed is not None and (
+            offset < committed.offset or covered(offset, committed.beyond)
+        )
 
     @property
     def starts(self) -> dict[int, int]:
         """Where reading has to begin in each partition to meet all that is not done."""
-        return {partition: known.offset for partition, known in self.partitions.items()}
+        return {partition: committed.offset for partition, committed in self.partitions.items()}
 
     @property
     def fits(self) -> bool:
         """Whether all of it can be committed."""
         return all(
-            packed_bytes(known.offset, known.beyond) <= MAX_BEYOND_BYTES
-            for known in self.partitions.values()
+            packed_bytes(committed.offset, committed.beyond) <= MAX_BEYOND_BYTES
+            for committed in self.partitions.values()
         )
 
     def after(self, read: Sequence[Read], reached: dict[int, int]) -> Memory:
@@ -67,9 +69,11 @@ class Memory(NamedTuple):
             fresh.setdefault(partition, []).append((first, offset if done else offset - 1))
         partitions = dict(self.partitions)
         for partition, ranges in fresh.items():
-            known = partitions.get(partition) or Committed(ranges[0][0])
-            beyond = joined(known.offset, known.beyond, [(a, b) for a, b in ranges if a <= b])
-            offset = known.offset
+            committed = partitions.get(partition) or Committed(ranges[0][0])
+            beyond = joined(
+                committed.offset, committed.beyond, [(a, b) for a, b in ranges if a <= b]
+            )
+            offset = committed.offset
             if beyond and beyond[0][0] == offset:
                 offset = beyond.pop(0)[1] + 1
             partitions[partition] = Committed(offset, tuple(beyond))
@@ -97,11 +101,11 @@ class Keeper:
                     raise
                 await asyncio.sleep(AGAIN_S)
             else:
-                return Memory({place.partition: known for place, known in found.items()})
+                return Memory({place.partition: committed for place, committed in found.items()})
 
     def check_room(self, memory: Memory) -> None:
         """Raises StreamsError unless this can be committed."""
-        if self._embedded and any(known.beyond for known in memory.partitions.values()):
+        if self._embedded and any(committed.beyond for committed in memory.partitions.values()):
             refuse_on_embedded("commit_metadata", "dead redrive: letters that are passed over")
         if not memory.fits:
             raise StreamsError(
@@ -121,10 +125,10 @@ class Keeper:
     async def commit(self, memory: Memory, before: Memory) -> None:
         """Commit what has changed since `before`. Raises KafkaError."""
         changed = {
-            place: OffsetAndMetadata(known.offset, known.metadata)
+            place: OffsetAndMetadata(committed.offset, committed.metadata)
             for place in self._places
-            if (known := memory.partitions.get(place.partition)) is not None
-            and known != before.partitions.get(place.partition)
+            if (committed := memory.partitions.get(place.partition)) is not None
+            and committed != before.partitions.get(place.partition)
         }
         if changed:
             await self._consumer.commit(changed)

@@ -16,7 +16,7 @@ from streams.kafka.client import answered
 from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
 
-TOLD = 5
+REASONS_SHOWN = 5
 """Skipped letters of which the reason is told."""
 
 
@@ -134,9 +134,9 @@ class Planner:
 
     def _skip(self, letter: DeadLetter, reason: str) -> None:
         skipped = self._progress.skipped
-        if skipped.total() < TOLD:
+        if skipped.total() < REASONS_SHOWN:
             self._progress.tell(f"skipped {letter.place}: {reason}")
-        elif skipped.total() == TOLD:
+        elif skipped.total() == REASONS_SHOWN:
             self._progress.tell("more are skipped; the last line has their number")
         skipped[letter.code] += 1
 

@@ -143,7 +143,7 @@ class Group:
         self, sent: Sequence[Sent], refusals: Mapping[TopicPartition, Refusals]
     ) -> tuple[dict[Any, str], bool]:
         """What the refused batches say of their records: the slots whose records are too large by
-        themselves, with their topics; and whether anything was said."""
+        themselves, with their topics; and whether there was anything to learn."""
         too_large: dict[Any, str] = {}
         understood = False
         now_ms = time.time() * 1000

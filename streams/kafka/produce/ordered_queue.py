@@ -171,8 +171,8 @@ class OrderedQueue:
         except KafkaError as error:
             self._under_way = 0
             await self._refused(error, taken, batch.size())
-            told = partial(self._owner.failed, self.where, "%s/%s has no new producer yet: %r")
-            await self._owner.producers.renew(producer, told)
+            tell = partial(self._owner.failed, self.where, "%s/%s has no new producer yet: %r")
+            await self._owner.producers.renew(producer, tell)
         else:
             self._under_way = 0
             self._settle(taken, written.offset)
