@@ -32,7 +32,7 @@ class Sending:
         *,
         on_sent: Callable[[int], None],
     ) -> None:
-        self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
         self._next = 0
         self._on_sent = on_sent
         self._writer = JobWriter(producers, self._explain, self._acknowledged)
@@ -41,21 +41,21 @@ class Sending:
     async def put(self, values: list[bytes], keys: list[bytes] | None) -> None:
         """Queue records; returns when there is room for more. Raises what sending raised."""
         shares = self._in_turn(values) if keys is None else self._by_key(values, keys)
-        for place, share in zip(self._places, shares, strict=True):
+        for partition, share in zip(self._partitions, shares, strict=True):
             if share:
-                self._writer.put(place, share)
+                self._writer.put(partition, share)
         await self._writer.room(QUEUED_BYTES)
 
     def _in_turn(self, values: list[bytes]) -> list[list[Record]]:
-        count, first = len(self._places), self._next
+        count, first = len(self._partitions), self._next
         self._next = (first + len(values)) % count
         return [
-            [(None, value, (), None) for value in values[(place - first) % count :: count]]
-            for place in range(count)
+            [(None, value, (), None) for value in values[(number - first) % count :: count]]
+            for number in range(count)
         ]
 
     def _by_key(self, values: list[bytes], keys: list[bytes]) -> list[list[Record]]:
-        shares: list[list[Record]] = [[] for _ in self._places]
+        shares: list[list[Record]] = [[] for _ in self._partitions]
         for key, value in zip(keys, values, strict=True):
             shares[place_of(key, len(shares))].append((key, value, (), None))
         return shares
