@@ -73,6 +73,8 @@ class Broker:
                 return
             if error is None:
                 done.set_result(SimpleNamespace(offset=first))
+            elif isinstance(error, asyncio.CancelledError):
+                done.cancel()
             else:
                 done.set_exception(error)
 

@@ -208,6 +208,16 @@ async def test_what_was_written_unheard_is_written_again(user):
         await ends(user, "topic/0")
 
 
+async def test_a_batch_that_its_producer_gives_up_is_no_end_of_the_queue(user):
+    user.broker.refused = [asyncio.CancelledError()]
+    user.put(b"a")
+    if user.persists:
+        await finished(user)
+        assert user.written == [b"a"]
+    else:
+        await ends(user, "ProducerClosed")
+
+
 async def test_a_partition_that_does_not_exist_is_asked_for_anew(user):
     """Neither an error of the writer nor a batch that waits in the producer for ever."""
     user.broker.partitions = 0

@@ -17,6 +17,7 @@ from streams.kafka.produce.job_writer import job_producers
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.transactions import Transactions
 from streams.worker.call_ledger import Ledger
+from tests import house
 from tests.kafka.producers import Broker, OfflineProducers
 
 
@@ -61,6 +62,12 @@ async def producer(request, no_network) -> AsyncIterator[AIOKafkaProducer]:
     await producers.start()
     yield await producers.current()
     await producers.stop()
+
+
+def test_no_other_module_makes_a_producer():
+    """But for the demo, which sends one by one to a topic of its own."""
+    makers = {name for name, text in house.texts().items() if "AIOKafkaProducer(" in text}
+    assert makers == {"streams.kafka.produce.producers", "streams.demo.run"}
 
 
 async def test_every_producer_is_idempotent_and_its_batches_are_never_given_up(producer):

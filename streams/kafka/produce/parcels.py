@@ -15,7 +15,7 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from streams.codec.results import record_bytes
 
@@ -155,6 +155,8 @@ async def acknowledgement(
     waited_s = 0.0
     while True:
         done, _ = await asyncio.wait((acknowledged,), timeout=COMPLAIN_AFTER_S)
+        if acknowledged.cancelled():
+            raise ProducerClosed  # else it would pass for a cancellation of whoever waits
         if done:
             return acknowledged.result()
         waited_s += COMPLAIN_AFTER_S
