@@ -34,6 +34,9 @@ class FunctionCaller:
     ever run; a second cancellation (a worker that stops) leaves it behind.
     """
 
+    account: Final = None
+    """No API's limits count its calls."""
+
     def __init__(
         self, function: CustomFunction, *, version: str | None = None, max_in_flight: int = 64
     ) -> None:

@@ -32,7 +32,7 @@ async def test_output_tokens_make_a_call_longer(start, claude):
     client = claude(simulator)
     for count in (1, 40):
         took = await took_s(client, count)
-        *_, record = simulator.simulation.ledger.since(0)
+        *_, record = simulator.simulation.journal.since(0)
         assert took >= 0.005 + record["output_tokens"] / 1000
     assert record["output_tokens"] > 300
 

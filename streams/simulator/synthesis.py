@@ -151,13 +151,13 @@ def _records(make: Maker, identity: Mapping[str, Any]) -> Maker:
     as_text = identity.get("type") == "string"
 
     def records(subject: Subject) -> list[dict[str, Any]]:
-        made = []
+        records = []
         for item in subject.items or (PromptItem("1", subject.text),):
             record = make(Subject(item.text, subject.choose, subject.seed, (), []))
             record["id"] = str(item.id) if as_text else item.id
-            made.append(record)
-        subject.records.extend(made)
-        return made
+            records.append(record)
+        subject.records.extend(records)
+        return records
 
     return records
 

@@ -1,4 +1,4 @@
-"""The ledger tells the truth about every request, and the state sums it up."""
+"""The journal tells the truth about every request, and the state sums it up."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ async def test_only_the_last_requests_are_kept_in_memory_but_all_in_the_file(
         await voyage(simulator).embed([f"text {number}"], "voyage-4")
     in_file = [orjson.loads(line) for line in path.read_bytes().splitlines()]
     assert [record["n"] for record in in_file] == [1, 2, 3, 4, 5]
-    assert list(simulator.simulation.ledger.since(0)) == in_file[2:]
+    assert list(simulator.simulation.journal.since(0)) == in_file[2:]
     assert simulator.state()["calls"] == 5
 
 
-async def test_a_ledger_that_cannot_be_written_is_one_clear_error(start, tmp_path):
+async def test_a_journal_that_cannot_be_written_is_one_clear_error(start, tmp_path):
     with pytest.raises(UsageError, match=r"ledger .*: No such file or directory"):
         await start(ledger_path=tmp_path / "none" / "ledger.jsonl")
 
@@ -123,7 +123,7 @@ async def test_the_most_calls_at_once_are_counted(start, claude):
     state = simulator.state()
     assert state["max_concurrent"] == 7
     assert state["max_concurrent_by_endpoint"] == {"messages": 7}
-    seen = sorted(record["concurrent"] for record in simulator.simulation.ledger.since(1))
+    seen = sorted(record["concurrent"] for record in simulator.simulation.journal.since(1))
     assert seen == [1, 2, 3, 4, 5, 6, 7]
     assert state["by_status"] == {"200": 1, "499": 7}
 
@@ -173,7 +173,7 @@ async def test_a_reset_forgets_everything_and_starts_the_script_again(start, cla
         assert (await post(simulator, "reset"))[0] == 200
         state = simulator.state()
         assert (state["requests"], state["calls"], state["cost_usd"]) == (0, 0, 0)
-        assert list(simulator.simulation.ledger.since(0)) == []
+        assert list(simulator.simulation.journal.since(0)) == []
 
 
 async def test_calls_open_at_a_reset_do_not_upset_the_counts(start, claude):
