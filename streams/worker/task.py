@@ -35,7 +35,7 @@ from streams.core.events import (
 from streams.core.inspect import Blocking, Statistics
 from streams.core.limits import Limits
 from streams.core.ranges import covered
-from streams.kafka.produce.parcels import Outlet, Record
+from streams.kafka.produce.parcels import Outlet
 from streams.model import Caller
 from streams.running.logs import PauseLog
 from streams.running.runner import Ended, Runner
@@ -260,10 +260,6 @@ class TaskShell:
         if self._engine.watermark(lane) != before:
             lane.moved_at = self._runner.now()
         self._on_room(lane)
-
-    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        """The broker refused a record for its size: see `Outcomes.too_large`."""
-        return self._outcomes.too_large(lane, slot, topic, record)
 
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
         if not lane.writes:  # they wait for `resume`

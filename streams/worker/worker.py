@@ -24,11 +24,10 @@ from aiokafka.errors import (
 )
 
 from streams.codec.committed import Committed
-from streams.core.call import Slot
 from streams.errors import BrokerError
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import Round
 from streams.kafka.consume.transport import Consumer
-from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
@@ -57,7 +56,8 @@ FATAL = (
 class Worker:
     """The `RecordHost` (`streams.kafka.consume.host`) of the transport.
 
-    `on_fatal(error)`: reading cannot go on; the process should stop with exit code 1.
+    `lease`: whether the group must still take this worker for alive. `on_fatal(error)`: reading
+    cannot go on; the process should stop with exit code 1.
     """
 
     def __init__(
@@ -70,12 +70,14 @@ class Worker:
         commit_interval_s: float,
         drain_s: float,
         buffered_bytes: int,
+        lease: Lease,
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self.sources = frozenset(sources)
         self.consumer_keywords = dict(consumer_keywords)
         self.start = start
         self.checks_log_end = checks_log_end
+        self.lease = lease
         self._drain_s = drain_s
         self._room = Room(buffered_bytes // 2)
         self._on_fatal = on_fatal
@@ -114,7 +116,7 @@ class Worker:
             self._committer,
             committed=self.committed,
             drain_s=self._drain_s,
-            may_write=self.may_write,
+            may_write=self.lease.holds,
         )
         self._committer.start(self._on_fatal)
 
@@ -236,12 +238,6 @@ class Worker:
         if self._consumer is not None and self._room.came_back(lane, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
 
-    def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        self._assignment.task_of(lane).delivered(lane, slots)
-
-    def on_too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        return self._assignment.task_of(lane).too_large(lane, slot, topic, record)
-
     def on_defect(self, error: BaseException) -> None:
         logger.error("a writer failed: %r", error, exc_info=error)
         self._on_fatal(error)
@@ -251,10 +247,6 @@ class Worker:
         if self._consumer is not None and self._assignment.lose(lane):
             logger.warning("%s/%s is somebody else's; joining the group again", *lane.partition)
             self._consumer.join_again()
-
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive."""
-        return self._consumer is None or self._consumer.may_write()
 
     async def committed(self, partition: TopicPartition) -> Committed | None:
         """What the group has committed; None: nothing. Raises KafkaError."""

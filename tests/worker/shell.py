@@ -22,7 +22,7 @@ from streams.worker.call_ledger import Answering, Ledger, reads_from
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
-from tests.kafka.producers import Broker, OfflineSink, Producer
+from tests.kafka.producers import Broker, OfflineProducers, OfflineSink
 
 
 class Call:
@@ -60,9 +60,6 @@ class Commits:
     async def committed(self, partition: TopicPartition) -> Committed | None:
         offset = self.elsewhere.get(partition)
         return None if offset is None else Committed(offset)
-
-    def may_write(self) -> bool:
-        return self.alive
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         self.under_way += 1
@@ -111,7 +108,10 @@ class OfflineLedger(Ledger):
         self.broker = broker
         self.unreadable: list[Exception] = []
         self.cut_off = False
-        self._writer.producer = Producer(broker)
+        self._writer.producers = OfflineProducers(broker)
+
+    async def connect(self) -> None:
+        await self._writer.start()
 
     async def _fetch(self, starts: Any, found: Any, take: Any) -> None:
         if self.cut_off:
@@ -159,18 +159,19 @@ class Shell:
             commit_interval_s=0.001,
             drain_s=drain_s,
             buffered_bytes=buffered_bytes,
+            lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
         )
         self.sink = OfflineSink(
             self.broker,
-            on_delivered=self.worker.on_delivered,
-            on_too_large=self.worker.on_too_large,
             on_defect=self.worker.on_defect,
-            may_write=self.worker.may_write,
+            may_write=self.worker.lease.holds,
         )
 
     async def start(self, **limits: Any) -> None:
         await self.sink.start()
+        if self.ledger is not None:
+            await self.ledger.connect()
         given = {"max_items": 10, "max_wait_s": 0.0, "max_in_flight": 5, **limits}
         parts = TaskParts(
             name="task",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import Round
 
 if TYPE_CHECKING:
@@ -40,6 +41,11 @@ class RecordHost(Protocol):
     @property
     def checks_log_end(self) -> bool:
         """False where the broker's end offsets are wrong (the embedded one)."""
+        ...
+
+    @property
+    def lease(self) -> Lease:
+        """Told whenever the group takes this worker for alive."""
         ...
 
     @property

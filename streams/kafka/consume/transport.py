@@ -188,10 +188,6 @@ class Consumer(driver.Consumer):
         """Tell the reader of room that came back between rounds."""
         self._thread.in_thread("set_allowance", allowance)
 
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive (`lease.py`)."""
-        return self._thread.may_write()
-
     def position_of(self, partition: TopicPartition) -> int | None:
         """How far the reader has read; None: it does not read this partition."""
         reader = self._thread._reader
