@@ -57,6 +57,9 @@ from streams.worker.pause_log import PauseLog
 
 logger = logging.getLogger(__name__)
 
+RESULT_COPIES = 3
+"""A result is there as its object, as the record it becomes, and in the batch that is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
@@ -225,7 +228,7 @@ class TaskShell:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
-        append, result_bytes = slots.append, int(self._outcomes.result_bytes)
+        append, result_bytes = slots.append, int(RESULT_COPIES * self._outcomes.result_bytes)
         for index, item in enumerate(decoded.items):
             text = item.text
             memory = held_bytes(item) + result_bytes
@@ -239,8 +242,7 @@ class TaskShell:
             )  # fmt: skip
         if lane.known:
             self._recall(lane, slots)
-        lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
-        lane.measured = True
+        lane.note_memory(total / len(slots))
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key

@@ -6,9 +6,8 @@ Rules of this file:
 3. A revoked lane is suspended: nothing of it is written or committed, while its calls go on. If the
    next assignment brings its partition back, committed as the lane left it, the lane goes on with
    all it holds: nobody else has done any of it. If not, it is closed, and what it holds is dropped.
-4. Room is shared evenly over the lanes: each may hold `max_buffered_mb` / 2 / lanes of unsettled
-   items (the other half is for the consumer's prefetch and for results on their way); a lane
-   without room is not read, and is read again when half its share is free.
+4. Room is shared evenly over the lanes (`intake.py`); a lane without room is not read, and is read
+   again when half its share is free.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from aiokafka.errors import (
 from streams.codec.committed import Committed
 from streams.core.call import Slot
 from streams.errors import BrokerError
-from streams.kafka.consume.reader import Round
-from streams.kafka.consume.transport import Consumer
+from streams.kafka.consume.host import RecordSource
+from streams.kafka.consume.reader import CLOSED, Allowance, Round
 from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
@@ -37,10 +36,9 @@ from streams.running.logs import Repeated
 from streams.running.tally import Tally, summary
 from streams.worker.call_ledger import Ledger
 from streams.worker.commits import Committer, all_committed
-from streams.worker.intake import Arrivals
+from streams.worker.intake import Arrivals, Budget, Room
 from streams.worker.partition import Lane
 from streams.worker.recount import recount
-from streams.worker.room import Room
 from streams.worker.settling import Settling
 from streams.worker.task import TaskShell
 
@@ -79,7 +77,7 @@ class Worker:
         checks_log_end: bool,
         commit_interval_s: float,
         drain_s: float,
-        buffered_bytes: int,
+        budget: Budget,
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self.sources = frozenset(sources)
@@ -87,14 +85,14 @@ class Worker:
         self.start = start
         self.checks_log_end = checks_log_end
         self._drain_s = drain_s
-        self._room = Room(buffered_bytes // 2)
+        self._room = Room(budget)
         self._on_fatal = on_fatal
         self._tasks: dict[str, TaskShell] = {}
         self._lanes: dict[TopicPartition, Lane] = {}
         self._suspended: dict[TopicPartition, Lane] = {}
         self._committer = Committer(self._lanes.values, self._commit, commit_interval_s)
         self._arrivals = Arrivals(self._taken)
-        self._consumer: Consumer | None = None
+        self._consumer: RecordSource | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
@@ -129,7 +127,7 @@ class Worker:
         """Whether outcomes and offsets leave in transactions."""
         return self._transactions is not None
 
-    def attach(self, consumer: Consumer) -> None:
+    def attach(self, consumer: RecordSource) -> None:
         self._consumer = consumer
 
     @property
@@ -291,9 +289,12 @@ class Worker:
         if self._consumer is not None:
             self._consumer.allow(self.allowance())
 
-    def allowance(self) -> dict[Lane, int]:
-        """How many records each lane may get next."""
-        return {} if self.draining else self._room.allowance(self.lanes, self._sharing)
+    def allowance(self) -> Allowance:
+        """What the next round may bring."""
+        if self.draining:
+            return CLOSED
+        inflated = 0 if self._consumer is None else self._consumer.inflated_bytes()
+        return self._room.allowance(self.lanes, tuple(self._suspended.values()), inflated)
 
     def on_room(self, lane: Lane) -> None:
         """Outcomes were delivered: a lane that was full may be read again."""
