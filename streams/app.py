@@ -165,7 +165,9 @@ class App(faust.App):
         """Who takes the records of the tasks' sources (`streams.kafka.consume.host.RecordHost`)."""
         if self._record_host is None:
             settings = self.streams_settings
-            budget = Budget(settings.worker.max_buffered_mb, ledger=settings.worker.ledger)
+            budget = Budget(
+                settings.worker.max_buffered_mb * 1_000_000, ledger=settings.worker.ledger
+            )
             self._record_host = Worker(
                 sources=(task.source for task in self.tasks),
                 consumer_keywords=self._consumer_keywords(budget),

@@ -160,7 +160,7 @@ class Assembly:
             {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
             client_arguments(self.kafka),
             end_of=worker.end,
-            room_bytes=Budget(self._settings.worker.max_buffered_mb, ledger=True).ledger_bytes,
+            room_bytes=Budget(self._settings.worker.max_buffered_mb * 1_000_000).ledger_bytes,
             batch_bytes=min(facts[name].max_message_bytes for name in names),
         )
         await self._ledger.start()

@@ -51,10 +51,10 @@ MIN_FETCH_BYTES = 1_000_000
 
 
 class Budget:
-    """`max_buffered_mb` in shares, in bytes. `fetch_bytes`: one answer of the broker."""
+    """`max_buffered_mb` in shares, in bytes. `fetch_bytes`: what one fetch may bring.
+    `ledger_bytes`: what may wait to be written, and what may be kept of what was read."""
 
-    def __init__(self, buffered_mb: int, *, ledger: bool) -> None:
-        total = buffered_mb * 1_000_000
+    def __init__(self, total: int, *, ledger: bool = False) -> None:
         self.fetch_bytes = max(MIN_FETCH_BYTES, total // 16)
         self.ledger_bytes = total // 8
         self._half, self._eighth = total // 2, total // 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
 from streams.errors import BrokerError
-from streams.kafka.consume.reader import LaneReader
+from streams.kafka.consume.batches import Share
+from streams.kafka.consume.reader import Allowance, LaneReader
 from tests.kafka.fetched import OfflineConsumer
 
 PARTITIONS = [TopicPartition("source", number) for number in range(3)]
@@ -26,7 +27,22 @@ class Lane:
 
 LANES = {A: Lane("a"), B: Lane("b"), C: Lane("c")}
 A_LANE, B_LANE, C_LANE = LANES.values()
-ROOM = dict.fromkeys(LANES.values(), 10)
+PLENTY = 1_000_000_000
+
+
+def room(
+    records: Mapping[Lane, int],
+    *,
+    each_bytes: int = PLENTY,
+    round_bytes: int = PLENTY,
+    waiting_bytes: int = PLENTY,
+) -> Allowance:
+    """So many records of each lane; `each_bytes`: and no more than these."""
+    shares = {lane: Share(most, each_bytes) for lane, most in records.items()}
+    return Allowance(shares, round_bytes, waiting_bytes)
+
+
+ROOM = room(dict.fromkeys(LANES.values(), 10))
 
 
 class Reading:
@@ -74,7 +90,7 @@ async def test_a_round_takes_from_every_partition_at_most_its_allowance():
     async with running() as reading:
         for partition in PARTITIONS:
             reading.consumer.fetched(partition, range(1000))
-        reading.reader.allow({A_LANE: 5, B_LANE: 7, C_LANE: 1})
+        reading.reader.allow(room({A_LANE: 5, B_LANE: 7, C_LANE: 1}))
         await settled()
         assert reading.rounds == [{"a": [*range(5)], "b": [*range(7)], "c": [0]}]
 
@@ -107,7 +123,7 @@ async def test_a_lane_without_room_is_not_read_and_the_others_are():
     async with running() as reading:
         for partition in PARTITIONS:
             reading.consumer.fetched(partition, range(100))
-        reading.reader.allow({B_LANE: 3})
+        reading.reader.allow(room({B_LANE: 3}))
         await settled()
         assert reading.rounds == [{"b": [0, 1, 2]}]
 
@@ -119,10 +135,10 @@ async def test_room_that_comes_back_is_used_in_the_same_turn_of_the_loop():
     """
     async with running() as reading:
         reading.consumer.fetched(A, range(100))
-        reading.reader.allow({})
+        reading.reader.allow(room({}))
         await settled()
         assert reading.rounds == []
-        reading.reader.set_allowance({A_LANE: 4})
+        reading.reader.set_allowance(room({A_LANE: 4}))
         await settled()
         assert reading.rounds == [{"a": [0, 1, 2, 3]}]
 
@@ -131,7 +147,7 @@ async def test_no_room_at_all_does_not_spin():
     """Waiting for room costs no more than a wake-up a second."""
     async with running() as reading:
         reading.consumer.fetched(A, range(100))
-        reading.reader.allow({})
+        reading.reader.allow(room({}))
         await settled()
         takes = 0
         take = reading.reader._take
@@ -194,7 +210,7 @@ async def test_gaps_of_the_log_are_not_gaps_of_the_reader():
     """Transactions and compaction leave offsets out."""
     async with running() as reading:
         reading.consumer.fetched(A, [0, 3, 4, 90, 1000])
-        reading.reader.allow({A_LANE: 3})
+        reading.reader.allow(room({A_LANE: 3}))
         await settled()
         reading.reader.allow(ROOM)
         await settled()
@@ -207,7 +223,7 @@ async def test_how_far_a_partition_was_read_is_said_where_no_record_stands_too(m
     """Behind the last record there may be a transaction's marker; a fetch may have nothing else."""
     async with running() as reading:
         reading.consumer.fetched(A, range(10), end=11)
-        reading.reader.allow(dict.fromkeys(ROOM, most))
+        reading.reader.allow(room(dict.fromkeys(LANES.values(), most)))
         await settled()
         reading.reader.allow(ROOM)
         await settled()
@@ -245,10 +261,10 @@ async def test_a_batch_that_cannot_be_read_is_no_gap(most):
     """What stood before it in the same fetch is read again, not skipped."""
     async with running() as reading:
         reading.consumer.fetched(A, [0, 1, 2, 3, 4, CorruptRecordException("Invalid CRC"), 6])
-        reading.reader.allow(dict.fromkeys(ROOM, most))
+        reading.reader.allow(room(dict.fromkeys(LANES.values(), most)))
         await settled()
         for _ in range(3):
-            reading.reader.allow(dict.fromkeys(ROOM, most))
+            reading.reader.allow(room(dict.fromkeys(LANES.values(), most)))
             await settled()
         read = [offset for round_ in reading.rounds for offset in round_["a"]]
         assert read == [*range(len(read))]
@@ -273,7 +289,7 @@ async def test_a_partition_that_comes_back_belongs_to_its_new_lane_alone():
         again = Lane("again")
         reading.reader.open({A: (again, 4)})
         reading.consumer.fetched(A, range(4, 100))
-        reading.reader.allow({A_LANE: 10, again: 3})
+        reading.reader.allow(room({A_LANE: 10, again: 3}))
         await settled()
         assert reading.rounds[1:] == [{"again": [4, 5, 6]}]
 

@@ -11,7 +11,7 @@ Rules of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -63,6 +63,7 @@ class Prefetch:
                     self._give_back(partition, positions[partition], wait)
                 if self._bytes <= limit:
                     break
+        self._hold_up_nobody(fetched[tp] for tp in waits if tp in fetched and tp not in room)
         full = self._bytes > limit
         for partition in positions:
             # aiokafka throws away what a paused partition has waiting when it is taken.
@@ -87,6 +88,16 @@ class Prefetch:
         elif after.inflated and self._bytes > self._limit:
             self._give_back(partition, fetched._partition_records.next_fetch_offset, after)
         return records, size
+
+    def _hold_up_nobody(self, fetched: Iterable[Any]) -> None:
+        """aiokafka fetches nothing more from a node while something of it waits that is younger
+        than 0.1 s; what waits for room may do so for long."""
+        found = False
+        for each in fetched:
+            found |= each._backoff > 0
+            each._backoff = 0.0
+        if found:
+            self._consumer._fetcher._notify(self._consumer._fetcher._wait_consume_future)
 
     def _give_back(self, partition: TopicPartition, position: int, wait: Waiting) -> None:
         fetched = self._fetched[partition]
