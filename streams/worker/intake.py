@@ -1,16 +1,22 @@
 """What may come in, and taking it in: memory bounded by one budget and shared evenly (contract G8).
 
-    max_buffered_mb   | items and their results 1/2 | fetched 1/8 + rest | on its way 1/8 | ledger |
-                                                                                     2 x 1/8, if on
+    max_buffered_mb  | items and their results | waiting       | copies | on its way |
+                               1/2                 1/4            1/8       1/8
+    with a ledger              3/8                 1/8            1/8       1/8      | 2 x 1/8 |
 
 - *Items* that are not settled, by their memory once they are decoded, with room for their results.
   Each lane may hold its share. One without room is not read, and is read again when half its share
   is free; a backlog in one lane takes nothing from another.
-- *Fetched* and not taken, an open batch with its inflated bytes: what nobody else uses, up to half.
-- *On its way* from the broker: one fetch, twice in memory while it is taken apart.
+- *Waiting*: fetched and not taken, an open batch with its inflated bytes; also what items leave
+  unused, up to half.
+- *Copies* while something is sent, and while a batch is inflated: twice the largest one of late,
+  which others give up where that is more than an eighth, down to an eighth for items.
+- *On its way* from the broker: one fetch, there twice while it is taken apart.
+- *Ledger*: what waits to be written, and what was read at the assignment.
 
 A lane that holds nothing may take one record whatever its size, as long as all lanes together have
-room; so records larger than a share pass, a few at a time.
+room: records larger than a share pass, a few at a time, and their lanes wait for each other. Lanes
+whose records fit do not wait for those: each may have one at any time.
 """
 
 from __future__ import annotations
@@ -57,23 +63,24 @@ class Budget:
     def __init__(self, total: int, *, ledger: bool = False) -> None:
         self.fetch_bytes = max(MIN_FETCH_BYTES, total // 16)
         self.ledger_bytes = total // 8
-        self._half, self._eighth = total // 2, total // 8
-        self._shared = total * (5 if ledger else 7) // 8
+        self._total = total
+        self._ledgers = 2 * self.ledger_bytes if ledger else 0
 
     def item_bytes(self, inflated_bytes: int = 0) -> int:
         """What items may take. `inflated_bytes`: what a batch inflates to."""
-        return self._part(self._shared - self._copies(inflated_bytes))
+        most = (self._total - self._ledgers) // 2
+        return max(self._total // 8, min(most, self._shared(inflated_bytes)))
 
     def waiting_bytes(self, item_bytes: int, inflated_bytes: int = 0) -> int:
         """What may wait, fetched and not taken, beside items of so many bytes."""
-        return self._part(self._shared - self._copies(inflated_bytes) - item_bytes)
+        free = self._shared(inflated_bytes) - item_bytes
+        return max(self._total // 16, min(self._total // 2, free))
 
-    def _copies(self, inflated_bytes: int) -> int:
-        """A batch is there twice while it is inflated; at other times calls and the sink copy."""
-        return max(self._eighth, 2 * inflated_bytes)
-
-    def _part(self, size: int) -> int:
-        return max(self._eighth, min(self._half, size))
+    def _shared(self, inflated_bytes: int) -> int:
+        """For items and what waits. A batch is there twice while it is inflated; at other times
+        calls and the sink copy what they send."""
+        copies = max(self._total // 8, 2 * inflated_bytes)
+        return self._total * 7 // 8 - self._ledgers - copies
 
 
 class Room:
@@ -103,7 +110,7 @@ class Room:
             share = self._share(lane, self._item_bytes // len(self._lanes))
             if share is None:
                 self._full.add(lane)
-            elif not self._all_full:
+            elif not self._all_full or self._passes(lane):
                 shares[lane] = share
                 granted += share.records * lane.mean_bytes
         waiting_bytes = self._budget.waiting_bytes(
@@ -113,6 +120,11 @@ class Room:
 
     def _held(self) -> int:
         return sum(lane.task.held(lane) for lane in self._lanes)
+
+    def _passes(self, lane: Lane) -> bool:
+        """Whether a lane may be read though others hold more than their share."""
+        fits = lane.measured and lane.mean_bytes <= self._item_bytes // len(self._lanes)
+        return fits and not lane.task.held(lane)
 
     def _share(self, lane: Lane, share: int) -> Share | None:
         """What the lane may get; None: it has no room."""

@@ -239,7 +239,7 @@ async def test_lanes_share_the_room_evenly_and_a_full_one_is_not_read():
     shell = Shell(buffered_bytes=400_000)
     await shell.start()
     full, other = await shell.assign(0, 1)
-    shell.arrive(full, 60, size=2000)
+    shell.arrive(full, 20, size=2000)
     await settled()
     allowance = shell.consumer.allowances[-1]
     assert full not in allowance
