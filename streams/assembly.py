@@ -32,6 +32,7 @@ from streams.providers import function_caller, make_caller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Answering, Ledger
+from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
@@ -39,9 +40,6 @@ from streams.worker.worker import Worker
 logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
-LEDGER_SHARE = 4
-"""A quarter of `max_buffered_mb` may wait to be written to the ledger where it cannot be written,
-and as much may be kept of what is read from it at an assignment."""
 
 
 class Plan(NamedTuple):
@@ -167,7 +165,7 @@ class Assembly:
             {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
             client_arguments(self.kafka),
             end_of=worker.end,
-            room_bytes=self._settings.worker.max_buffered_mb * 1_000_000 // LEDGER_SHARE,
+            room_bytes=Budget(self._settings.worker.max_buffered_mb * 1_000_000).ledger_bytes,
             batch_bytes=min(facts[name].max_message_bytes for name in names),
         )
         await self._ledger.start()

@@ -24,6 +24,9 @@ from streams.worker.partition import Lane
 ENCODED_AT_ONCE = 200
 """Outcomes that are encoded in one turn of the loop (about 1 ms)."""
 
+FIRST_RESULT_BYTES = 1000
+"""What an encoded result is taken to be until there is one."""
+
 ROUND_SHARE = 0.1
 """Of the newest round in the moving average of what a result takes."""
 
@@ -68,7 +71,7 @@ class Outcomes:
         self._loop = asyncio.get_running_loop()
         self._released: dict[Lane, list[Slot]] = {}
         self._turn: asyncio.Handle | None = None
-        self.result_bytes = 0.0
+        self.result_bytes: float = FIRST_RESULT_BYTES
 
     @property
     def pending(self) -> bool:

@@ -46,6 +46,9 @@ from streams.worker.partition import Lane
 
 logger = logging.getLogger(__name__)
 
+RESULT_COPIES = 3
+"""A result is there as its object, as the record it becomes, and in the batch that is sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
@@ -221,7 +224,7 @@ class TaskShell:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
-        append, result_bytes = slots.append, int(self._outcomes.result_bytes)
+        append, result_bytes = slots.append, int(RESULT_COPIES * self._outcomes.result_bytes)
         for index, item in enumerate(decoded.items):
             text = item.text
             memory = held_bytes(item) + result_bytes
@@ -235,8 +238,7 @@ class TaskShell:
             )  # fmt: skip
         if lane.answers:
             self._recall(lane, slots)
-        lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
-        lane.measured = True
+        lane.note_memory(total / len(slots))
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key

@@ -21,6 +21,7 @@ from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.model import Item, Reply
 from streams.worker.call_ledger import Ledger
+from streams.worker.intake import Budget
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.assembly import make_ledger, make_transactions, route, task_parts
@@ -67,7 +68,7 @@ class Member:
             checks_log_end=True,
             commit_interval_s=parameters.commit_interval_s,
             drain_s=parameters.drain_s,
-            buffered_bytes=parameters.buffered_bytes,
+            budget=Budget(parameters.buffered_bytes),
             # What a cut-off worker writes is told by the member's troubles.
             lease=SimpleNamespace(holds=lambda: True),  # type: ignore[arg-type]
             on_fatal=self._failed,

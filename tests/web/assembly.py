@@ -20,6 +20,7 @@ from streams.model import Item, Reply
 from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
+from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.partition import Lane
 from streams.worker.task import TaskParts, TaskShell
@@ -76,6 +77,9 @@ class PlayedConsumer:
 
     def end_of(self, partition: TopicPartition) -> int | None:
         return self.ends.get(partition)
+
+    def inflated_bytes(self) -> int:
+        return 0
 
     def position_of(self, partition: TopicPartition) -> int | None:
         return self.positions.get(partition)
@@ -140,7 +144,7 @@ class Played:
             checks_log_end=True,
             commit_interval_s=3600,
             drain_s=1,
-            buffered_bytes=64_000_000,
+            budget=Budget(64_000_000),
             lease=Lease(10),
             on_fatal=lambda error: None,
         )

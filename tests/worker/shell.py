@@ -16,9 +16,12 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
+from streams.kafka.consume.batches import Share
+from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
 from streams.model import Caller, Reply, Usage
 from streams.worker.call_ledger import Answering, Ledger, reads_from
+from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
@@ -51,7 +54,8 @@ class Commits:
     def __init__(self) -> None:
         self.requests: list[Mapping[TopicPartition, Committed]] = []
         self.outcome: list[bool | Exception] = []
-        self.allowances: list[Mapping[Any, int]] = []
+        self.allowances: list[Mapping[Any, Share]] = []
+        self.inflated = 0
         self.under_way = 0
         self.most_under_way = 0
         self.alive = True
@@ -74,13 +78,16 @@ class Commits:
         finally:
             self.under_way -= 1
 
-    def allow(self, allowance: Mapping[Any, int]) -> None:
-        self.allowances.append(dict(allowance))
+    def allow(self, allowance: Allowance) -> None:
+        self.allowances.append(allowance.shares)
 
     set_allowance = allow
 
     def close_reader(self) -> None:
         self.allowances.append({})
+
+    def inflated_bytes(self) -> int:
+        return self.inflated
 
     def position_of(self, partition: TopicPartition) -> int | None:
         return None
@@ -158,7 +165,7 @@ class Shell:
             checks_log_end=True,
             commit_interval_s=0.001,
             drain_s=drain_s,
-            buffered_bytes=buffered_bytes,
+            budget=Budget(buffered_bytes),
             lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
         )

@@ -30,6 +30,9 @@ MAX_POLL_INTERVAL_S = 2_000_000
 come back (facts measured on 0.14.0). Stuck partitions are found by watermark age instead."""
 
 
+MIN_FETCH_BYTES = 250_000
+"""Of one node. Where its next batch is larger, it comes nevertheless."""
+
 LOOKS = 4
 LOOK_WITHIN_S = 2.0
 AGAIN_S = 0.5
@@ -106,8 +109,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         the assignment has been dealt with, which takes as long as the broker does."""
         coordinator = self._ensure_consumer()._coordinator
         self._member = Member(coordinator.generation, coordinator.member_id)
+        self._share_fetches()
         self.host.lease.heard(clock_s())
         coordinator._start_heartbeat_task()
+
+    def _share_fetches(self) -> None:
+        """Every node is fetched from at the same time: together they bring what one may."""
+        consumer = self._ensure_consumer()
+        nodes = len(consumer._client.cluster.brokers())
+        bytes_in_all = self.host.consumer_keywords["fetch_max_bytes"]
+        consumer._fetcher._fetch_max_bytes = max(MIN_FETCH_BYTES, bytes_in_all // max(1, nodes))
 
     def is_closed(self) -> bool:
         """Whether the thread has ended."""
