@@ -8,11 +8,9 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
-from streams.errors import CallError, Fault, ItemError, Retry
+from streams.errors import CallError, Fault, ItemError, Retry, place_of, plain
 from streams.model import DROP, Answer, Item, Reply
 
 logger = logging.getLogger(__name__)
@@ -57,11 +55,13 @@ class FunctionCaller:
             failure = CallError(Fault.RETRY, str(error), retry_after_s=max(0.0, error.after_s))
         except ItemError as error:
             if len(items) == 1:
-                return Reply([error.with_traceback(None)])
-            failure = CallError(Fault.FUNCTION, f"ItemError {error.code} for the whole microbatch")
+                return Reply([plain(error).with_traceback(None)])
+            failure = CallError(
+                Fault.FUNCTION, f"ItemError {plain(error).code} for the whole microbatch"
+            )
         except (Exception, SystemExit) as error:  # sys.exit() would end the worker, with its code
             logger.debug("the custom function raised", exc_info=True)
-            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{_place(error)}")
+            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{place_of(error)}")
         else:
             return Reply(_answers(items, returned))
         raise failure  # outside the handlers: the function's error may hold an item's text
@@ -135,20 +135,11 @@ def _answers(items: Sequence[Item], returned: Any) -> list[Answer]:
 def _answer(value: Any) -> Answer:
     if value is None:
         return DROP
-    if isinstance(value, BaseException) and not isinstance(value, ItemError):
-        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{_place(value)}")
+    if isinstance(value, ItemError):
+        return plain(value)
+    if isinstance(value, BaseException):
+        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{place_of(value)}")
     return value
-
-
-def _place(error: BaseException) -> str:
-    """Where the error was raised. Its message is left out: it may quote the item."""
-    last: TracebackType | None = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return ""
-    code = last.tb_frame.f_code
-    return f" at {Path(code.co_filename).name}:{last.tb_lineno} in {code.co_name}"
 
 
 def function_caller(

@@ -19,9 +19,7 @@ import contextvars
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from pathlib import Path
 from random import random
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from streams.core.engine import Engine
@@ -39,7 +37,7 @@ from streams.core.events import (
 )
 from streams.core.limits import Limits
 from streams.core.slot import Batch, Slot
-from streams.errors import CallError, Fault, ItemError, Retry
+from streams.errors import CallError, Fault, ItemError, Retry, place_of, plain
 
 Process = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
@@ -206,12 +204,13 @@ class Driver:
             return Failure(Fault.RETRY, str(error), None, max(0.0, error.after_s))
         except ItemError as error:
             if len(items) > 1 and self._limits.split:
-                return Failure(Fault.FUNCTION, f"ItemError {error.code} for the whole call", error)
+                what = f"ItemError {plain(error).code} for the whole call"
+                return Failure(Fault.FUNCTION, what, error)
             return [_copy(error) for _ in items]
         except Exception as error:
             if deadline.expired() and isinstance(error, TimeoutError):
                 return Failure(Fault.TIMEOUT, f"no reply within {self._timeout_s:g} s")
-            return Failure(Fault.FUNCTION, f"{type(error).__name__}{_place(error)}", _own(error))
+            return Failure(Fault.FUNCTION, f"{type(error).__name__}{place_of(error)}", _own(error))
         return _checked(items, returned)
 
 
@@ -241,7 +240,7 @@ def _checked(items: Sequence[Any], returned: Any) -> Sequence[Any] | Failure:
 def _answer(error: BaseException) -> ItemError:
     if isinstance(error, ItemError):
         return error
-    return _error_of(Failure(Fault.FUNCTION, f"{type(error).__name__}{_place(error)}", error))
+    return _error_of(Failure(Fault.FUNCTION, f"{type(error).__name__}{place_of(error)}", error))
 
 
 def _error_of(failure: Failure) -> ItemError:
@@ -251,7 +250,8 @@ def _error_of(failure: Failure) -> ItemError:
 
 
 def _copy(error: ItemError) -> ItemError:
-    copy = ItemError(error.code, error.message)
+    known = plain(error)
+    copy = ItemError(known.code, known.message)
     copy.__cause__ = error
     return copy
 
@@ -260,17 +260,6 @@ def _own(error: BaseException) -> BaseException:
     """The error without this file's frame, which would keep the driver alive."""
     traceback = error.__traceback__
     return error if traceback is None else error.with_traceback(traceback.tb_next)
-
-
-def _place(error: BaseException) -> str:
-    """Where the error was raised. Its message may quote an item; it is the cause's to tell."""
-    last: TracebackType | None = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return ""
-    code = last.tb_frame.f_code
-    return f" at {Path(code.co_filename).name}:{last.tb_lineno} in {code.co_name}"
 
 
 def _cancelled_from_outside() -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from streams.codes import CodeCounts
 from streams.core.slot import Slot
 from streams.errors import ItemError
 from streams.model import DROP
@@ -67,7 +68,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.results = 0
-        self.dead_letters: Counter[str] = Counter()
+        self.dead_letters = CodeCounts()
         self.drops = 0
         self.forwarded = 0
         self.out_of_order = 0
@@ -93,7 +94,7 @@ class Tally:
         for slot in slots:
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
-                self.dead_letters[outcome.code] += 1
+                self.dead_letters.add(outcome.code)
             elif outcome is FORWARD:
                 self.forwarded += 1
             elif outcome is DROP:

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from streams.core.slot import State
 from streams.core.views import Blocking, Statistics
-from streams.metrics import plain_codes
 from streams.shells.lane import Lane
 from streams.shells.task import TaskShell
 
@@ -92,7 +91,7 @@ class StateView:
                 "reordering": statistics.reordering,
                 "delivering": statistics.delivering,
             },
-            "dead_letters": plain_codes(tally.dead_letters),
+            "dead_letters": dict(tally.dead_letters),
             "calls": {
                 "in_flight": statistics.in_flight,
                 "max_in_flight": task.parts.limits.max_in_flight,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from streams.codes import CodeCounts
 from streams.kafka.dead.letters import Choice
 
 
@@ -37,8 +38,8 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     sent: int = 0
     into: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
+    codes: CodeCounts = field(default_factory=CodeCounts)
+    skipped: CodeCounts = field(default_factory=CodeCounts)
     went_on: bool = False
     position: int = 0
     size: int | None = None
@@ -51,7 +52,8 @@ class Progress:
         """These letters (`plan.Planned`) are acknowledged."""
         self.sent += len(planned)
         self.into.update(plan.topic for plan in planned)
-        self.codes.update(plan.letter.code for plan in planned)
+        for plan in planned:
+            self.codes.add(plan.letter.code)
         self.changed(self)
 
 

@@ -77,7 +77,7 @@ class Planner:
             self._progress.tell(f"skipped {letter.place}: {reason}")
         elif skipped.total() == TOLD:
             self._progress.tell("more are skipped; the last line has their number")
-        skipped[letter.code] += 1
+        skipped.add(letter.code)
 
     async def topic(self, name: str) -> TopicFacts | None:
         if name not in self._facts:

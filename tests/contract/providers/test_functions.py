@@ -116,6 +116,27 @@ async def test_an_item_error_for_a_whole_microbatch_is_divided_and_for_one_item_
         await caller.aclose()
 
 
+class ListedError(ItemError):
+    code: Any = ("no", "code")
+
+    def __init__(self):
+        pass
+
+
+async def test_an_item_error_with_a_code_that_is_none_is_a_function_error_of_its_items():
+    """A list as a code ended the worker: it cannot be counted."""
+    for caller in both(lambda items: [ItemError([1, 2]) for _ in items]):
+        assert "InvalidCodeError at test_functions.py:" in (await fault_of(caller)).message
+    for caller in both(lambda items: [ListedError(), 2, 3]):
+        answers = (await caller(ITEMS)).answers
+        assert (answers[0].code, answers[1:]) == ("function_error", [2, 3])
+        await caller.aclose()
+    for caller in both(ListedError()):
+        [answer] = (await caller(ITEMS[:1])).answers
+        assert answer.code == "function_error"
+        await caller.aclose()
+
+
 async def test_another_error_in_an_items_place_is_that_items_alone():
     """As `asyncio.gather(..., return_exceptions=True)` gives them."""
     for caller in both([1, ValueError("secret"), 3]):
