@@ -122,10 +122,10 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
         "counter", "items", "Dead letters, by their error code: 100 by name.", ("code",)
     ),
     "streams_tokens_total": Metric(
-        "counter", "tokens", "Tokens of items whose outcome is durable: input or output.", ("kind",)
+        "counter", "tokens", "Tokens of calls, counted at their reply: input or output.", ("kind",)
     ),
     "streams_cost_usd_total": Metric(
-        "counter", "dollars", "Cost of items whose outcome is durable, by the price list."
+        "counter", "dollars", "Cost of calls, counted at their reply, by the price list."
     ),
     "streams_latency_seconds": Metric(
         "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."

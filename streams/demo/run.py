@@ -116,7 +116,7 @@ async def _demo(texts: Sequence[dict[str, Any]], address: str, view: View) -> in
             verdict, samples = await _judge(kafka, name, positions)
         finally:
             await asyncio.gather(app.stop(), caller.aclose())
-    _complete(summary, verdict, one_item_s)
+    summary = _complete(summary, verdict, one_item_s)
     view.results(samples)
     view.summary(summary)
     return 0 if committed and not any(verdict) and summary["items"] == len(texts) else 1
@@ -252,9 +252,11 @@ async def _judge(
     return judge(positions, outcomes), samples
 
 
-def _complete(summary: dict[str, Any], verdict: Verdict, one_item_s: float) -> None:
-    """What the judge and the clock know better than the worker."""
-    summary.update(verdict._asdict())
+def _complete(summary: dict[str, Any], verdict: Verdict, one_item_s: float) -> dict[str, Any]:
+    """The worker's summary with what only the judge and the clock know, in the contract's order."""
+    first = ("items", "results", "dead_letters")
+    summary = {**{key: summary[key] for key in first}, **verdict._asdict(), **summary}
     serial = summary["items"] * one_item_s
     summary["one_call_per_item_s"] = round(serial, 3)
     summary["speedup"] = round(serial / summary["elapsed_s"], 1) if summary["elapsed_s"] else 0.0
+    return summary

@@ -98,6 +98,9 @@ class Calls:
         if isinstance(event, Replied):
             self._tally.call_s += took_s
             self._tally.answered_calls += 1
+            self._tally.paid(event.usage)
+        elif isinstance(event, Failed):
+            self._tally.paid(event.error.usage)  # a refusal is billed
         self.tally.ended(event, took_s)
         if not self._stopped and not self._loop.is_closed():
             self._on_ended(batch, slots, event)

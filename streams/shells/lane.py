@@ -3,7 +3,6 @@ one brings it back untouched."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from aiokafka import TopicPartition
@@ -11,15 +10,10 @@ from aiokafka import TopicPartition
 from streams.committed import Committed
 
 if TYPE_CHECKING:
-    from streams.core.limits import Order
     from streams.core.slot import Slot
     from streams.shells.task import TaskShell
 
 FIRST_ESTIMATE_BYTES = 2048
-
-
-MOST_KEYS = 10_000
-"""Order keys of a lane for which it is remembered what left last."""
 
 
 class Lane:
@@ -34,8 +28,7 @@ class Lane:
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
     arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
     start whose outcomes an earlier owner made durable. `known`: answers from the ledger by offset,
-    taken out when their item arrives. `released_to`: the last offset given to the sink, by order
-    key (in partition order there is one, None).
+    taken out when their item arrives.
     `mean_bytes`: a moving average of what a record holds in memory, a guess until one was
     `measured`. `moved_at`: when its watermark last moved, in the loop's seconds.
     """
@@ -52,7 +45,6 @@ class Lane:
         "next_offset",
         "open",
         "partition",
-        "released_to",
         "task",
     )
 
@@ -62,7 +54,6 @@ class Lane:
         self.committed = start
         self.done_before = list(start.beyond)
         self.known: dict[int, bytes] = {}
-        self.released_to: dict[Hashable, int] = {}
         self.task = task
         self.open = True
         self.holding = False
@@ -70,22 +61,6 @@ class Lane:
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.measured = False
         self.moved_at = 0.0
-
-    def note_released(self, slots: Sequence[Slot], order: Order) -> int:
-        """These leave for the sink; how many of them after a later one that they should have left
-        before: 0, or something is wrong with the engine."""
-        left, late = self.released_to, 0
-        if order == "partition":
-            late += slots[0].seq <= left.get(None, -1)
-            left[None] = slots[-1].seq
-        elif order == "key":
-            for slot in slots:
-                if (key := slot.order_key) is not None:
-                    late += slot.seq < left.pop(key, -1)
-                    left[key] = slot.seq
-            while len(left) > MOST_KEYS:  # the longest ago
-                del left[next(iter(left))]
-        return late
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"

@@ -9,7 +9,7 @@ from typing import Any
 from streams.codes import CodeCounts
 from streams.core.slot import Slot
 from streams.errors import ItemError
-from streams.model import DROP
+from streams.model import DROP, Usage
 from streams.records import FORWARD
 from streams.shells.calls import Distribution
 
@@ -71,7 +71,6 @@ class Tally:
         self.dead_letters = CodeCounts()
         self.drops = 0
         self.forwarded = 0
-        self.out_of_order = 0
         self.input_tokens = 0
         self.output_tokens = 0
         self.cost_nano_usd = 0
@@ -88,9 +87,16 @@ class Tally:
         """Items that have their outcome, durable."""
         return self.results + sum(self.dead_letters.values()) + self.drops + self.forwarded
 
+    def paid(self, usage: Usage | None) -> None:
+        """A call took this, whatever becomes of its items; None: nothing that is counted."""
+        if usage is not None:
+            self.input_tokens += usage.input_tokens
+            self.output_tokens += usage.output_tokens
+            self.cost_nano_usd += usage.cost_nano_usd
+
     def delivered(self, slots: Sequence[Slot], now_ms: int, now: float) -> None:
         """These outcomes are durable; `now_ms`: since the epoch, `now`: the monotonic clock."""
-        results = input_tokens = output_tokens = cost_nano_usd = 0
+        results = 0
         for slot in slots:
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
@@ -101,13 +107,7 @@ class Tally:
                 self.drops += 1
             else:
                 results += 1
-            input_tokens += slot.input_tokens
-            output_tokens += slot.output_tokens
-            cost_nano_usd += slot.cost_nano_usd
         self.results += results
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        self.cost_nano_usd += cost_nano_usd
         # -1 is Kafka's "no timestamp": since then nothing can be told.
         stamps = [slot.item.timestamp_ms for slot in slots]
         self.latencies.add([now_ms - stamp for stamp in stamps if stamp >= 0])
@@ -117,9 +117,9 @@ class Tally:
 def summary(tallies: Sequence[Tally], statistics: Sequence[Any]) -> dict[str, Any]:
     """The summary of a worker over its tasks.
 
-    `lost` and `duplicated` are what this worker can know of itself: items that were settled without
-    an outcome, outcomes delivered twice. `one_call_per_item_s`: the items times the mean latency of
-    this run's calls, which is a little more than that of a one-item call.
+    It does not say what is lost, duplicated or out of order: only who reads the topics knows.
+    `one_call_per_item_s`: the items times the mean latency of this run's calls, which is a little
+    more than that of a one-item call.
     """
     items = sum(tally.items for tally in tallies)
     calls = sum(each.calls for each in statistics)
@@ -137,9 +137,6 @@ def summary(tallies: Sequence[Tally], statistics: Sequence[Any]) -> dict[str, An
         "items": items,
         "results": sum(tally.results + tally.forwarded for tally in tallies),
         "dead_letters": sum(sum(tally.dead_letters.values()) for tally in tallies),
-        "lost": 0,
-        "duplicated": 0,
-        "out_of_order": sum(tally.out_of_order for tally in tallies),
         "calls": calls,
         "retries": sum(each.retries for each in statistics),
         "splits": sum(each.splits for each in statistics),

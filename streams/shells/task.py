@@ -297,7 +297,6 @@ class TaskShell:
         if lane.holding:  # they wait for `resume`
             lane.kept.append(slots)
             return
-        self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)
         self._outcomes.release(lane, slots)
 
     def _set_timer(self) -> None:
