@@ -7,11 +7,12 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from streams.errors import CallError, Fault, ItemError, Retry, place_of, plain
 from streams.model import DROP, Answer, Item, Reply
+from streams.providers.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ None (the item is dropped)."""
 
 CustomFunction = Callable[[Sequence[Item]], Awaitable[Answers] | Answers]
 
-_MOST_THREADS: Final = 1_024
+_MAX_THREADS: Final = 1_024
 
 
 class FunctionCaller:
@@ -37,8 +38,7 @@ class FunctionCaller:
     ) -> None:
         self._function = function
         self._version = version
-        self._threads: ThreadPoolExecutor | None = None
-        self._size = min(max_in_flight, _MOST_THREADS)
+        self._threads = Threads(min(max_in_flight, _MAX_THREADS), "streams-function")
         self._in_loop = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  an object with an async __call__
         )
@@ -72,8 +72,7 @@ class FunctionCaller:
 
     async def aclose(self) -> None:
         """Functions that still run in threads run on; nothing waits for them."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _run(self, items: Sequence[Item]) -> Any:
         if self._in_loop:
@@ -83,11 +82,8 @@ class FunctionCaller:
         return await returned if inspect.isawaitable(returned) else returned
 
     async def _in_thread(self, items: Sequence[Item]) -> Any:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="streams-function")
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, context.run, _caught, self._function, items)
+        running = self._threads.run(partial(context.run, _caught, self._function, items))
         try:
             value, error = await asyncio.shield(running)
         except asyncio.CancelledError:

@@ -17,6 +17,12 @@ logger = logging.getLogger(__name__)
 
 Ended = Replied | Failed | Cancelled
 
+CANCELLATIONS = 2
+"""The first lets a function clean up, or its thread return; the second leaves the thread behind."""
+
+CANCEL_WITHIN_S = 1.0
+"""How long each may take."""
+
 
 class Calls:
     """`name`: the task's. `timeout_s`: of one call. `on_ended(batch, slots, event)`: a call has
@@ -61,12 +67,17 @@ class Calls:
             call.cancel()
 
     async def stop(self) -> None:
-        """End all of them; nothing comes of them."""
+        """End all of them; nothing comes of them. What does not end is left behind: a function that
+        blocks its thread would keep the producers open and the group waiting."""
         self._stopped = True
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        calls = set(self._calls.values())
+        for _ in range(CANCELLATIONS):
+            for call in calls:
+                call.cancel()
+            if calls:
+                _, calls = await asyncio.wait(calls, timeout=CANCEL_WITHIN_S)
+        if calls:
+            logger.warning("task %s: %d calls do not end; left behind", self._name, len(calls))
 
     async def _call(self, batch: Batch) -> Ended:
         deadline = asyncio.timeout(self._timeout_s)

@@ -367,8 +367,7 @@ class Worker:
     async def close(self) -> None:
         """After the consumer has stopped: end what is left."""
         self._committer.stop()
-        for task in self.tasks:
-            await task.stop()
+        await asyncio.gather(*(task.stop() for task in self.tasks))
 
 
 def _named(partitions: Iterable[TopicPartition]) -> str:

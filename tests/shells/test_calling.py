@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -88,6 +89,51 @@ async def test_a_function_that_panics_is_a_failed_call(in_loop: bool):
     assert isinstance(event, Failed)
     assert event.error.fault is Fault.FUNCTION
     assert event.error.message == "Panic"
+
+
+# -- a stop ------------------------------------------------------------------------------------
+
+
+async def test_a_stop_leaves_a_function_behind_that_blocks_its_thread(monkeypatch):
+    """Its call is cancelled once for every other reason, and then waits for the thread."""
+    monkeypatch.setattr("streams.shells.calling.CANCEL_WITHIN_S", 0.05)
+    began, end = threading.Event(), threading.Event()
+
+    def blocks(items: Sequence[Item]) -> list[int]:
+        began.set()
+        end.wait(60)
+        return [1] * len(items)
+
+    made = calls_of(function_caller(blocks), Ended())
+    made.start(batch())
+    await asyncio.to_thread(began.wait, 30)
+    try:
+        async with asyncio.timeout(5):
+            await made.stop()
+        assert len(made) == 0
+    finally:
+        end.set()
+
+
+async def test_a_stop_leaves_a_call_behind_that_takes_no_cancellation(monkeypatch, caplog):
+    monkeypatch.setattr("streams.shells.calling.CANCEL_WITHIN_S", 0.05)
+    end = asyncio.Event()
+
+    async def deaf(items: Sequence[Item]) -> list[int]:
+        while not end.is_set():
+            with suppress(asyncio.CancelledError):
+                await end.wait()
+        return [1] * len(items)
+
+    made = calls_of(function_caller(deaf), Ended())
+    made.start(batch())
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await made.stop()
+    assert "task task: 1 calls do not end; left behind" in caplog.text
+    end.set()
+    await asyncio.sleep(0.01)
+    assert len(made) == 0
 
 
 # -- nothing is left ---------------------------------------------------------------------------

@@ -249,6 +249,27 @@ async def test_a_second_cancellation_leaves_the_function_behind():
     await caller.aclose()
 
 
+async def test_threads_are_used_again_and_never_keep_the_interpreter():
+    """What a function keeps for its thread, a session or a connection, serves the next call."""
+    seen: list[threading.Thread] = []
+
+    def notes(items: Sequence[Item]) -> list[int]:
+        seen.append(threading.current_thread())
+        return [1] * len(items)
+
+    caller = function_caller(notes, max_in_flight=4)
+    for _ in range(40):
+        await caller(ITEMS)
+    await asyncio.gather(*(caller(ITEMS) for _ in range(40)))  # more than there are threads
+    assert len(seen) == 80
+    assert 1 <= len(set(seen)) <= 4
+    assert all(thread.daemon for thread in seen)
+    await caller.aclose()
+    for thread in set(seen):
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in seen)
+
+
 async def test_as_many_threads_run_as_calls_may_be_in_flight():
     """The loop's own executor has 6 threads on two cores."""
     meeting = threading.Barrier(24, timeout=30)
