@@ -107,7 +107,7 @@ def plain(error: ItemError) -> ItemError:
         return ItemError(Fault.FUNCTION.value, message)
 
 
-def place_of(error: BaseException) -> str:
+def raised_at(error: BaseException) -> str:
     """Where the error was raised, as " at app.py:12 in topics"; empty where nobody raised it. Its
     message is left out: it may quote an item. A code that is none is the caller's error."""
     frames = [

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from streams.errors import CallError, Fault, ItemError, Retry, place_of, plain
+from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at
 from streams.model import DROP, Answer, Item, Reply
 from streams.providers.threads import Threads
 
@@ -61,7 +61,7 @@ class FunctionCaller:
             )
         except (Exception, SystemExit) as error:  # sys.exit() would end the worker, with its code
             logger.debug("the custom function raised", exc_info=True)
-            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{place_of(error)}")
+            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}")
         else:
             return Reply(_answers(items, returned))
         raise failure  # outside the handlers: the function's error may hold an item's text
@@ -134,7 +134,7 @@ def _answer(value: Any) -> Answer:
     if isinstance(value, ItemError):
         return plain(value)
     if isinstance(value, BaseException):
-        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{place_of(value)}")
+        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
     return value
 
 

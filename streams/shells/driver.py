@@ -37,7 +37,7 @@ from streams.core.events import (
 )
 from streams.core.limits import Limits
 from streams.core.slot import Batch, Slot
-from streams.errors import CallError, Fault, ItemError, Retry, place_of, plain
+from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at
 
 Process = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
@@ -210,7 +210,7 @@ class Driver:
         except Exception as error:
             if deadline.expired() and isinstance(error, TimeoutError):
                 return Failure(Fault.TIMEOUT, f"no reply within {self._timeout_s:g} s")
-            return Failure(Fault.FUNCTION, f"{type(error).__name__}{place_of(error)}", _own(error))
+            return Failure(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}", _own(error))
         return _checked(items, returned)
 
 
@@ -240,7 +240,7 @@ def _checked(items: Sequence[Any], returned: Any) -> Sequence[Any] | Failure:
 def _answer(error: BaseException) -> ItemError:
     if isinstance(error, ItemError):
         return error
-    return _error_of(Failure(Fault.FUNCTION, f"{type(error).__name__}{place_of(error)}", error))
+    return _error_of(Failure(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}", error))
 
 
 def _error_of(failure: Failure) -> ItemError:

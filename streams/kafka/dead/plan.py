@@ -89,7 +89,7 @@ class Planner:
 def _partition(letter: DeadLetter, partitions: int, *, same: bool) -> int:
     """The source's partition where the topic has as many, else by key; keyless letters go to the
     source's partition modulo theirs (contract G2)."""
-    from streams.kafka.publish.sending import place_of
+    from streams.kafka.publish.places import place_of
 
     if same and letter.source.partition < partitions:
         return letter.source.partition

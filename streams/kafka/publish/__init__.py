@@ -1,7 +1,7 @@
 """Publishes files to a topic: `streams publish`.
 
     blocks ─► lines ─► records ─► checks ─► partitions ─► acknowledged
-    records.py  lines.py tables.py  checks.py  sending.py     rejects.py takes what is not valid
+    records.py  lines.py tables.py  checks.py  sending.py places.py  rejects.py takes the rest
 
 Start with `job.py`.
 """

@@ -11,11 +11,11 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from streams.errors import BrokerError
 from streams.kafka.client import SILENCE_S
+from streams.kafka.publish.places import Places
 
 BATCH_BYTES = 256 * 1024
 QUEUED_BYTES = 16 * 1024 * 1024
@@ -31,6 +31,7 @@ class Sending:
         self._producer = producer
         self._topic = topic
         self._lines = [_Line(self, partition) for partition in range(partitions)]
+        self._places = Places(partitions)
         self._next = 0
         self._queued_bytes = 0
         self._moved = asyncio.Event()
@@ -49,7 +50,7 @@ class Sending:
         else:
             shares: list[list[tuple[bytes | None, bytes]]] = [[] for _ in self._lines]
             for key, value in zip(keys, values, strict=True):
-                shares[place_of(key, len(shares))].append((key, value))
+                shares[self._places.of(key)].append((key, value))
             for line, share in zip(self._lines, shares, strict=True):
                 line.put(share)
         self._queued_bytes += sum(map(len, values)) + sum(map(len, keys or ()))
@@ -153,11 +154,3 @@ class _Line:
             taken += 1
             size += len(value) + len(key or b"")
         return batch, taken, size
-
-
-@lru_cache(maxsize=65_536)
-def place_of(key: bytes, partitions: int) -> int:
-    """The partition where Kafka's own partitioner puts a key."""
-    from aiokafka.partitioner import murmur2
-
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
