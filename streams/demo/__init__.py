@@ -1,5 +1,12 @@
-"""The demo: broker, API simulator and worker in one go, and a judgement of what came out."""
+"""The demo: broker, API simulator and worker in one go, and a judgement of what came out.
 
-from streams.demo.run import run
+    items ─► run ─► findings ─► view
+    items.py  run.py  findings.py  view.py          texts.py has docstrings for items
 
-__all__ = ["run"]
+Start with `run.py`.
+"""
+
+from streams.demo.items import Input
+from streams.demo.run import Question, run
+
+__all__ = ["Input", "Question", "run"]
