@@ -267,7 +267,6 @@ class TaskShell:
         if not lane.writes:  # they wait for `resume`
             lane.backlog.append(slots)
             return
-        self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)
         self._outcomes.release(lane, slots)
 
     def _record(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
