@@ -57,10 +57,11 @@ def list_(
     from streams.jobs.dead.letter_views import facts_line, heading, row
     from streams.jobs.dead.letters import letter_of
     from streams.kafka.tail import Start, tail
+    from streams.policies.code_counts import CodeCounts
 
     choice = _choice(code, task, since, [])
     kafka = _kafka(topic, config, broker, debug=debug)
-    out, codes = sys.stdout.buffer, Counter[str]()
+    out, codes = sys.stdout.buffer, CodeCounts()
     others = 0
 
     async def show() -> None:
@@ -76,7 +77,7 @@ def list_(
                     if not codes and not as_json:
                         out.write(heading().encode())
                     out.write(facts_line(letter) if as_json else row(letter).encode())
-                    codes[letter.code] += 1
+                    codes.add(letter.code)
                     if codes.total() == count:
                         return
                 out.flush()

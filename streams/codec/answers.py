@@ -121,8 +121,8 @@ def _outcome(outcome: Any) -> bytes:
             outcome = ItemError("invalid_result", NO_VECTOR)
         except ItemError as error:  # the dead letter that it will be
             outcome = error
-    code, message = _sendable(outcome.code), _sendable(outcome.message)
-    return b',"error":%b' % orjson.dumps({"code": code, "message": message})
+    facts = {"code": outcome.code, "message": _sendable(outcome.message)}
+    return b',"error":%b' % orjson.dumps(facts)
 
 
 def _sendable(text: object) -> str:

@@ -26,7 +26,6 @@ SinkRecord = tuple[bytes | None, bytes | None, Headers, int | None]
 it to the broker."""
 
 _MESSAGE_BYTES = 1_000
-_CODE_BYTES = 100
 _NANO = 1_000_000_000
 
 
@@ -228,7 +227,7 @@ class Encoder:
     ) -> list[tuple[str, bytes | None]]:
         item, call, stamp = slot.item, slot.call, _timestamp(slot.item)
         return [
-            ("streams-error-code", _cut(error.code, _CODE_BYTES)),
+            ("streams-error-code", error.code.encode()),
             ("streams-error-message", _cut(error.message, _MESSAGE_BYTES)),
             ("streams-source-topic", item.topic.encode()),
             ("streams-source-partition", b"%d" % item.partition),

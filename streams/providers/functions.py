@@ -7,11 +7,12 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
-from streams.errors import CallError, Fault, ItemError, Retry, raised_at, wrong_answers
+from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at, wrong_answers
 from streams.model import DROP, Answer, Item, Reply
+from streams.providers.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ None (the item is dropped)."""
 
 CustomFunction = Callable[[Sequence[Item]], Awaitable[Answers] | Answers]
 
-_MOST_THREADS: Final = 1_024
+_MAX_THREADS: Final = 1_024
 
 
 class FunctionCaller:
@@ -40,8 +41,7 @@ class FunctionCaller:
     ) -> None:
         self._function = function
         self._version = version
-        self._threads: ThreadPoolExecutor | None = None
-        self._size = min(max_in_flight, _MOST_THREADS)
+        self._threads = Threads(min(max_in_flight, _MAX_THREADS), "streams-function")
         self._in_loop = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  an object with an async __call__
         )
@@ -59,8 +59,10 @@ class FunctionCaller:
             failure = CallError(Fault.RETRY, str(error), retry_after_s=max(0.0, error.after_s))
         except ItemError as error:
             if size == 1:
-                return Reply([error.with_traceback(None)])
-            failure = CallError(Fault.FUNCTION, f"ItemError {error.code} for the whole microbatch")
+                return Reply([plain(error).with_traceback(None)])
+            failure = CallError(
+                Fault.FUNCTION, f"ItemError {plain(error).code} for the whole microbatch"
+            )
         except (Exception, SystemExit) as error:  # sys.exit() would end the worker, with its code
             logger.debug("the custom function raised", exc_info=True)
             failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}")
@@ -74,8 +76,7 @@ class FunctionCaller:
 
     async def aclose(self) -> None:
         """Functions that still run in threads run on; nothing waits for them."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _run(self, items: Sequence[Item]) -> Any:
         if self._in_loop:
@@ -85,11 +86,8 @@ class FunctionCaller:
         return await returned if inspect.isawaitable(returned) else returned
 
     async def _in_thread(self, items: Sequence[Item]) -> Any:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="streams-function")
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, context.run, _caught, self._function, items)
+        running = self._threads.run(partial(context.run, _caught, self._function, items))
         try:
             value, error = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -129,7 +127,9 @@ def _answers(size: int, returned: Any) -> list[Answer]:
 def _answer(value: Any) -> Answer:
     if value is None:
         return DROP
-    if isinstance(value, BaseException) and not isinstance(value, ItemError):
+    if isinstance(value, ItemError):
+        return plain(value)
+    if isinstance(value, BaseException):
         return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
     return value
 

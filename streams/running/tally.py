@@ -14,7 +14,8 @@ from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.core.inspect import Statistics
 from streams.errors import ItemError
-from streams.model import DROP, FORWARD
+from streams.model import DROP, FORWARD, Usage
+from streams.policies.code_counts import CodeCounts
 
 CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 WAIT_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -53,7 +54,8 @@ class CallTally:
     `by_status`: calls that ended, "ok" for those that were answered, else the fault or "cancelled".
     `answered_s`: what those that were answered took together.
     `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
-    microbatch's oldest item to its call.
+    microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
+    replies and billed refusals, whatever becomes of their items.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,9 @@ class CallTally:
         self.items = Distribution(ITEMS)
         self.wait_s = Distribution(WAIT_S)
         self.answered_s = 0.0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cost_nano_usd = 0
         self._throttled_s = 0.0
         self._throttled_since: float | None = None
 
@@ -82,12 +87,20 @@ class CallTally:
     def ended(self, event: Replied | Failed | Cancelled, seconds: float) -> None:
         if isinstance(event, Failed):
             self.by_status[event.error.fault.value] += 1
+            self._paid(event.error.usage)
         elif isinstance(event, Replied):
             self.by_status[OK] += 1
             self.answered_s += seconds
+            self._paid(event.usage)
         else:
             self.by_status[CANCELLED] += 1
         self.seconds.add(seconds)
+
+    def _paid(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.input_tokens += usage.input_tokens
+            self.output_tokens += usage.output_tokens
+            self.cost_nano_usd += usage.cost_nano_usd
 
     def paused(self, reason: str, now: float) -> None:
         """No call may start, for this reason; again whenever the reason changes."""
@@ -158,13 +171,9 @@ class Tally:
 
     def __init__(self) -> None:
         self.results = 0
-        self.dead_letters: Counter[str] = Counter()
+        self.dead_letters = CodeCounts()
         self.drops = 0
         self.forwarded = 0
-        self.out_of_order = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cost_nano_usd = 0
         self.from_ledger = 0
         self.first_arrival_s: float | None = None
         self.last_delivery_s: float | None = None
@@ -177,24 +186,18 @@ class Tally:
 
     def delivered(self, slots: Sequence[Slot], now_ms: int, now: float) -> None:
         """These outcomes are durable; `now_ms`: since the epoch, `now`: the monotonic clock."""
-        results = input_tokens = output_tokens = cost_nano_usd = 0
+        results = 0
         for slot in slots:
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
-                self.dead_letters[outcome.code] += 1
+                self.dead_letters.add(outcome.code)
             elif outcome is FORWARD:
                 self.forwarded += 1
             elif outcome is DROP:
                 self.drops += 1
             else:
                 results += 1
-            input_tokens += slot.input_tokens
-            output_tokens += slot.output_tokens
-            cost_nano_usd += slot.cost_nano_usd
         self.results += results
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        self.cost_nano_usd += cost_nano_usd
         # -1 is Kafka's "no timestamp": since then nothing can be told.
         stamps = [slot.item.timestamp_ms for slot in slots]
         self.latencies.add([now_ms - stamp for stamp in stamps if stamp >= 0])
@@ -210,10 +213,12 @@ class TaskCounts(NamedTuple):
 
 
 def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
-    """The summary of a worker over its tasks."""
+    """The summary of a worker over its tasks. It does not say what is lost, duplicated or out of
+    order: only who reads the topics knows."""
     tallies = [task.tally for task in tasks]
     statistics = [task.statistics for task in tasks]
     items = sum(tally.items for tally in tallies)
+    elapsed_s, serial_s = _times(tasks, items)
     calls = sum(each.calls for each in statistics)
     called = sum(task.calls.called_items for task in tasks)
     latencies = Latencies()
@@ -223,36 +228,30 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
         "items": items,
         "results": sum(tally.results + tally.forwarded for tally in tallies),
         "dead_letters": sum(sum(tally.dead_letters.values()) for tally in tallies),
-        "lost": 0,
-        "duplicated": 0,
-        "out_of_order": sum(tally.out_of_order for tally in tallies),
         "calls": calls,
         "retries": sum(each.retries for each in statistics),
         "splits": sum(each.splits for each in statistics),
         "mean_batch_items": round(called / calls, 2) if calls else 0.0,
         "max_in_flight_seen": max((each.max_in_flight_seen for each in statistics), default=0),
-        **_speed(tasks, items),
+        "elapsed_s": round(elapsed_s, 3),
+        "items_per_s": round(items / elapsed_s, 1) if elapsed_s else 0.0,
         "latency_ms_p50": latencies.percentile(0.5),
         "latency_ms_p99": latencies.percentile(0.99),
-        "input_tokens": sum(tally.input_tokens for tally in tallies),
-        "output_tokens": sum(tally.output_tokens for tally in tallies),
-        "cost_usd": sum(tally.cost_nano_usd for tally in tallies) / 1e9,
+        "input_tokens": sum(task.calls.input_tokens for task in tasks),
+        "output_tokens": sum(task.calls.output_tokens for task in tasks),
+        "cost_usd": sum(task.calls.cost_nano_usd for task in tasks) / 1e9,
+        "one_call_per_item_s": round(serial_s, 3),
+        "speedup": round(serial_s / elapsed_s, 1) if elapsed_s else 0.0,
     }
 
 
-def _speed(tasks: Sequence[TaskCounts], items: int) -> dict[str, float]:
-    """`one_call_per_item_s`: the items times the mean latency of this run's calls, which is a
-    little more than that of a one-item call."""
+def _times(tasks: Sequence[TaskCounts], items: int) -> tuple[float, float]:
+    """From the first arrival to the last delivery; and what one call after the other would have
+    taken: the items times the mean latency of this run's calls, which is a little more than that of
+    a one-item call."""
     tallies = [task.tally for task in tasks]
     first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
     last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
-    elapsed = max(last) - min(first) if first and last else 0.0
     answered = sum(task.calls.by_status[OK] for task in tasks)
     mean_call_s = sum(task.calls.answered_s for task in tasks) / answered if answered else 0.0
-    serial = items * mean_call_s
-    return {
-        "elapsed_s": round(elapsed, 3),
-        "items_per_s": round(items / elapsed, 1) if elapsed else 0.0,
-        "one_call_per_item_s": round(serial, 3),
-        "speedup": round(serial / elapsed, 1) if elapsed else 0.0,
-    }
+    return max(last) - min(first) if first and last else 0.0, items * mean_call_s

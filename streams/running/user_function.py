@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from streams.errors import CallError, Fault, ItemError, Retry, raised_at, wrong_answers
+from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at, wrong_answers
 from streams.model import Reply
 
 Raised = TypeVar("Raised", bound=BaseException)
@@ -49,7 +49,7 @@ class UserFunction:
         except ItemError as error:
             if size == 1 or not self._split:
                 return Reply([_copy(_own(error)) for _ in range(size)])
-            message = f"ItemError {error.code} for the whole call"
+            message = f"ItemError {plain(error).code} for the whole call"
             raise CallError(Fault.FUNCTION, message) from _own(error)
         except Exception as error:
             if isinstance(error, TimeoutError) and _cancelled_from_outside():
@@ -86,7 +86,8 @@ def _failure(error: BaseException) -> CallError:
 
 
 def _copy(error: ItemError) -> ItemError:
-    copy = ItemError(error.code, error.message)
+    plain_error = plain(error)
+    copy = ItemError(plain_error.code, plain_error.message)
     copy.__cause__ = error
     return copy
 

@@ -45,8 +45,8 @@ FLUSH_WITHIN_S = 1.0
 LATE_S = 5.0
 """How long after its time limit a call of an earlier owner may be recorded."""
 
-KNOWN_BYTES = 120
-"""What a known answer takes in memory besides its record's value."""
+ANSWER_BYTES = 120
+"""What an answer takes in memory besides its record's value."""
 
 
 class Answering(NamedTuple):
@@ -57,17 +57,17 @@ class Answering(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the ledger said of a partition at its assignment. `known`: records by the offset of
+    """What the ledger had of a partition at its assignment. `answers`: records by the offset of
     their item."""
 
-    known: dict[int, bytes]
+    answers: dict[int, bytes]
     trail: Trail
 
 
 class Ledger:
     """The ledgers of a worker. `tasks`: by their source topic. `end_of(partition)`: how far it
     could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may wait
-    to be written, and what may be kept of what was read. `batch_bytes`: what every ledger topic
+    to be written, and what may be held of what was read. `batch_bytes`: what every ledger topic
     takes in one batch."""
 
     def __init__(
@@ -143,7 +143,7 @@ class Ledger:
         """Give a new partition the answers that were found for it."""
         found = self._found.pop(partition.where, None)
         if found is not None:
-            partition.answers = found.known
+            partition.answers = found.answers
             self._trails[partition.where] = found.trail
         timeout_s = self._tasks[partition.where.topic].timeout_s
         late_until = asyncio.get_running_loop().time() + timeout_s + LATE_S
@@ -187,11 +187,11 @@ class Ledger:
         for source, start in starts.items():
             where = TopicPartition(self._topics[source.topic], source.partition)
             extent = found.get(where)
-            known = answers.known[source]
+            of_source = answers.by_source[source]
             first = reads_from(start) if extent is None else extent.first
             end = extent.end if extent is not None and complete else None
-            self._found[source] = Found(known, Trail(first, end, max(known, default=-1)))
-        count = sum(len(found.known) for found in self._found.values())
+            self._found[source] = Found(of_source, Trail(first, end, max(of_source, default=-1)))
+        count = sum(len(found.answers) for found in self._found.values())
         logger.info("%d answers from the ledger", count)
         if answers.left_out:
             logger.warning(
@@ -259,7 +259,7 @@ def reads_from(start: Committed) -> int | None:
 class _Answers:
     """Keeps what of the records is an answer to an item that is not settled, up to `room_bytes`.
 
-    `known`: by source partition, values by offset; of two answers to an item the first counts.
+    `by_source`: by source partition, values by offset; of two answers to an item the first counts.
     """
 
     def __init__(
@@ -275,21 +275,21 @@ class _Answers:
             at: Keys(at.topic, at.partition, tasks[at.topic].fingerprint) for at in starts
         }
         self._room = room_bytes
-        self.known: dict[TopicPartition, dict[int, bytes]] = {at: {} for at in starts}
+        self.by_source: dict[TopicPartition, dict[int, bytes]] = {at: {} for at in starts}
         self.left_out = 0
 
     def take(self, where: TopicPartition, records: Sequence[Any]) -> None:
         source = TopicPartition(self._sources[where.topic], where.partition)
-        start, known = self._starts[source], self.known[source]
+        start, answers = self._starts[source], self.by_source[source]
         offset_of = self._keys[source].offset
         for record in records:
             offset = offset_of(record.key)
-            if offset is None or offset < start.offset or offset in known or not record.value:
+            if offset is None or offset < start.offset or offset in answers or not record.value:
                 continue
             if start.beyond and covered(offset, start.beyond):
                 continue
-            self._room -= len(record.value) + KNOWN_BYTES
+            self._room -= len(record.value) + ANSWER_BYTES
             if self._room < 0:
                 self.left_out += 1
             else:
-                known[offset] = record.value
+                answers[offset] = record.value

@@ -3,19 +3,15 @@ one brings it back untouched."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
 from streams.core.call import Slot
-from streams.core.limits import Order
 
 FIRST_ESTIMATE_BYTES = 2048
-
-MAX_KEYS = 10_000
-"""Order keys of a partition for which it is remembered what left last."""
 
 
 class PartitionTask(Protocol):
@@ -51,8 +47,7 @@ class Partition:
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
     arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
     start whose outcomes an earlier owner made durable. `answers`: from the ledger, by offset;
-    taken out when their item arrives. `released_to`: the last offset given to the sink, by order
-    key (in partition order there is one, None).
+    taken out when their item arrives.
     `mean_bytes`: what a record holds in memory with its result: the mean of the last ones, or of
     those before where that is more; a guess until some were `measured`.
     `moved_at`: when its watermark last moved, in the loop's seconds.
@@ -68,7 +63,6 @@ class Partition:
         "moved_at",
         "next_offset",
         "open",
-        "released_to",
         "task",
         "where",
         "writes",
@@ -80,7 +74,6 @@ class Partition:
         self.committed = start
         self.done_before = list(start.beyond)
         self.answers: dict[int, bytes] = {}
-        self.released_to: dict[Hashable, int] = {}
         self.task = task
         self.open = True
         self.writes = True
@@ -96,22 +89,6 @@ class Partition:
             slowly = self.mean_bytes + 0.2 * (mean_bytes - self.mean_bytes)
             mean_bytes = max(mean_bytes, slowly)
         self.mean_bytes, self.measured = mean_bytes, True
-
-    def note_released(self, slots: Sequence[Slot], order: Order) -> int:
-        """These leave for the sink; how many of them after a later one that they should have left
-        before: 0, or something is wrong with the engine."""
-        left, late = self.released_to, 0
-        if order == "partition":
-            late += slots[0].seq <= left.get(None, -1)
-            left[None] = slots[-1].seq
-        elif order == "key":
-            for slot in slots:
-                if (key := slot.order_key) is not None:
-                    late += slot.seq < left.pop(key, -1)
-                    left[key] = slot.seq
-            while len(left) > MAX_KEYS:  # the longest ago
-                del left[next(iter(left))]
-        return late
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"

@@ -270,7 +270,6 @@ class TaskShell:
         if not partition.writes:  # they wait for `resume`
             partition.backlog.append(slots)
             return
-        self.tally.out_of_order += partition.note_released(slots, self.parts.limits.order)
         self._outcomes.release(partition, slots)
 
     def _record(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:

