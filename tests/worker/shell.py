@@ -16,7 +16,7 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
-from streams.kafka.consume.batches import Share
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
 from streams.model import Caller, Reply, Usage
