@@ -1,8 +1,8 @@
 """Every metric of a worker: one typed table, and the collector that fills it.
 
 Nothing here runs while items are processed: a scrape reads the engines' statistics, the tallies and
-the lanes as they are. Labels hold names of tasks, partitions, reasons and codes, never anything of
-an item.
+the partitions as they are. Labels hold names of tasks, partitions, reasons and codes, never
+anything of an item.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streams.running.tally import Distribution
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -132,22 +132,7 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
     ),
 }
 
-LATENCY_S: Final = (
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    600.0,
-    3600.0,
-)
+LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
 class Observed(Protocol):
@@ -156,8 +141,8 @@ class Observed(Protocol):
     @property
     def tasks(self) -> Sequence[TaskShell]: ...
     @property
-    def lanes(self) -> Sequence[Lane]: ...
-    def lag(self, lane: Lane) -> int | None: ...
+    def partitions(self) -> Sequence[Partition]: ...
+    def lag(self, partition: Partition) -> int | None: ...
 
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -244,14 +229,14 @@ def _partition_metrics(worker: Observed) -> Sequence[Family]:
     lag = _gauge("streams_lag_items")
     age = _gauge("streams_watermark_age_seconds")
     tasks = {task.parts.source: (task, task.statistics().lanes) for task in worker.tasks}
-    for lane in worker.lanes:
-        task, statistics = tasks[lane.partition.topic]
-        labels = [task.parts.name, str(lane.partition.partition)]
-        if (found := statistics.get(lane)) is not None:
+    for partition in worker.partitions:
+        task, statistics = tasks[partition.where.topic]
+        labels = [task.parts.name, str(partition.where.partition)]
+        if (found := statistics.get(partition)) is not None:
             reorder.add_metric(labels, found.reordering)
-        if (behind := worker.lag(lane)) is not None:
+        if (behind := worker.lag(partition)) is not None:
             lag.add_metric(labels, behind)
-        age.add_metric(labels, task.watermark_age_s(lane))
+        age.add_metric(labels, task.watermark_age_s(partition))
     return (reorder, lag, age)
 
 

@@ -1,9 +1,9 @@
 """The call ledger at work: records what calls answer, and knows at assignment what was answered.
 
     reply ─► engine ─► record ─► writer ─► {id}.{source}.ledger
-    assignment ─► read ─► Lane.answers ─► arrival: the outcome is there already
+    assignment ─► read ─► Partition.answers ─► arrival: the outcome is there already
 
-A call runs on when its lanes were revoked, and what it answers is recorded all the same: it is
+A call runs on when its partitions were revoked, and what it answers is recorded all the same: it is
 paid. Where the ledger cannot be read or written, the tasks go on without, and say so.
 """
 
@@ -30,7 +30,7 @@ from streams.kafka.produce.producers import BATCH_BYTES, Producers
 from streams.kafka.topics import grow
 from streams.model import Answer
 from streams.settings.values import ledger_topic
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +65,10 @@ class Found(NamedTuple):
 
 
 class Ledger:
-    """The ledgers of a worker. `tasks`: by their source topic. `end_of(lane)`: how far its source
-    partition could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may
-    wait to be written, and what may be held of what was read. `batch_bytes`: what every ledger
-    topic takes in one batch."""
+    """The ledgers of a worker. `tasks`: by their source topic. `end_of(partition)`: how far it
+    could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may wait
+    to be written, and what is held of what was read. `batch_bytes`: what every ledger topic
+    takes in one batch."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Ledger:
         tasks: Mapping[str, Answering],
         keywords: Mapping[str, Any],
         *,
-        end_of: Callable[[Lane], int | None],
+        end_of: Callable[[Partition], int | None],
         room_bytes: int,
         batch_bytes: int,
     ) -> None:
@@ -88,7 +88,7 @@ class Ledger:
         self._room_bytes = room_bytes
         self._found: dict[TopicPartition, Found] = {}
         self._trails: dict[TopicPartition, Trail] = {}
-        self._lanes: dict[TopicPartition, tuple[Lane, float]] = {}
+        self._open: dict[TopicPartition, tuple[Partition, float]] = {}
         producers = Producers(
             {**keywords, "request_timeout_ms": REQUEST_TIMEOUT_MS},
             batch_bytes=min(BATCH_BYTES, batch_bytes),
@@ -131,48 +131,48 @@ class Ledger:
             trail.wrote(first, count, highest)
 
     def _settled_below(self, where: TopicPartition) -> int:
-        lane, _ = self._lanes.get(self._source(where), (None, 0.0))
-        return 0 if lane is None else lane.task.watermark(lane)
+        partition, _ = self._open.get(self._source(where), (None, 0.0))
+        return 0 if partition is None else partition.task.watermark(partition)
 
     def _source(self, where: TopicPartition) -> TopicPartition:
         return TopicPartition(self._sources[where.topic], where.partition)
 
-    # -- lanes ---------------------------------------------------------------------------------
+    # -- partitions ----------------------------------------------------------------------------
 
-    def open(self, lane: Lane) -> None:
-        """Give a new lane the answers that were found for its partition."""
-        found = self._found.pop(lane.partition, None)
+    def open(self, partition: Partition) -> None:
+        """Give a new partition the answers that were found for it."""
+        found = self._found.pop(partition.where, None)
         if found is not None:
-            lane.answers = found.answers
-            self._trails[lane.partition] = found.trail
-        timeout_s = self._tasks[lane.partition.topic].timeout_s
+            partition.answers = found.answers
+            self._trails[partition.where] = found.trail
+        timeout_s = self._tasks[partition.where.topic].timeout_s
         late_until = asyncio.get_running_loop().time() + timeout_s + LATE_S
-        self._lanes[lane.partition] = lane, late_until
+        self._open[partition.where] = partition, late_until
 
-    def close(self, lane: Lane) -> None:
-        current, _ = self._lanes.get(lane.partition, (None, 0.0))
-        if current is lane:
-            del self._lanes[lane.partition]
-            self._trails.pop(lane.partition, None)
+    def close(self, partition: Partition) -> None:
+        current, _ = self._open.get(partition.where, (None, 0.0))
+        if current is partition:
+            del self._open[partition.where]
+            self._trails.pop(partition.where, None)
 
-    def begin(self, lane: Lane, watermark: int) -> int | None:
-        """From which offset of its ledger partition the lane's next owner has to read, where this
+    def begin(self, partition: Partition, watermark: int) -> int | None:
+        """From which offset of the ledger the partition's next owner has to read, where this
         watermark is committed."""
-        trail = self._trails.get(lane.partition)
+        trail = self._trails.get(partition.where)
         if trail is None:
             return None
-        _, late_until = self._lanes[lane.partition]
-        end = self._end_of(lane)  # an earlier owner may have read further than we have
+        _, late_until = self._open[partition.where]
+        end = self._end_of(partition)  # an earlier owner may have read further than we have
         if asyncio.get_running_loop().time() >= late_until and end is not None:
-            trail.late_below(max(end, lane.next_offset))
-        trail.settled(lane.task.watermark(lane))
+            trail.late_below(max(end, partition.next_offset))
+        trail.settled(partition.task.watermark(partition))
         return trail.begin(watermark)
 
     # -- reading -------------------------------------------------------------------------------
 
     async def read(self, starts: Mapping[TopicPartition, Committed]) -> None:
-        """Find what is answered already of these partitions, before they get their lanes. Their
-        earlier owners have let go of them."""
+        """Find what is answered already of these partitions, before they are opened. Their earlier
+        owners have let go of them."""
         self._found.clear()
         await self._writer.flush(FLUSH_WITHIN_S)  # what we recorded when they were ours before
         answers = _Answers(starts, self._tasks, self._sources, self._room_bytes)

@@ -1,5 +1,5 @@
-"""Commits what the lanes have settled: one request for all of them, never two at once, until what
-is committed equals what the engines know; and waits until they have settled what they can."""
+"""Commits what the partitions have settled: one request for all of them, never two at once, until
+what is committed equals what the engines know; and waits until they have settled what they can."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.codec.committed import Committed
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
@@ -25,18 +25,19 @@ REGULAR_WITHIN_S = 60.0
 REPEAT_AFTER_S = 30.0
 """What goes wrong ten times a second is logged when it changes, and now and then."""
 
-Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
-"""Makes what these lanes have settled durable, and notes it in `Lane.committed`. False: not of all
-of them. Raises KafkaError."""
+Commit = Callable[[Mapping[Partition, Committed]], Awaitable[bool]]
+"""Makes what these partitions have settled durable, and notes it in `Partition.committed`. False:
+not of all of them. Raises KafkaError."""
 
 
 class Committer:
-    """`lanes()`: those that are assigned now. `commit`: see `Commit`. `interval_s`: between two."""
+    """`partitions()`: those that are assigned now. `commit`: see `Commit`. `interval_s`: between
+    two."""
 
     def __init__(
-        self, lanes: Callable[[], Iterable[Lane]], commit: Commit, interval_s: float
+        self, partitions: Callable[[], Iterable[Partition]], commit: Commit, interval_s: float
     ) -> None:
-        self._lanes = lanes
+        self._partitions = partitions
         self._commit = commit
         self._interval_s = interval_s
         self._committing = asyncio.Lock()
@@ -81,10 +82,10 @@ class Committer:
 
     async def _once(self) -> bool:
         moved = {}
-        for lane in self._lanes():
-            now = lane.task.progress(lane)
-            if now != lane.committed:
-                moved[lane] = now
+        for partition in self._partitions():
+            now = partition.task.progress(partition)
+            if now != partition.committed:
+                moved[partition] = now
         if not moved:
             return True
         return await self._commit(moved)
@@ -94,10 +95,12 @@ FindCommitted = Callable[[TopicPartition], Awaitable[Committed | None]]
 """What the group has committed of a partition; None: nothing. Raises KafkaError."""
 
 
-async def all_committed(lanes: Iterable[Lane], find: FindCommitted, within_s: float) -> bool:
-    """Whether the group has committed all that these lanes have read, whoever did it. False also
-    where the broker does not say so in time."""
-    ends = {lane.partition: lane.next_offset for lane in lanes}
+async def all_committed(
+    partitions: Iterable[Partition], find: FindCommitted, within_s: float
+) -> bool:
+    """Whether the group has committed all that was read of these partitions, whoever did it. False
+    also where the broker does not say so in time."""
+    ends = {partition.where: partition.next_offset for partition in partitions}
     try:
         async with asyncio.timeout(within_s):
             found = await asyncio.gather(*map(find, ends))
@@ -138,10 +141,10 @@ class Settling:
                 return
             await asyncio.sleep(CHECK_S)
 
-    async def hold(self, lanes: Iterable[Lane], within_s: float) -> None:
-        """Let nothing more out of these lanes, and wait until all that went out is delivered: what
-        a call answers from now on would be written without its commit, and written again by the
-        next owner."""
-        for lane in lanes:
-            lane.writes = False
+    async def hold(self, partitions: Iterable[Partition], within_s: float) -> None:
+        """Let nothing more out of these partitions, and wait until all that went out is delivered:
+        what a call answers from now on would be written without its commit, and written again by
+        the next owner."""
+        for partition in partitions:
+            partition.writes = False
         await self.wait(within_s, calls=False)

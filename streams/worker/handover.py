@@ -49,17 +49,17 @@ class Handover:
 
     async def revoke(self) -> None:
         """Finish what is in flight for at most `drain_s`, deliver and commit it for as long as the
-        group allows, and suspend every lane."""
+        group allows, and suspend every partition."""
         clock = asyncio.get_running_loop().time
         ends = clock() + REVOKED_WITHIN_S
-        lanes = self._assignment.lanes
+        partitions = self._assignment.partitions
         for task in self._assignment.tasks.values():
-            task.halt(lanes)
+            task.halt(partitions)
         await self._settling.wait(self._drain_s)
         deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
         if not self._may_write():  # and will not again before this revocation is over
             deliver_s = 0.0
-        await self._settling.hold(lanes, max(1.0, deliver_s))
+        await self._settling.hold(partitions, max(1.0, deliver_s))
         committed = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
         self._complete = committed and not self._settling.undelivered()
         self._assignment.suspend()
@@ -75,15 +75,15 @@ class Handover:
         clock = asyncio.get_running_loop().time
         deadline = clock() + within_s
         assignment = self._assignment
-        lanes = [*assignment.lanes, *assignment.suspended.values()]
+        partitions = [*assignment.partitions, *assignment.suspended.values()]
         for task in assignment.tasks.values():
             task.halt(None)
         assignment.close_suspended()
         await self._settling.wait(within_s * 0.7)
-        await self._settling.hold(assignment.lanes, within_s * 0.1)
+        await self._settling.hold(assignment.partitions, within_s * 0.1)
         done = await self._committer.once(max(0.1, deadline - clock())) and self._complete
         if not done:
-            done = await all_committed(lanes, self._committed, max(0.1, deadline - clock()))
+            done = await all_committed(partitions, self._committed, max(0.1, deadline - clock()))
         if unwritten := self._settling.undelivered():
             logger.error("%d outcomes could not be written in time", unwritten)
             done = False

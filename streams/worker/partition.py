@@ -14,29 +14,30 @@ from streams.core.call import Slot
 FIRST_ESTIMATE_BYTES = 2048
 
 
-class LaneTask(Protocol):
-    """What the neighbours of a lane ask its task; `streams.worker.task.TaskShell` is one."""
+class PartitionTask(Protocol):
+    """What the neighbours of a partition ask its task; `streams.worker.task.TaskShell` is one."""
 
-    def arrived(self, lane: Any, records: Sequence[Any], position: int) -> None:
-        """Take these records of the lane, which has been read to `position`."""
+    def arrived(self, partition: Any, records: Sequence[Any], position: int) -> None:
+        """Take these records of the partition, which has been read to `position`."""
         ...
 
-    def held(self, lane: Any) -> int:
-        """Bytes of the lane's items that are not settled."""
+    def held(self, partition: Any) -> int:
+        """Bytes of the partition's items that are not settled."""
         ...
 
-    def watermark(self, lane: Any) -> int:
-        """The offset below which every item of the lane has a durable outcome."""
+    def watermark(self, partition: Any) -> int:
+        """The offset below which every item of the partition has a durable outcome."""
         ...
 
-    def progress(self, lane: Any, also: Collection[Slot] = ()) -> Committed:
-        """What may be committed of the lane now; `also`: when these slots are delivered."""
+    def progress(self, partition: Any, also: Collection[Slot] = ()) -> Committed:
+        """What may be committed of the partition now; `also`: when these slots are delivered."""
         ...
 
 
-class Lane:
-    """One incarnation: a partition that comes back after somebody else had it is a new lane, so
-    that a late reply finds nobody to give its answers to. Compared by identity.
+class Partition:
+    """A lane of its task's engine. One incarnation: a source partition that comes back after
+    somebody else had it is a new `Partition`, so that a late reply finds nobody to give its answers
+    to. Compared by identity. `where`: topic and number.
 
     `open`: it may be written and committed; between revocation and assignment it may not.
     `writes`: what the engine releases goes to the sink; not so from before the last commit of a
@@ -62,13 +63,13 @@ class Lane:
         "moved_at",
         "next_offset",
         "open",
-        "partition",
         "task",
+        "where",
         "writes",
     )
 
-    def __init__(self, partition: TopicPartition, start: Committed, task: LaneTask) -> None:
-        self.partition = partition
+    def __init__(self, where: TopicPartition, start: Committed, task: PartitionTask) -> None:
+        self.where = where
         self.next_offset = start.offset
         self.committed = start
         self.done_before = list(start.beyond)
@@ -91,4 +92,4 @@ class Lane:
 
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"
-        return f"<Lane {self.partition.topic}/{self.partition.partition} {state}>"
+        return f"<Partition {self.where.topic}/{self.where.partition} {state}>"

@@ -42,7 +42,7 @@ from streams.running.runner import Ended, Runner
 from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
 logger = logging.getLogger(__name__)
 
@@ -67,15 +67,15 @@ class TaskParts:
 
 
 class TaskShell:
-    """`on_room(lane)` is called when outcomes of a lane were delivered. `ledger`: None where paid
-    answers are not recorded."""
+    """`on_room(partition)` is called when outcomes of a partition were delivered. `ledger`: None
+    where paid answers are not recorded."""
 
     def __init__(
         self,
         parts: TaskParts,
         route: Route,
         sink: Outlet,
-        on_room: Callable[[Lane], None],
+        on_room: Callable[[Partition], None],
         ledger: Ledger | None = None,
     ) -> None:
         self.parts = parts
@@ -105,63 +105,63 @@ class TaskShell:
         """What its calls took, and came to."""
         return self._runner.tally
 
-    # -- lanes ---------------------------------------------------------------------------------
+    # -- partitions ----------------------------------------------------------------------------
 
-    def open(self, lane: Lane) -> None:
-        lane.moved_at = self._runner.now()
+    def open(self, partition: Partition) -> None:
+        partition.moved_at = self._runner.now()
         if self._ledger is not None:
-            self._ledger.open(lane)
-        self._runner.handle(Opened(lane, lane.next_offset, lane.done_before))
+            self._ledger.open(partition)
+        self._runner.handle(Opened(partition, partition.next_offset, partition.done_before))
 
-    def suspend(self, lane: Lane) -> None:
-        """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
-        lane.open, lane.writes = False, False
+    def suspend(self, partition: Partition) -> None:
+        """It is revoked: nothing more of it goes to the sink, its calls go on."""
+        partition.open, partition.writes = False, False
 
-    def can_resume(self, lane: Lane, start: Committed) -> bool:
-        """Whether a suspended lane may go on: not where its partition was committed otherwise, or
-        where records of it were on their way to the sink when it was suspended."""
-        waiting = sum(len(slots) for slots in lane.backlog)
-        untouched = start[:2] == self.progress(lane)[:2]
-        return untouched and self._engine.lanes[lane].delivering == waiting
+    def can_resume(self, partition: Partition, start: Committed) -> bool:
+        """Whether a suspended partition may go on: not where it was committed otherwise, or where
+        records of it were on their way to the sink when it was suspended."""
+        waiting = sum(len(slots) for slots in partition.backlog)
+        untouched = start[:2] == self.progress(partition)[:2]
+        return untouched and self._engine.lanes[partition].delivering == waiting
 
-    def resume(self, lane: Lane, start: Committed) -> bool:
-        """The partition is back. True: the lane goes on as it was, and what was released meanwhile
-        goes to the sink. False: it cannot; it has to be closed."""
-        if not self.can_resume(lane, start):
+    def resume(self, partition: Partition, start: Committed) -> bool:
+        """The partition is back. True: it goes on as it was, and what was released meanwhile goes
+        to the sink. False: it cannot; it has to be closed."""
+        if not self.can_resume(partition, start):
             return False
-        lane.open, lane.writes = True, True
-        lane.committed = start
-        released, lane.backlog = lane.backlog, []
+        partition.open, partition.writes = True, True
+        partition.committed = start
+        released, partition.backlog = partition.backlog, []
         for slots in released:
-            self._release(lane, slots)
-        self._runner.handle(Resume((lane,)))
+            self._release(partition, slots)
+        self._runner.handle(Resume((partition,)))
         return True
 
-    def close(self, lane: Lane) -> None:
-        """Drop what the lane holds; its late replies find nobody."""
-        lane.open = False
+    def close(self, partition: Partition) -> None:
+        """Drop what the partition holds; its late replies find nobody."""
+        partition.open = False
         if self._ledger is not None:
-            self._ledger.close(lane)
-        self._runner.handle(Closed(lane))
+            self._ledger.close(partition)
+        self._runner.handle(Closed(partition))
 
-    def halt(self, lanes: Collection[Lane] | None = None) -> None:
-        """Start no new microbatch with items of these lanes; None: of any."""
-        self._runner.handle(Halt(lanes))
+    def halt(self, partitions: Collection[Partition] | None = None) -> None:
+        """Start no new microbatch with items of these partitions; None: of any."""
+        self._runner.handle(Halt(partitions))
 
-    def watermark(self, lane: Lane) -> int:
-        """The offset below which every item of the lane has a durable outcome."""
-        offset = self._engine.watermark(lane)
-        return lane.next_offset if offset is None else offset
+    def watermark(self, partition: Partition) -> int:
+        """The offset below which every item of the partition has a durable outcome."""
+        offset = self._engine.watermark(partition)
+        return partition.next_offset if offset is None else offset
 
-    def progress(self, lane: Lane, also: Collection[Slot] = ()) -> Committed:
-        """What may be committed of the lane now; `also`: when these slots are delivered with it."""
-        offset, beyond = self._engine.progress(lane, also)
-        ledger = None if self._ledger is None else self._ledger.begin(lane, offset)
+    def progress(self, partition: Partition, also: Collection[Slot] = ()) -> Committed:
+        """What may be committed now; `also`: when these slots are delivered with it."""
+        offset, beyond = self._engine.progress(partition, also)
+        ledger = None if self._ledger is None else self._ledger.begin(partition, offset)
         return Committed(offset, tuple(beyond), ledger)
 
-    def held(self, lane: Lane) -> int:
-        """Bytes of the lane's items that are not settled."""
-        return self._engine.lane_bytes(lane)
+    def held(self, partition: Partition) -> int:
+        """Bytes of the partition's items that are not settled."""
+        return self._engine.lane_bytes(partition)
 
     def statistics(self) -> Statistics:
         return self._engine.statistics()
@@ -169,16 +169,16 @@ class TaskShell:
     def counts(self) -> TaskCounts:
         return TaskCounts(self.tally, self.call_tally, self.statistics())
 
-    def blocking(self, lane: Lane) -> Blocking | None:
-        """What holds the lane's watermark back, and why."""
-        return self._engine.blocking(lane)
+    def blocking(self, partition: Partition) -> Blocking | None:
+        """What holds the partition's watermark back, and why."""
+        return self._engine.blocking(partition)
 
-    def watermark_age_s(self, lane: Lane) -> float:
-        """For how long the lane's watermark has stood still while an item waited behind it."""
-        found = self._engine.lanes.get(lane)
+    def watermark_age_s(self, partition: Partition) -> float:
+        """For how long the partition's watermark has stood still while an item waited behind it."""
+        found = self._engine.lanes.get(partition)
         if found is None or not found.unsettled:
             return 0.0
-        return self._runner.now() - max(lane.moved_at, found.unsettled[0].arrived_at)
+        return self._runner.now() - max(partition.moved_at, found.unsettled[0].arrived_at)
 
     @property
     def busy(self) -> bool:
@@ -199,28 +199,30 @@ class TaskShell:
 
     # -- events --------------------------------------------------------------------------------
 
-    def arrived(self, lane: Lane, records: Sequence[Any], position: int) -> None:
-        """Take records of a lane, in offset order; those already taken are skipped. `position`: the
-        lane has been read to there. Behind its last record may be what is none, and is committed
-        all the same: else it would be missed when the log has let go of it."""
-        if records and records[0].offset < lane.next_offset:
-            records = [record for record in records if record.offset >= lane.next_offset]
-        if position <= lane.next_offset:
+    def arrived(self, partition: Partition, records: Sequence[Any], position: int) -> None:
+        """Take records of a partition, in offset order; those already taken are skipped.
+        `position`: it has been read to there. Behind its last record may be what is none, and is
+        committed all the same: else it would be missed when the log has let go of it."""
+        if records and records[0].offset < partition.next_offset:
+            records = [record for record in records if record.offset >= partition.next_offset]
+        if position <= partition.next_offset:
             return
         now = self._runner.now()
         if records and self.tally.first_arrival_s is None:
             self.tally.first_arrival_s = now
-        lane.next_offset = position
-        if lane.done_before:
-            records = [record for record in records if not covered(record.offset, lane.done_before)]
+        partition.next_offset = position
+        if partition.done_before:
+            records = [
+                record for record in records if not covered(record.offset, partition.done_before)
+            ]
         if records:
-            self._runner.handle(Arrived(self._slots(lane, records, now)))
+            self._runner.handle(Arrived(self._slots(partition, records, now)))
         if not records or records[-1].offset + 1 < position:
-            self._runner.handle(Passed(lane, position))
-        if lane.done_before and lane.done_before[-1][1] < position:
-            lane.done_before = []
+            self._runner.handle(Passed(partition, position))
+        if partition.done_before and partition.done_before[-1][1] < position:
+            partition.done_before = []
 
-    def _slots(self, lane: Lane, records: Sequence[Any], now: float) -> list[Slot]:
+    def _slots(self, partition: Partition, records: Sequence[Any], now: float) -> list[Slot]:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
@@ -232,42 +234,43 @@ class TaskShell:
             outcome = settled.get(index, PENDING) if settled else PENDING
             append(
                 Slot(
-                    lane, item.offset, item, estimate_tokens(text), text_bytes(text), memory, now,
-                    outcome=outcome,
+                    partition, item.offset, item, estimate_tokens(text), text_bytes(text), memory,
+                    now, outcome=outcome,
                 )
             )  # fmt: skip
-        if lane.answers:
-            self._recall(lane, slots)
-        lane.note_memory(total / len(slots))
+        if partition.answers:
+            self._recall(partition, slots)
+        partition.note_memory(total / len(slots))
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key
         return slots
 
-    def _recall(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        """Give those that were answered before, by whoever had the lane then, their outcome."""
-        answers = lane.answers
+    def _recall(self, partition: Partition, slots: Sequence[Slot]) -> None:
+        """Give those that were answered before, by whoever had the partition then, their
+        outcome."""
+        answers = partition.answers
         for slot in slots:
             record = answers.pop(slot.seq, None)
             if record is not None and slot.outcome is PENDING and restore(slot, record):
                 self.tally.from_ledger += 1
 
-    def delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
+    def delivered(self, partition: Partition, slots: Sequence[Slot]) -> None:
         """The sink has these outcomes, durable."""
-        if not lane.open:
+        if not partition.open:
             return
         self.tally.delivered(slots, int(time.time() * 1000), self._runner.now())
-        before = self._engine.watermark(lane)
-        self._runner.handle(Delivered(lane, slots))
-        if self._engine.watermark(lane) != before:
-            lane.moved_at = self._runner.now()
-        self._on_room(lane)
+        before = self._engine.watermark(partition)
+        self._runner.handle(Delivered(partition, slots))
+        if self._engine.watermark(partition) != before:
+            partition.moved_at = self._runner.now()
+        self._on_room(partition)
 
-    def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        if not lane.writes:  # they wait for `resume`
-            lane.backlog.append(slots)
+    def _release(self, partition: Partition, slots: list[Slot]) -> None:
+        if not partition.writes:  # they wait for `resume`
+            partition.backlog.append(slots)
             return
-        self._outcomes.release(lane, slots)
+        self._outcomes.release(partition, slots)
 
     def _record(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
         if self._ledger is not None:

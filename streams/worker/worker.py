@@ -1,11 +1,11 @@
-"""All tasks of one process between Faust's consumer and the sink: lanes, room and commits.
+"""All tasks of one process between Faust's consumer and the sink: assignment, room and commits.
 
 Rules of this file:
-1. Everything runs in the worker's loop. A lane is open from its assignment to its revocation
+1. Everything runs in the worker's loop. A partition is open from its assignment to its revocation
    (`assignment.py`, `handover.py`).
 2. Offsets are committed from the engines' watermarks only (`commits.py`).
-3. Room is shared evenly over the lanes (`intake.py`); a lane without room is not read, and is read
-   again when half its share is free.
+3. Room is shared evenly over the partitions (`intake.py`); one without room is not read, and is
+   read again when half its share is free.
 """
 
 from __future__ import annotations
@@ -15,12 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.errors import (
-    AuthenticationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka import TopicPartition, errors
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
@@ -36,7 +31,7 @@ from streams.worker.call_ledger import Ledger
 from streams.worker.commits import Committer, Settling
 from streams.worker.handover import Handover
 from streams.worker.intake import Arrivals, Budget, Room
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.recount import recount
 from streams.worker.task import TaskShell
 
@@ -45,9 +40,9 @@ logger = logging.getLogger(__name__)
 REPEAT_AFTER_S = 60.0
 
 FATAL = (
-    AuthenticationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
+    errors.AuthenticationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.TopicAuthorizationFailedError,
 )
 
 
@@ -131,30 +126,30 @@ class Worker:
         return list(self._assignment.tasks.values())
 
     @property
-    def lanes(self) -> Sequence[Lane]:
-        return self._assignment.lanes
+    def partitions(self) -> Sequence[Partition]:
+        return self._assignment.partitions
 
-    def position(self, lane: Lane) -> int | None:
-        """The offset that is read next, past what is no record; None: the lane is not read."""
-        return None if self._consumer is None else self._consumer.position_of(lane.partition)
+    def position(self, partition: Partition) -> int | None:
+        """The offset that is read next, past what is no record; None: the partition is not read."""
+        return None if self._consumer is None else self._consumer.position_of(partition.where)
 
-    def end(self, lane: Lane) -> int | None:
-        """The end of the partition as last fetched; None before the first fetch. While the lane
-        has no room nothing is fetched, and it grows old."""
-        return None if self._consumer is None else self._consumer.end_of(lane.partition)
+    def end(self, partition: Partition) -> int | None:
+        """The end of the partition as last fetched; None before the first fetch. While it has no
+        room nothing is fetched, and the end grows old."""
+        return None if self._consumer is None else self._consumer.end_of(partition.where)
 
-    def lag(self, lane: Lane) -> int | None:
+    def lag(self, partition: Partition) -> int | None:
         """Offsets from the watermark to the end; None before the first fetch."""
-        end, done = self.end(lane), lane.task.watermark(lane)
+        end, done = self.end(partition), partition.task.watermark(partition)
         if end is None:
             return None
-        if done == lane.next_offset:  # all that was read is done: also what is no record
-            done = max(done, self.position(lane) or 0)
+        if done == partition.next_offset:  # all that was read is done: also what is no record
+            done = max(done, self.position(partition) or 0)
         return max(0, end - done)
 
-    def has_room(self, lane: Lane) -> bool:
-        """Whether more of the lane may be read."""
-        return self._room.has(lane)
+    def has_room(self, partition: Partition) -> bool:
+        """Whether more of the partition may be read."""
+        return self._room.has(partition)
 
     def summary(self) -> dict[str, Any]:
         """The keys of the contract's section 6, over everything since the start."""
@@ -172,7 +167,7 @@ class Worker:
     async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
         if self._ledger is None:
             return
-        new = self._assignment.without_lane(starts)
+        new = self._assignment.new(starts)
         if new:  # the others hold what the ledger has of them
             await self._ledger.read(new)
 
@@ -180,7 +175,7 @@ class Worker:
         self,
         starts: Mapping[TopicPartition, Committed],
         missing: Set[TopicPartition] = frozenset(),
-    ) -> Mapping[TopicPartition, tuple[Lane, int]]:
+    ) -> Mapping[TopicPartition, tuple[Partition, int]]:
         """See `Assignment.assign`."""
         if self.draining:
             return {}
@@ -189,9 +184,11 @@ class Worker:
             self._handover.assigned()
         self.ready = True
         took_s = asyncio.get_running_loop().time() - self._assigned_at
-        lanes = self._assignment.open
-        logger.info("reading %s (%.1f s after the assignment)", _named(lanes), took_s)
-        return {partition: (lane, lane.next_offset) for partition, lane in lanes.items()}
+        partitions = self._assignment.open
+        logger.info("reading %s (%.1f s after the assignment)", _named(partitions), took_s)
+        return {
+            where: (partition, partition.next_offset) for where, partition in partitions.items()
+        }
 
     async def on_revoked(self) -> None:
         """See `Handover.revoke`."""
@@ -232,31 +229,31 @@ class Worker:
         if self.draining:
             return CLOSED
         inflated = 0 if self._consumer is None else self._consumer.inflated_bytes()
-        return self._room.allowance(self.lanes, self._assignment.waiting, inflated)
+        return self._room.allowance(self.partitions, self._assignment.waiting, inflated)
 
-    def on_room(self, lane: Lane) -> None:
-        """Outcomes were delivered: a lane that was full may be read again."""
-        if self._consumer is not None and self._room.came_back(lane, len(self._assignment)):
+    def on_room(self, partition: Partition) -> None:
+        """Outcomes were delivered: a partition that was full may be read again."""
+        if self._consumer is not None and self._room.came_back(partition, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
 
     def on_defect(self, error: BaseException) -> None:
         logger.error("a writer failed: %r", error, exc_info=error)
         self._on_fatal(error)
 
-    def on_lost(self, lane: Lane) -> None:
-        """Somebody else has committed for the lane's partition: what it holds is not ours."""
-        if self._consumer is not None and self._assignment.lose(lane):
-            logger.warning("%s/%s is somebody else's; joining the group again", *lane.partition)
+    def on_lost(self, partition: Partition) -> None:
+        """Somebody else has committed for the partition: what it holds is not ours."""
+        if self._consumer is not None and self._assignment.lose(partition):
+            logger.warning("%s/%s is somebody else's; joining the group again", *partition.where)
             self._consumer.join_again()
 
-    async def committed(self, partition: TopicPartition) -> Committed | None:
+    async def committed(self, where: TopicPartition) -> Committed | None:
         """What the group has committed; None: nothing. Raises KafkaError."""
         assert self._consumer is not None
-        return await self._consumer.committed(partition)
+        return await self._consumer.committed(where)
 
-    def presses(self, lane: Lane) -> bool:
-        """Whether the lane needs back the memory of what waits to be delivered."""
-        return self._room.presses(lane, len(self._assignment))
+    def presses(self, partition: Partition) -> bool:
+        """Whether the partition needs back the memory of what waits to be delivered."""
+        return self._room.presses(partition, len(self._assignment))
 
     def on_reader_error(self, error: BaseException) -> bool:
         if isinstance(error, BrokerError):
@@ -278,16 +275,16 @@ class Worker:
 
     # -- commits -------------------------------------------------------------------------------
 
-    async def _commit(self, moved: Mapping[Lane, Committed]) -> bool:
+    async def _commit(self, moved: Mapping[Partition, Committed]) -> bool:
         """Offsets by themselves. False: nothing was committed, the group has moved on."""
         if self._transactions is not None:
             return await self._transactions.commit(moved)
         assert self._consumer is not None
-        offsets = {lane.partition: now for lane, now in moved.items()}
+        offsets = {partition.where: now for partition, now in moved.items()}
         if not await self._consumer.commit_watermarks(offsets):
             return False
-        for lane, now in moved.items():
-            lane.committed = now
+        for partition, now in moved.items():
+            partition.committed = now
         return True
 
     async def close(self) -> None:

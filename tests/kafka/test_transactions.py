@@ -35,7 +35,7 @@ class Lane:
     """Slots are their numbers, from 0 without a gap."""
 
     def __init__(self) -> None:
-        self.partition = SOURCE
+        self.where = SOURCE
         self.open = True
         self.committed = Committed(0, made=False)
         self.settled: set[int] = set()

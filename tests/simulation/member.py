@@ -125,7 +125,7 @@ class Member:
 
     def on_lost(self, lane: Any) -> None:
         """It takes a partition for somebody else's, who must have committed then."""
-        by = self._world.ledger.committed_by[lane.partition.partition]
+        by = self._world.ledger.committed_by[lane.where.partition]
         with self._world.guard():
             if by is None or by.member == self.name:
                 raise Violation(f"{self.name} takes {lane} for lost, committed last by {by}")

@@ -22,7 +22,7 @@ from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
 from streams.worker.intake import Budget
 from streams.worker.output import Route
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
 
@@ -183,15 +183,15 @@ class Played:
         await self.task.stop()
         await self.worker.close()
 
-    def assign(self, *partitions: int, offset: int = 0, source: str = SOURCE) -> list[Lane]:
+    def assign(self, *partitions: int, offset: int = 0, source: str = SOURCE) -> list[Partition]:
         """Partitions come to this worker, to be read from `offset`."""
         starts = {TopicPartition(source, number): Committed(offset) for number in partitions}
         return [lane for lane, _ in self.worker.on_assigned(starts).values()]
 
-    def arrive(self, lane: Lane, *texts: str | None, end: int | None = None) -> None:
+    def arrive(self, lane: Partition, *texts: str | None, end: int | None = None) -> None:
         """Items come from the lane's partition, whose end is after them or at `end`. None: a
         tombstone."""
-        first, partition = lane.next_offset, lane.partition
+        first, partition = lane.next_offset, lane.where
         records = [
             Record(
                 partition.topic,

@@ -212,7 +212,7 @@ async def test_lag_is_the_end_of_the_log_minus_the_watermark() -> None:
         steered.answer(0)
         await played.until_settled(2)
         assert by(scrape(played), "streams_lag_items") == {"0": 28.0}
-        played.consumer.ends[unread.partition] = 100
+        played.consumer.ends[unread.where] = 100
         assert by(scrape(played), "streams_lag_items")["1"] == 0.0
 
 
@@ -222,7 +222,7 @@ async def test_offsets_that_are_no_records_are_no_lag_once_the_reader_has_passed
         played.arrive(lane, "a", end=2)
         await played.until_settled(1)
         assert by(scrape(played), "streams_lag_items") == {"0": 1.0}
-        played.consumer.positions[lane.partition] = 2  # a transaction's marker at offset 1
+        played.consumer.positions[lane.where] = 2  # a transaction's marker at offset 1
         assert by(scrape(played), "streams_lag_items") == {"0": 0.0}
 
 

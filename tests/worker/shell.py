@@ -238,9 +238,7 @@ class Shell:
         """So many records from offset `first` on (None: the next ones of the lane), with these keys
         in turn."""
         first = lane.next_offset if first is None else first
-        records = [
-            _record(lane.partition, first + n, size, keys[n % len(keys)]) for n in range(count)
-        ]
+        records = [_record(lane.where, first + n, size, keys[n % len(keys)]) for n in range(count)]
         self.worker.on_records([(lane, records, first + count)])
 
     def passed(self, lane: Any, position: int) -> None:

@@ -113,7 +113,7 @@ async def test_records_that_were_not_taken_before_a_rebalance_are_read_again(she
     assert 0 < lane.next_offset < 1000
     await shell.worker.on_revoked()
     taken = lane.next_offset
-    places = {lane.partition: lane.committed}
+    places = {lane.where: lane.committed}
     ((again, read_from),) = shell.worker.on_assigned(places).values()
     assert again is lane
     assert read_from == taken
@@ -157,7 +157,7 @@ async def test_what_waits_for_a_leader_is_kept_over_the_assignment_that_could_no
     shell.arrive(lane, 10)
     await shell.until(lambda: len(shell.calls) == 1)
     await shell.worker.on_revoked()
-    shell.worker.on_assigned({}, {lane.partition})
+    shell.worker.on_assigned({}, {lane.where})
     await shell.worker.on_revoked()
     (again,) = await shell.assign(0)
     assert again is lane
@@ -172,7 +172,7 @@ async def test_lanes_that_wait_for_a_leader_keep_their_share_of_the_room(shell):
     await settled()
     both = shell.worker.allowance().shares[two]
     await shell.worker.on_revoked()
-    shell.worker.on_assigned({two.partition: two.committed}, {one.partition})
+    shell.worker.on_assigned({two.where: two.committed}, {one.where})
     assert shell.worker.allowance().shares == {two: both}
 
 

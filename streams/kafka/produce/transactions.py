@@ -111,7 +111,7 @@ class Transactions:
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         """Queue outcomes of a lane; they leave in the order in which they are put."""
-        writer = self._writers.get(parcel.lane.partition)
+        writer = self._writers.get(parcel.lane.where)
         if writer is not None:  # else it is assigned anew just now, and the lane not open
             writer.put(TopicPartition(topic, partition), parcel)
 
@@ -122,7 +122,7 @@ class Transactions:
         return all(done)
 
     async def _commit(self, lane: Any) -> bool:
-        writer = self._writers.get(lane.partition)
+        writer = self._writers.get(lane.where)
         return writer is not None and not writer.pending() and await writer.commit(lane)
 
     def pending(self) -> int:

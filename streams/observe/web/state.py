@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from streams.core.call import State
 from streams.core.inspect import Blocking, Statistics
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 
@@ -28,11 +28,11 @@ class Viewed(Protocol):
     @property
     def tasks(self) -> Sequence[TaskShell]: ...
     @property
-    def lanes(self) -> Sequence[Lane]: ...
-    def position(self, lane: Lane) -> int | None: ...
-    def end(self, lane: Lane) -> int | None: ...
-    def lag(self, lane: Lane) -> int | None: ...
-    def has_room(self, lane: Lane) -> bool: ...
+    def partitions(self) -> Sequence[Partition]: ...
+    def position(self, partition: Partition) -> int | None: ...
+    def end(self, partition: Partition) -> int | None: ...
+    def lag(self, partition: Partition) -> int | None: ...
+    def has_room(self, partition: Partition) -> bool: ...
 
 
 class StateView:
@@ -64,9 +64,9 @@ class StateView:
 
     def _task(self, task: TaskShell, clock: _Clock) -> dict[str, Any]:
         statistics, tally, calls = task.statistics(), task.tally, task.call_tally
-        lanes = sorted(
-            (lane for lane in self._worker.lanes if lane.task is task),
-            key=lambda lane: lane.partition.partition,
+        partitions = sorted(
+            (partition for partition in self._worker.partitions if partition.task is task),
+            key=lambda partition: partition.where.partition,
         )
         return {
             "name": task.parts.name,
@@ -95,24 +95,26 @@ class StateView:
             "tokens": {"input": calls.input_tokens, "output": calls.output_tokens},
             "cost_usd": calls.cost_nano_usd / 1e9,
             "held_bytes": statistics.buffered_bytes,
-            "partitions": [self._partition(task, lane, statistics, clock) for lane in lanes],
+            "partitions": [
+                self._partition(task, partition, statistics, clock) for partition in partitions
+            ],
         }
 
     def _partition(
-        self, task: TaskShell, lane: Lane, statistics: Statistics, clock: _Clock
+        self, task: TaskShell, partition: Partition, statistics: Statistics, clock: _Clock
     ) -> dict[str, Any]:
-        found = statistics.lanes.get(lane)
-        blocking = task.blocking(lane)
+        found = statistics.lanes.get(partition)
+        blocking = task.blocking(partition)
         return {
-            "partition": lane.partition.partition,
-            "watermark": task.watermark(lane),
-            "committed": lane.committed.offset if lane.committed.made else None,
-            "position": self._worker.position(lane),
-            "end": self._worker.end(lane),
-            "lag": self._worker.lag(lane),
-            "watermark_age_s": round(task.watermark_age_s(lane), 3),
-            "held_bytes": task.held(lane),
-            "full": not self._worker.has_room(lane),
+            "partition": partition.where.partition,
+            "watermark": task.watermark(partition),
+            "committed": partition.committed.offset if partition.committed.made else None,
+            "position": self._worker.position(partition),
+            "end": self._worker.end(partition),
+            "lag": self._worker.lag(partition),
+            "watermark_age_s": round(task.watermark_age_s(partition), 3),
+            "held_bytes": task.held(partition),
+            "full": not self._worker.has_room(partition),
             "unsettled": found.unsettled if found else 0,
             "reordering": found.reordering if found else 0,
             "delivering": found.delivering if found else 0,

@@ -10,7 +10,7 @@ from streams.codec.answers import Trail
 from streams.running.runner import Runner
 from streams.worker import call_ledger as shell
 from streams.worker.call_ledger import Ledger
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant, recorded
@@ -57,8 +57,8 @@ def _(patch: Patch) -> None:
     """A defect that was found (seed 183): asked where the ledger begins, it was let go of."""
     begin = Ledger.begin
 
-    def letting_go(self: Ledger, lane: Lane, watermark: int) -> int | None:
-        self._found.pop(lane.partition, None)
+    def letting_go(self: Ledger, lane: Partition, watermark: int) -> int | None:
+        self._found.pop(lane.where, None)
         return begin(self, lane, watermark)
 
     patch.setattr(Ledger, "begin", letting_go)
@@ -68,7 +68,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     recall = TaskShell._recall
 
-    def beside(self: TaskShell, lane: Lane, slots: Sequence[Any]) -> None:
+    def beside(self: TaskShell, lane: Partition, slots: Sequence[Any]) -> None:
         lane.answers = {offset + 1: record for offset, record in lane.answers.items()}
         recall(self, lane, slots)
 

@@ -12,7 +12,7 @@ from streams.codec.committed import Committed
 from streams.kafka.consume.reader import LaneReader
 from streams.running.runner import Runner
 from streams.worker.commits import Settling
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant
@@ -22,7 +22,7 @@ from tests.simulation.mutants.registry import Patch, mutant
 def _(patch: Patch) -> None:
     progress = TaskShell.progress
 
-    def further(self: TaskShell, lane: Lane) -> Committed:
+    def further(self: TaskShell, lane: Partition) -> Committed:
         said = progress(self, lane)
         known = self._engine.lanes.get(lane)
         return said._replace(offset=said.offset + 1) if known and known.unsettled else said
@@ -34,7 +34,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     close = TaskShell.close
 
-    def left_open(self: TaskShell, lane: Lane) -> None:
+    def left_open(self: TaskShell, lane: Partition) -> None:
         close(self, lane)
         lane.open = True
 
@@ -79,12 +79,12 @@ def _(patch: Patch) -> None:
 
 @mutant("a lane begins one record late")
 def _(patch: Patch) -> None:
-    begin = Lane.__init__
+    begin = Partition.__init__
 
-    def late(self: Lane, partition: Any, start: Committed, task: TaskShell) -> None:
+    def late(self: Partition, partition: Any, start: Committed, task: TaskShell) -> None:
         begin(self, partition, start._replace(offset=start.offset + 1), task)
 
-    patch.setattr(Lane, "__init__", late)
+    patch.setattr(Partition, "__init__", late)
 
 
 @mutant("room that comes back is not told")
@@ -113,12 +113,12 @@ def _(patch: Patch) -> None:
 
 @mutant("what an earlier owner has settled beyond the watermark is done again")
 def _(patch: Patch) -> None:
-    begin = Lane.__init__
+    begin = Partition.__init__
 
-    def forgetful(self: Lane, partition: Any, start: Committed, task: TaskShell) -> None:
+    def forgetful(self: Partition, partition: Any, start: Committed, task: TaskShell) -> None:
         begin(self, partition, start._replace(beyond=()), task)
 
-    patch.setattr(Lane, "__init__", forgetful)
+    patch.setattr(Partition, "__init__", forgetful)
 
 
 @mutant("what is settled beyond the watermark is not committed")
@@ -153,7 +153,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     arrived = TaskShell.arrived
 
-    def to_the_last(self: TaskShell, lane: Lane, records: Any, position: int) -> None:
+    def to_the_last(self: TaskShell, lane: Partition, records: Any, position: int) -> None:
         if records:
             arrived(self, lane, records, records[-1].offset + 1)
 
@@ -164,7 +164,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     resume = TaskShell.resume
 
-    def blind(self: TaskShell, lane: Lane, start: Committed) -> bool:
+    def blind(self: TaskShell, lane: Partition, start: Committed) -> bool:
         done: bool = resume(self, lane, self.progress(lane))
         return done
 
