@@ -22,18 +22,17 @@ from yarl import URL
 from streams.assembly import Assembly, Plan
 from streams.errors import ConfigError
 from streams.kafka.client import client_arguments
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S
 from streams.kafka.credentials import faust_credentials
 from streams.settings import Settings as StreamsSettings
 from streams.settings import TaskSettings, load_settings, task_from_keywords
+from streams.worker.intake import Budget
 from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-PREFETCH_SHARE = 4
-"""A quarter of `max_buffered_mb` is for what the consumer has fetched and nobody has taken."""
 
 
 def heartbeat_s(session_timeout_s: float) -> float:
@@ -167,20 +166,23 @@ class App(faust.App):
         """Who takes the records of the tasks' sources (`streams.kafka.consume.host.RecordHost`)."""
         if self._record_host is None:
             settings = self.streams_settings
-            buffered = settings.worker.max_buffered_mb * 1_000_000
+            budget = Budget(
+                settings.worker.max_buffered_mb * 1_000_000, ledger=settings.worker.ledger
+            )
             self._record_host = Worker(
                 sources=(task.source for task in self.tasks),
-                consumer_keywords=self._consumer_keywords(buffered),
+                consumer_keywords=self._consumer_keywords(budget),
                 start=settings.worker.start,
                 checks_log_end=not self._assembly.embedded,
                 commit_interval_s=settings.worker.commit_interval_ms / 1000,
                 drain_s=settings.worker.drain_s,
-                buffered_bytes=buffered,
+                budget=budget,
+                lease=Lease(settings.kafka.session_timeout_s),
                 on_fatal=self.stop_for,
             )
         return self._record_host
 
-    def _consumer_keywords(self, buffered: int) -> dict[str, Any]:
+    def _consumer_keywords(self, budget: Budget) -> dict[str, Any]:
         kafka = self.streams_settings.kafka
         alone = not self.agents and not self.tables
         return {
@@ -188,8 +190,8 @@ class App(faust.App):
             "session_timeout_ms": int(kafka.session_timeout_s * 1000),
             "heartbeat_interval_ms": int(heartbeat_s(kafka.session_timeout_s) * 1000),
             "fetch_max_wait_ms": 500,
-            "fetch_max_bytes": max(1_000_000, buffered // PREFETCH_SHARE),
-            "max_partition_fetch_bytes": min(1_048_576, max(65_536, buffered // PREFETCH_SHARE)),
+            "fetch_max_bytes": budget.fetch_bytes,
+            "max_partition_fetch_bytes": min(1_048_576, budget.fetch_bytes),
             # What a transaction aborted never happened, and what is pending has not yet.
             "isolation_level": "read_committed",
             # Offsets out of range must be an error; only agents need Faust's reset.

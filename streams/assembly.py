@@ -22,6 +22,7 @@ from streams.errors import BrokerError
 from streams.kafka.broker.child import free_port
 from streams.kafka.broker.tansu import LIMITS, refuse_on_embedded
 from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.kafka.topics import TopicFacts, Wanted, prepared
@@ -31,6 +32,7 @@ from streams.providers import function_caller, make_caller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Answering, Ledger
+from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
@@ -38,9 +40,6 @@ from streams.worker.worker import Worker
 logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
-LEDGER_SHARE = 4
-"""A quarter of `max_buffered_mb` may wait to be written to the ledger where it cannot be written,
-and as much may be kept of what is read from it at an assignment."""
 
 
 class Plan(NamedTuple):
@@ -85,16 +84,17 @@ class Assembly:
             await asyncio.to_thread(self._broker.start)
         callers = [self._caller(plan) for plan in plans]
         facts = await self._topics([plan.task for plan in plans])
+        producers = Producers(self._producer_keywords())
         sink = self._sink = Sink(
-            self._producer_keywords(),
-            on_delivered=worker.on_delivered,
-            on_too_large=worker.on_too_large,
+            producers,
             on_defect=worker.on_defect,
-            may_write=worker.may_write,
+            may_write=worker.lease.holds,
         )
         await connect(sink, self.kafka.bootstrap_servers)
-        worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
-        if not sink.idempotent:
+        worker.checks_log_end = (
+            producers.idempotent
+        )  # the embedded broker's end offsets are wrong, too
+        if not producers.idempotent:
             _warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
         parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
@@ -157,7 +157,7 @@ class Assembly:
         facts: Mapping[str, TopicFacts],
         sink: Sink,
     ) -> None:
-        if not sink.idempotent:
+        if not sink.producers.idempotent:
             refuse_on_embedded("end_offsets", "worker.ledger")
         names = [self._ledger_wanted(each.source).name for each in parts]
         self._ledger = Ledger(
@@ -165,7 +165,7 @@ class Assembly:
             {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
             client_arguments(self.kafka),
             end_of=worker.end,
-            room_bytes=self._settings.worker.max_buffered_mb * 1_000_000 // LEDGER_SHARE,
+            room_bytes=Budget(self._settings.worker.max_buffered_mb * 1_000_000).ledger_bytes,
             batch_bytes=min(facts[name].max_message_bytes for name in names),
         )
         await self._ledger.start()
@@ -182,7 +182,7 @@ class Assembly:
         settings = self._settings.worker
         if settings.guarantee != "exactly_once":
             return None
-        if not sink.idempotent:
+        if not sink.producers.idempotent:
             raise BrokerError(
                 "this broker has no transactions, which exactly_once needs: use Apache Kafka, or "
                 'guarantee = "at_least_once"'
@@ -194,8 +194,6 @@ class Assembly:
             committed=worker.committed,
             progress=lambda lane, slots: lane.task.progress(lane, slots),
             presses=worker.presses,
-            on_delivered=worker.on_delivered,
-            on_too_large=worker.on_too_large,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
         )

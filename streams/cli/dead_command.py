@@ -15,7 +15,7 @@ from streams.errors import BrokerError, UsageError
 
 if TYPE_CHECKING:
     from streams.jobs.dead.letters import Choice
-    from streams.jobs.dead.redrive_job import Progress, Redrive
+    from streams.jobs.dead.plan import Progress, Redrive
     from streams.settings import KafkaSettings
 
 app = typer.Typer(
@@ -152,8 +152,8 @@ def redrive(
     import asyncio
 
     from streams.cli.progress import Bar
+    from streams.jobs.dead.plan import Progress, Redrive, summary
     from streams.jobs.dead.redrive import redrive as send
-    from streams.jobs.dead.redrive_job import Progress, Redrive, summary
 
     choice = _choice(code, task, since, letters or [])
     if rate is not None and not 0 < rate < float("inf"):

@@ -65,8 +65,8 @@ class ReleasedSlot(Protocol):
 
 
 class Encoded(NamedTuple):
-    """`records`: one per slot, in the slots' order; None for an item that was dropped. `dead`: the
-    error of each that is a dead letter, by its place; all others are for the sink."""
+    """`records`: one per slot, in the slots' order; None for an item that has nothing for the sink.
+    `dead`: the error of each that is a dead letter, by its place; the others of these are drops."""
 
     records: list[SinkRecord | None]
     dead: dict[int, ItemError]
@@ -114,15 +114,14 @@ class Encoder:
                 append(None)
             elif isinstance(outcome, ItemError):
                 dead[len(records)] = outcome
-                append(self.dead_letter(slot, outcome, now_ms))
+                append(None)
             else:
                 try:
                     value = None if outcome is FORWARD else value_of(slot, now_ms)
                 except ItemError as caught:
                     # Made anew: the raised one would keep this frame, and all in it, alive.
-                    error = ItemError(caught.code, caught.message)
-                    dead[len(records)] = error
-                    append(self.dead_letter(slot, error, now_ms))
+                    dead[len(records)] = ItemError(caught.code, caught.message)
+                    append(None)
                 else:
                     append((item.key, value, item.headers, _timestamp(item)))
         return Encoded(records, dead)

@@ -36,6 +36,11 @@ class Assignment:
     def lanes(self) -> Sequence[Lane]:
         return list(self.open.values())
 
+    @property
+    def waiting(self) -> Sequence[Lane]:
+        """Lanes that hold items and are not read."""
+        return list(self.suspended.values())
+
     def task_of(self, lane: Lane) -> TaskShell:
         return self.tasks[lane.partition.topic]
 

@@ -26,12 +26,16 @@ from streams.core.ranges import covered
 from streams.kafka.client import connect
 from streams.kafka.extents import Extent
 from streams.kafka.produce.ledger_writer import LedgerWriter, extents, read, reading
+from streams.kafka.produce.producers import BATCH_BYTES, Producers
 from streams.kafka.topics import grow
 from streams.model import Answer
 from streams.settings.values import ledger_topic
 from streams.worker.partition import Lane
 
 logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_MS = 10_000
+"""After so long without the broker's answer a batch is sent again, under its sequence number."""
 
 LOOK_WITHIN_S = 5.0
 READ_WITHIN_S = 20.0
@@ -63,7 +67,8 @@ class Found(NamedTuple):
 class Ledger:
     """The ledgers of a worker. `tasks`: by their source topic. `end_of(lane)`: how far its source
     partition could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may
-    wait to be written, and what may be kept of what was read. `batch_bytes`: see `LedgerWriter`."""
+    wait to be written, and what may be kept of what was read. `batch_bytes`: what every ledger
+    topic takes in one batch."""
 
     def __init__(
         self,
@@ -84,12 +89,15 @@ class Ledger:
         self._found: dict[TopicPartition, Found] = {}
         self._trails: dict[TopicPartition, Trail] = {}
         self._lanes: dict[TopicPartition, tuple[Lane, float]] = {}
+        producers = Producers(
+            {**keywords, "request_timeout_ms": REQUEST_TIMEOUT_MS},
+            batch_bytes=min(BATCH_BYTES, batch_bytes),
+        )
         self._writer = LedgerWriter(
-            keywords,
+            producers,
             room_bytes=room_bytes,
             on_written=self._written,
             settled_below=self._settled_below,
-            batch_bytes=batch_bytes,
         )
 
     async def start(self) -> None:
@@ -232,11 +240,11 @@ class Ledger:
 
     async def _partitions(self, topic: str) -> int:
         """How many the topic has; 0 where it is missing."""
-        producer = self._writer.producer
+        producers = self._writer.producers
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                await producer.client.force_metadata_update()
-                return len(await producer.partitions_for(topic))
+                await producers.look_again()
+                return await producers.partitions(topic)
         except (KafkaError, TimeoutError) as error:
             logger.error("the ledger %s cannot be found: %r", topic, error)
             return 0

@@ -1,5 +1,23 @@
-"""Takes rounds of records into the tasks, a little in each turn of the loop, so that no reply or
-acknowledgement waits for a whole round."""
+"""What may come in, and taking it in: memory bounded by one budget and shared evenly (contract G8).
+
+    max_buffered_mb  | items and their results | waiting       | copies | on its way |
+                               1/2                 1/4            1/8       1/8
+    with a ledger              3/8                 1/8            1/8       1/8      | 2 x 1/8 |
+
+- *Items* that are not settled, by their memory once they are decoded, with room for their results.
+  Each lane may hold its share. One without room is not read, and is read again when half its share
+  is free; a backlog in one lane takes nothing from another.
+- *Waiting*: fetched and not taken, an open batch with its inflated bytes; also what items leave
+  unused, up to half.
+- *Copies* while something is sent, and while a batch is inflated: twice the largest one of late,
+  which others give up where that is more than an eighth, down to an eighth for items.
+- *On its way* from the broker: one fetch, there twice while it is taken apart.
+- *Ledger*: what waits to be written, and what was read at the assignment.
+
+A lane that holds nothing may take one record whatever its size, as long as all lanes together have
+room: records larger than a share pass, a few at a time, and their lanes wait for each other. Lanes
+whose records fit do not wait for those: each may have one at any time.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +26,144 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streams.kafka.consume.reader import Round
+from streams.kafka.consume.batches import Share
+from streams.kafka.consume.reader import Allowance, Round
 from streams.worker.partition import Lane
 
-MOST_AT_ONCE = 200
+MAX_AT_ONCE = 200
 """Records that are decoded in one turn of the loop (about 1 ms)."""
+
+FIRST_RECORDS = 100
+MAX_RECORDS = 1000
+"""Records a lane gets in one round at most; the first while their memory is unknown."""
+
+FIRST_GROWTH = 8
+GROWTH = 2
+"""How much larger than its bytes in Kafka a record is taken to be in memory: while nothing is known
+of the lane's records, and after that, where the mean of those before would say less. A text is
+there twice, as bytes and as characters."""
+
+PRESSING_SHARE = 0.75
+"""What a lane may hold before it wants to be delivered at once. The rest is for what arrives while
+that is under way."""
+
+FREE_SHARE = 0.5
+"""What a lane without room holds at most when it is read again."""
+
+FREE_AGAIN = 0.9
+"""Of the items' budget: below it lanes are read again that had to wait for others."""
+
+MIN_FETCH_BYTES = 1_000_000
+
+
+class Budget:
+    """`max_buffered_mb` in shares, in bytes. `fetch_bytes`: what one fetch may bring.
+    `ledger_bytes`: what may wait to be written, and what may be kept of what was read."""
+
+    def __init__(self, total: int, *, ledger: bool = False) -> None:
+        self.fetch_bytes = max(MIN_FETCH_BYTES, total // 16)
+        self.ledger_bytes = total // 8
+        self._total = total
+        self._ledgers = 2 * self.ledger_bytes if ledger else 0
+
+    def item_bytes(self, inflated_bytes: int = 0) -> int:
+        """What items may take. `inflated_bytes`: what a batch inflates to."""
+        most = (self._total - self._ledgers) // 2
+        return max(self._total // 8, min(most, self._shared(inflated_bytes)))
+
+    def waiting_bytes(self, item_bytes: int, inflated_bytes: int = 0) -> int:
+        """What may wait, fetched and not taken, beside items of so many bytes."""
+        free = self._shared(inflated_bytes) - item_bytes
+        return max(self._total // 16, min(self._total // 2, free))
+
+    def _shared(self, inflated_bytes: int) -> int:
+        """For items and what waits. A batch is there twice while it is inflated; at other times
+        calls and the sink copy what they send."""
+        copies = max(self._total // 8, 2 * inflated_bytes)
+        return self._total * 7 // 8 - self._ledgers - copies
+
+
+class Room:
+    """Shares the items' part of the budget out to lanes."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._full: set[Lane] = set()
+        self._lanes: Sequence[Lane] = ()
+        self._all_full = False
+        self._item_bytes = budget.item_bytes()
+
+    def allowance(
+        self, lanes: Sequence[Lane], others: Sequence[Lane] = (), inflated_bytes: int = 0
+    ) -> Allowance:
+        """What the next round may bring. `others`: lanes that hold items, and are not read.
+        `inflated_bytes`: what the largest batch took of late."""
+        self._item_bytes = self._budget.item_bytes(inflated_bytes)
+        self._full.clear()
+        self._lanes = (*lanes, *others)
+        held = self._held()
+        free = self._item_bytes - held
+        self._all_full = free <= 0
+        shares: dict[Lane, Share] = {}
+        granted = 0.0
+        for lane in lanes:
+            share = self._share(lane, self._item_bytes // len(self._lanes))
+            if share is None:
+                self._full.add(lane)
+            elif not self._all_full or self._passes(lane):
+                shares[lane] = share
+                granted += share.records * lane.mean_bytes
+        waiting_bytes = self._budget.waiting_bytes(
+            held + int(min(granted, max(0, free))), inflated_bytes
+        )
+        return Allowance(shares, max(1, free // GROWTH), waiting_bytes)
+
+    def _held(self) -> int:
+        return sum(lane.task.held(lane) for lane in self._lanes)
+
+    def _passes(self, lane: Lane) -> bool:
+        """Whether a lane may be read though others hold more than their share."""
+        fits = lane.measured and lane.mean_bytes <= self._item_bytes // len(self._lanes)
+        return fits and not lane.task.held(lane)
+
+    def _share(self, lane: Lane, share: int) -> Share | None:
+        """What the lane may get; None: it has no room."""
+        held = lane.task.held(lane)
+        room = max(0, share - held)
+        records = int(room / lane.mean_bytes)
+        if not records and held:
+            return None
+        if not lane.measured:
+            return Share(max(1, min(records, FIRST_RECORDS)), room // FIRST_GROWTH)
+        return Share(max(1, min(records, MAX_RECORDS)), room // GROWTH)
+
+    def came_back(self, lane: Lane, lanes: int) -> bool:
+        """Whether a lane that was not read can be read again; `lanes`: how many share."""
+        if self._all_full:
+            return self._held() <= self._item_bytes * FREE_AGAIN
+        share = self._item_bytes // max(1, lanes)
+        return lane in self._full and lane.task.held(lane) <= share * FREE_SHARE
+
+    def presses(self, lane: Lane, lanes: int) -> bool:
+        """Whether a lane needs back what it holds; `lanes`: how many share."""
+        share, held = self._item_bytes // max(1, lanes), lane.task.held(lane)
+        part = FREE_SHARE if lane in self._full else PRESSING_SHARE
+        return self._all_full or held > share * part
+
+    def has(self, lane: Lane) -> bool:
+        """Whether more of the lane may be read."""
+        return not self._all_full and lane not in self._full
+
+    def forget(self) -> None:
+        """All lanes are gone."""
+        self._full.clear()
+        self._lanes, self._all_full = (), False
 
 
 class Arrivals:
-    """`on_taken()`: all that had come is taken, or its lanes are gone."""
+    """Takes rounds of records into the tasks, a little in each turn of the loop, so that no reply
+    or acknowledgement waits for a whole round. `on_taken()`: all that had come is taken, or its
+    lanes are gone."""
 
     def __init__(self, on_taken: Callable[[], None]) -> None:
         self._on_taken = on_taken
@@ -26,8 +173,8 @@ class Arrivals:
         """Take these records, the first of them now."""
         idle = not self._waiting  # else `_take` is called anyway
         for lane, records, position in lists:
-            while len(records) > MOST_AT_ONCE:
-                part, records = records[:MOST_AT_ONCE], records[MOST_AT_ONCE:]
+            while len(records) > MAX_AT_ONCE:
+                part, records = records[:MAX_AT_ONCE], records[MAX_AT_ONCE:]
                 self._waiting.append((lane, part, part[-1].offset + 1))
             self._waiting.append((lane, records, position))
         if idle:

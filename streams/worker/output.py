@@ -21,8 +21,11 @@ from streams.errors import ItemError
 from streams.kafka.produce.parcels import Outlet, Parcel, Record
 from streams.worker.partition import Lane
 
-MOST_AT_ONCE = 200
+ENCODED_AT_ONCE = 200
 """Outcomes that are encoded in one turn of the loop (about 1 ms)."""
+
+FIRST_RESULT_BYTES = 1000
+"""What an encoded result is taken to be until there is one."""
 
 ROUND_SHARE = 0.1
 """Of the newest round in the moving average of what a result takes."""
@@ -46,9 +49,9 @@ class Route:
 
 class Outcomes:
     """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
-    encoded result takes; items reserve it on arrival, so that results count as held memory too.
+    encoded result takes; items reserve it on arrival, so that results count as memory too.
 
-    `on_dropped(lane, slots)`: these leave nothing to write.
+    `delivered(lane, slots)`: called when these are durable, or leave nothing to write.
 
     Encoding waits for a later turn of the loop: calls that are to start go first, and what several
     replies release of one lane becomes one list.
@@ -59,16 +62,16 @@ class Outcomes:
         encoder: Encoder,
         route: Route,
         sink: Outlet,
-        on_dropped: Callable[[Lane, Sequence[Slot]], None],
+        delivered: Callable[[Lane, Sequence[Slot]], None],
     ) -> None:
         self._encoder = encoder
         self._route = route
         self._sink = sink
-        self._on_dropped = on_dropped
+        self.delivered = delivered
         self._loop = asyncio.get_running_loop()
         self._released: dict[Lane, list[Slot]] = {}
         self._turn: asyncio.Handle | None = None
-        self.result_bytes = 0.0
+        self.result_bytes: float = FIRST_RESULT_BYTES
 
     @property
     def pending(self) -> bool:
@@ -77,11 +80,11 @@ class Outcomes:
 
     def release(self, lane: Lane, slots: list[Slot]) -> None:
         """Write the outcomes of these slots soon, after those released before."""
-        known = self._released.get(lane)
-        if known is None:
+        earlier = self._released.get(lane)
+        if earlier is None:
             self._released[lane] = slots
         else:
-            known += slots
+            earlier += slots
         self._go_on()
 
     def _go_on(self) -> None:
@@ -93,11 +96,11 @@ class Outcomes:
         lane = next(iter(self._released))
         slots = self._released.pop(lane)
         if lane.open:
-            if len(slots) > MOST_AT_ONCE:
-                self._released[lane] = slots[MOST_AT_ONCE:]
-            dropped = self._write(lane, slots[:MOST_AT_ONCE])
+            if len(slots) > ENCODED_AT_ONCE:
+                self._released[lane] = slots[ENCODED_AT_ONCE:]
+            dropped = self._write(lane, slots[:ENCODED_AT_ONCE])
             if dropped:
-                self._on_dropped(lane, dropped)
+                self.delivered(lane, dropped)
         self._go_on()
 
     def _write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
@@ -105,27 +108,27 @@ class Outcomes:
         nothing to write."""
         encoded = self._encoder.encode(slots, int(time.time() * 1000))
         records, dead, route = encoded.records, encoded.dead, self._route
-        if not dead and None not in records and self._all_fit(records):
-            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
+        if None not in records and self._all_fit(records):
+            self._put(route.sink, route.sink_partitions, Parcel(self, lane, slots, records))  # type: ignore[arg-type]
             return []
-        kept: list[Slot] = []
+        answered: list[Slot] = []
         results: list[Record] = []
         buried: list[tuple[Slot, ItemError]] = []
         dropped: list[Slot] = []
         for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
-            if record is None:
-                dropped.append(slot)
-            elif index in dead:
+            if index in dead:
                 buried.append((slot, dead[index]))
+            elif record is None:
+                dropped.append(slot)
             elif route.sink_compacted and record[0] is None:
                 buried.append((slot, _no_key()))
             elif record_bytes(*record[:3]) > route.sink_bytes:
                 buried.append((slot, _too_large()))
             else:
-                kept.append(slot)
+                answered.append(slot)
                 results.append(record)
         if results:
-            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
+            self._put(route.sink, route.sink_partitions, Parcel(self, lane, answered, results))
         if buried:
             self._bury(lane, buried, route.dead_letter_bytes)
         return dropped
@@ -167,7 +170,9 @@ class Outcomes:
             slots.append(slot)
             records.append(self._encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes))
         route = self._route
-        self._put(route.dead_letter, route.dead_letter_partitions, Parcel(lane, slots, records))
+        self._put(
+            route.dead_letter, route.dead_letter_partitions, Parcel(self, lane, slots, records)
+        )
 
     def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
         """The sink partition is the source partition where counts match, else by key; keyless
@@ -184,7 +189,7 @@ class Outcomes:
             slots.append(slot)
             records.append(record)
         for partition, (slots, records) in by_partition.items():
-            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
+            self._sink.put(topic, partition, Parcel(self, parcel.lane, slots, records))
 
 
 def partition_for(key: bytes, partitions: int) -> int:

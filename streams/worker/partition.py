@@ -52,8 +52,9 @@ class Lane:
     start whose outcomes an earlier owner made durable. `answers`: from the ledger, by offset;
     taken out when their item arrives. `released_to`: the last offset given to the sink, by order
     key (in partition order there is one, None).
-    `mean_bytes`: a moving average of what a record holds in memory, a guess until one was
-    `measured`. `moved_at`: when its watermark last moved, in the loop's seconds.
+    `mean_bytes`: what a record holds in memory with its result: the mean of the last ones, or of
+    those before where that is more; a guess until some were `measured`.
+    `moved_at`: when its watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
@@ -86,6 +87,14 @@ class Lane:
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.measured = False
         self.moved_at = 0.0
+
+    def note_memory(self, mean_bytes: float) -> None:
+        """What the records of one list took each. Larger ones count at once, smaller ones slowly:
+        the next list is as long as these allow."""
+        if self.measured:
+            slowly = self.mean_bytes + 0.2 * (mean_bytes - self.mean_bytes)
+            mean_bytes = max(mean_bytes, slowly)
+        self.mean_bytes, self.measured = mean_bytes, True
 
     def note_released(self, slots: Sequence[Slot], order: Order) -> int:
         """These leave for the sink; how many of them after a later one that they should have left

@@ -35,7 +35,7 @@ from streams.core.events import (
 from streams.core.inspect import Blocking, Statistics
 from streams.core.limits import Limits
 from streams.core.ranges import covered
-from streams.kafka.produce.parcels import Outlet, Record
+from streams.kafka.produce.parcels import Outlet
 from streams.model import Caller
 from streams.running.logs import PauseLog
 from streams.running.runner import Ended, Runner
@@ -45,6 +45,9 @@ from streams.worker.output import Outcomes, Route
 from streams.worker.partition import Lane
 
 logger = logging.getLogger(__name__)
+
+RESULT_COPIES = 3
+"""A result is there as its object, as the record it becomes, and in the batch that is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +224,7 @@ class TaskShell:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
-        append, result_bytes = slots.append, int(self._outcomes.result_bytes)
+        append, result_bytes = slots.append, int(RESULT_COPIES * self._outcomes.result_bytes)
         for index, item in enumerate(decoded.items):
             text = item.text
             memory = held_bytes(item) + result_bytes
@@ -235,8 +238,7 @@ class TaskShell:
             )  # fmt: skip
         if lane.answers:
             self._recall(lane, slots)
-        lane.mean_bytes += 0.2 * (total / len(slots) - lane.mean_bytes)
-        lane.measured = True
+        lane.note_memory(total / len(slots))
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key
@@ -260,10 +262,6 @@ class TaskShell:
         if self._engine.watermark(lane) != before:
             lane.moved_at = self._runner.now()
         self._on_room(lane)
-
-    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        """The broker refused a record for its size: see `Outcomes.too_large`."""
-        return self._outcomes.too_large(lane, slot, topic, record)
 
     def _release(self, lane: Lane, slots: list[Slot]) -> None:
         if not lane.writes:  # they wait for `resume`

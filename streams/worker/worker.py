@@ -4,9 +4,8 @@ Rules of this file:
 1. Everything runs in the worker's loop. A lane is open from its assignment to its revocation
    (`assignment.py`, `handover.py`).
 2. Offsets are committed from the engines' watermarks only (`commits.py`).
-3. Room is shared evenly over the lanes: each may hold `max_buffered_mb` / 2 / lanes of unsettled
-   items (the other half is for the consumer's prefetch and for results on their way); a lane
-   without room is not read, and is read again when half its share is free.
+3. Room is shared evenly over the lanes (`intake.py`); a lane without room is not read, and is read
+   again when half its share is free.
 """
 
 from __future__ import annotations
@@ -24,11 +23,10 @@ from aiokafka.errors import (
 )
 
 from streams.codec.committed import Committed
-from streams.core.call import Slot
 from streams.errors import BrokerError
-from streams.kafka.consume.reader import Round
-from streams.kafka.consume.transport import Consumer
-from streams.kafka.produce.parcels import Record
+from streams.kafka.consume.host import RecordSource
+from streams.kafka.consume.lease import Lease
+from streams.kafka.consume.reader import CLOSED, Allowance, Round
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
@@ -37,10 +35,9 @@ from streams.worker.assignment import Assignment
 from streams.worker.call_ledger import Ledger
 from streams.worker.commits import Committer, Settling
 from streams.worker.handover import Handover
-from streams.worker.intake import Arrivals
+from streams.worker.intake import Arrivals, Budget, Room
 from streams.worker.partition import Lane
 from streams.worker.recount import recount
-from streams.worker.room import Room
 from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
@@ -57,7 +54,8 @@ FATAL = (
 class Worker:
     """The `RecordHost` (`streams.kafka.consume.host`) of the transport.
 
-    `on_fatal(error)`: reading cannot go on; the process should stop with exit code 1.
+    `lease`: whether the group must still take this worker for alive. `on_fatal(error)`: reading
+    cannot go on; the process should stop with exit code 1.
     """
 
     def __init__(
@@ -69,20 +67,22 @@ class Worker:
         checks_log_end: bool,
         commit_interval_s: float,
         drain_s: float,
-        buffered_bytes: int,
+        budget: Budget,
+        lease: Lease,
         on_fatal: Callable[[BaseException], None],
     ) -> None:
         self.sources = frozenset(sources)
         self.consumer_keywords = dict(consumer_keywords)
         self.start = start
         self.checks_log_end = checks_log_end
+        self.lease = lease
         self._drain_s = drain_s
-        self._room = Room(buffered_bytes // 2)
+        self._room = Room(budget)
         self._on_fatal = on_fatal
         self._assignment = Assignment()
         self._committer = Committer(self._assignment.open.values, self._commit, commit_interval_s)
         self._arrivals = Arrivals(self._taken)
-        self._consumer: Consumer | None = None
+        self._consumer: RecordSource | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
@@ -114,7 +114,7 @@ class Worker:
             self._committer,
             committed=self.committed,
             drain_s=self._drain_s,
-            may_write=self.may_write,
+            may_write=self.lease.holds,
         )
         self._committer.start(self._on_fatal)
 
@@ -123,7 +123,7 @@ class Worker:
         """Whether outcomes and offsets leave in transactions."""
         return self._transactions is not None
 
-    def attach(self, consumer: Consumer) -> None:
+    def attach(self, consumer: RecordSource) -> None:
         self._consumer = consumer
 
     @property
@@ -227,20 +227,17 @@ class Worker:
         if self._consumer is not None:
             self._consumer.allow(self.allowance())
 
-    def allowance(self) -> dict[Lane, int]:
-        """How many records each lane may get next."""
-        return {} if self.draining else self._room.allowance(self.lanes, len(self._assignment))
+    def allowance(self) -> Allowance:
+        """What the next round may bring."""
+        if self.draining:
+            return CLOSED
+        inflated = 0 if self._consumer is None else self._consumer.inflated_bytes()
+        return self._room.allowance(self.lanes, self._assignment.waiting, inflated)
 
     def on_room(self, lane: Lane) -> None:
         """Outcomes were delivered: a lane that was full may be read again."""
         if self._consumer is not None and self._room.came_back(lane, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
-
-    def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        self._assignment.task_of(lane).delivered(lane, slots)
-
-    def on_too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        return self._assignment.task_of(lane).too_large(lane, slot, topic, record)
 
     def on_defect(self, error: BaseException) -> None:
         logger.error("a writer failed: %r", error, exc_info=error)
@@ -251,10 +248,6 @@ class Worker:
         if self._consumer is not None and self._assignment.lose(lane):
             logger.warning("%s/%s is somebody else's; joining the group again", *lane.partition)
             self._consumer.join_again()
-
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive."""
-        return self._consumer is None or self._consumer.may_write()
 
     async def committed(self, partition: TopicPartition) -> Committed | None:
         """What the group has committed; None: nothing. Raises KafkaError."""

@@ -9,13 +9,27 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 
 
-def record(offset: int) -> Any:
-    """As much of a record as the reader looks at."""
-    return SimpleNamespace(offset=offset)
+def record(offset: int, size: int = 0) -> Any:
+    """As much of a record as the reader looks at; `size`: bytes of its value."""
+    return SimpleNamespace(offset=offset, key=None, value=bytes(size), headers=())
+
+
+def zstd_batch(first: int, count: int, size: int) -> bytes:
+    """A compressed batch of that many records with values of `size` bytes, all the same."""
+    builder = DefaultRecordBatchBuilder(
+        2, DefaultRecordBatch.CODEC_ZSTD, 0, -1, -1, 0, count * (size + 100)
+    )
+    for n in range(count):
+        assert builder.append(n, 0, None, bytes(size), []) is not None
+    raw = builder.build()
+    raw[:8] = first.to_bytes(8, "big")  # the broker gives offsets; the checksum leaves them out
+    return bytes(raw)
 
 
 class Fetched:
@@ -23,11 +37,19 @@ class Fetched:
     its place, as for a batch that cannot be read."""
 
     def __init__(
-        self, offsets: Iterable[int | Exception], fetch_offset: int, end: int | None
+        self,
+        offsets: Iterable[int | Exception],
+        fetch_offset: int,
+        end: int | None,
+        size: int = 0,
+        fetched_bytes: int = 0,
     ) -> None:
         self.next_fetch_offset = fetch_offset
         self._offsets = iter(offsets)
         self._end = end
+        self._size = size
+        self._records = SimpleNamespace(size_in_bytes=lambda: fetched_bytes)
+        self._records_iterator: Any = None
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -40,7 +62,7 @@ class Fetched:
         if isinstance(offset, Exception):
             raise offset
         self.next_fetch_offset = offset + 1
-        return record(offset)
+        return record(offset, self._size)
 
 
 class OfflineFetcher(Fetcher):
@@ -71,21 +93,51 @@ class OfflineConsumer:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._fetcher.seek_to(partition, offset)
 
+    def pause(self, partition: TopicPartition) -> None:
+        self._subscription.pause(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        self._subscription.resume(partition)
+
+    def is_fetched(self, partition: TopicPartition) -> bool:
+        """Whether aiokafka would ask the broker for it now."""
+        paused = partition in self._subscription.paused_partitions()
+        return not paused and partition not in self._fetcher._records
+
+    def has_waiting(self, partition: TopicPartition) -> bool:
+        """Whether something of it was fetched and not taken."""
+        return partition in self._fetcher._records
+
     def fetched(
         self,
         partition: TopicPartition,
         offsets: Iterable[int | Exception],
         *,
         end: int | None = None,
+        size: int = 0,
+        fetched_bytes: int = 0,
     ) -> None:
         """A fetch from the current position brought these. `end`: where the next one begins, by
-        default behind the last record."""
-        assignment = self._subscription.subscription.assignment
-        position = assignment.state_value(partition)._position
+        default behind the last record. `size`: of each value. `fetched_bytes`: of the fetch."""
+        position = self._position(partition)
+        self._put(partition, Fetched(offsets, position, end, size, fetched_bytes))
+
+    def fetched_batches(self, partition: TopicPartition, raw: bytes) -> None:
+        """A fetch from the current position brought these bytes, as Kafka has them."""
+        records = PartitionRecords(
+            partition, MemoryRecords(raw), [], self._position(partition), None, None, True, 1
+        )
+        self._put(partition, records)
+
+    def _position(self, partition: TopicPartition) -> int:
+        position: int = self._subscription.subscription.assignment.state_value(partition)._position
+        return position
+
+    def _put(self, partition: TopicPartition, partition_records: Any) -> None:
         self._fetcher._records[partition] = FetchResult(
             partition,
-            assignment=assignment,
-            partition_records=Fetched(offsets, position, end),
+            assignment=self._subscription.subscription.assignment,
+            partition_records=partition_records,
             backoff=0,
         )
         self._wake()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from streams.codec.results import record_bytes
 from streams.errors import ItemError
 
-from .samples import NOW_MS, encoder, item_of, released
+from .samples import NOW_MS, emitted, encoder, item_of, released
 
 HEADERS = (("x", b"\xff"), ("x", None), ("streams-error-code", b"an earlier one"))
 
@@ -20,9 +20,9 @@ HEADERS = (("x", b"\xff"), ("x", None), ("streams-error-code", b"an earlier one"
 def test_a_dead_letter_keeps_key_value_and_headers_byte_for_byte_and_adds_the_facts() -> None:
     item = item_of(b"{\xff", key=b"\xfe", headers=HEADERS)
     slot = released(item, ItemError("invalid_answer", "the label is not one of ours"), calls=3)
-    records, dead = encoder().encode([slot], NOW_MS)
-    assert dead == {0: slot.outcome}
-    assert records[0] == (
+    record, error = emitted(encoder(), slot)
+    assert error is slot.outcome
+    assert record == (
         b"\xfe",
         b"{\xff",
         [

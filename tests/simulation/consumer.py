@@ -19,7 +19,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import CoordinatorNotAvailableError, KafkaError
 
 from streams.codec.committed import Committed
-from streams.kafka.consume.reader import LaneReader
+from streams.kafka.consume.reader import Allowance, LaneReader
 from tests.simulation.hop import Hop
 from tests.simulation.records import SOURCE, SourceRecord
 
@@ -37,14 +37,16 @@ class _Fetched:
 
     def __init__(self, records: list[SourceRecord], position: int, end: int) -> None:
         self.next_fetch_offset = position
-        self._records = iter(records)
+        size = sum(len(record.value or b"") for record in records)
+        self._records = SimpleNamespace(size_in_bytes=lambda: size)
+        self._records_iterator: Iterator[SourceRecord] | None = iter(records)
         self._end = end
 
     def __iter__(self) -> Iterator[SourceRecord]:
         return self
 
     def __next__(self) -> SourceRecord:
-        record = next(self._records, None)
+        record = next(self._records_iterator or iter(()), None)
         if record is None:
             self.next_fetch_offset = self._end
             raise StopIteration
@@ -88,7 +90,7 @@ class _Fetcher(Fetcher):
         for partition in sorted(assignment.tps):
             position = assignment.state_value(partition)._position
             ready = partition in self._records or partition in self._under_way
-            if ready or position is None:
+            if ready or position is None or assignment.state_value(partition).paused:
                 continue
             if self._world.sources[partition.partition].end > position:
                 self._under_way.add(partition)
@@ -133,6 +135,13 @@ class _Client:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self._fetcher.seek_to(partition, offset)
+
+    def pause(self, partition: TopicPartition) -> None:
+        self._subscription.pause(partition)
+
+    def resume(self, partition: TopicPartition) -> None:
+        self._subscription.resume(partition)
+        self._fetcher.look()
 
 
 class Consumer:
@@ -269,18 +278,17 @@ class Consumer:
     def _in_thread(self, call: Callable[..., None], *args: Any) -> None:
         self._to_thread.call_soon_threadsafe(self._alive(call), *args)
 
-    def allow(self, allowance: Mapping[Any, int]) -> None:
+    def allow(self, allowance: Allowance) -> None:
         self._in_thread(self._reader.allow, allowance)
 
-    def set_allowance(self, allowance: Mapping[Any, int]) -> None:
+    def set_allowance(self, allowance: Allowance) -> None:
         self._in_thread(self._reader.set_allowance, allowance)
-
-    def may_write(self) -> bool:
-        """There is no lease here: what a cut-off worker writes is told by the member's troubles."""
-        return True
 
     def close_reader(self) -> None:
         self._in_thread(self._reader.close)
+
+    def inflated_bytes(self) -> int:
+        return self._reader.inflated_bytes
 
     def position_of(self, partition: TopicPartition) -> int | None:
         return self._reader.position_of(partition)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -15,10 +16,12 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.core.engine import Engine
 from streams.errors import StreamsError
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.model import Item, Reply
 from streams.worker.call_ledger import Ledger
+from streams.worker.intake import Budget
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.assembly import make_ledger, make_transactions, route, task_parts
@@ -65,13 +68,13 @@ class Member:
             checks_log_end=True,
             commit_interval_s=parameters.commit_interval_s,
             drain_s=parameters.drain_s,
-            buffered_bytes=parameters.buffered_bytes,
+            budget=Budget(parameters.buffered_bytes),
+            # What a cut-off worker writes is told by the member's troubles.
+            lease=SimpleNamespace(holds=lambda: True),  # type: ignore[arg-type]
             on_fatal=self._failed,
         )
         self.sink = Sink(
-            {**self._keywords, "enable_idempotence": True},
-            on_delivered=self.worker.on_delivered,
-            on_too_large=self.worker.on_too_large,
+            Producers(self._keywords),
             on_defect=self.worker.on_defect,
         )
         await world.until_it_works(self.sink.start)

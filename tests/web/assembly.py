@@ -14,11 +14,13 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.errors import CallError
+from streams.kafka.consume.lease import Lease
 from streams.kafka.produce.parcels import Parcel
 from streams.model import Item, Reply
 from streams.policies.breaker import BreakerLimits
 from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
+from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.partition import Lane
 from streams.worker.task import TaskParts, TaskShell
@@ -47,7 +49,6 @@ class PlayedSink:
         self.holding = False
         self.held: list[Parcel] = []
         self.records: list[tuple[str, Any]] = []
-        self.on_delivered: Callable[[Lane, Sequence[Any]], None]
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         self.records += [(topic, record) for record in parcel.records]
@@ -58,7 +59,7 @@ class PlayedSink:
     def acknowledge(self, *, last_first: bool = False) -> None:
         held, self.held = self.held, []
         for parcel in reversed(held) if last_first else held:
-            self.on_delivered(parcel.lane, parcel.slots)
+            parcel.sender.delivered(parcel.lane, parcel.slots)
 
     def pending(self) -> int:
         return sum(len(parcel.slots) for parcel in self.held)
@@ -77,11 +78,11 @@ class PlayedConsumer:
     def end_of(self, partition: TopicPartition) -> int | None:
         return self.ends.get(partition)
 
+    def inflated_bytes(self) -> int:
+        return 0
+
     def position_of(self, partition: TopicPartition) -> int | None:
         return self.positions.get(partition)
-
-    def may_write(self) -> bool:
-        return True
 
     def allow(self, allowance: Any) -> None: ...
     def set_allowance(self, allowance: Any) -> None: ...
@@ -143,10 +144,10 @@ class Played:
             checks_log_end=True,
             commit_interval_s=3600,
             drain_s=1,
-            buffered_bytes=64_000_000,
+            budget=Budget(64_000_000),
+            lease=Lease(10),
             on_fatal=lambda error: None,
         )
-        self.sink.on_delivered = self.worker.on_delivered
         limits = Limits(
             max_items=max_items,
             max_wait_s=max_wait_s,

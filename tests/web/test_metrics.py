@@ -268,10 +268,10 @@ async def test_an_outcome_that_is_durable_before_an_earlier_one_does_not_move_th
         await played.until(lambda: len(played.sink.held) == 2)
         results, dead_letters = played.sink.held
         began = lane.moved_at
-        played.sink.on_delivered(results.lane, results.slots)
+        results.sender.delivered(results.lane, results.slots)
         assert played.task.watermark(lane) == 0
         assert lane.moved_at == began
-        played.sink.on_delivered(dead_letters.lane, dead_letters.slots)
+        dead_letters.sender.delivered(dead_letters.lane, dead_letters.slots)
         assert played.task.watermark(lane) == 2
         assert lane.moved_at > began
 

@@ -16,13 +16,16 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
+from streams.kafka.consume.batches import Share
+from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
 from streams.model import Caller, Reply, Usage
 from streams.worker.call_ledger import Answering, Ledger, reads_from
+from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
-from tests.kafka.producers import Broker, OfflineSink, Producer
+from tests.kafka.producers import Broker, OfflineProducers, OfflineSink
 
 
 class Call:
@@ -51,7 +54,8 @@ class Commits:
     def __init__(self) -> None:
         self.requests: list[Mapping[TopicPartition, Committed]] = []
         self.outcome: list[bool | Exception] = []
-        self.allowances: list[Mapping[Any, int]] = []
+        self.allowances: list[Mapping[Any, Share]] = []
+        self.inflated = 0
         self.under_way = 0
         self.most_under_way = 0
         self.alive = True
@@ -60,9 +64,6 @@ class Commits:
     async def committed(self, partition: TopicPartition) -> Committed | None:
         offset = self.elsewhere.get(partition)
         return None if offset is None else Committed(offset)
-
-    def may_write(self) -> bool:
-        return self.alive
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         self.under_way += 1
@@ -77,13 +78,16 @@ class Commits:
         finally:
             self.under_way -= 1
 
-    def allow(self, allowance: Mapping[Any, int]) -> None:
-        self.allowances.append(dict(allowance))
+    def allow(self, allowance: Allowance) -> None:
+        self.allowances.append(allowance.shares)
 
     set_allowance = allow
 
     def close_reader(self) -> None:
         self.allowances.append({})
+
+    def inflated_bytes(self) -> int:
+        return self.inflated
 
     def position_of(self, partition: TopicPartition) -> int | None:
         return None
@@ -111,7 +115,10 @@ class OfflineLedger(Ledger):
         self.broker = broker
         self.unreadable: list[Exception] = []
         self.cut_off = False
-        self._writer.producer = Producer(broker)
+        self._writer.producers = OfflineProducers(broker)
+
+    async def connect(self) -> None:
+        await self._writer.start()
 
     async def _fetch(self, starts: Any, found: Any, take: Any) -> None:
         if self.cut_off:
@@ -158,19 +165,20 @@ class Shell:
             checks_log_end=True,
             commit_interval_s=0.001,
             drain_s=drain_s,
-            buffered_bytes=buffered_bytes,
+            budget=Budget(buffered_bytes),
+            lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
         )
         self.sink = OfflineSink(
             self.broker,
-            on_delivered=self.worker.on_delivered,
-            on_too_large=self.worker.on_too_large,
             on_defect=self.worker.on_defect,
-            may_write=self.worker.may_write,
+            may_write=self.worker.lease.holds,
         )
 
     async def start(self, **limits: Any) -> None:
         await self.sink.start()
+        if self.ledger is not None:
+            await self.ledger.connect()
         given = {"max_items": 10, "max_wait_s": 0.0, "max_in_flight": 5, **limits}
         parts = TaskParts(
             name="task",

@@ -47,11 +47,14 @@ async def test_offsets_are_committed_by_us_and_out_of_range_is_an_error():
     assert told._auto_offset_reset == "none"
 
 
-@pytest.mark.parametrize(("buffered_mb", "partition"), [("1", 250_000), ("16", 1_048_576)])
-async def test_what_is_fetched_ahead_is_a_quarter_of_the_budget(buffered_mb, partition):
-    """But never less than one fetch of 1 MB."""
+@pytest.mark.parametrize(
+    ("buffered_mb", "fetch", "partition"),
+    [("1", 1_000_000, 1_000_000), ("16", 1_000_000, 1_000_000), ("64", 4_000_000, 1_048_576)],
+)
+async def test_one_fetch_brings_a_sixteenth_of_the_budget(buffered_mb, fetch, partition):
+    """But never less than 1 MB."""
     told = await _told(_app(STREAMS_WORKER__MAX_BUFFERED_MB=buffered_mb))
-    assert told._fetch_max_bytes == max(1_000_000, int(buffered_mb) * 250_000)
+    assert told._fetch_max_bytes == fetch
     assert told._max_partition_fetch_bytes == partition
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka.errors import KafkaError
 
 from streams.worker.handover import COMMIT_WITHIN_S
-from streams.worker.room import Room
+from streams.worker.intake import Budget, Room
 from tests.worker.shell import settled
 
 
@@ -166,22 +166,22 @@ async def test_what_waits_for_a_leader_is_kept_over_the_assignment_that_could_no
 
 
 async def test_lanes_that_wait_for_a_leader_keep_their_share_of_the_room(shell):
-    shell.worker._room = Room(1_000_000)
+    shell.worker._room = Room(Budget(2_000_000))
     one, two = await shell.assign(0, 1)
     shell.arrive(one, 1)
     await settled()
-    both = shell.worker.allowance()[two]
+    both = shell.worker.allowance().shares[two]
     await shell.worker.on_revoked()
     shell.worker.on_assigned({two.partition: two.committed}, {one.partition})
-    assert shell.worker.allowance() == {two: both}
+    assert shell.worker.allowance().shares == {two: both}
 
 
 async def test_rebalances_do_not_make_room(shell):
     """A full lane that goes on is read no further, however often it is assigned: each peer that
     crashed let it read a hundred records more."""
-    shell.worker._room = Room(1_000_000)
+    shell.worker._room = Room(Budget(2_000_000))
     (lane,) = await shell.assign(0)
-    while shell.worker.allowance():
+    while shell.worker.allowance().shares:
         shell.arrive(lane, 50, size=5000)
         await settled()
     held = shell.task.held(lane)
@@ -189,16 +189,16 @@ async def test_rebalances_do_not_make_room(shell):
         await shell.worker.on_revoked()
         (again,) = await shell.assign(0)
         assert again is lane
-        assert shell.worker.allowance() == {}
+        assert shell.worker.allowance().shares == {}
     assert shell.task.held(lane) == held
 
 
 async def test_a_new_lane_gets_few_records_until_their_size_is_known_and_never_more_than_fit(shell):
     (lane,) = await shell.assign(0)
-    assert shell.worker.allowance() == {lane: 100}
-    shell.worker._room = Room(20_000)
-    assert shell.worker.allowance() == {lane: 9}
-    shell.worker._room = Room(64_000_000)
+    assert shell.worker.allowance().shares[lane].records == 100
+    shell.worker._room = Room(Budget(40_000))
+    assert shell.worker.allowance().shares[lane].records == 9
+    shell.worker._room = Room(Budget(128_000_000))
     shell.arrive(lane, 10)
     await settled()
-    assert shell.worker.allowance() == {lane: 1000}
+    assert shell.worker.allowance().shares[lane].records == 1000

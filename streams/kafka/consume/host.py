@@ -1,17 +1,56 @@
-"""What the transport asks of whoever takes the lists: the port between Faust and the worker."""
+"""The port between Faust and the worker: what the transport asks of whoever takes the lists
+(`RecordHost`), and what that one may ask of it (`RecordSource`)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Set
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
-from streams.kafka.consume.reader import Round
+from streams.kafka.consume.lease import Lease
+from streams.kafka.consume.reader import Allowance, Round
 
-if TYPE_CHECKING:
-    from streams.kafka.consume.transport import Consumer
+
+class RecordSource(Protocol):
+    """Where the lists come from: `streams.kafka.consume.transport.Consumer`."""
+
+    def allow(self, allowance: Allowance) -> None:
+        """Answer a round."""
+        ...
+
+    def set_allowance(self, allowance: Allowance) -> None:
+        """Room came back between two rounds."""
+        ...
+
+    def close_reader(self) -> None:
+        """Stop reading for good (a graceful stop began)."""
+        ...
+
+    def join_again(self) -> None:
+        """Ask for a new assignment."""
+        ...
+
+    async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
+        """Commit; False: nothing was committed. Raises KafkaError."""
+        ...
+
+    async def committed(self, partition: TopicPartition) -> Committed | None:
+        """What the group has committed of a partition; None: nothing. Raises KafkaError."""
+        ...
+
+    def inflated_bytes(self) -> int:
+        """What the largest batch took of late when it was inflated."""
+        ...
+
+    def position_of(self, partition: TopicPartition) -> int | None:
+        """The offset that is read next; None: the partition is not read."""
+        ...
+
+    def end_of(self, partition: TopicPartition) -> int | None:
+        """How far the partition could be read when it was last fetched; None: not fetched yet."""
+        ...
 
 
 class RecordHost(Protocol):
@@ -43,11 +82,16 @@ class RecordHost(Protocol):
         ...
 
     @property
+    def lease(self) -> Lease:
+        """Told whenever the group takes this worker for alive."""
+        ...
+
+    @property
     def draining(self) -> bool:
         """Whether a graceful stop has begun."""
         ...
 
-    def attach(self, consumer: Consumer) -> None:
+    def attach(self, consumer: RecordSource) -> None:
         """The consumer that was made for this host."""
         ...
 
@@ -73,12 +117,12 @@ class RecordHost(Protocol):
         ours, too, and cannot be read now."""
         ...
 
-    def allowance(self) -> Mapping[Any, int]:
-        """How many records each lane may get next."""
+    def allowance(self) -> Allowance:
+        """What the next round may bring."""
         ...
 
     def on_records(self, lists: Round) -> None:
-        """Take one round; must be answered with `Consumer.allow`."""
+        """Take one round; must be answered with `RecordSource.allow`."""
         ...
 
     def on_reader_error(self, error: BaseException) -> bool:

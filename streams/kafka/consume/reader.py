@@ -9,13 +9,15 @@ Rules of this file:
 3. The reader keeps its own position per partition and seeks back to it when anything else (Faust's
    recovery seeks all partitions) moved the fetcher: a gap can only be a gap of the log.
 4. One round of lists is on its way to the worker's loop at a time; the next starts when the worker
-   has answered with `allow`. Partitions are taken in rotation, each at most its allowance, so that
-   a backlog in one never starves another.
+   has answered with `allow`. Partitions are taken in rotation, each at most its share of the
+   allowance, so that a backlog in one never starves another. A round that has no room for all
+   goes on where the last one ended.
 5. An error of one partition costs no other's records: what the round has so far is delivered first.
 6. While it runs the consumer counts as in use: aiokafka measures idleness by its own `getmany`, and
    would leave the group for ever when its poll interval is over, however busy or paused this is.
 7. Every turn asks how aiokafka's own tasks are: its coordination stops at an error that nobody asks
    for, and by its own `getmany` somebody would.
+8. What was fetched and not taken is memory, too: `prefetch.py` keeps it within the allowance.
 
 Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
 paused, and builds an object per message (90 times slower).
@@ -26,13 +28,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from streams.errors import BrokerError
+from streams.kafka.consume.batches import Share
 from streams.kafka.consume.health import check_health
+from streams.kafka.consume.prefetch import Prefetch
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +44,22 @@ Round = list[tuple[Any, Sequence[Any], int]]
 """Lists of records, each with the lane it belongs to, and how far that has been read: offsets below
 that are no record's are markers of transactions, aborted, or compacted. A list may be empty."""
 
+
+class Allowance(NamedTuple):
+    """What the next round may bring. `shares`: of the lanes with room. `round_bytes`: no further
+    lane is read once the round has so many. `waiting_bytes`: what may wait between two rounds,
+    fetched or inflated, and not taken."""
+
+    shares: Mapping[Any, Share]
+    round_bytes: int
+    waiting_bytes: int
+
+
+CLOSED = Allowance({}, 0, 0)
+
 IDLE_CHECK_S = 1.0
 
-MOST_SEEKS = 10
+MAX_SEEKS = 10
 """Seeks back to the same place without a record in between; Faust's recovery costs one."""
 
 
@@ -62,10 +79,11 @@ class LaneReader:
         self._fail = fail
         self._lanes: dict[TopicPartition, Any] = {}
         self._positions: dict[TopicPartition, int] = {}
-        self._allowance: Mapping[Any, int] = {}
+        self._allowance = CLOSED
         self._under_way = False
         self._changed = asyncio.Event()
-        self._turn = 0
+        self._next: TopicPartition | None = None  # the round begins with it
+        self._prefetch = Prefetch(consumer)
         self._openings = 0
         self._sought: dict[TopicPartition, int] = {}
 
@@ -77,7 +95,7 @@ class LaneReader:
             if partition in assigned:
                 self._lanes[partition] = lane
                 self._positions[partition] = offset
-                self._consumer.seek(partition, offset)
+                self._prefetch.begin(partition, offset)
 
     def close(self) -> None:
         """Read nothing until the next `open`."""
@@ -85,16 +103,16 @@ class LaneReader:
         self._lanes.clear()
         self._positions.clear()
         self._sought.clear()
-        self._allowance = {}
+        self._allowance = CLOSED
         self._changed.set()
 
-    def allow(self, allowance: Mapping[Any, int]) -> None:
-        """The worker took the last round; `allowance`: how many records each lane may get next."""
+    def allow(self, allowance: Allowance) -> None:
+        """The worker took the last round; `allowance`: what the next may bring."""
         self._allowance = allowance
         self._under_way = False
         self._changed.set()
 
-    def set_allowance(self, allowance: Mapping[Any, int]) -> None:
+    def set_allowance(self, allowance: Allowance) -> None:
         """Room changed without a round in between."""
         self._allowance = allowance
         self._changed.set()
@@ -107,6 +125,11 @@ class LaneReader:
         """The offset that is read next; None: the partition is not open. Safe in any thread."""
         return self._positions.get(partition)
 
+    @property
+    def inflated_bytes(self) -> int:
+        """What the largest batch took of late when it was inflated. Safe in any thread."""
+        return self._prefetch.inflated_bytes
+
     async def run(self) -> None:
         """Read until cancelled or the consumer is stopped; errors of a partition go to `fail`."""
         with self._consumer._subscription.fetch_context():  # rule 6
@@ -117,6 +140,7 @@ class LaneReader:
             try:
                 check_health(self._consumer)
                 self._changed.clear()
+                self._limit_prefetch()
                 if self._under_way or not await self._round():
                     await self._wait()
             except ConsumerStoppedError:
@@ -128,6 +152,14 @@ class LaneReader:
                     return
                 self._worker_loop.call_soon_threadsafe(self._fail, _told(error))
                 await asyncio.sleep(IDLE_CHECK_S)
+
+    def _limit_prefetch(self) -> None:
+        """Rule 8."""
+        if self._consumer._subscription.reassignment_in_progress:
+            return
+        shares = self._allowance.shares
+        room = {partition for partition, lane in self._lanes.items() if lane in shares}
+        self._prefetch.limit(self._positions, room, self._allowance.waiting_bytes)
 
     async def _round(self) -> bool:
         """Send one round on its way; False: there is nothing to read."""
@@ -144,35 +176,43 @@ class LaneReader:
         return bool(lists)
 
     async def _take(self, lists: Round) -> None:
-        fetcher, allowance = self._consumer._fetcher, self._allowance
-        if not allowance or self._consumer._subscription.reassignment_in_progress:
+        allowance = self._allowance
+        if not allowance.shares or self._consumer._subscription.reassignment_in_progress:
             return
         for partition in self._lanes:
-            self._moved(
-                partition
-            )  # also where nothing is fetched: at the log's end nothing will be
-        fetched = [
-            (partition, lane, allowance[lane])
-            for partition, lane in self._lanes.items()
-            if lane in allowance and partition in fetcher._records
-        ]
-        if not fetched:
-            return
-        self._turn = (self._turn + 1) % len(fetched)
-        for partition, lane, most in fetched[self._turn :] + fetched[: self._turn]:
+            # Also where nothing is fetched: at the log's end nothing will be.
+            self._moved(partition)
+        left = allowance.round_bytes
+        for partition in self._in_turn():
+            if left <= 0:
+                self._next = partition
+                return
             if self._moved(partition):
                 continue
-            records = (await fetcher.fetched_records([partition], timeout=0, max_records=most)).get(
-                partition
-            )
+            lane, before = self._lanes[partition], self._positions[partition]
+            records, size = await self._prefetch.take(partition, allowance.shares[lane])
             if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
                 return
-            before = self._positions[partition]
+            left -= size
             now = self._positions[partition] = self._position(partition)
             if records:
                 self._sought.pop(partition, None)
             if records or now > before:
-                lists.append((lane, records or (), now))
+                lists.append((lane, records, now))
+
+    def _in_turn(self) -> list[TopicPartition]:
+        """The partitions that can be taken from, in this round's order; the next round begins one
+        further on."""
+        lanes, shares = list(self._lanes), self._allowance.shares
+        first = lanes.index(self._next) if self._next in self._lanes else 0
+        turn = [
+            partition
+            for partition in lanes[first:] + lanes[:first]
+            if partition in self._prefetch and self._lanes[partition] in shares
+        ]
+        if turn:
+            self._next = turn[1 % len(turn)]
+        return turn
 
     def _position(self, partition: TopicPartition) -> int:
         state = self._consumer._subscription.subscription.assignment.state_value(partition)
@@ -189,16 +229,14 @@ class LaneReader:
         if self._position(partition) == expected:
             return False
         times = self._sought[partition] = self._sought.get(partition, 0) + 1
-        if times > MOST_SEEKS:
+        if times > MAX_SEEKS:
             raise OffsetOutOfRangeError({partition: expected})
         self._consumer.seek(partition, expected)
         return True
 
     async def _wait(self) -> None:
         changed = asyncio.ensure_future(self._changed.wait())
-        waiters = {changed}
-        if not self._under_way:
-            waiters.add(self._consumer._fetcher._create_fetch_waiter())
+        waiters = {changed, self._consumer._fetcher._create_fetch_waiter()}
         try:
             done, _ = await asyncio.wait(
                 waiters, timeout=IDLE_CHECK_S, return_when=asyncio.FIRST_COMPLETED

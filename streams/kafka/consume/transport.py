@@ -35,6 +35,7 @@ from faust.types import TP
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.consume.host import RecordHost
+from streams.kafka.consume.reader import Allowance
 from streams.kafka.consume.thread import ConsumerThread
 
 logger = logging.getLogger(__name__)
@@ -180,17 +181,18 @@ class Consumer(driver.Consumer):
         """Ask for a new assignment."""
         self._thread.in_thread("join_again")
 
-    def allow(self, allowance: Mapping[Any, int]) -> None:
+    def allow(self, allowance: Allowance) -> None:
         """Answer a round."""
         self._thread.in_thread("allow", allowance)
 
-    def set_allowance(self, allowance: Mapping[Any, int]) -> None:
+    def set_allowance(self, allowance: Allowance) -> None:
         """Tell the reader of room that came back between rounds."""
         self._thread.in_thread("set_allowance", allowance)
 
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive (`lease.py`)."""
-        return self._thread.may_write()
+    def inflated_bytes(self) -> int:
+        """What the largest batch took of late when it was inflated."""
+        reader = self._thread._reader
+        return 0 if reader is None else reader.inflated_bytes
 
     def position_of(self, partition: TopicPartition) -> int | None:
         """How far the reader has read; None: it does not read this partition."""

@@ -9,8 +9,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.produce import lane_writer
-from streams.kafka.produce.groups import Ended, Group
-from streams.kafka.produce.lane_writer import LaneWriter
+from streams.kafka.produce.group import Group
+from streams.kafka.produce.lane_writer import Ended, LaneWriter
 from streams.kafka.produce.transactions import Transactions
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, exactly_once, mutant

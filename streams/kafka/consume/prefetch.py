@@ -1,0 +1,120 @@
+"""What aiokafka has fetched and nobody has taken: kept within a limit, and taken from.
+
+Rules of this file:
+1. A partition is fetched only while its lane has room, and while not too much waits already.
+2. What is too much goes back to the broker, which a seek to the same place does, and is fetched
+   again later: first what lanes without room have waiting, then batches left open. So a batch may
+   be inflated more than once; else one that inflates to more than there is room for would have to
+   be kept, or to hold up every other partition until its last record is taken.
+3. A batch is open at a time, and stays so only within the limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
+
+from streams.kafka.consume.batches import NOTHING, Share, Waiting, drop, take, waiting
+
+FORGETTING = 0.99
+"""What is left, with each take, of the size of the largest batch."""
+
+
+class Prefetch:
+    """Over the fetcher of `consumer`; used in its thread. `inflated_bytes`: what the largest batch
+    took of late when it was inflated."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._paused: set[TopicPartition] = set()
+        self._bytes = 0
+        self._limit = 0
+        self.inflated_bytes = 0
+
+    @property
+    def _fetched(self) -> Mapping[TopicPartition, Any]:
+        """Results of fetches and errors, as aiokafka keeps them."""
+        fetched: Mapping[TopicPartition, Any] = self._consumer._fetcher._records
+        return fetched
+
+    def __contains__(self, partition: TopicPartition) -> bool:
+        return partition in self._fetched
+
+    def begin(self, partition: TopicPartition, offset: int) -> None:
+        """Fetch this partition from here on."""
+        self._consumer.seek(partition, offset)
+        self._consumer.resume(partition)
+        self._paused.discard(partition)
+
+    def limit(
+        self, positions: Mapping[TopicPartition, int], room: Set[TopicPartition], limit: int
+    ) -> None:
+        """Rules 1 and 2 over these partitions. `room`: those whose lane has room. `limit`: bytes
+        that may wait."""
+        fetched = self._fetched
+        waits = {tp: waiting(fetched[tp]) for tp in positions if tp in fetched}
+        self._limit, self._bytes = limit, sum(each.bytes for each in waits.values())
+        if self._bytes > limit:
+            for partition, wait in sorted(waits.items(), key=lambda each: _last(each, room)):
+                if wait.inflated or (wait.bytes and partition not in room):
+                    self._give_back(partition, positions[partition], wait)
+                if self._bytes <= limit:
+                    break
+        self._hold_up_nobody(fetched[tp] for tp in waits if tp in fetched and tp not in room)
+        full = self._bytes > limit
+        for partition in positions:
+            # aiokafka throws away what a paused partition has waiting when it is taken.
+            self._pause(partition, partition not in room or (full and partition not in fetched))
+
+    async def take(self, partition: TopicPartition, share: Share) -> tuple[list[Any], int]:
+        """Records of a partition that has something waiting, and their bytes. Raises what its fetch
+        was refused with, or what its next batch cannot be read for."""
+        fetcher = self._consumer._fetcher
+        fetched = fetcher._records[partition]
+        if not isinstance(fetched, FetchResult):
+            await fetcher.fetched_records([partition])  # raises
+            return [], 0
+        before = waiting(fetched)
+        records, size = take(fetched, share)
+        after = waiting(fetched)
+        self.inflated_bytes = max(after.inflated, int(self.inflated_bytes * FORGETTING))
+        self._bytes += after.bytes - before.bytes
+        if after is NOTHING:
+            del fetcher._records[partition]
+            fetcher._notify(fetcher._wait_consume_future)
+        elif after.inflated and self._bytes > self._limit:
+            self._give_back(partition, fetched._partition_records.next_fetch_offset, after)
+        return records, size
+
+    def _hold_up_nobody(self, fetched: Iterable[Any]) -> None:
+        """aiokafka fetches nothing more from a node while something of it waits that is younger
+        than 0.1 s; what waits for room may do so for long."""
+        found = False
+        for each in fetched:
+            found |= each._backoff > 0
+            each._backoff = 0.0
+        if found:
+            self._consumer._fetcher._notify(self._consumer._fetcher._wait_consume_future)
+
+    def _give_back(self, partition: TopicPartition, position: int, wait: Waiting) -> None:
+        fetched = self._fetched[partition]
+        self._consumer.seek(partition, position)
+        self._bytes -= wait.bytes
+        drop(fetched)
+
+    def _pause(self, partition: TopicPartition, pause: bool) -> None:
+        if pause and partition not in self._paused:
+            self._paused.add(partition)
+            self._consumer.pause(partition)
+        elif not pause and partition in self._paused:
+            self._paused.discard(partition)
+            self._consumer.resume(partition)
+
+
+def _last(wait: tuple[TopicPartition, Waiting], room: Set[TopicPartition]) -> tuple[bool, int]:
+    """Sorts what goes back: first what has no room, and the most of it."""
+    partition, (size, _) = wait
+    return partition in room, -size
