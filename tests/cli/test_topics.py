@@ -277,16 +277,16 @@ async def test_check_connect_tells_what_is_there(
 
 @pytest.mark.needs("nodes")
 async def test_a_broker_that_freezes_meanwhile_is_exit_code_1(
-    broker: Any, topic: MakeTopic, tmp_path: Path
+    own_broker: Any, topic: MakeTopic, tmp_path: Path
 ) -> None:
     """And the line says how much is safe."""
     name = await topic()
     file = tmp_path / "x.jsonl"
     file.write_text('{"a":1}\n' * 100_000)
-    process = started("publish", name, file, "--rate", "500", "--broker", broker.bootstrap)
+    process = started("publish", name, file, "--rate", "500", "--broker", own_broker.bootstrap)
     try:
-        await asyncio.to_thread(tailed, broker, name, 1)
-        broker.nodes[0].freeze()
+        await asyncio.to_thread(tailed, own_broker, name, 1)
+        own_broker.nodes[0].freeze()
         begun = time.monotonic()
         _, err = await asyncio.to_thread(process.communicate, timeout=60)
         assert time.monotonic() - begun < 15
@@ -299,4 +299,4 @@ async def test_a_broker_that_freezes_meanwhile_is_exit_code_1(
         )
     finally:
         process.kill()
-        broker.nodes[0].thaw()
+        own_broker.nodes[0].thaw()

@@ -105,36 +105,38 @@ async def test_a_second_signal_stops_at_once_with_130(broker, topic):
 
 @pytest.mark.needs("freeze")
 async def test_sigterm_with_the_broker_frozen_ends_with_1_within_the_shutdown_timeout(
-    broker, topic
+    own_broker, topic
 ):
     source = await topic(partitions=PARTITIONS)
-    await publish(broker.bootstrap, source, items(4000, PARTITIONS))
-    worker = await _started(broker, source, TEST_CALL_S="0.1")
+    await publish(own_broker.bootstrap, source, items(4000, PARTITIONS))
+    worker = await _started(own_broker, source, TEST_CALL_S="0.1")
     try:
-        for node in broker.nodes:
+        for node in own_broker.nodes:
             node.freeze()
         worker.signal(signal.SIGTERM)
         began = time.monotonic()
         assert worker.wait(20) == 1, worker.log
         assert time.monotonic() - began < 11
     finally:
-        for node in broker.nodes:
+        for node in own_broker.nodes:
             node.thaw()
         worker.close()
 
 
 @pytest.mark.needs("nodes")
 async def test_an_idle_worker_whose_broker_is_gone_stops_without_a_wait_or_a_traceback(
-    broker, topic
+    own_broker, topic
 ):
     """aiokafka's fetcher ended the consumer's thread; the stop then waited for the watchdog."""
     source = await topic(partitions=PARTITIONS)
-    await publish(broker.bootstrap, source, items(40, PARTITIONS))
-    worker = await _started(broker, source, TEST_CALL_S="0.01")
+    await publish(own_broker.bootstrap, source, items(40, PARTITIONS))
+    worker = await _started(own_broker, source, TEST_CALL_S="0.01")
     group = f"{source}-group"
-    await eventually(lambda: _some_committed(broker, group, source, more_than=39), 30, lambda: "")
+    await eventually(
+        lambda: _some_committed(own_broker, group, source, more_than=39), 30, lambda: ""
+    )
     try:
-        broker.nodes[0].kill()
+        own_broker.nodes[0].kill()
         # It has noticed, and waits between two attempts.
         await eventually(lambda: _said(worker, "Failed fetch messages"), 30, lambda: worker.log)
         told_at = time.monotonic()
@@ -142,7 +144,7 @@ async def test_an_idle_worker_whose_broker_is_gone_stops_without_a_wait_or_a_tra
         assert time.monotonic() - told_at < 9, worker.log  # shutdown_timeout_s is 10
         assert "Traceback" not in worker.log
     finally:
-        broker.nodes[0].start()
+        own_broker.nodes[0].start()
         worker.close()
 
 
