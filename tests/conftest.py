@@ -28,8 +28,8 @@ import pytest
 from tests import parallel
 from tests.brokers.choose import VARIABLE, Broker, describe, problem_with, start, supports
 from tests.brokers.features import KAFKA
-from tests.brokers.shared import FAILED, NotStartedError, Shared, SharedBroker
 from tests.chaos import reporting
+from tests.shared import FAILED, NotStartedError, Shared, SharedBroker
 
 SHORT_RUNS = 5
 THOROUGH_RUNS = 200

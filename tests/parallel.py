@@ -15,14 +15,16 @@ of their own stay together in one worker, so that they share it: its start costs
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
 import pytest
 
+from tests import forked
 from tests.brokers.choose import Choice, describe
 from tests.brokers.features import UnavailableError
-from tests.brokers.shared import Access, Remote, Server, Shared
+from tests.shared import Access, Remote, Server, Shared
 
 ACCESS = pytest.StashKey[Access]()
 SEED_GIVEN = pytest.StashKey[bool]()
@@ -46,6 +48,7 @@ def configure(config: pytest.Config) -> None:
     else:
         config.option.seed, config.stash[SEED_GIVEN] = given["seed"], given["seed_given"]
         config.stash[ACCESS] = Remote(given["shared_at"], bytes.fromhex(given["shared_key"]))
+    forked.find_server = functools.cache(config.stash[ACCESS].fork_server)
 
 
 def access(config: pytest.Config) -> Access:

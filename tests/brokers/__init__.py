@@ -3,5 +3,4 @@
 java.py      Apache Kafka from its jars       docker.py    Apache Kafka's image
 embedded.py  the broker for trying out        external.py  one that runs already
 choose.py    which of them, and why           features.py  what a test may ask for
-shared.py    one of them for all processes of a test run
 """

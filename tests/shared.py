@@ -1,4 +1,5 @@
-"""One broker for all processes of a test run, chosen and started once, by whoever asks first.
+"""What all processes of a test run use: one broker and one server of processes, each started once,
+when somebody asks for it.
 
     the controller, or the only process            the workers of pytest-xdist
     Shared: chooses, starts, closes  ◄── socket ── Remote: asks the controller
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from tests.brokers.choose import VARIABLE, Broker, Choice, choose, start, supports
 from tests.brokers.features import UnavailableError
+from tests.forked import ForkServer
 
 FAILED = "it did not start, see the first failure"
 
@@ -35,6 +37,7 @@ class Facts(NamedTuple):
 class Access(Protocol):
     """How a process reaches what the run shares: a `Shared`, or a `Remote`."""
 
+    def fork_server(self) -> str: ...
     def take_groups(self, groups: dict[str, str]) -> None: ...
     def choice(self) -> Choice: ...
     def facts(self) -> Facts: ...
@@ -74,10 +77,10 @@ class SharedBroker:
 
 
 class Shared:
-    """Holds the run's broker. Its methods may be called from any thread.
+    """Holds it. Its methods may be called from any thread.
 
-    `chosen`: the choice, if anybody has asked; `problem`: why there is none. `groups`: the groups of
-    tests that belong together, by the test's name.
+    `chosen`: the choice of a broker, if anybody has asked; `problem`: why there is none. `groups`:
+    of tests that belong together, by the test's name.
     """
 
     def __init__(self) -> None:
@@ -87,6 +90,15 @@ class Shared:
         self.chosen: Choice | None = None
         self.problem: str | None = None
         self.groups: dict[str, str] = {}
+        self._fork_lock = threading.Lock()
+        self._fork_server: ForkServer | None = None
+
+    def fork_server(self) -> str:
+        """Where it listens (`tests.forked`)."""
+        with self._fork_lock:
+            if self._fork_server is None:
+                self._fork_server = ForkServer()
+            return self._fork_server.address
 
     def take_groups(self, groups: dict[str, str]) -> None:
         """The same from every worker."""
@@ -141,6 +153,10 @@ class Shared:
             broker, self._broker = self._broker, None
             if broker is not None:
                 broker.close()
+        with self._fork_lock:
+            forks, self._fork_server = self._fork_server, None
+            if forks is not None:
+                forks.close()
 
 
 class Server:
@@ -188,6 +204,9 @@ class Remote:
 
     def __init__(self, address: str, key: bytes) -> None:
         self._connection = Client(address, authkey=key)
+
+    def fork_server(self) -> str:
+        return str(self._ask("fork_server"))
 
     def take_groups(self, groups: dict[str, str]) -> None:
         self._ask("take_groups", groups)
