@@ -81,12 +81,14 @@ class Worker:
         drain_s: float,
         buffered_bytes: int,
         on_fatal: Callable[[BaseException], None],
+        deliver_within_s: float = DELIVER_WITHIN_S,
     ) -> None:
         self.sources = frozenset(sources)
         self.consumer_keywords = dict(consumer_keywords)
         self.start = start
         self.checks_log_end = checks_log_end
         self._drain_s = drain_s
+        self._deliver_within_s = deliver_within_s
         self._room = Room(buffered_bytes // 2)
         self._on_fatal = on_fatal
         self._tasks: dict[str, TaskShell] = {}
@@ -232,7 +234,7 @@ class Worker:
         for task in self.tasks:
             task.halt(self.lanes)
         await self._settling.wait(self._drain_s)
-        deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
+        deliver_s = min(self._deliver_within_s, ends - clock() - COMMIT_WITHIN_S)
         if not self.may_write():  # and will not again before this revocation is over
             deliver_s = 0.0
         await self._settling.hold(self.lanes, max(1.0, deliver_s))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tests import forked
 
-TIMEOUT_S = 90
+TIMEOUT_S = 180
 PIPE_HOLDS = 60_000
 
 

@@ -138,6 +138,7 @@ class Shell:
         *,
         buffered_bytes: int = 64_000_000,
         drain_s: float = 0.05,
+        deliver_within_s: float = 30.0,
         broker: Broker | None = None,
         ledger: bool = False,
         fingerprint: str = "f",
@@ -158,6 +159,7 @@ class Shell:
             drain_s=drain_s,
             buffered_bytes=buffered_bytes,
             on_fatal=self.fatal.append,
+            deliver_within_s=deliver_within_s,
         )
         self.sink = OfflineSink(
             self.broker,
