@@ -146,6 +146,7 @@ class Shell:
         *,
         buffered_bytes: int = 64_000_000,
         drain_s: float = 0.05,
+        deliver_within_s: float = 30.0,
         broker: Broker | None = None,
         ledger: bool = False,
         fingerprint: str = "f",
@@ -168,6 +169,7 @@ class Shell:
             budget=Budget(buffered_bytes),
             lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
+            deliver_within_s=deliver_within_s,
         )
         self.sink = OfflineSink(
             self.broker,
