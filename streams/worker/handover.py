@@ -27,7 +27,8 @@ died: new leaders and coordinators take 10 s and more. What is given up is writt
 
 class Handover:
     """`committed(partition)`: what the group has. `drain_s`: how long a revocation waits for calls
-    in flight. `deliver_within_s`: how long for what is on its way to the sink. `may_write()`: whether the group must still take this worker for alive."""
+    in flight. `deliver_within_s`: how long for what is on its way to the sink. `may_write()`:
+    whether the group must still take this worker for alive."""
 
     def __init__(
         self,
