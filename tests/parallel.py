@@ -74,8 +74,9 @@ def arrange(config: pytest.Config, items: list[pytest.Item], longest: set[str]) 
     if not is_worker(config):
         return
     items.sort(key=lambda item: not longest & set(getattr(item, "fixturenames", ())))
-    groups = {item.nodeid: mark.args[0] for item in items for mark in item.iter_markers("together")}
-    access(config).take_groups(groups)
+    if not config.option.thorough:  # or one worker would have nearly everything
+        names = {i.nodeid: mark.args[0] for i in items for mark in i.iter_markers("together")}
+        access(config).take_groups(names)
 
 
 def chosen_kind(config: pytest.Config) -> str | None:
