@@ -109,9 +109,9 @@ class Account:
 
     def opens_at(self, seat: Seat) -> float:
         """From when on the member's next call may start; inf: only an event can tell."""
-        pause, ramp = self.pause, self.pauses.ramp
-        if pause is None and ramp == inf:
+        if self.pauses.is_flowing:
             return -inf
+        pause, ramp = self.pause, self.pauses.ramp
         line = [*self.line] if seat in self.line else [*self.line, seat]
         ahead = line.index(seat)
         if pause is not None:
@@ -234,7 +234,7 @@ class Seat:
     def answered(self, reservation: Reservation) -> None:
         """The API took the call and answered it, if only with a refusal of what is in it."""
         account = self.account
-        if not self.has_left:
+        if not self.has_left and not account.pauses.is_flowing:
             account.pauses.answered(reservation.number, account.max_in_flight)
             if account.pause is None:
                 account.probe = None

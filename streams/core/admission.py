@@ -66,8 +66,9 @@ class Admission:
         if isinstance(due, Call):
             call = heappop(self._retries)[2]
         else:
+            tokens = due.window.tokens
             call = windows.cut(due, now, limit)
-            reservation.tokens = call.tokens
+            reservation.tokens = tokens - due.window.tokens
         self._start(call, reservation, now)
         return call
 

@@ -52,7 +52,8 @@ class Pause:
 
 class Pauses:
     """`backoff`: of outages and throttling; `account_backoff`: of account refusals. `random`: draws
-    from [0, 1). `ramp`: calls in flight while they ramp up; inf: any number."""
+    from [0, 1). `current`: the pause that ends last; None: no pause. `ramp`: calls in flight while
+    they ramp up; inf: any number."""
 
     def __init__(
         self, backoff: Backoff, account_backoff: Backoff, random: Callable[[], float]
@@ -61,14 +62,12 @@ class Pauses:
         self._account_backoff = account_backoff
         self._random = random
         self._by_cause: dict[Cause, Pause] = {}
+        self.current: Pause | None = None
         self.ramp = inf
 
     @property
-    def current(self) -> Pause | None:
-        """The pause that ends last; None: calls may flow."""
-        if not self._by_cause:
-            return None
-        return max(self._by_cause.values(), key=lambda pause: pause.until)
+    def is_flowing(self) -> bool:
+        return self.current is None and self.ramp == inf
 
     def failed(self, number: int, cause: Cause, error: CallError, now: float, last: int) -> None:
         """Call `number` failed; `last`: the number of the last call that has begun."""
@@ -76,14 +75,12 @@ class Pauses:
         if pause is None:
             until = now + self._wait_s(cause, 1, error.retry_after_s)
             self._by_cause[cause] = Pause(cause, until, error.message, last)
-            return
-        if number > pause.number:
-            pause.failures += 1
-        elif error.retry_after_s is None:
-            return
-        until = now + self._wait_s(cause, pause.failures, error.retry_after_s)
-        if until > pause.until:
-            pause.until, pause.message, pause.number = until, error.message, last
+        elif number > pause.number or error.retry_after_s is not None:
+            pause.failures += number > pause.number
+            until = now + self._wait_s(cause, pause.failures, error.retry_after_s)
+            if until > pause.until:
+                pause.until, pause.message, pause.number = until, error.message, last
+        self._choose()
 
     def probe_failed(self, now: float, last: int) -> None:
         """The probe failed in a way of its own (a timeout): that ends no pause."""
@@ -91,17 +88,23 @@ class Pauses:
         if pause is not None:
             pause.failures += 1
             pause.prolong(now + self._wait_s(pause.cause, pause.failures, None), last)
+            self._choose()
 
     def answered(self, number: int, max_in_flight: int) -> None:
         """Call `number` was answered; `max_in_flight`: of all members together."""
-        if not self._by_cause:
+        if self.current is None:
             self.limit_ramp(self.ramp * 2, max_in_flight)
             return
         for cause, pause in list(self._by_cause.items()):
             if number > pause.number or cause is Cause.OUTAGE:
                 del self._by_cause[cause]
+        self._choose()
         if not self._by_cause:
             self.limit_ramp(RAMP_START, max_in_flight)
+
+    def _choose(self) -> None:
+        pauses = self._by_cause.values()
+        self.current = max(pauses, key=lambda pause: pause.until, default=None)
 
     def limit_ramp(self, calls: float, max_in_flight: int) -> None:
         """So many calls in flight from now on, unless that limits nobody."""

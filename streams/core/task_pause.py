@@ -31,6 +31,7 @@ class TaskPause:
         self._limits = limits
         self._random = random
         self._seat = seat
+        self._shared = seat.account.pauses
         self._breaker = None if limits.breaker is None else Breaker(limits.breaker)
         self._pause: Pause | None = None
         self._probe: Call | None = None
@@ -41,7 +42,7 @@ class TaskPause:
     @property
     def current(self) -> Pause | None:
         """The pause that ends last, the breaker's or the account's; None: calls may flow."""
-        own, shared = self._pause, self._seat.account.pause
+        own, shared = self._pause, self._shared.current
         if own is None or shared is None:
             return own or shared
         return own if own.until > shared.until else shared
@@ -56,7 +57,8 @@ class TaskPause:
     @property
     def limit(self) -> int:
         """How many calls the engine may have in flight now."""
-        return self._ramp if self.current is None else self._limits.max_in_flight
+        paused = self._pause is not None or self._shared.current is not None
+        return self._limits.max_in_flight if paused else self._ramp
 
     @property
     def probing(self) -> bool:
@@ -71,7 +73,7 @@ class TaskPause:
     def news(self) -> Paused | Resumed | None:
         """What is new since it was last asked, which is once per event: a pause that began or
         changed, or that all ended (and none began in its stead)."""
-        self._seat.announced_pause = self._seat.account.pause is not None
+        self._seat.announced_pause = self._shared.current is not None
         pause = self.current
         if pause is None:
             self._probe = None

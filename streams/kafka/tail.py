@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from streams.errors import BrokerError, UsageError
@@ -84,8 +85,7 @@ async def tail(
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
     with what the topic held when reading began.
 
-    Raises BrokerError for a broker that does not answer, now or later, and for a missing topic.
-    """
+    Raises BrokerError: the broker does not answer, now or later; there is no such topic."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     servers = kafka.bootstrap_servers
@@ -93,11 +93,11 @@ async def tail(
     admin, consumer = AIOKafkaAdminClient(**arguments), _consumer(arguments)
     clock = asyncio.get_running_loop().time
     async with connected(admin, servers), connected(consumer, servers):
-        partitions = await partitions_of(admin, topic, servers)
+        places = await partitions_of(admin, topic, servers)
         embedded = await _answer(servers, is_embedded(admin))
         if embedded and start.kind == "time":
             refuse_on_embedded("time_lookup", "--from")
-        ends = await _answer(servers, _assign(consumer, topic, partitions, start))
+        ends = await _answer(servers, _assign(consumer, topic, places, start))
         if embedded and (to_end or start.kind == "latest"):
             ends = await _answer(servers, _high_watermarks(consumer, start))
         yield []
@@ -105,8 +105,8 @@ async def tail(
         while left is None or left > 0:
             if to_end and await _answer(servers, _reached(consumer, ends)):
                 return
-            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
-            if records := [record for some in found.values() for record in some]:
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
+            if records := list(chain.from_iterable(fetched.values())):
                 quiet_since = clock()
                 left = left and left - len(records)
                 yield records

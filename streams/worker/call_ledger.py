@@ -67,7 +67,7 @@ class Found(NamedTuple):
 class Ledger:
     """The ledgers of a worker. `tasks`: by their source topic. `end_of(partition)`: how far it
     could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may wait
-    to be written, and what may be held of what was read. `batch_bytes`: what every ledger topic
+    to be written, and what is held of what was read. `batch_bytes`: what every ledger topic
     takes in one batch."""
 
     def __init__(

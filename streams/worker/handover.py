@@ -27,7 +27,8 @@ died: new leaders and coordinators take 10 s and more. What is given up is writt
 
 class Handover:
     """`committed(partition)`: what the group has. `drain_s`: how long a revocation waits for calls
-    in flight. `may_write()`: whether the group must still take this worker for alive."""
+    in flight. `deliver_within_s`: how long for what is on its way to the sink. `may_write()`:
+    whether the group must still take this worker for alive."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Handover:
         *,
         committed: FindCommitted,
         drain_s: float,
+        deliver_within_s: float,
         may_write: Callable[[], bool],
     ) -> None:
         self._assignment = assignment
@@ -44,6 +46,7 @@ class Handover:
         self._committer = committer
         self._committed = committed
         self._drain_s = drain_s
+        self._deliver_within_s = deliver_within_s
         self._may_write = may_write
         self._complete = True  # whether all that had an outcome was committed when revoked
 
@@ -56,7 +59,7 @@ class Handover:
         for task in self._assignment.tasks.values():
             task.halt(partitions)
         await self._settling.wait(self._drain_s)
-        deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
+        deliver_s = min(self._deliver_within_s, ends - clock() - COMMIT_WITHIN_S)
         if not self._may_write():  # and will not again before this revocation is over
             deliver_s = 0.0
         await self._settling.hold(partitions, max(1.0, deliver_s))

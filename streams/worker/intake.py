@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streams.kafka.consume.batches import Share
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance, Round
 from streams.worker.partition import Partition
 

@@ -29,7 +29,7 @@ from streams.running.tally import summary
 from streams.worker.assignment import Assignment
 from streams.worker.call_ledger import Ledger
 from streams.worker.commits import Committer, Settling
-from streams.worker.handover import Handover
+from streams.worker.handover import DELIVER_WITHIN_S, Handover
 from streams.worker.intake import Arrivals, Budget, Room
 from streams.worker.partition import Partition
 from streams.worker.recount import recount
@@ -65,6 +65,7 @@ class Worker:
         budget: Budget,
         lease: Lease,
         on_fatal: Callable[[BaseException], None],
+        deliver_within_s: float = DELIVER_WITHIN_S,
     ) -> None:
         self.sources = frozenset(sources)
         self.consumer_keywords = dict(consumer_keywords)
@@ -72,6 +73,7 @@ class Worker:
         self.checks_log_end = checks_log_end
         self.lease = lease
         self._drain_s = drain_s
+        self._deliver_within_s = deliver_within_s
         self._room = Room(budget)
         self._on_fatal = on_fatal
         self._assignment = Assignment()
@@ -109,6 +111,7 @@ class Worker:
             self._committer,
             committed=self.committed,
             drain_s=self._drain_s,
+            deliver_within_s=self._deliver_within_s,
             may_write=self.lease.holds,
         )
         self._committer.start(self._on_fatal)

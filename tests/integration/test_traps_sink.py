@@ -46,12 +46,12 @@ async def test_many_writers_over_one_producer_keep_each_partitions_order(broker,
 @pytest.mark.chaos
 @pytest.mark.needs("nodes")
 async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_no_duplicate(
-    broker, topic
+    own_broker, topic
 ):
     """With requests that time out after 3 s, so that every one under way is sent again."""
     name = await topic(partitions=4)
     lanes = [Lane() for _ in range(4)]
-    async with writing(broker.bootstrap, request_timeout_ms=3000) as written:
+    async with writing(own_broker.bootstrap, request_timeout_ms=3000) as written:
         put = 0
 
         def more() -> None:
@@ -63,7 +63,7 @@ async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_n
         for _ in range(10):
             more()
         await asyncio.sleep(0.01)  # some are under way
-        (node,) = broker.nodes
+        (node,) = own_broker.nodes
         node.freeze()
         frozen_at = time.monotonic()
         while time.monotonic() - frozen_at < 6:
@@ -73,7 +73,7 @@ async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_n
         more()
         await written.flushed(90)
         assert all(written.delivered[lane] == [*range(put)] for lane in lanes)
-    values = await _values(broker.bootstrap, name)
+    values = await _values(own_broker.bootstrap, name)
     assert values == {n: [b"%d" % number for number in range(put)] for n in range(4)}
 
 

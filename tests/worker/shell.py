@@ -16,7 +16,7 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
-from streams.kafka.consume.batches import Share
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
 from streams.model import Caller, Reply, Usage
@@ -146,6 +146,7 @@ class Shell:
         *,
         buffered_bytes: int = 64_000_000,
         drain_s: float = 0.05,
+        deliver_within_s: float = 30.0,
         broker: Broker | None = None,
         ledger: bool = False,
         fingerprint: str = "f",
@@ -168,6 +169,7 @@ class Shell:
             budget=Budget(buffered_bytes),
             lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
+            deliver_within_s=deliver_within_s,
         )
         self.sink = OfflineSink(
             self.broker,

@@ -6,7 +6,7 @@ from aiokafka.errors import KafkaError
 
 from streams.worker.handover import COMMIT_WITHIN_S
 from streams.worker.intake import Budget, Room
-from tests.worker.shell import settled
+from tests.worker.shell import Shell, settled
 
 
 async def test_a_partition_that_comes_back_untouched_keeps_its_items_and_its_calls(shell):
@@ -77,8 +77,10 @@ async def test_a_call_is_cancelled_when_none_of_its_items_has_an_owner_left(shel
     assert True in ended
 
 
-async def test_items_whose_results_may_be_written_are_not_kept(shell):
+async def test_items_whose_results_may_be_written_are_not_kept():
     """The broker froze within the drain: what becomes of the batch under way nobody knows."""
+    shell = Shell(deliver_within_s=1.0)
+    await shell.start()
     (lane,) = await shell.assign(0)
     shell.broker.hold = True
     shell.arrive(lane, 10)
@@ -90,6 +92,7 @@ async def test_items_whose_results_may_be_written_are_not_kept(shell):
     await shell.until(lambda: shell.written() == [*range(10)])
     (again,) = await shell.assign(0)
     assert again is not lane
+    await shell.stop()
 
 
 async def test_a_lane_whose_last_commit_failed_is_not_kept(shell):

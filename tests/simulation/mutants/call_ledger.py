@@ -16,7 +16,7 @@ from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant, recorded
 
 
-@mutant("the ledger is not read at an assignment", recorded)
+@mutant("the ledger is not read at an assignment", recorded, found_by=105)
 def _(patch: Patch) -> None:
     async def nothing(self: Worker, starts: Any) -> None:
         await asyncio.sleep(0)
@@ -29,7 +29,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Ledger, "record", lambda self, batch, slots, answers: None)
 
 
-@mutant("what a call answers whose lane is gone is not recorded", recorded)
+@mutant("what a call answers whose lane is gone is not recorded", recorded, found_by=398)
 def _(patch: Patch) -> None:
     def kept(batch: Any, slots: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
         return [slot for slot in slots if slot.call is batch]
@@ -37,7 +37,7 @@ def _(patch: Patch) -> None:
     patch.setattr(shell, "paid", kept)
 
 
-@mutant("a call is cancelled with its lane, though it is paid", recorded)
+@mutant("a call is cancelled with its lane, though it is paid", recorded, found_by=96)
 def _(patch: Patch) -> None:
     begin = Runner.__init__
 
@@ -47,12 +47,12 @@ def _(patch: Patch) -> None:
     patch.setattr(Runner, "__init__", cancelling)
 
 
-@mutant("a commit names the end of the ledger", recorded)
+@mutant("a commit names the end of the ledger", recorded, found_by=75)
 def _(patch: Patch) -> None:
     patch.setattr(Trail, "begin", lambda self, watermark: self._end)
 
 
-@mutant("a lane begins without what was read for it", recorded)
+@mutant("a lane begins without what was read for it", recorded, found_by=284)
 def _(patch: Patch) -> None:
     """A defect that was found (seed 183): asked where the ledger begins, it was let go of."""
     begin = Ledger.begin

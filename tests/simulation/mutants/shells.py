@@ -30,7 +30,7 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "progress", further)
 
 
-@mutant("what a revoked lane has queued is still written")
+@mutant("what a revoked lane has queued is still written", found_by=36)
 def _(patch: Patch) -> None:
     close = TaskShell.close
 
@@ -40,7 +40,7 @@ def _(patch: Patch) -> None:
 
     patch.setattr(TaskShell, "close", left_open)
     # Next to nothing is left queued otherwise: a sink would have to be away for that long.
-    patch.setattr("streams.worker.handover.DELIVER_WITHIN_S", 1.0)
+    patch.setitem(Worker.__init__.__kwdefaults__, "deliver_within_s", 1.0)
 
 
 @mutant("nothing is committed when partitions are revoked")
@@ -72,7 +72,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Settling, "wait", hasty)
 
 
-@mutant("a reader that was moved stays where it is")
+@mutant("a reader that was moved stays where it is", found_by=90)
 def _(patch: Patch) -> None:
     patch.setattr(LaneReader, "_moved", lambda self, partition: False)
 
@@ -131,7 +131,7 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "progress", silent)
 
 
-@mutant("a partition moved to its log's end waits for somebody to write")
+@mutant("a partition moved to its log's end waits for somebody to write", found_by=90)
 def _(patch: Patch) -> None:
     moved = LaneReader._moved
 
@@ -141,7 +141,7 @@ def _(patch: Patch) -> None:
     patch.setattr(LaneReader, "_moved", where_fetched)
 
 
-@mutant("results are written while the last commit is under way")
+@mutant("results are written while the last commit is under way", found_by=206)
 def _(patch: Patch) -> None:
     async def nothing(self: Settling, lanes: Any, within_s: float) -> None:
         await asyncio.sleep(0)
@@ -160,7 +160,7 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "arrived", to_the_last)
 
 
-@mutant("a partition that others have had goes on as it was")
+@mutant("a partition that others have had goes on as it was", found_by=140)
 def _(patch: Patch) -> None:
     resume = TaskShell.resume
 
