@@ -32,7 +32,7 @@ async def program() -> None:
     await app.start()
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     assert app._assembly._sink is not None
-    producer: Any = app._assembly._sink._producer
+    producer: Any = app._assembly._sink.producers._current
     await app.stop()
     say(f"stopped; the producer is closed: {producer._closed}")
 
