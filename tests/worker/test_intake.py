@@ -12,7 +12,7 @@ from streams.worker.intake import Budget, Room
 MB = 1_000_000
 
 
-class Lane:
+class Partition:
     """As much of a lane as is looked at; `held`: what its items take."""
 
     def __init__(self, held: int = 0, mean_bytes: int = 2048, *, measured: bool = False) -> None:
@@ -23,7 +23,7 @@ class Lane:
 
 
 def lanes(count: int, **facts: Any) -> list[Any]:
-    return [Lane(**facts) for _ in range(count)]
+    return [Partition(**facts) for _ in range(count)]
 
 
 @pytest.mark.parametrize("ledger", [False, True])
@@ -75,7 +75,10 @@ def test_a_lane_that_holds_nothing_may_take_a_record_larger_than_its_share():
 def test_records_larger_than_their_shares_wait_for_each_other_and_for_nobody_else():
     """All lanes together stay within the budget."""
     full = lanes(11, held=3 * MB, mean_bytes=3 * MB, measured=True)
-    large, small = Lane(mean_bytes=3 * MB, measured=True), Lane(mean_bytes=2000, measured=True)
+    large, small = (
+        Partition(mean_bytes=3 * MB, measured=True),
+        Partition(mean_bytes=2000, measured=True),
+    )
     room = Room(Budget(64 * MB))
     assert [*room.allowance([*full, large, small]).shares] == [small]
     full[0].bytes = 0
