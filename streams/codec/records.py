@@ -214,6 +214,7 @@ _OBJECT_BYTES = 200
 _ARRAY_BYTES = 80
 _HEADER_BYTES = 170
 _MOST_PER_BYTE = 80
+_WIDE = 2
 
 
 def held_bytes(item: Item) -> int:
@@ -222,7 +223,8 @@ def held_bytes(item: Item) -> int:
     Measured on CPython 3.11 with tracemalloc, and held to it by `tests/records/test_weights.py`:
     900 bytes for the item, its slot and their numbers, whatever the record holds; the value, the
     key and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and
-    the decoded value by its commas and brackets, at most 80 bytes for each byte that is not text.
+    the decoded value by its commas, brackets and other strings, at most 80 bytes for each byte that
+    is not text.
     Its result is not in it.
     """
     value, text, _, key, headers, _, _, _, _, raw = item
@@ -246,4 +248,5 @@ def held_bytes(item: Item) -> int:
     else:
         structure = _MEMBER_BYTES * raw.count(b",")
         structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
-    return size + min(structure, _MOST_PER_BYTE * rest)
+    strings = rest if raw.isascii() else _WIDE * rest  # those beside the text
+    return size + min(structure + strings, _MOST_PER_BYTE * rest)
