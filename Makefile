@@ -8,14 +8,19 @@ BIN := $(VENV)/bin
 UV := uv==0.13.9
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3 python)
 ARGS :=
+TESTERS := 6
+# Every process of the tests would compile all its modules anew where PYTHONDONTWRITEBYTECODE is set,
+# which takes longer than the tests. The compiled ones go where nobody minds them.
+CACHED := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(CURDIR)/$(VENV)/pycache'
 
-.PHONY: help setup demo test check bench chaos soak docs lock clean
+.PHONY: help setup demo test test-fast check bench chaos soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup   .venv with everything; then .venv/bin/streams is the command'
 	@echo 'make demo    500 items through an embedded broker and an API simulator'
 	@echo 'make test    all tests, on the best broker there is (docs/testing.md)'
+	@echo 'make test-fast  those that need no broker, in less than a minute'
 	@echo 'make check   format, lint, types, known vulnerabilities'
 	@echo 'make bench   the benchmarks, on Apache Kafka'
 	@echo 'make chaos   200 seeded runs of kills, freezes, broker faults, and what takes too long for make test'
@@ -84,8 +89,15 @@ clean:
 demo: $(VENV)/run.stamp
 	@$(BIN)/streams demo $(ARGS)
 
+# Several at a time: tests wait for processes and sessions more than they compute. ARGS="-n 0" is
+# one at a time, in this process.
 test: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(CACHED) $(BIN)/python -m pytest -n $(TESTERS) $(ARGS)
+
+# For daily work: no broker, no command, no simulation.
+SLOW := acceptance chaos cli contract/brokers faults fuzz integration simulation
+test-fast: $(VENV)/dev.stamp
+	@$(CACHED) $(BIN)/python -m pytest -n 2 -m 'not kafka' $(SLOW:%=--ignore=tests/%) $(ARGS)
 
 check: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
@@ -100,8 +112,8 @@ bench: $(VENV)/dev.stamp
 
 # 200 seeded runs (--runs N), and the faults that take too long for make test.
 chaos: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest tests/chaos tests/faults tests/integration/test_rebalances.py \
-	    --thorough --show-capture=no $(ARGS)
+	@$(CACHED) $(BIN)/python -m pytest tests/chaos tests/faults \
+	    tests/integration/test_rebalances.py -n 3 --thorough --show-capture=no $(ARGS)
 
 # --minutes N for less, --plot FILE for a picture: docs/soak.svg is one.
 soak: $(VENV)/dev.stamp

@@ -11,10 +11,11 @@
 If you are here to read the code, start with
 
 1. `streams.model` and `streams.errors`: the values that cross the rooms, and all that goes wrong;
-2. `streams.core` (`slot`, `events`, `engine`, then as its docstring says) and
+2. `streams.core` (`call`, `events`, `engine`, then as its docstring says) and
    `streams.policies.retry`: every decision, without a clock or a loop;
-3. `streams.running.map` and `streams.running.driver`: the smallest thing that drives the engine;
-4. `streams.worker.task` and `streams.worker.worker`: the same engine between Kafka and an API, with
+3. `streams.running.runner` and `streams.running.map`: what drives the engine, behind the smallest
+   door there is;
+4. `streams.worker.task` and `streams.worker.worker`: the same runner between Kafka and an API, with
    `streams.codec.records` and `streams.codec.results` at its ends, and `streams.codec.answers`
    beside it;
 5. `streams.kafka.consume.transport`, `streams.kafka.consume.reader` and

@@ -22,6 +22,7 @@ from yarl import URL
 from streams.assembly import Assembly, Plan
 from streams.errors import ConfigError
 from streams.kafka.client import client_arguments
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S
 from streams.kafka.credentials import faust_credentials
 from streams.settings import Settings as StreamsSettings
@@ -176,6 +177,7 @@ class App(faust.App):
                 commit_interval_s=settings.worker.commit_interval_ms / 1000,
                 drain_s=settings.worker.drain_s,
                 budget=budget,
+                lease=Lease(settings.kafka.session_timeout_s),
                 on_fatal=self.stop_for,
             )
         return self._record_host

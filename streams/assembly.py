@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import random
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -15,11 +16,13 @@ from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, Most
 from streams.codec.results import Encoder
+from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.kafka.broker.child import free_port
 from streams.kafka.broker.tansu import LIMITS, refuse_on_embedded
 from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.kafka.topics import TopicFacts, Wanted, prepared
@@ -61,6 +64,7 @@ class Assembly:
             self.kafka = settings.kafka.model_copy(update=address)
         self._broker: Any = None
         self._callers: list[Any] = []
+        self._accounts: dict[tuple[str, ...], Account] = {}
         self._worker: Worker | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
@@ -80,16 +84,17 @@ class Assembly:
             await asyncio.to_thread(self._broker.start)
         callers = [self._caller(plan) for plan in plans]
         facts = await self._topics([plan.task for plan in plans])
+        producers = Producers(self._producer_keywords())
         sink = self._sink = Sink(
-            self._producer_keywords(),
-            on_delivered=worker.on_delivered,
-            on_too_large=worker.on_too_large,
+            producers,
             on_defect=worker.on_defect,
-            may_write=worker.may_write,
+            may_write=worker.lease.holds,
         )
         await connect(sink, self.kafka.bootstrap_servers)
-        worker.checks_log_end = sink.idempotent  # the embedded broker's end offsets are wrong, too
-        if not sink.idempotent:
+        worker.checks_log_end = (
+            producers.idempotent
+        )  # the embedded broker's end offsets are wrong, too
+        if not producers.idempotent:
             _warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
         parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
@@ -152,7 +157,7 @@ class Assembly:
         facts: Mapping[str, TopicFacts],
         sink: Sink,
     ) -> None:
-        if not sink.idempotent:
+        if not sink.producers.idempotent:
             refuse_on_embedded("end_offsets", "worker.ledger")
         names = [self._ledger_wanted(each.source).name for each in parts]
         self._ledger = Ledger(
@@ -177,7 +182,7 @@ class Assembly:
         settings = self._settings.worker
         if settings.guarantee != "exactly_once":
             return None
-        if not sink.idempotent:
+        if not sink.producers.idempotent:
             raise BrokerError(
                 "this broker has no transactions, which exactly_once needs: use Apache Kafka, or "
                 'guarantee = "at_least_once"'
@@ -189,8 +194,6 @@ class Assembly:
             committed=worker.committed,
             progress=lambda lane, slots: lane.task.progress(lane, slots),
             presses=worker.presses,
-            on_delivered=worker.on_delivered,
-            on_too_large=worker.on_too_large,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
         )
@@ -209,31 +212,21 @@ class Assembly:
 
     def _parts(self, plan: Plan, caller: Any) -> TaskParts:
         task = plan.task
-        batch, calls = task.batch, task.calls
         described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
         made_by = fingerprint(**described)
+        limits = _limits(task)
         return TaskParts(
             name=task.name,
             source=task.source,
-            limits=Limits(
-                max_items=batch.max_items,
-                max_wait_s=batch.max_wait_ms / 1000,
-                max_tokens=batch.max_tokens,
-                max_bytes=batch.max_bytes,
-                max_in_flight=calls.max_in_flight,
-                max_attempts=calls.max_attempts,
-                order=task.order,
-                breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
-                max_beyond_bytes=MAX_BEYOND_BYTES,
-            ),
-            timeout_s=calls.timeout_s,
+            limits=limits,
+            timeout_s=task.calls.timeout_s,
             decoder=Decoder(
                 text=task.text,
                 id=task.id,
                 tombstones=task.tombstones,
-                most=Most(batch.max_tokens, batch.max_bytes)
+                most=Most(task.batch.max_tokens, task.batch.max_bytes)
                 if task.too_large == "truncate"
                 else None,
             ),
@@ -246,7 +239,31 @@ class Assembly:
             ),
             caller=caller,
             fingerprint=made_by,
+            account=self._account(caller.account, limits),
         )
+
+    def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
+        """That of all tasks whose calls count in the same limits; None: the task's own."""
+        if key is None:
+            return None
+        if key not in self._accounts:
+            self._accounts[key] = Account(limits.backoff, limits.account_backoff, random)
+        return self._accounts[key]
+
+
+def _limits(task: TaskSettings) -> Limits:
+    batch, calls = task.batch, task.calls
+    return Limits(
+        max_items=batch.max_items,
+        max_wait_s=batch.max_wait_ms / 1000,
+        max_tokens=batch.max_tokens,
+        max_bytes=batch.max_bytes,
+        max_in_flight=calls.max_in_flight,
+        max_attempts=calls.max_attempts,
+        order=task.order,
+        breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
+        max_beyond_bytes=MAX_BEYOND_BYTES,
+    )
 
 
 def _warn_of_order(tasks: Iterable[TaskSettings]) -> None:

@@ -5,14 +5,20 @@ StreamsError
 ├── UsageError         the command line: one line, exit code 2
 ├── BrokerError        the broker or a topic: one line, exit code 1
 ├── ItemError          one item: it becomes a dead letter with this code
+├── InvalidCodeError   an ItemError was given a code that is none; also a ValueError
 ├── Retry              a custom function asks for its microbatch to be tried again later
 └── CallError          one API call: its `Fault` decides what follows
 """
 
 from __future__ import annotations
 
+import copyreg
+import re
 from collections.abc import Sequence
 from enum import StrEnum
+from pathlib import Path
+from traceback import walk_tb
+from typing import Any, Final
 
 from streams.model import RateLimits, Usage
 
@@ -37,17 +43,67 @@ class BrokerError(StreamsError):
     """The broker does not answer, or lacks what a command needs; the message says what to do."""
 
 
+CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+"""What an error code looks like. It becomes a header, a metric's label and a word in logs."""
+
+_SHOWN_CHARACTERS: Final = 40
+
+
+class InvalidCodeError(StreamsError, ValueError):
+    """An `ItemError` was given something that is no error code; raised where that happens."""
+
+    def __init__(self, code: object) -> None:
+        shown = repr(code[:_SHOWN_CHARACTERS]) if isinstance(code, str) else type(code).__name__
+        super().__init__(
+            "an ItemError's code is a word of a to z, 0 to 9 and _, at most 64 characters, that "
+            f"starts with a letter, such as 'not_a_review'; this is {shown}"
+        )
+
+
 class ItemError(StreamsError):
     """The outcome of one item that cannot have a result: a dead letter.
 
-    `code`: a short snake_case word, the value of the header `streams-error-code`.
+    `code`: a short snake_case word that matches `[a-z][a-z0-9_]{0,63}`, the value of the header
+    `streams-error-code`; what differs from item to item belongs into the message.
     `message`: one sentence for a person; never holds the item's text.
+
+    Raises InvalidCodeError, a ValueError, for any other code, here and when `code` is assigned.
     """
+
+    # A subclass may never call __init__.
+    _code = "function_error"
+    message = ""
 
     def __init__(self, code: str, message: str = "") -> None:
         self.code = code
         self.message = message
-        super().__init__(f"{code}: {message}" if message else code)
+        super().__init__(f"{self.code}: {message}" if message else self.code)
+
+    @property
+    def code(self) -> str:
+        return self._code
+
+    @code.setter
+    def code(self, code: str) -> None:
+        if not isinstance(code, str) or not CODE.fullmatch(code):
+            raise InvalidCodeError(code)
+        self._code = str.__str__(code)  # of an enum's member its text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made again without __init__, which takes other arguments than an exception keeps."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
+
+
+def plain(error: ItemError) -> ItemError:
+    """The error as an `ItemError` whose code is one, whatever a subclass makes of it: itself, or
+    one like it. A subclass whose code is none gives `function_error`."""
+    if type(error) is ItemError:
+        return error
+    try:
+        return ItemError(error.code, str(error.message))
+    except Exception:
+        message = f"{type(error).__name__}.code is not a code"
+        return ItemError(Fault.FUNCTION.value, message)
 
 
 class Retry(StreamsError):  # noqa: N818  # the contract's name, and it is a request
@@ -83,6 +139,7 @@ class CallError(StreamsError):
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `rate_limits`: what the response says about the account's limits; None: nothing.
     `message` never holds an item's text or a key.
+    `__cause__`: what the caller's own function raised, where whoever gets the outcome is to see it.
     """
 
     def __init__(
@@ -102,3 +159,34 @@ class CallError(StreamsError):
         self.usage = usage
         self.rate_limits = rate_limits
         super().__init__(f"{fault.value}: {message}" if message else fault.value)
+
+    def item_error(self) -> ItemError:
+        """The outcome of an item whose call failed so for good; a new one for each item."""
+        error = ItemError(self.fault.value, self.message)
+        error.__cause__ = self.__cause__
+        return error
+
+
+def raised_at(error: BaseException) -> str:
+    """Where the error was raised, as " at app.py:12 in topics"; empty where nobody raised it. Its
+    message is left out: it may quote an item. A code that is none is the caller's error."""
+    frames = [
+        (frame.f_code, line)
+        for frame, line in walk_tb(error.__traceback__)
+        if frame.f_code.co_filename != __file__
+    ]
+    if not frames:
+        return ""
+    code, line = frames[-1]
+    return f" at {Path(code.co_filename).name}:{line} in {code.co_name}"
+
+
+def wrong_answers(returned: object, items: int) -> str | None:
+    """What is wrong with what a function returned for so many items; None: one answer for each."""
+    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes | bytearray):
+        what = f"{type(returned).__name__}, not a sequence with one answer for each of"
+    elif len(returned) != items:
+        what = f"{len(returned)} answers for"
+    else:
+        return None
+    return f"the function returned {what} {items} items"

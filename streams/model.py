@@ -72,12 +72,21 @@ class Drop(Enum):
 
 DROP: Final = Drop.DROP
 
+
+class Forward(Enum):
+    """The outcome of a tombstone that goes on to the sink as a tombstone."""
+
+    FORWARD = "forward"
+
+
+FORWARD: Final = Forward.FORWARD
+
 Answer = Any
 """One item's answer in a reply: `ItemError` (dead letter), `DROP`, an `Unanswered` (asked again),
 or anything else: its result."""
 
 Outcome = Any
-"""The one thing that happens to an item: `ItemError`, `DROP`, or its result."""
+"""The one thing that happens to an item: `ItemError`, `DROP`, `FORWARD`, or its result."""
 
 
 class Quota(NamedTuple):
@@ -115,9 +124,11 @@ whole; any other exception is a defect of the caller and counts as `Fault.FUNCTI
 
 __all__ = [
     "DROP",
+    "FORWARD",
     "Answer",
     "Caller",
     "Drop",
+    "Forward",
     "Headers",
     "Item",
     "Outcome",

@@ -25,7 +25,6 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import streams
 from streams.app import App
 from streams.errors import StreamsError, UsageError
 from streams.running.logs import configure
@@ -33,7 +32,7 @@ from streams.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-PACKAGE = str(Path(streams.__file__).parent) + os.sep
+PACKAGE = str(Path(__file__).parent) + os.sep
 
 SWITCH_S = 0.0005
 

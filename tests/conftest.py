@@ -1,19 +1,21 @@
 """What every test may ask for: a broker, a topic, a seed.
 
-`broker`   the session's broker (`STREAMS_TEST_BROKER`, docs/testing.md), healed before each test
-`cluster`  the same with three nodes; skipped, with the reason, on kinds that have one
-`topic`    makes topics with names of their own: `name = await topic(partitions=4)`
-`seed`     a number for everything random; `--seed` repeats a run
+`broker`      the run's broker (`STREAMS_TEST_BROKER`, docs/testing.md), which others use meanwhile
+`own_broker`  one that the test may harm: its nodes are killed, frozen, reached through a proxy
+`cluster`     the same with three nodes; skipped, with the reason, on kinds that have one
+`topic`       makes topics with names of their own: `name = await topic(partitions=4)`
+`seed`        a number for everything random; `--seed` repeats a run
 
 A test that needs more than any broker can do says so: `@pytest.mark.needs("transactions")`. Such
 tests are listed at the end with the reason when the broker of the run cannot.
+
+The tests run in one process, or under pytest-xdist (`-n`) in several: `tests/parallel.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import re
 import signal
 import uuid
@@ -23,20 +25,22 @@ from typing import Any
 
 import pytest
 
-from tests.brokers.choose import VARIABLE, Broker, Choice, choose, describe, problem_with, start
-from tests.brokers.features import KAFKA, UnavailableError
+from tests import parallel
+from tests.brokers.choose import VARIABLE, Broker, describe, problem_with, start, supports
+from tests.brokers.features import KAFKA
+from tests.chaos import reporting
+from tests.shared import FAILED, NotStartedError, Shared, SharedBroker
 
 SHORT_RUNS = 5
 THOROUGH_RUNS = 200
 
 MakeTopic = Callable[..., Awaitable[str]]
 
-SEED_GIVEN = pytest.StashKey[bool]()
-CHOICE = pytest.StashKey[Choice | None]()
-STARTED = pytest.StashKey[dict[str, Broker]]()
-FAILED = pytest.StashKey[set[str]]()
+OWN = pytest.StashKey[dict[str, Broker | None]]()
 GAPS = pytest.StashKey[dict[str, list[str]]]()
 MARKS = pytest.StashKey[dict[str, list[int]]]()
+
+NODES = {"own_broker": 1, "cluster": 3}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,89 +62,70 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(problem)
     if config.option.runs is None:
         config.option.runs = THOROUGH_RUNS if config.option.thorough else SHORT_RUNS
-    config.stash[SEED_GIVEN] = config.option.seed is not None
-    if config.option.seed is None:
-        config.option.seed = random.SystemRandom().randrange(2**32)
-    config.stash[CHOICE] = None
-    config.stash[STARTED] = {}
-    config.stash[FAILED] = set()
+    config.stash[OWN] = {}
     config.stash[GAPS] = defaultdict(list)
+    parallel.configure(config)
+    reporting.configure(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """So that `-m "not kafka"` leaves out whatever would start a broker."""
+    used = _brokers(item)
+    if used:
+        item.add_marker("kafka")
+    parallel.keep_together(item, used)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Chooses the broker once it is known that a test wants one, and says which."""
+    """Chooses the broker once it is known that a test wants one."""
     if not config.option.thorough and (
         long := [i for i in items if i.get_closest_marker("thorough")]
     ):
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
     wanting = [item for item in items if _brokers(item)]
-    if not wanting:
-        return
-    for item in wanting:
-        item.add_marker("kafka")
-    if config.option.collectonly:
-        return
-    try:
-        choice = choose(os.environ.get(VARIABLE))
-    except UnavailableError as error:
-        raise pytest.UsageError(str(error)) from error
-    config.stash[CHOICE] = choice
-    _say(config, f"broker: {describe(choice)}")
-    for reason in choice.passed_over:
-        _say(config, f"  passed over {reason}")
-    for item in wanting:
-        _skip_what_it_cannot_do(config, item, choice)
+    if wanting and not config.option.collectonly and (kind := parallel.chosen_kind(config)):
+        for item in wanting:
+            _skip_what_it_cannot_do(config, item, kind)
+    parallel.arrange(config, items, {"topic", "broker", *NODES})
 
 
-def _skip_what_it_cannot_do(config: pytest.Config, item: pytest.Item, choice: Choice) -> None:
+def _skip_what_it_cannot_do(config: pytest.Config, item: pytest.Item, kind: str) -> None:
     needed = {name for mark in item.iter_markers("needs") for name in mark.args}
     if unknown := needed - KAFKA:
         raise pytest.UsageError(f"{item.nodeid}: needs unknown features {sorted(unknown)}")
-    lacking = sorted(name for name in needed if not _supports(choice.kind, name))
-    if "cluster" in _brokers(item) and choice.kind != "java":
+    lacking = sorted(name for name in needed if not supports(kind, name))
+    if "cluster" in _brokers(item) and kind != "java":
         lacking.append("three nodes")
     for feature in lacking:
         config.stash[GAPS][feature].append(item.nodeid)
     if lacking:
-        reason = f"not on {describe(choice)}: {', '.join(lacking)}"
+        reason = f"not on {describe(parallel.access(config).choice())}: {', '.join(lacking)}"
         item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _supports(kind: str, feature: str) -> bool:
-    if kind == "embedded":
-        from tests.brokers.embedded import CANNOT
-
-        return feature not in CANNOT
-    if kind == "external":
-        from tests.brokers.external import CANNOT
-
-        return feature not in CANNOT
-    return True
-
-
 def _brokers(item: pytest.Item) -> set[str]:
-    """Which of `broker` and `cluster` a test uses."""
+    """Which of `broker`, `own_broker` and `cluster` a test uses."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    used = fixtures & {"broker", "cluster"}
+    used = fixtures & {"broker", *NODES}
     return used or ({"broker"} if "topic" in fixtures else set())
 
 
-def _say(config: pytest.Config, line: str) -> None:
-    reporter = config.pluginmanager.get_plugin("terminalreporter")
-    if reporter is not None:
-        reporter.ensure_newline()
-        reporter.write_line(line)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    parallel.hand_in(session.config, dict(session.config.stash[GAPS]))
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    choice = config.stash[CHOICE]
-    gaps = config.stash[GAPS]
+    access = parallel.access(config)
+    assert isinstance(access, Shared)
+    choice = access.chosen
+    gaps = config.stash[GAPS] or config.stash[parallel.HANDED_IN]
     if choice is not None and gaps:
         terminalreporter.section(f"gaps of the broker: {describe(choice)}")
         for feature, tests in sorted(gaps.items()):
@@ -153,10 +138,20 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"broker: {describe(choice)}")
 
 
+def _started(config: pytest.Config, names: set[str]) -> Iterator[tuple[str, Broker]]:
+    """Those of these brokers that run by now."""
+    access = parallel.access(config)
+    if "broker" in names and access.started():
+        yield "broker", SharedBroker(access)
+    for name, broker in config.stash[OWN].items():
+        if name in names and broker is not None:
+            yield name, broker
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    started = item.config.stash[STARTED]
-    item.stash[MARKS] = {name: broker.log_marks() for name, broker in started.items()}
+    running = _started(item.config, _brokers(item))
+    item.stash[MARKS] = {name: broker.log_marks() for name, broker in running}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -167,46 +162,60 @@ def pytest_runtest_makereport(
     report: pytest.TestReport = yield
     if report.failed:
         marks = item.stash.get(MARKS, {})
-        for name, broker in item.config.stash[STARTED].items():
-            if name in _brokers(item):
-                log = broker.log_since(marks.get(name) or [0] * len(broker.log_marks()))
-                report.sections.append((f"log of the {name}: {broker.description}", log))
+        for name, broker in _started(item.config, _brokers(item)):
+            log = broker.log_since(marks.get(name) or [0] * len(broker.log_marks()))
+            report.sections.append((f"log of the {name}: {broker.description}", log))
     return report
 
 
 @pytest.fixture(scope="session")
-def _started(pytestconfig: pytest.Config) -> Iterator[dict[str, Broker]]:
-    started = pytestconfig.stash[STARTED]
-    yield started
-    for broker in started.values():
-        broker.close()
-    started.clear()
+def _own(pytestconfig: pytest.Config) -> Iterator[dict[str, Broker | None]]:
+    """Brokers of this process, by the fixture's name; None: it did not start."""
+    own = pytestconfig.stash[OWN]
+    yield own
+    for broker in own.values():
+        if broker is not None:
+            broker.close()
+    own.clear()
 
 
-def _running(config: pytest.Config, name: str, nodes: int) -> Broker:
-    started = config.stash[STARTED]
-    if name in config.stash[FAILED]:
-        pytest.fail(f"the {name} did not start, see the first failure", pytrace=False)
-    if name not in started:
-        choice = config.stash[CHOICE]
-        assert choice is not None
-        config.stash[FAILED].add(name)
-        started[name] = start(choice.kind, nodes=nodes, address=choice.address)
-        config.stash[FAILED].discard(name)
-    started[name].heal()
-    return started[name]
+def _running(config: pytest.Config, own: dict[str, Broker | None], name: str) -> Broker:
+    if name not in own:
+        own[name] = None
+        access = parallel.access(config)
+        choice = access.choice()
+        if name == "own_broker" and isinstance(access, Shared):
+            own[name] = access.broker()  # nobody else uses it meanwhile
+        else:
+            own[name] = start(choice.kind, nodes=NODES[name], address=choice.address)
+    broker = own[name]
+    if broker is None:
+        pytest.fail(f"{name}: {FAILED}", pytrace=False)
+    broker.heal()
+    return broker
 
 
 @pytest.fixture
-def broker(_started: dict[str, Broker], pytestconfig: pytest.Config) -> Broker:
-    """The session's broker, with every node running."""
-    return _running(pytestconfig, "broker", 1)
+def broker(pytestconfig: pytest.Config) -> Broker:
+    """The run's broker. It has no nodes to play with: that is `own_broker`."""
+    try:
+        shared = SharedBroker(parallel.access(pytestconfig))
+    except NotStartedError as error:
+        pytest.fail(f"broker: {error}", pytrace=False)
+    shared.heal()
+    return shared
 
 
 @pytest.fixture
-def cluster(_started: dict[str, Broker], pytestconfig: pytest.Config) -> Broker:
+def own_broker(_own: dict[str, Broker | None], pytestconfig: pytest.Config) -> Broker:
+    """A broker that nobody else uses meanwhile, with every node running."""
+    return _running(pytestconfig, _own, "own_broker")
+
+
+@pytest.fixture
+def cluster(_own: dict[str, Broker | None], pytestconfig: pytest.Config) -> Broker:
     """Three nodes of Apache Kafka, all running; replication factor 3, two in sync."""
-    return _running(pytestconfig, "cluster", 3)
+    return _running(pytestconfig, _own, "cluster")
 
 
 @pytest.fixture
@@ -217,12 +226,12 @@ def seed(pytestconfig: pytest.Config) -> int:
 
 @pytest.fixture
 def topic(request: pytest.FixtureRequest) -> MakeTopic:
-    """Makes topics on the test's `cluster`, if it asks for one, else on the `broker`.
+    """Makes topics on the broker that the test asks for; on the `broker` if it asks for none.
 
     `await topic("reviews", partitions=4, configs={"cleanup.policy": "compact"})` returns the name:
     the given one with something random after it. The topic has its leaders when it returns.
     """
-    where = "cluster" if "cluster" in request.fixturenames else "broker"
+    where = next((name for name in NODES if name in request.fixturenames), "broker")
     running: Broker = request.getfixturevalue(where)
     test = re.sub(r"[^A-Za-z0-9]+", "-", request.node.name)[:60].strip("-")
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import streams
-
-PACKAGE = Path(streams.__file__).parent
+from tests import house
+from tests.house import PACKAGE, imports_of
 
 IMPURE = frozenset(
     re.findall(
@@ -27,18 +25,6 @@ IMPURE = frozenset(
 """What gives a module a clock, chance, threads, files or the network."""
 
 PURE_ROOMS = ("core", "policies", "operations")
-
-
-def imports_of(source: str) -> Iterator[str]:
-    """The modules that a source text imports, wherever in it, also for types alone."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports hide what is imported"
-            assert node.module is not None
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def file_of(module: str) -> Path | None:
@@ -101,10 +87,72 @@ def test_the_core_knows_neither_kafka_nor_the_apis_nor_the_doors() -> None:
         assert ours <= allowed, file.name
 
 
-def test_no_room_that_the_app_is_put_together_from_imports_the_app() -> None:
-    for room in (*PURE_ROOMS, "kafka", "providers", "settings", "simulator", "observe"):
-        for file in (PACKAGE / room).glob("**/*.py"):
-            assert "streams.app" not in set(imports_of(file.read_text())), file
+TEXTS = house.texts()
+
+UPWARD: dict[tuple[str, str], str] = {}
+"""The imports of a higher room that are allowed, with the reason; three at most."""
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert house.circle(house.arrows(TEXTS)) == []
+
+
+def test_a_circle_of_imports_is_found_also_where_an_import_is_for_types_alone() -> None:
+    for_types = (
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import streams.core.engine"
+    )
+    seeded = {**TEXTS, "streams.core.limits": for_types}
+    assert {"streams.core.engine", "streams.core.limits"} <= set(house.circle(house.arrows(seeded)))
+
+
+def test_no_module_imports_a_higher_room() -> None:
+    assert house.upward(house.arrows(TEXTS)) == set(UPWARD)
+    assert len(UPWARD) <= 3
+
+
+def test_an_import_of_a_higher_room_is_found() -> None:
+    seeded = {**TEXTS, "streams.core.limits": "from streams.app import App"}
+    assert ("streams.core.limits", "streams.app") in house.upward(house.arrows(seeded))
+
+
+def test_a_room_without_a_floor_is_no_room() -> None:
+    seeded = {**TEXTS, "streams.utils": "", "streams.core.limits": "import streams.utils"}
+    with pytest.raises(ValueError, match="utils"):
+        house.upward(house.arrows(seeded))
+    assert {house.floor(name) for name in TEXTS} == set(range(len(house.FLOORS)))
+
+
+def test_a_file_name_stands_once_in_the_package() -> None:
+    assert house.shared_names(TEXTS) == {}
+
+
+def test_a_second_file_of_a_name_is_found() -> None:
+    seeded = {**TEXTS, "streams.kafka.engine": ""}
+    assert house.shared_names(seeded) == {"engine": ["streams.core.engine", "streams.kafka.engine"]}
+
+
+def test_no_module_has_more_than_300_lines_and_no_function_more_than_40() -> None:
+    assert house.too_long(TEXTS) == []
+
+
+def test_a_module_and_a_function_that_are_too_long_are_found() -> None:
+    long = "def walk():\n" + "    pass\n" * 40
+    assert house.too_long({"streams.core.long": long}) == ["streams.core.long.walk: 41 lines"]
+    assert house.too_long({"streams.core.long": "\n" * 301}) == ["streams.core.long: 301 lines"]
+    options = "def command(\n" + "    option,\n" * 40 + "):\n" + "    pass\n" * 40
+    assert house.too_long({"streams.cli.command": options}) == []
+    assert house.too_long({"streams.cli.command": options + "    pass\n"}) != []
+
+
+def test_every_room_says_what_happens_in_it_and_in_which_order_to_read_it() -> None:
+    assert house.rooms_without_order(TEXTS) == []
+
+
+def test_a_room_that_does_not_name_a_module_is_found() -> None:
+    seeded = {**TEXTS, "streams.core.forgotten": ""}
+    assert house.rooms_without_order(seeded) == ["streams.core does not name forgotten"]
+    silent = {**TEXTS, "streams.kafka.produce": ""}
+    assert any("streams.kafka.produce" in line for line in house.rooms_without_order(silent))
 
 
 def test_the_reading_order_names_modules_that_exist() -> None:

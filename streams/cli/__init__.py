@@ -1,6 +1,8 @@
-"""The command line: one thin module per command, `main` around them.
+"""The command line: one thin module per command, `main` around them; the process begins in `entry`.
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed while running, 2 wrong
-usage or configuration, 130 interrupted. What a command needs is imported when it runs, so that
-`streams --help` stays quick.
+`demo_command`, `worker_command`, `publish_command`, `tail_command`, `dead_command`,
+`check_command` (it asks the world through `access`), `broker_command` and `simulate_command` parse
+options and call what does the work; `options`, `printing` and `progress` are shared; `later`
+refuses what this version does not carry out. Data goes to stdout, everything else to stderr. What a
+command needs is imported when it runs, so that `streams --help` stays quick.
 """

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Debug, Json
-from streams.cli.output import put_json
+from streams.cli.printing import put_json
 from streams.errors import BrokerError
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
-from streams.cli.output import put_json, quiet_clients, tell
+from streams.cli.printing import put_json, quiet_clients, tell
 from streams.errors import ConfigError
 
 if TYPE_CHECKING:

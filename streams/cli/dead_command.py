@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
-from streams.cli.output import fail, put_json, quiet_clients, tell
+from streams.cli.printing import fail, put_json, quiet_clients, tell
 from streams.errors import BrokerError, UsageError
 
 if TYPE_CHECKING:
     from streams.jobs.dead.letters import Choice
-    from streams.jobs.dead.redrive_job import Progress, Redrive
+    from streams.jobs.dead.plan import Progress, Redrive
     from streams.settings import KafkaSettings
 
 app = typer.Typer(
@@ -57,10 +57,11 @@ def list_(
     from streams.jobs.dead.letter_views import facts_line, heading, row
     from streams.jobs.dead.letters import letter_of
     from streams.kafka.tail import Start, tail
+    from streams.policies.code_counts import CodeCounts
 
     choice = _choice(code, task, since, [])
     kafka = _kafka(topic, config, broker, debug=debug)
-    out, codes = sys.stdout.buffer, Counter[str]()
+    out, codes = sys.stdout.buffer, CodeCounts()
     others = 0
 
     async def show() -> None:
@@ -76,7 +77,7 @@ def list_(
                     if not codes and not as_json:
                         out.write(heading().encode())
                     out.write(facts_line(letter) if as_json else row(letter).encode())
-                    codes[letter.code] += 1
+                    codes.add(letter.code)
                     if codes.total() == count:
                         return
                 out.flush()
@@ -152,8 +153,8 @@ def redrive(
     import asyncio
 
     from streams.cli.progress import Bar
+    from streams.jobs.dead.plan import Progress, Redrive, summary
     from streams.jobs.dead.redrive import redrive as send
-    from streams.jobs.dead.redrive_job import Progress, Redrive, summary
 
     choice = _choice(code, task, since, letters or [])
     if rate is not None and not 0 < rate < float("inf"):

@@ -19,7 +19,7 @@ from streams.cli import simulate_command as simulate
 from streams.cli import tail_command as tail
 from streams.cli import worker_command as worker
 from streams.cli.options import Debug, Session
-from streams.cli.output import fail
+from streams.cli.printing import fail
 from streams.errors import ConfigError, StreamsError, UsageError
 
 DONE, FAILED, WRONG, INTERRUPTED = 0, 1, 2, 130

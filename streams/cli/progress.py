@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any, Protocol, Self
 
-from streams.cli.output import tell
+from streams.cli.printing import tell
 
 LINE_EVERY_S = 10.0
 BAR_EVERY_S = 0.1

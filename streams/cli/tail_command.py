@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
-from streams.cli.output import quiet_clients, tell
+from streams.cli.printing import quiet_clients, tell
 from streams.errors import UsageError
 
 

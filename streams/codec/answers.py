@@ -44,7 +44,10 @@ TOPIC_SETTINGS = (
 """Of a ledger, whatever its source has."""
 
 RESULT = b',"result":'
-MOST_MESSAGE_CHARACTERS = 1_000
+MAX_STRETCHES = 1_000
+"""Of a `Trail`, each some 150 bytes."""
+
+MAX_MESSAGE_CHARACTERS = 1_000
 """No more of an error's message leaves in a dead letter."""
 
 
@@ -118,13 +121,13 @@ def _outcome(outcome: Any) -> bytes:
             outcome = ItemError("invalid_result", NO_VECTOR)
         except ItemError as error:  # the dead letter that it will be
             outcome = error
-    code, message = _sendable(outcome.code), _sendable(outcome.message)
-    return b',"error":%b' % orjson.dumps({"code": code, "message": message})
+    facts = {"code": outcome.code, "message": _sendable(outcome.message)}
+    return b',"error":%b' % orjson.dumps(facts)
 
 
 def _sendable(text: object) -> str:
     """As a dead letter's headers have it: cut, and without lone surrogates."""
-    return str(text)[:MOST_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
+    return str(text)[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
 
 
 # -- reading -----------------------------------------------------------------------------------
@@ -194,12 +197,14 @@ class Trail:
 
     What stands from `end` on may be an earlier owner's: calls that it had under way are recorded
     when they are answered. So `end` is not passed before `late_below` says what those can be of.
+
+    The ledger is seen as stretches: where one begins, and the highest source offset in it. Behind
+    an item that is never done, neighbours are merged: the next owner reads a little more.
     """
 
     def __init__(self, first: int | None, end: int | None, highest: int = -1) -> None:
         self._end = first if end is None else end
-        # Stretches of the ledger in order: the first ledger offset, the highest source offset.
-        self._stretches: deque[list[float]] = deque()
+        self._stretches: deque[list[float]] = deque()  # in order: first ledger offset, highest
         self._late: list[float] | None = None
         if first is not None and highest >= 0:
             self._stretches.append([first, highest])
@@ -209,9 +214,16 @@ class Trail:
 
     def wrote(self, first: int, count: int, highest: int) -> None:
         """So many records of ours stand from ledger offset `first` on; `highest` of their items'
-        offsets. Told in the ledger's order."""
-        self._stretches.append([first, highest])
+        offsets. Told in the ledger's order. `first` is below 0 where the broker does not know any
+        more where: then it is anywhere behind the records before."""
+        if first < 0:
+            first = self._end or 0
+        last = self._stretches[-1] if self._stretches else None
+        if last is None or last is self._late or highest > last[1]:
+            self._stretches.append([first, highest])
         self._end = first + count
+        if len(self._stretches) > MAX_STRETCHES:
+            self._merge()
 
     def late_below(self, offset: int) -> None:
         """No earlier owner's call is under way any more; they were of items below `offset`."""
@@ -226,9 +238,23 @@ class Trail:
 
     def begin(self, watermark: int) -> int | None:
         """From where on the ledger may hold an answer of an item at or above this watermark, which
-        may be one that is still to be committed; None: unknown. Never goes back while the watermark
-        does not."""
+        may be one that is still to be committed; None: unknown. Monotonic in the watermark."""
         for first, highest in self._stretches:
             if highest >= watermark:
                 return int(first)
         return self._end
+
+    def _merge(self) -> None:
+        """Two neighbours become one, which begins where the first does. The late stretch stays by
+        itself: its highest is yet to be told."""
+        merged: deque[list[float]] = deque()
+        alone = True  # the last merged one has no second half yet
+        for stretch in self._stretches:
+            last = merged[-1] if merged else None
+            if last is None or not alone or self._late is stretch or self._late is last:
+                merged.append(stretch)
+                alone = True
+            else:
+                last[1] = max(last[1], stretch[1])
+                alone = False
+        self._stretches = merged

@@ -1,4 +1,4 @@
-"""What a commit says of a lane: the watermark, and in its metadata what is known beyond it.
+"""What a commit says of a lane: the watermark, and in its metadata what is settled beyond it.
 
 Metadata are one line of text that travels with the offset, also inside a transaction:
 
@@ -60,10 +60,10 @@ class Committed(NamedTuple):
         head, *parts = metadata.split(" ")
         if head != HEAD or len(metadata) > MAX_METADATA_BYTES:
             return cls(offset)
-        said = dict(part.partition("=")[::2] for part in parts)
+        named = dict(part.partition("=")[::2] for part in parts)
         try:
-            ledger = int(said["ledger"]) if "ledger" in said else None
-            return cls(offset, tuple(unpack(offset, _decoded(said.get("beyond", "")))), ledger)
+            ledger = int(named["ledger"]) if "ledger" in named else None
+            return cls(offset, tuple(unpack(offset, _decoded(named.get("beyond", "")))), ledger)
         except (ValueError, binascii.Error):
             return cls(offset)
 

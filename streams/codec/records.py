@@ -7,26 +7,16 @@ have no call has its outcome settled at once. What counts as JSON: see `streams.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
-from typing import Any, Final, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
 from streams.codec.pointers import MissingError, Pointer, Text, as_text
 from streams.codec.strict_json import has_huge, read_object
 from streams.errors import ItemError
-from streams.model import DROP, Headers, Item, Outcome
+from streams.model import DROP, FORWARD, Headers, Item, Outcome
 
 Tombstones = Literal["forward", "drop", "dead_letter"]
-
-
-class Forward(Enum):
-    """The outcome of a tombstone that goes on to the sink as a tombstone."""
-
-    FORWARD = "forward"
-
-
-FORWARD: Final = Forward.FORWARD
 
 
 class SourceRecord(Protocol):

@@ -13,12 +13,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
-from streams.codec.records import FORWARD
 from streams.codec.splice import Enrichment, NotAnObjectError
 from streams.codec.strict_json import refuse_null, write
 from streams.codec.vectors import VECTOR, Layout, render_vector
 from streams.errors import ItemError
-from streams.model import DROP, Headers, Item
+from streams.model import DROP, FORWARD, Headers, Item
 
 Mode = Literal["envelope", "merge", "result"]
 
@@ -27,7 +26,6 @@ SinkRecord = tuple[bytes | None, bytes | None, Headers, int | None]
 it to the broker."""
 
 _MESSAGE_BYTES = 1_000
-_CODE_BYTES = 100
 _NANO = 1_000_000_000
 
 
@@ -66,8 +64,8 @@ class ReleasedSlot(Protocol):
 
 
 class Encoded(NamedTuple):
-    """`records`: one per slot, in the slots' order; None for an item that was dropped. `dead`: the
-    error of each that is a dead letter, by its place; all others are for the sink."""
+    """`records`: one per slot, in the slots' order; None for an item that has nothing for the sink.
+    `dead`: the error of each that is a dead letter, by its place; the others of these are drops."""
 
     records: list[SinkRecord | None]
     dead: dict[int, ItemError]
@@ -115,15 +113,14 @@ class Encoder:
                 append(None)
             elif isinstance(outcome, ItemError):
                 dead[len(records)] = outcome
-                append(self.dead_letter(slot, outcome, now_ms))
+                append(None)
             else:
                 try:
                     value = None if outcome is FORWARD else value_of(slot, now_ms)
                 except ItemError as caught:
                     # Made anew: the raised one would keep this frame, and all in it, alive.
-                    error = ItemError(caught.code, caught.message)
-                    dead[len(records)] = error
-                    append(self.dead_letter(slot, error, now_ms))
+                    dead[len(records)] = ItemError(caught.code, caught.message)
+                    append(None)
                 else:
                     append((item.key, value, item.headers, _timestamp(item)))
         return Encoded(records, dead)
@@ -230,7 +227,7 @@ class Encoder:
     ) -> list[tuple[str, bytes | None]]:
         item, call, stamp = slot.item, slot.call, _timestamp(slot.item)
         return [
-            ("streams-error-code", _cut(error.code, _CODE_BYTES)),
+            ("streams-error-code", error.code.encode()),
             ("streams-error-message", _cut(error.message, _MESSAGE_BYTES)),
             ("streams-source-topic", item.topic.encode()),
             ("streams-source-partition", b"%d" % item.partition),

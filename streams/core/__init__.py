@@ -1,9 +1,8 @@
 """The pure engine: events in, actions out; no clock, no I/O, no asyncio, no logging.
 
-If you are here to read the code, start with `slot` (what is moved about) and `events` (the
-language), then `engine` (the whole), and after it in the order an item meets them: `windows`,
-`window`, `admission`, `pauses`, `repeats`, `sequencer`, `gate` (with `runs`, `ranges`).
-`views`, `history` and `invariants` look on.
+Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
+it the rest in the order an item meets it: `windows`, `admission`, `account` with `pauses` and
+`task_pause`, `retries`, `order`, `beyond`, `ranges`. `inspect` looks on.
 """
 
 from streams.core.call import PENDING, Call, Slot, State

@@ -1,193 +1,275 @@
-"""When the task as a whole may not call, and how it finds out that it may again.
+"""One account of an API (provider, base_url, key, model): which of the engines that share it makes
+the next call. When calls may start at all is in `pauses.py`.
 
-    flowing ──a fault──► paused ──until is over──► probing ──answered──► ramping up ──► flowing
-                            ▲                         │
-                            └──────── it failed ──────┘
-
-- One pause per cause; the task may call when the last of them is over.
-- A call that began before the pause neither prolongs its back-off (five calls that fail together
-  are one failure) nor, except for an outage, ends it. A longer `retry_after_s` always counts; a
-  shorter one never shortens the pause.
-- After the pause exactly one call is admitted. Its answer ends every pause; its failure makes the
-  next wait longer.
-- Then calls ramp up: two at a time, doubling with each answer, until `max_in_flight`.
-- The breaker's pause is ended by a probe that gives a result, never by a refusal. Its probes take a
-  single new item each, so that what fails costs one dead letter.
+Each engine is a member and has a `Seat`. Rules:
+1. `reserve` grants a call, or names the time to ask again; inf: only an event can tell that time.
+2. A member that asks and must wait stands in line, and the next call is that of the first in line.
+   So members take turns, with probes too. While others are in line nobody ramps up beyond an equal
+   share. Who has nothing to call, may not call for reasons of its own, or leaves, is not in line.
+3. The account calls `wake` once when a member that waits may ask earlier than it was told, and when
+   the pause that it announced is over. It does not wake the member whose event is being handled:
+   that one looks again by itself. `wake` returns before its engine handles anything.
+4. What a member says of a call after it has left counts no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
-from streams.core.call import Call
-from streams.core.events import Paused, Resumed
-from streams.core.limits import Limits
-from streams.errors import CallError, ItemError
-from streams.policies.breaker import Breaker
-from streams.policies.retry import Cause, told_s
-
-RETRY_AFTER_JITTER_S = 0.25
-"""At most this much is added to a `retry_after_s`, so that workers do not come back in step."""
-
-MAX_PAUSE_S = 3600.0
-"""A task is probed once an hour even if it was told to wait longer: a mistaken header must not stop
-it for good."""
+from streams.core.pauses import Pause, Pauses
+from streams.errors import CallError
+from streams.model import RateLimits
+from streams.policies.retry import Backoff, Cause
 
 
-@dataclass(slots=True)
-class Pause:
-    """`number`: the last call that had begun when it began or was prolonged. `failures`: in a row,
-    the first one included."""
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """The right to make one call. `number`: counts the account's calls from 1. `tokens`: estimate.
+    `in_pause`: whether the account was paused when it was granted."""
 
-    cause: Cause
-    until: float
-    message: str
     number: int
-    failures: int = 1
+    tokens: int
+    in_pause: bool
 
 
-class Pauses:
-    def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
-        self._limits = limits
-        self._random = random
-        self._breaker = None if limits.breaker is None else Breaker(limits.breaker)
-        self._pauses: dict[Cause, Pause] = {}
-        self._probe: Call | None = None
-        self._last = 0  # the number of the last call that began
-        self._ramp = limits.max_in_flight
-        self._said: Paused | None = None  # the last that no Resumed followed
+class AccountStatistics(NamedTuple):
+    """Counts of one moment. `in_line`: members that wait. `in_flight`, `reserved_tokens`: of the
+    calls under way. `ramp`: how many of them there may be while they ramp up, else None. `calls`,
+    `successes`: since the start. `rate_limits`: the latest that a response told; None: none did."""
+
+    members: int
+    in_line: int
+    in_flight: int
+    reserved_tokens: int
+    ramp: int | None
+    calls: int
+    successes: int
+    paused_reason: str | None
+    paused_until: float | None
+    paused_message: str
+    probing: bool
+    rate_limits: RateLimits | None
+
+
+class Account:
+    """`backoff`: of pauses for outages and throttling; `account_backoff`: for account refusals.
+    `random`: draws from [0, 1). `successes`: calls answered so far, the last at `succeeded_at`."""
+
+    def __init__(
+        self, backoff: Backoff, account_backoff: Backoff, random: Callable[[], float]
+    ) -> None:
+        self.pauses = Pauses(backoff, account_backoff, random)
+        self.seats: list[Seat] = []
+        self.line: dict[Seat, None] = {}  # an ordered set
+        self.probe: Reservation | None = None
+        self.calls = 0  # also the number of the last one
+        self.successes = 0
+        self.succeeded_at = -inf
+        self.rate_limits: RateLimits | None = None
+
+    def join(self, max_in_flight: int, wake: Callable[[], None]) -> Seat:
+        """A new member, which has at most `max_in_flight` calls in flight."""
+        seat = Seat(self, max_in_flight, wake)
+        self.seats.append(seat)
+        return seat
 
     @property
-    def current(self) -> Pause | None:
+    def pause(self) -> Pause | None:
         """The pause that ends last; None: calls may flow."""
-        if not self._pauses:
-            return None
-        return max(self._pauses.values(), key=lambda pause: pause.until)
+        return self.pauses.current
+
+    @property
+    def in_flight(self) -> int:
+        return sum(len(seat.reservations) for seat in self.seats)
+
+    @property
+    def max_in_flight(self) -> int:
+        """What its members allow themselves, together."""
+        return sum(seat.max_in_flight for seat in self.seats)
+
+    def statistics(self) -> AccountStatistics:
+        pause, ramp = self.pause, self.pauses.ramp
+        return AccountStatistics(
+            members=len(self.seats),
+            in_line=len(self.line),
+            in_flight=self.in_flight,
+            reserved_tokens=sum(seat.reserved_tokens for seat in self.seats),
+            ramp=None if ramp == inf else int(ramp),
+            calls=self.calls,
+            successes=self.successes,
+            paused_reason=None if pause is None else pause.cause.value,
+            paused_until=None if pause is None else pause.until,
+            paused_message="" if pause is None else pause.message,
+            probing=self.probe is not None,
+            rate_limits=self.rate_limits,
+        )
+
+    def opens_at(self, seat: Seat) -> float:
+        """From when on the member's next call may start; inf: only an event can tell."""
+        if self.pauses.is_flowing:
+            return -inf
+        pause, ramp = self.pause, self.pauses.ramp
+        line = [*self.line] if seat in self.line else [*self.line, seat]
+        ahead = line.index(seat)
+        if pause is not None:
+            return inf if ahead or self.probe is not None else pause.until
+        fair = not ahead or len(seat.reservations) < ramp / len(line)
+        return -inf if fair and self.in_flight + ahead < ramp else inf
+
+    def grant(self, seat: Seat, tokens: int) -> Reservation:
+        self.calls += 1
+        reservation = Reservation(self.calls, tokens, in_pause=self.pause is not None)
+        if reservation.in_pause:
+            self.probe = reservation
+        seat.reservations[reservation.number] = reservation
+        if seat in self.line:
+            del self.line[seat]
+            self.wake_others(seat)
+        return reservation
+
+    def wake_others(self, handled: Seat) -> None:
+        """Wakes whoever has news; `handled` looks again by itself."""
+        for seat in self.seats:
+            if seat is not handled and seat.has_news:
+                seat.asks_at, seat.announced_pause = None, False
+                seat.wake()
+
+
+class Seat:
+    """One member's place. `reservations`: of its calls in flight, by number. `asks_at`: when it is
+    to ask again, where the account makes it wait. `announced_pause`: whether it is to hear of the
+    pause's end."""
+
+    def __init__(self, account: Account, max_in_flight: int, wake: Callable[[], None]) -> None:
+        self.account = account
+        self.max_in_flight = max_in_flight
+        self.wake = wake
+        self.reservations: dict[int, Reservation] = {}
+        self.asks_at: float | None = None
+        self.announced_pause = False
+        self.has_left = False
+
+    @property
+    def reserved_tokens(self) -> int:
+        return sum(reservation.tokens for reservation in self.reservations.values())
 
     @property
     def opens_at(self) -> float:
-        """From when on calls may start; inf: not before something is heard of the probe."""
-        if not self._pauses:
-            return -inf
-        if self._probe is not None:
-            return inf
-        return max(pause.until for pause in self._pauses.values())
+        """From when on its next call may start as things stand; inf: only an event can tell."""
+        return inf if self.has_left else self.account.opens_at(self)
 
     @property
-    def limit(self) -> int:
-        """How many calls may be in flight now that calls may start."""
-        return self._limits.max_in_flight if self._pauses else self._ramp
+    def has_news(self) -> bool:
+        """Whether it may ask earlier than it was told, or the pause that it announced is over."""
+        if self.announced_pause and self.account.pause is None:
+            return True
+        return self.asks_at is not None and self.opens_at < self.asks_at
 
-    @property
-    def probing(self) -> bool:
-        """Whether the next call to start is a probe."""
-        return bool(self._pauses)
+    def leave(self) -> None:
+        """The member makes no more calls, and what becomes of those in flight counts no more."""
+        if not self.has_left:
+            account = self.account
+            if account.probe is not None and self.is_probe(account.probe):
+                account.probe = None
+            self.has_left = True
+            self.reservations.clear()
+            account.line.pop(self, None)
+            account.seats.remove(self)
+            account.pauses.limit_ramp(account.pauses.ramp, account.max_in_flight)
+            account.wake_others(self)
 
-    @property
-    def most_new(self) -> int:
-        """How many items a new microbatch may have now."""
-        return 1 if Cause.BREAKER in self._pauses else self._limits.max_items
+    # -- before a call ---------------------------------------------------------------------------
 
-    def say(self) -> Paused | Resumed | None:
-        """What is new since it was last asked, which is once per event: a pause that began or
-        changed, or that all ended (and none began in its stead)."""
-        pause = self.current
-        if pause is None:
-            if self._said is None:
-                return None
-            self._said = self._probe = None
-            self._ramp = min(self._limits.max_in_flight, 2)
-            return Resumed()
-        said = Paused(pause.cause.value, pause.until, pause.message)
-        if said == self._said:
-            return None
-        self._said = said
-        return said
+    def reserve(self, tokens: int, now: float) -> Reservation | float:
+        """The right to start a call now; or the time to ask again, and the member is in line."""
+        opens_at = self.opens_at
+        if opens_at <= now:
+            self.asks_at = None
+            return self.account.grant(self, tokens)
+        if not self.has_left:
+            self.account.line.setdefault(self)
+            self.asks_at = opens_at
+        return opens_at
 
-    def is_probe(self, call: Call) -> bool:
-        return call is self._probe
+    def withdraw(self) -> None:
+        """It has nothing to call now, or may not for reasons of its own."""
+        self.asks_at = None
+        if self in self.account.line:
+            del self.account.line[self]
+            self.account.wake_others(self)
 
-    def started(self, call: Call) -> None:
-        self._last = call.number
-        if self._pauses:
-            self._probe = call
+    def next_at(self, due_at: float) -> float:
+        """When to ask for a call that is due at `due_at`; inf: when it is woken, or after an event
+        of its own. Where only others can tell, it asks when the call is due, to be in line then."""
+        opens_at = self.opens_at
+        self.asks_at = None
+        if opens_at <= due_at:
+            return due_at
+        if opens_at == inf and not self.has_left and not self._waits_for_itself():
+            return due_at
+        self.asks_at = opens_at
+        return opens_at
 
-    def ended(self, call: Call) -> None:
-        """A call is over, whatever came of it (say first what did)."""
-        if call is self._probe:
-            self._probe = None
+    def _waits_for_itself(self) -> bool:
+        """Whether an event of its own comes before it can ask; or it is in line already."""
+        account = self.account
+        if self in account.line:
+            return True
+        if account.pause is not None:
+            return account.probe is not None and self.is_probe(account.probe)
+        return len(self.reservations) == account.in_flight > 0
 
-    def answered(self, call: Call, now: float, *, result: bool) -> None:
-        """The API took a call and answered it, if only with a refusal of what it holds; `result`:
-        whether an item got a result by it."""
-        if self._ramp < self._limits.max_in_flight:
-            self._ramp = min(self._limits.max_in_flight, self._ramp * 2)
-        if not self._pauses:
-            return
-        for cause, pause in list(self._pauses.items()):
-            if cause is Cause.BREAKER and not result:
-                if call is self._probe:
-                    self._prolong(pause, now)
-            elif call.number > pause.number or cause is Cause.OUTAGE:
-                del self._pauses[cause]
+    # -- after a call: each reservation ends by exactly one of these -----------------------------
 
-    def failed(self, call: Call, cause: Cause, error: CallError, now: float) -> None:
-        """A call failed so that the task pauses."""
-        pause = self._pauses.get(cause)
-        if pause is None:
-            until = now + self._wait_s(cause, 1, error.retry_after_s)
-            self._pauses[cause] = Pause(cause, until, error.message, self._last)
-            return
-        if call.number > pause.number:
-            pause.failures += 1
-        elif error.retry_after_s is None:
-            return
-        until = now + self._wait_s(cause, pause.failures, error.retry_after_s)
-        if until > pause.until:
-            pause.until, pause.message, pause.number = until, error.message, self._last
+    def succeeded(self, reservation: Reservation, now: float) -> None:
+        """The API answered with a reply."""
+        if not self.has_left:
+            self.account.successes += 1
+            self.account.succeeded_at = now
+        self.answered(reservation)
 
-    def prolong(self, call: Call, now: float) -> None:
-        """The probe failed in a way of its own (a timeout): that ends no pause."""
-        pause = self.current
-        if call is self._probe and pause is not None:
-            self._prolong(pause, now)
+    def answered(self, reservation: Reservation) -> None:
+        """The API took the call and answered it, if only with a refusal of what is in it."""
+        account = self.account
+        if not self.has_left and not account.pauses.is_flowing:
+            account.pauses.answered(reservation.number, account.max_in_flight)
+            if account.pause is None:
+                account.probe = None
+        self.ended(reservation)
 
-    def asked_to_wait(self, call: Call, error: CallError, now: float) -> None:
-        """A function raised `Retry`. That is no pause, but while the breaker probes, the items
-        behind the probe would be tried one upon the other, each by itself."""
-        pause = self._pauses.get(Cause.BREAKER)
-        if call is self._probe and pause is not None:
-            pause.until = max(pause.until, now + (told_s(error.retry_after_s) or 0.0))
+    def failed(self, reservation: Reservation, cause: Cause, error: CallError, now: float) -> None:
+        """The call failed in a way that pauses the account."""
+        account = self.account
+        if not self.has_left:
+            account.pauses.failed(reservation.number, cause, error, now, account.calls)
+        self.ended(reservation)
 
-    def decided(self, results: int, dead_letters: Sequence[ItemError], now: float) -> None:
-        """How many items a call gave a result, and its dead letters. Pauses the task where there
-        are too many of them; what calls decide during that pause is not counted."""
-        breaker = self._breaker
-        if breaker is None or Cause.BREAKER in self._pauses:
-            return
-        said = breaker.decided(results, len(dead_letters))
-        if said is not None:
-            if dead_letters:
-                said += f", the last: {dead_letters[-1]}"
-            until = now + self._wait_s(Cause.BREAKER, breaker.trips, None)
-            pause = Pause(Cause.BREAKER, until, said, self._last, breaker.trips)
-            self._pauses[Cause.BREAKER] = pause
+    def timed_out(self, reservation: Reservation, now: float) -> None:
+        """The call failed in a way of its own; if it was the probe, the pause goes on."""
+        if self.is_probe(reservation):
+            self.account.pauses.probe_failed(now, self.account.calls)
+        self.ended(reservation)
 
-    def _prolong(self, pause: Pause, now: float) -> None:
-        pause.failures += 1
-        pause.until = max(pause.until, now + self._wait_s(pause.cause, pause.failures, None))
-        pause.number = self._last
+    def ended(self, reservation: Reservation) -> None:
+        """The call is over, and says nothing about the account."""
+        if not self.has_left:
+            if self.is_probe(reservation):
+                self.account.probe = None
+            del self.reservations[reservation.number]
+            self.account.wake_others(self)
 
-    def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
-        account = cause is Cause.ACCOUNT
-        backoff = self._limits.account_backoff if account else self._limits.backoff
-        told = told_s(retry_after_s)
-        if told is not None:
-            # "0", said again after a probe that did wait, is not taken at its word.
-            least = backoff.base_s if failures > 1 else 0.0
-            return min(MAX_PAUSE_S, max(told, least) + RETRY_AFTER_JITTER_S * self._random())
-        if account:
-            return backoff.ceiling_s(failures)
-        return backoff.equal_jitter_s(failures, self._random())
+    def learn(self, rate_limits: RateLimits | None) -> None:
+        """What a response said about the account's limits."""
+        if rate_limits is not None:
+            self.account.rate_limits = rate_limits
+
+    def is_probe(self, reservation: Reservation) -> bool:
+        """Whether the account waits for this call of the member."""
+        return self.account.probe is reservation and self.holds(reservation)
+
+    def holds(self, reservation: Reservation) -> bool:
+        """Whether the call counts in flight."""
+        return reservation.number in self.reservations

@@ -1,9 +1,9 @@
-"""Which call may start now: the limit in flight, the task's pauses, and repeats that are due.
+"""Which call may start now: the limit in flight, the task's pauses, and retries that are due.
 
-A decision and its record are one step: `start` takes the microbatch out of the queue, gives it its
-number and counts it in flight, so no later look can start it twice. A repeat gave its place back
-when its call failed and comes through the same gate as a new microbatch, but before it, because it
-holds back what comes after it in order.
+A decision and its record are one step: `start_next` takes a microbatch out of its queue, gives it
+a number and counts it in flight, so that it cannot start twice. A retry gave its place back when
+its call failed and comes through the same gate as a new microbatch, but before it, because what
+comes after it in order waits for it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
-from streams.core.account import Pauses
+from streams.core.account import Reservation, Seat
 from streams.core.call import Call, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
+from streams.core.task_pause import TaskPause
+from streams.core.windows import Due, Windows
 from streams.errors import CallError
 from streams.policies.retry import Step, rule
 
@@ -31,68 +33,88 @@ RECENTLY_S = 60.0
 
 
 class Admission:
-    """`calls`: what is in flight, by id. `successes`: calls answered so far (`Replied`); `results`:
-    those that gave an item a result."""
+    """`calls`: what is in flight, by id. `results`: calls so far that gave an item a result."""
 
-    def __init__(self, limits: Limits, call_prefix: str, random: Callable[[], float]) -> None:
+    def __init__(
+        self, limits: Limits, call_prefix: str, random: Callable[[], float], seat: Seat
+    ) -> None:
         self._prefix = call_prefix
-        self._repeats: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
+        self._function_errors = limits.function_errors
+        self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
-        self._turn = "repeat"  # whose turn it is where repeats do not simply go first
-        self.pauses = Pauses(limits, random)
+        self._turn = "retry"  # whose turn it is where retries do not simply go first
+        self.seat = seat
+        self.pauses = TaskPause(limits, random, seat)
         self.calls: dict[str, Call] = {}
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
         self.new_by_reason: Counter[str] = Counter()
-        self.retries_by_reason: Counter[str] = Counter()
-        self.successes = 0
-        self._succeeded_at = -inf
         self.results = 0
         self.max_in_flight_seen = 0
 
-    def may_start(self, now: float) -> bool:
-        """Whether a call may start: a place is free, and no pause holds it."""
-        pauses = self.pauses
-        return len(self.calls) < pauses.limit and pauses.opens_at <= now
+    def start_next(self, windows: Windows, now: float) -> Call | None:
+        """Starts the next call, if one is due and may start."""
+        due = None if self._own_opens_at() > now else self._due(windows, now)
+        if due is None:
+            self.seat.withdraw()
+            return None
+        limit = self.pauses.new_items_limit
+        tokens = due.tokens if isinstance(due, Call) else due.window.next_tokens(limit)
+        reservation = self.seat.reserve(tokens, now)
+        if isinstance(reservation, float):
+            return None
+        if isinstance(due, Call):
+            call = heappop(self._retries)[2]
+        else:
+            tokens = due.window.tokens
+            call = windows.cut(due, now, limit)
+            reservation.tokens = tokens - due.window.tokens
+        self._start(call, reservation, now)
+        return call
+
+    def _due(self, windows: Windows, now: float) -> Call | Due | None:
+        """What is to be called now: a retry, or a new microbatch of a window."""
+        retry = self._retries[0][2] if self._retries and self._retries[0][0] <= now else None
+        if retry is not None and not self._prefers_new():
+            return retry
+        return windows.due(now) or retry
+
+    def next_at(self, windows: Windows) -> float:
+        """When the next call starts as things stand; inf: only an event can start one."""
+        own_opens_at = self._own_opens_at()
+        retry_at = self._retries[0][0] if self._retries else inf
+        due_at = inf if own_opens_at == inf else min(retry_at, windows.next_at())
+        return self.seat.next_at(inf if due_at == inf else max(due_at, own_opens_at))
 
     def opens_at(self) -> float:
         """From when on a call may start as things stand; inf: only an event can change that."""
-        return self.pauses.opens_at if len(self.calls) < self.pauses.limit else inf
+        return max(self._own_opens_at(), self.seat.opens_at)
 
-    def prefers_new(self) -> bool:
-        """Whether a new microbatch goes before a repeat. In general it does not; but where the next
-        call is a probe, or the repeat has failed often, they take turns, so that one that always
+    def _own_opens_at(self) -> float:
+        pauses = self.pauses
+        return pauses.opens_at if len(self.calls) < pauses.limit else inf
+
+    def _prefers_new(self) -> bool:
+        """Whether a new microbatch goes before a retry. In general it does not; but where the next
+        call is a probe, or the retry has failed often, they take turns, so that one that always
         fails is never the only one that is tried."""
-        if self._turn == "repeat":
+        if self._turn == "retry":
             return False
-        stubborn = self._repeats and self._repeats[0][2].strikes >= STUBBORN_STRIKES
+        stubborn = self._retries and self._retries[0][2].strikes >= STUBBORN_STRIKES
         return self.pauses.probing or bool(stubborn)
 
-    def next_repeat(self, now: float) -> Call | None:
-        """Takes out the repeat that is due the longest."""
-        if self._repeats and self._repeats[0][0] <= now:
-            return heappop(self._repeats)[2]
-        return None
+    def retries(self) -> Iterator[Call]:
+        return (entry[2] for entry in self._retries)
 
-    def next_repeat_at(self) -> float:
-        return self._repeats[0][0] if self._repeats else inf
-
-    def repeats(self) -> Iterator[Call]:
-        return (entry[2] for entry in self._repeats)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no call is in flight and none is to be repeated."""
-        return not self.calls and not self._repeats
-
-    def start(self, call: Call, now: float) -> None:
-        """Counts a call in flight from now on, and each of its items in one call more."""
+    def _start(self, call: Call, reservation: Reservation, now: float) -> None:
+        """Counts a call in flight from now on, and one call more for each of its items."""
         self.started += 1
         call.number = self.started
         call.id = f"{self._prefix}-{self.started}"
         call.started_at = now
+        call.reservation = reservation
         if call.successes is None:
-            call.successes = self.successes
+            call.successes = self.seat.account.successes
         if call.results is None:
             call.results = self.results
         for index, slot in enumerate(call.slots):
@@ -102,9 +124,7 @@ class Admission:
         self.started_by_cause[call.cause] += 1
         if call.cause == "new":
             self.new_by_reason[call.reason] += 1
-        elif call.cause != "split":
-            self.retries_by_reason[call.reason] += 1
-        self._turn = "repeat" if call.cause == "new" else "new"
+        self._turn = "retry" if call.cause == "new" else "new"
         self.calls[call.id] = call
         self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
         self.pauses.started(call)
@@ -112,67 +132,66 @@ class Admission:
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered: it gives its place back. `result`: whether an item got one."""
         del self.calls[call.id]
-        self.successes += 1
-        self._succeeded_at = now
         self.results += result
-        call.successes = None  # what it left unanswered starts afresh
-        self.pauses.answered(call, now, result=result)
-        self.pauses.ended(call)
+        call.successes = None  # what it did not answer starts afresh
+        self.pauses.succeeded(call, now, result=result)
 
-    def failed(self, call: Call, error: CallError, now: float, waiting: int) -> Step:
+    def failed(self, call: Call, error: CallError, now: float, windows: Windows) -> Step:
         """A call failed: it gives its place back. Learns what that says about the API; returns
-        what is to follow for the microbatch. `waiting`: items that are in no microbatch yet."""
+        what is to follow for the microbatch."""
         del self.calls[call.id]
-        pauses = self.pauses
-        others_succeed = self._others_succeed(call, now, last=self.is_idle and not waiting)
-        step, cause = rule(error.fault, others_succeed=others_succeed)
-        if cause is not None:
-            pauses.failed(call, cause, error, now)
-        elif step in (Step.HALVE, Step.ASK):
-            pauses.answered(call, now, result=False)
-        elif step is Step.COUNT:
-            pauses.prolong(call, now)
-        elif step is Step.WAIT:
-            pauses.asked_to_wait(call, error, now)
-        pauses.ended(call)
-        call.successes = self.successes
+        others_succeed = self._others_succeed(call, now, windows)
+        step, cause = rule(
+            error.fault, others_succeed=others_succeed, function_errors=self._function_errors
+        )
+        self.pauses.failed(call, step, cause, error, now)
+        call.successes = self.seat.account.successes
         return step
 
-    def _others_succeed(self, call: Call, now: float, *, last: bool) -> bool:
-        """Whether calls have succeeded since the microbatch failed the last time, or began."""
+    def _others_succeed(self, call: Call, now: float, windows: Windows) -> bool:
+        """Whether calls of the account have succeeded since the microbatch failed the last time,
+        or began."""
         if self.pauses.is_probe(call):
             return False  # those that had succeeded before an outage say nothing about it
-        if self.successes > (call.successes or 0):
+        account = self.seat.account
+        if account.successes > (call.successes or 0):
             return True
         # Nothing else is left that could succeed. An item that has failed among others that did
         # not, a moment ago, would be waited for until new ones come.
         failed_among_others = call.size == 1 and call.slots[0].faults > 0
-        return last and failed_among_others and now - self._succeeded_at <= RECENTLY_S
+        recently = now - account.succeeded_at <= RECENTLY_S
+        return failed_among_others and recently and self.nothing_else(windows, call)
+
+    def nothing_else(self, windows: Windows, call: Call) -> bool:
+        """Whether nothing but this call, which is over, could succeed: no other is in flight at the
+        account or waits here."""
+        others = self.seat.account.in_flight - self.seat.holds(call.reservation)
+        return not others and not self._retries and not windows.count
 
     def failed_alone(self, call: Call, step: Step) -> bool:
         """Whether other calls gave results while this microbatch had its counted attempts. Those
         take long, so that in the end many may fail in a row that began among results."""
         return step is Step.COUNT and self.results > (call.results or 0)
 
-    def repeat(self, call: Call, now: float, wait_s: float) -> None:
-        """Queues a repeat, to start `wait_s` from now at the earliest."""
+    def retry(self, call: Call, now: float, wait_s: float) -> None:
+        """Queues a retry, to start `wait_s` from now at the earliest."""
         call.failed_at = now
         call.due_at = now + wait_s
         for slot in call.slots:
             slot.state = State.RETRYING
-        heappush(self._repeats, (call.due_at, next(self._tie), call))
+        heappush(self._retries, (call.due_at, next(self._tie), call))
 
     def drop(self, lane: Lane) -> list[str]:
-        """The lane's slots are DROPPED: its repeats go; the ids of calls left without an owner."""
-        kept = []
-        for entry in self._repeats:
+        """The lane's slots are DROPPED: its retries go; returns the calls that nobody owns."""
+        remaining = []
+        for entry in self._retries:
             call = entry[2]
             call.slots = [slot for slot in call.slots if slot.home is not lane]
             call.size = len(call.slots)
             if call.slots:
-                kept.append(entry)
-        self._repeats = kept
-        heapify(kept)
+                remaining.append(entry)
+        self._retries = remaining
+        heapify(remaining)
         return [
             call.id
             for call in self.calls.values()

@@ -1,4 +1,4 @@
-"""Holds outcomes back while what may be settled beyond a lane's watermark could outgrow a commit.
+"""Outcomes wait here while what may be settled beyond a lane's watermark could outgrow a commit.
 
 In order "key" and "none" a crash must not repeat what was settled beyond the watermark, so a commit
 names it, as ranges (`streams.core.ranges`) that have so many bytes and no more. A released slot may
@@ -16,24 +16,23 @@ room for more than a thousand such ranges.
 
 Rules of this file:
 1. The lane's first slot may always leave: it settles into the watermark.
-2. What is held back is ANSWERED, and leaves in sequence, so that equal keys keep their order.
+2. What waits is ANSWERED, and leaves in sequence, so that equal keys keep their order.
 3. The last tenth of the room is for slots that have none in front of them that must still leave. A
    full gate then moves on by lists, not by one slot for each answer of the sink.
-4. The bound grows as slots leave, and is counted anew only where it is in the way.
+4. The bound grows as slots leave. It is recomputed only once it blocks: when nothing is on its way
+   to the sink, or after 64 settlements.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from streams.core.call import Slot, State
-from streams.core.ranges import number_bytes, packed_bytes
-
-if TYPE_CHECKING:
-    from streams.core.order import Lane
+from streams.core.ranges import Range, number_bytes, packed_bytes
 
 ANSWERED = State.ANSWERED
 RELEASED = State.RELEASED
@@ -41,36 +40,48 @@ SETTLED = State.SETTLED
 
 SEQ = attrgetter("seq")
 
-COUNT_AT = 64
-"""After so many settled slots it is counted again, if it is in the way, though more are to come."""
+RECOMPUTE_AFTER = 64
+"""Settled slots after which a bound that blocks is recomputed though more are on their way."""
+
+
+class Backlog(Protocol):
+    """What the gate reads of its lane."""
+
+    unsettled: deque[Slot]
+    delivering: int
+
+    @property
+    def watermark(self) -> int: ...
+
+    def progress(self) -> tuple[int, list[Range]]: ...
 
 
 class Gate:
-    """`limit`: bytes that the ranges beyond the lane's watermark may take. `room`: what there is of
-    them for slots that have others in front of them. `bound`: what they take at most. `settled`:
-    slots of the lane that have settled since it was counted."""
+    """`limit`: bytes that the ranges beyond the lane's watermark may take. `room`: their part for
+    slots that have others in front of them. `bound`: what they take at most. `settled`: slots of
+    the lane that settled since the bound was computed."""
 
-    def __init__(self, lane: Lane, limit: int) -> None:
+    def __init__(self, lane: Backlog, limit: int) -> None:
         self._lane = lane
         self.limit = limit
         self.room = limit - limit // 10
-        self._held: list[tuple[int, Slot]] = []
+        self._queue: list[tuple[int, Slot]] = []
         self.bound = bound(lane)
-        self._counted_at = lane.watermark
+        self._computed_at = lane.watermark
         self.settled = 0
 
     @property
-    def holds(self) -> bool:
-        """Whether a slot is held back."""
-        return bool(self._held)
+    def is_empty(self) -> bool:
+        """Whether no slot waits here."""
+        return not self._queue
 
-    def held_back(self) -> list[Slot]:
-        """The slots that are held back, in sequence."""
-        return [slot for _, slot in sorted(self._held) if slot.state is ANSWERED]
+    def queue(self) -> list[Slot]:
+        """The slots that wait here, in sequence."""
+        return [slot for _, slot in sorted(self._queue) if slot.state is ANSWERED]
 
     def release(self, turn: list[Slot]) -> list[Slot]:
-        """What may leave now, in sequence. `turn`: slots whose turn it is by now, as RELEASED."""
-        if not self._held:
+        """What may leave now, in sequence. `turn`: slots whose turn it is, RELEASED already."""
+        if not self._queue:
             turn.sort(key=SEQ)
             cost = self._cost(turn)
             if self.bound + cost <= self.room:
@@ -78,25 +89,25 @@ class Gate:
                 return turn
         for slot in turn:
             slot.state = ANSWERED
-            heappush(self._held, (slot.seq, slot))
-        if self.settled > COUNT_AT or not self._lane.delivering:
-            self._count()
-        return [*self._from_held(), *self._from_head()]
+            heappush(self._queue, (slot.seq, slot))
+        if self.settled > RECOMPUTE_AFTER or not self._lane.delivering:
+            self._recompute()
+        return [*self._from_queue(), *self._from_head()]
 
-    def _from_held(self) -> Iterator[Slot]:
-        held, after = self._held, -1
-        while held:
-            slot = held[0][1]
+    def _from_queue(self) -> Iterator[Slot]:
+        queue, after = self._queue, -1
+        while queue:
+            slot = queue[0][1]
             if slot.state is ANSWERED:  # else it has left already, by rule 3
                 if not self._leaves(slot, after, self.room):
                     return
                 after = slot.seq + 1
                 yield slot
-            heappop(held)
+            heappop(queue)
 
     def _from_head(self) -> Iterator[Slot]:
         """The lane's first slots as far as they have left or may leave now."""
-        if not self._held:
+        if not self._queue:
             return
         after = -1
         for slot in self._lane.unsettled:
@@ -119,10 +130,10 @@ class Gate:
         slot.state = RELEASED
         return True
 
-    def _count(self) -> None:
-        if self.settled or self._counted_at != self._lane.watermark:
+    def _recompute(self) -> None:
+        if self.settled or self._computed_at != self._lane.watermark:
             self.bound = min(self.bound, bound(self._lane))
-            self.settled, self._counted_at = 0, self._lane.watermark
+            self.settled, self._computed_at = 0, self._lane.watermark
 
     def _cost(self, slots: list[Slot]) -> int:
         watermark = self._lane.watermark
@@ -131,7 +142,7 @@ class Gate:
         return _bytes(slots, watermark)
 
 
-def bound(lane: Lane) -> int:
+def bound(lane: Backlog) -> int:
     """Bytes that what is settled beyond the watermark takes at most, whichever of the released
     slots settle next."""
     return packed_bytes(*lane.progress()) + _bytes(_released_beyond(lane), lane.watermark)
@@ -152,7 +163,7 @@ def _bytes(slots: Iterable[Slot], watermark: int) -> int:
     return total
 
 
-def _released_beyond(lane: Lane) -> Iterator[Slot]:
+def _released_beyond(lane: Backlog) -> Iterator[Slot]:
     """The released slots but for the lane's first."""
     left, watermark = lane.delivering, lane.watermark
     for slot in lane.unsettled:

@@ -11,15 +11,14 @@ A slot's life, which never goes backwards except between IN_FLIGHT and RETRYING:
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from streams.model import Usage
+from streams.core.account import Reservation
+from streams.errors import ItemError
+from streams.model import Answer, Unanswered, Usage
 from streams.policies.sharing import shares
-
-if TYPE_CHECKING:
-    from streams.core.order import Lane
 
 
 class State(Enum):
@@ -42,6 +41,8 @@ PENDING: Final = _Pending.PENDING
 """A slot's `outcome` while it has none (None is a legal result)."""
 
 WAITING: Final = State.WAITING
+IN_FLIGHT: Final = State.IN_FLIGHT
+ANSWERED: Final = State.ANSWERED
 
 CallCause = Literal["new", "retry", "split", "ask"]
 """Why a call is made. new: the first call of its items. retry: repeats items after a failure.
@@ -54,19 +55,18 @@ call counts as both and calls = new + retry + split + ask."""
 class Slot:
     """One item's place in its lane; made by the shell, filled by the engine.
 
-    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `weight`:
-    estimated tokens. `size`: bytes that count for `max_bytes`. `memory`: bytes held for it until
-    it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `call_key`:
-    items share a call only with equals. `deadline_at`: its window closes no later; None: only
-    `max_wait_s` counts. `parts`: outcomes awaited; only 1 is carried out yet (else `ValueError` on
-    arrival). `order_key`: with order="key", equals keep their order; None: any order. `outcome`:
-    given by the shell for an item that needs no call (undecodable, tombstone).
+    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `tokens`: an
+    estimate. `size`: bytes that count for `max_bytes`. `memory`: bytes that it takes until it is
+    settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `call_key`: items
+    share a call only with equals. `deadline_at`: its window closes no later; None: only
+    `max_wait_s` counts. `order_key`: with order="key", equals keep their order; None: any order.
+    `outcome`: given by the shell for an item that needs no call (undecodable, tombstone).
 
     Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
     was asked again for want of an answer; its share of the usage of all its calls.
 
-    After its `Delivered` a slot belongs to nobody: the engine may let go of its payload.
+    After its `Delivered` a slot belongs to nobody: the engine may drop its payload.
     """
 
     __slots__ = (
@@ -87,15 +87,14 @@ class Slot:
         "order_key",
         "outcome",
         "output_tokens",
-        "parts",
         "place",
         "seq",
         "size",
         "state",
-        "weight",
+        "tokens",
     )
 
-    home: Lane  # the incarnation of the lane; set on arrival
+    home: Any  # its `Lane`: one incarnation of the lane; set on arrival
     place: int  # how many arrived in it before; set on arrival in order "key" and "none"
 
     def __init__(
@@ -103,26 +102,24 @@ class Slot:
         lane: Hashable,
         seq: int,
         item: Any,
-        weight: int = 0,
+        tokens: int = 0,
         size: int = 0,
         memory: int = 0,
         arrived_at: float = 0.0,
         call_key: Hashable = None,
         deadline_at: float | None = None,
-        parts: int = 1,
         order_key: Hashable = None,
         outcome: Any = PENDING,
     ) -> None:
         self.lane = lane
         self.seq = seq
         self.item = item
-        self.weight = weight
+        self.tokens = tokens
         self.size = size
         self.memory = memory
         self.arrived_at = arrived_at
         self.call_key = call_key
         self.deadline_at = deadline_at
-        self.parts = parts
         self.order_key = order_key
         self.outcome = outcome
         self.state = WAITING
@@ -146,7 +143,7 @@ class Call:
     `slots`: its items' slots; emptied once the call is over, so that no cycle keeps them in memory.
     `size`: how many they were. `cause`: why it is called. `reason`: what closed its window:
     "count", "tokens", "bytes", "time", "deadline" or "flush"; for a repeated call the fault that
-    caused it. `started_at`: seconds; 0 until it starts.
+    caused it. `started_at`: seconds; 0 until it starts. `reservation`: the account's leave for it.
     """
 
     __slots__ = (
@@ -156,6 +153,7 @@ class Call:
         "id",
         "number",
         "reason",
+        "reservation",
         "results",
         "size",
         "slots",
@@ -163,6 +161,8 @@ class Call:
         "strikes",
         "successes",
     )
+
+    reservation: Reservation  # set when it starts
 
     def __init__(self, slots: list[Slot], cause: CallCause, reason: str) -> None:
         self.id = ""
@@ -173,8 +173,9 @@ class Call:
         self.reason = reason
         self.started_at = 0.0
         # For a repeated call: when its last call failed, when it may start, how many uncounted
-        # failures in a row it had, and how many calls had succeeded by then (None: never failed).
-        # `results`: how many had given results when the first call of its items began.
+        # failures in a row it had, and how many of the account's calls had succeeded by then (None:
+        # never failed). `results`: how many of the engine's had given results when the first call
+        # of its items began.
         self.failed_at = 0.0
         self.due_at = 0.0
         self.strikes = 0
@@ -186,14 +187,44 @@ class Call:
         """The items, in the order the answers are expected in."""
         return [slot.item for slot in self.slots]
 
+    @property
+    def tokens(self) -> int:
+        """The estimate for all of its items."""
+        return sum(slot.tokens for slot in self.slots)
+
+    def answer(self, answers: Sequence[Answer]) -> tuple[list[Slot], list[tuple[Slot, Unanswered]]]:
+        """Gives its slots their outcomes: returns those that have one now, and those that the reply
+        left without. Slots whose lane was closed meanwhile are in neither."""
+        answered: list[Slot] = []
+        unanswered: list[tuple[Slot, Unanswered]] = []
+        for slot, answer in zip(self.slots, answers, strict=True):
+            if slot.state is not IN_FLIGHT:
+                continue
+            if answer.__class__ is Unanswered:
+                unanswered.append((slot, answer))
+            else:
+                slot.outcome = answer
+                slot.call = self
+                slot.state = ANSWERED
+                answered.append(slot)
+        return answered, unanswered
+
+    def conclude(self, final: Sequence[tuple[Slot, ItemError]]) -> list[Slot]:
+        """Gives these of its slots their dead letters, and returns them."""
+        for slot, error in final:
+            slot.outcome = error
+            slot.call = self
+            slot.state = ANSWERED
+        return [slot for slot, _ in final]
+
     def share(self, usage: Usage | None) -> None:
-        """Adds to each slot its share of the call's usage, by weight; the sums are exact."""
+        """Adds to each slot its share of the call's usage, by tokens; the sums are exact."""
         slots = self.slots
         if usage is None or not slots:
             return
-        weights = [slot.weight for slot in slots]
-        parts = zip(slots, *(shares(total, weights) for total in usage), strict=True)
-        for slot, input_tokens, output_tokens, cost_nano_usd in parts:
+        tokens = [slot.tokens for slot in slots]
+        rows = zip(slots, *(shares(total, tokens) for total in usage), strict=True)
+        for slot, input_tokens, output_tokens, cost_nano_usd in rows:
             slot.input_tokens += input_tokens
             slot.output_tokens += output_tokens
             slot.cost_nano_usd += cost_nano_usd

@@ -3,14 +3,14 @@ pauses and watermarks is decided here, without a clock, a loop or a broker.
 
     Arrived ─► window ─► admission ─► StartCall · · Replied ─► sequencer ─► Release · · Delivered
                (cut late)    ▲                      Failed                                  │
-                             └── repeats ◄────────────┘                       watermark ◄───┘
+                             └── retries ◄────────────┘                       watermark ◄───┘
 
 Rules for this file and its neighbours:
 1. State changes only within `handle`, which decides and records in one step; what is to be done is
    returned as values. An illegal event (`ValueError`) leaves the state as it was.
 2. Nothing here knows Kafka, and nothing asks for the time: `now` comes with each event.
-3. What follows a fault is the table in `streams.policies.retry`, carried out by `repeats.py`.
-4. Everything is counted where it is; `invariants.py` holds the counts against each other.
+3. What follows a fault is the table in `streams.policies.retry`, carried out by `retries.py`.
+4. Everything is counted where it is; `inspect.py` compares the counts with each other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from math import inf
 from typing import Any
 
-from streams.core import inspect as views
+from streams.core import inspect
+from streams.core.account import Account
 from streams.core.admission import Admission
 from streams.core.call import Call, Slot, State
 from streams.core.events import (
@@ -41,24 +42,23 @@ from streams.core.events import (
     StartCall,
     Tick,
 )
-from streams.core.history import History
-from streams.core.invariants import check_invariants
 from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
-from streams.core.retries import Aftermath, Repeats
+from streams.core.retries import Aftermath, Retries
 from streams.core.windows import Windows, screen
 from streams.errors import CallError, Fault
-from streams.model import Unanswered
-from streams.policies.breaker import told_apart
+from streams.policies.breaker import results_and_failures
 
-ANSWERED = State.ANSWERED
 IN_FLIGHT = State.IN_FLIGHT
 
 
 class Engine:
     """One task's engine. `call_prefix`: call ids are "{call_prefix}-{n}". `random`: draws from
-    [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`)."""
+    [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`).
+
+    `account`: that of its API, which others may share; None: one of its own. It calls `wake()` when
+    the engine is to have a `Tick` soon, in a later turn of the loop (`account.py`, rule 3)."""
 
     def __init__(
         self,
@@ -67,15 +67,21 @@ class Engine:
         call_prefix: str = "batch",
         random: Callable[[], float],
         tracing: bool = False,
+        account: Account | None = None,
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.limits = limits
         self.lanes: dict[Hashable, Lane] = {}
         self.windows = Windows(limits)
-        self.admission = Admission(limits, call_prefix, random)
-        self._repeats = Repeats(limits, random)
-        self._history = History() if tracing else None
+        if account is None:
+            account = Account(limits.backoff, limits.account_backoff, random)
+        seat = account.join(limits.max_in_flight, wake)
+        self.admission = Admission(limits, call_prefix, random, seat)
+        self._retries = Retries(limits, random)
+        self._history = inspect.History() if tracing else None
         self._halted = False
-        self.held_total = 0
+        self._next_at = inf
+        self.buffered_bytes = 0
         self._handlers: dict[type, Callable[[Any, float], list[Action]]] = {
             Opened: self._opened,
             Closed: self._closed,
@@ -94,42 +100,38 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event in; returns what is to be done, in order. `now`: never goes back."""
         actions = self._handlers[type(event)](event, now)
-        said = self.admission.pauses.say()
-        if said is not None:
-            actions.append(said)
+        news = self.admission.pauses.news()
+        if news is not None:
+            actions.append(news)
         self._start_calls(actions, now)
+        self._next_at = self.admission.next_at(self.windows)
         return actions
 
     def next_deadline(self) -> float | None:
         """When to send a `Tick`; None: time alone changes nothing. A Tick then starts a call."""
-        opens_at = self.admission.opens_at()
-        if opens_at == inf:
-            return None
-        due_at = min(self.admission.next_repeat_at(), self.windows.next_at())
-        return None if due_at == inf else max(due_at, opens_at)
+        return None if self._next_at == inf else self._next_at
+
+    def leave(self) -> None:
+        """The engine stops: its account counts none of its calls any more, and it starts none."""
+        self.admission.seat.leave()
 
     def watermark(self, lane: Hashable) -> int | None:
         """The sequence number below which every item is durable; None: the lane is not open."""
         found = self.lanes.get(lane)
         return None if found is None else found.watermark
 
-    def held(self, lane: Hashable) -> int:
-        """Bytes of memory of the lane's slots that are not settled; `held_total`: of all."""
+    def lane_bytes(self, lane: Hashable) -> int:
+        """Memory of the lane's slots that are not settled; `buffered_bytes`: of all lanes."""
         found = self.lanes.get(lane)
-        return 0 if found is None else found.held
+        return 0 if found is None else found.buffered_bytes
 
-    def at_rest(self, lanes: Collection[Hashable] | None = None) -> bool:
-        """Whether nothing of these lanes (None: of any) is in flight, to be repeated, or awaiting
-        delivery. What waits, or waits for its turn behind what waits, does not count."""
-        return views.at_rest(self, lanes)
+    def statistics(self) -> inspect.Statistics:
+        """Counts as they are now; costs as much as there are lanes and retries."""
+        return inspect.statistics(self)
 
-    def statistics(self) -> views.Statistics:
-        """Counts as they are now; costs as much as there are lanes and repeats."""
-        return views.statistics(self)
-
-    def blocking(self, lane: Hashable) -> views.Blocking | None:
-        """The item at the watermark and why it is not settled; None: the lane holds nothing."""
-        return views.blocking(self, lane)
+    def blocking(self, lane: Hashable) -> inspect.Blocking | None:
+        """The item at the watermark and why it is not settled; None: the lane has none."""
+        return inspect.blocking(self, lane)
 
     def progress(self, lane: Hashable, also: Collection[Slot] = ()) -> tuple[int, list[Range]]:
         """What may be committed of an open lane: the watermark, and the runs of sequence numbers
@@ -143,22 +145,17 @@ class Engine:
 
     def check_invariants(self) -> None:
         """Raises `AssertionError`, naming the fact, if the state contradicts itself."""
-        check_invariants(self)
+        inspect.check_invariants(self)
 
     # -- lanes -----------------------------------------------------------------------------------
 
     def _opened(self, event: Opened, now: float) -> list[Action]:
         if event.lane in self.lanes:
             raise ValueError(f"lane {event.lane} is open already")
-        limits = self.limits
-        lane = self.lanes[event.lane] = Lane(
-            event.lane,
-            event.next_seq,
-            limits.order,
-            done=event.done,
-            limit=limits.max_beyond_bytes,
-        )
+        order, limit = self.limits.order, self.limits.max_beyond_bytes
+        lane = Lane(event.lane, event.next_seq, order, done=event.done, limit=limit)
         lane.halted = self._halted
+        self.lanes[event.lane] = lane
         return []
 
     def _closed(self, event: Closed, now: float) -> list[Action]:
@@ -167,7 +164,7 @@ class Engine:
             return []
         self._note(lane.unsettled, now, "dropped: its lane was closed")
         self.windows.remove(lane)
-        self.held_total -= lane.held
+        self.buffered_bytes -= lane.buffered_bytes
         lane.drop()
         return [CancelCall(call_id) for call_id in self.admission.drop(lane)]
 
@@ -206,9 +203,9 @@ class Engine:
         lane = self.lanes.get(slots[0].lane)
         if lane is None:
             raise ValueError(f"lane {slots[0].lane} is not open")
-        held = lane.held
+        before = lane.buffered_bytes
         lane.arrive(slots)
-        self.held_total += lane.held - held
+        self.buffered_bytes += lane.buffered_bytes - before
         self._note(slots, now, "arrived")
         waiting, answered = screen(slots, self.limits)
         if lane.halted:
@@ -226,9 +223,9 @@ class Engine:
         lane = self.lanes.get(event.lane)
         if lane is None:
             return []
-        self.held_total -= lane.settle(event.slots)
+        self.buffered_bytes -= lane.settle(event.slots)
         self._note(event.slots, now, "delivered")
-        return self._release(lane, [], now) if lane.holds_back else []
+        return self._release(lane, [], now) if lane.waits_for_watermark else []
 
     def _release(self, lane: Lane, answered: list[Slot], now: float) -> list[Action]:
         released = lane.release(answered)
@@ -238,16 +235,7 @@ class Engine:
     # -- calls -----------------------------------------------------------------------------------
 
     def _start_calls(self, actions: list[Action], now: float) -> None:
-        admission = self.admission
-        while admission.may_start(now):
-            most = admission.pauses.most_new
-            if admission.prefers_new():
-                call = self.windows.cut(now, most) or admission.next_repeat(now)
-            else:
-                call = admission.next_repeat(now) or self.windows.cut(now, most)
-            if call is None:
-                return
-            admission.start(call, now)
+        while (call := self.admission.start_next(self.windows, now)) is not None:
             self._note(call.slots, now, "call {0.id} ({0.cause}, {0.reason})", call)
             actions.append(StartCall(call))
 
@@ -257,24 +245,16 @@ class Engine:
             return []
         if len(event.answers) != call.size:
             message = f"{len(event.answers)} answers for {call.size} items"
-            error = CallError(Fault.BAD_REPLY, message, usage=event.usage)
+            error = CallError(
+                Fault.BAD_REPLY, message, usage=event.usage, rate_limits=event.rate_limits
+            )
             return self._failed(Failed(event.call_id, error), now)
         call.share(event.usage)
-        answered: list[Slot] = []
-        unanswered: list[tuple[Slot, Unanswered]] = []
-        for slot, answer in zip(call.slots, event.answers, strict=True):
-            if slot.state is not IN_FLIGHT:
-                continue  # its lane was closed meanwhile
-            if answer.__class__ is Unanswered:
-                unanswered.append((slot, answer))
-            else:
-                slot.outcome = answer
-                slot.call = call
-                slot.state = ANSWERED
-                answered.append(slot)
-        results, failures = told_apart(event.answers)
+        answered, unanswered = call.answer(event.answers)
+        results, failures = results_and_failures(event.answers)
+        self.admission.seat.learn(event.rate_limits)
         self.admission.succeeded(call, now, result=results > 0)
-        aftermath = self._repeats.after_unanswered(call, unanswered)
+        aftermath = self._retries.after_unanswered(call, unanswered)
         self.admission.pauses.decided(results, failures + aftermath.errors, now)
         return self._conclude(call, answered, aftermath, now)
 
@@ -282,12 +262,13 @@ class Engine:
         call = self.admission.calls.get(event.call_id)
         if call is None:
             return []
-        step = self.admission.failed(call, event.error, now, self.windows.count)
+        self.admission.seat.learn(event.error.rate_limits)
+        step = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", call.id, event.error)
-        only = self.admission.is_idle and not self.windows.count
-        aftermath = self._repeats.after_failure(call, live, event.error, step, only=only)
+        only = self.admission.nothing_else(self.windows, call)
+        aftermath = self._retries.after_failure(call, live, event.error, step, only=only)
         if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
         return self._conclude(call, [], aftermath, now)
@@ -298,15 +279,11 @@ class Engine:
     def _conclude(
         self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float
     ) -> list[Action]:
-        """A call is over: releases what may go, queues what is to be repeated."""
-        for slot, error in aftermath.final:
-            slot.outcome = error
-            slot.call = call
-            slot.state = ANSWERED
-            answered.append(slot)
-        for repeat, wait_s in aftermath.repeats:
-            self.admission.repeat(repeat, now, wait_s)
-            self._note(repeat.slots, now, "{0.cause} in {1:.3f} s", repeat, wait_s)
+        """A call is over: releases what may go, queues the retries."""
+        answered += call.conclude(aftermath.final)
+        for retry, wait_s in aftermath.retries:
+            self.admission.retry(retry, now, wait_s)
+            self._note(retry.slots, now, "{0.cause} in {1:.3f} s", retry, wait_s)
         call.slots = []
         actions: list[Action] = []
         for lane, group in by_lane(answered).items():

@@ -1,7 +1,7 @@
 """What goes into the engine (events) and what comes out of it (actions): values that carry lists.
 
 Every `StartCall` is answered by exactly one `Replied`, `Failed` or `Cancelled`, also after a
-`CancelCall`: until then the call holds its place in flight. Every slot of a `Release` is answered
+`CancelCall`: until then the call keeps its place in flight. Every slot of a `Release` is answered
 by one `Delivered` once its outcome is durable, in one list or several.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from streams.core.call import Call, Slot
 from streams.core.ranges import Ranges
 from streams.errors import CallError
-from streams.model import Answer, Usage
+from streams.model import Answer, RateLimits, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A lane is gone (revoked): what it holds is dropped. Opened again, it is a new lane."""
+    """A lane is gone (revoked): its items are dropped. Opened again, it is a new lane."""
 
     lane: Hashable
 
@@ -51,11 +51,13 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Replied:
-    """A call was answered: one answer per item, in the items' order."""
+    """A call was answered: one answer per item, in the items' order. `rate_limits`: what the
+    response says about the account's limits."""
 
     call_id: str
     answers: Sequence[Answer]
     usage: Usage | None = None
+    rate_limits: RateLimits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +85,19 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed; due at `Engine.next_deadline()`."""
+    """Time has passed, or the account woke the engine; due at `Engine.next_deadline()`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """The input has ended: windows close at once, whatever they hold, until `Resume`."""
+    """The input has ended: windows close at once, whatever is in them, until `Resume`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Halt:
     """No new microbatch takes items of these lanes (None: of any lane, also of later ones).
 
-    What is in flight goes on, and so do its repeats; what waits stays, until `Resume` or `Closed`.
+    What is in flight goes on, and so do its retries; what waits stays, until `Resume` or `Closed`.
     """
 
     lanes: Collection[Hashable] | None = None
@@ -148,7 +150,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """No call starts before `until` (then one probes). Said again whenever it changes.
+    """No call starts before `until` (then one probes). Comes again whenever it changes.
 
     `reason`: "throttled", "outage", "account" or "breaker". `message`: of the error that caused it.
     """

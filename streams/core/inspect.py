@@ -1,27 +1,44 @@
-"""What the engine shows of itself: immutable snapshots for logs, metrics, pages and tests."""
+"""What an engine shows of itself: snapshots for logs, metrics and pages; for tests also each item's
+history and what is true between any two events (never on the hot path)."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections import Counter, OrderedDict, deque
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
-from streams.core.call import State
+from streams.core.admission import Admission
+from streams.core.beyond import bound, slot_bytes
+from streams.core.call import PENDING, Call, Slot, State
+from streams.core.limits import Limits
 from streams.core.order import Lane
+from streams.core.ranges import packed_bytes
+from streams.core.windows import Windows
 
-if TYPE_CHECKING:
-    from streams.core.engine import Engine
+
+class Inspected(Protocol):
+    """What is read of an engine."""
+
+    limits: Limits
+    lanes: dict[Hashable, Lane]
+    windows: Windows
+    admission: Admission
+    buffered_bytes: int
+
+    def history(self, lane: Hashable, seq: int) -> list[str]: ...
 
 
 class LaneStatistics(NamedTuple):
     """One lane. `unsettled`: items without a durable outcome. `reordering`: items whose outcome
-    waits for its turn, or for the gate. `delivering`: released, not durable. `held`: bytes."""
+    waits for its turn, or for the gate. `delivering`: released, not durable. `buffered_bytes`: of
+    its unsettled items."""
 
     watermark: int
     unsettled: int
     reordering: int
     delivering: int
-    held: int
+    buffered_bytes: int
     halted: bool
 
 
@@ -32,9 +49,8 @@ class Statistics:
     Items: `waiting` (in windows), `parked` (waiting in halted lanes), `retrying`, `reordering`,
     `delivering`. Calls: `in_flight`, `max_in_flight_seen`; since the start: `calls`, of which
     `retries` repeat an item after a failure or a missing answer and `splits` are further calls from
-    dividing a microbatch; `calls_by_reason`: first calls by what closed their window;
-    `retries_by_reason`: the retries by what caused them (a fault's or a missing answer's code).
-    `paused_until`: in the shell's seconds; None: calls may flow. `held`: bytes.
+    dividing a microbatch; `calls_by_reason`: first calls by what closed their window.
+    `paused_until`: in the shell's seconds; None: calls may flow. `buffered_bytes`: of all lanes.
     """
 
     waiting: int
@@ -43,7 +59,7 @@ class Statistics:
     retrying: int
     reordering: int
     delivering: int
-    held: int
+    buffered_bytes: int
     calls: int
     retries: int
     splits: int
@@ -52,14 +68,13 @@ class Statistics:
     paused_until: float | None
     paused_message: str
     calls_by_reason: Mapping[str, int]
-    retries_by_reason: Mapping[str, int]
     lanes: Mapping[Hashable, LaneStatistics]
 
 
 class Blocking(NamedTuple):
-    """The item at a lane's watermark. `since`: when it came into `state`, where that is known
-    (waiting: its arrival; in flight: the call's start; retrying: its failure), else None.
-    `until`: when it may be tried again. `reason`: the fault it is retried for."""
+    """The item at a lane's watermark. `since`: when it came into `state` (waiting: its arrival; in
+    flight: the call's start; retrying: its failure), else None. `until`: when it may be tried
+    again. `reason`: the fault it is retried for."""
 
     seq: int
     state: State
@@ -70,7 +85,7 @@ class Blocking(NamedTuple):
     call_id: str | None = None
 
 
-def statistics(engine: Engine) -> Statistics:
+def statistics(engine: Inspected) -> Statistics:
     admission = engine.admission
     by_cause = admission.started_by_cause
     pause = admission.pauses.current
@@ -79,10 +94,10 @@ def statistics(engine: Engine) -> Statistics:
         waiting=engine.windows.count,
         parked=sum(len(lane.parked) for lane in lanes.values()),
         in_flight=len(admission.calls),
-        retrying=sum(call.size for call in admission.repeats()),
+        retrying=sum(call.size for call in admission.retries()),
         reordering=sum(lane.reordering for lane in lanes.values()),
         delivering=sum(lane.delivering for lane in lanes.values()),
-        held=engine.held_total,
+        buffered_bytes=engine.buffered_bytes,
         calls=admission.started,
         retries=by_cause["retry"] + by_cause["ask"],
         splits=by_cause["split"],
@@ -91,14 +106,13 @@ def statistics(engine: Engine) -> Statistics:
         paused_until=None if pause is None else pause.until,
         paused_message="" if pause is None else pause.message,
         calls_by_reason=dict(admission.new_by_reason),
-        retries_by_reason=dict(admission.retries_by_reason),
         lanes={
             key: LaneStatistics(
                 lane.watermark,
                 lane.unfinished,
                 lane.reordering,
                 lane.delivering,
-                lane.held,
+                lane.buffered_bytes,
                 lane.halted,
             )
             for key, lane in lanes.items()
@@ -106,35 +120,180 @@ def statistics(engine: Engine) -> Statistics:
     )
 
 
-def at_rest(engine: Engine, keys: Collection[Hashable] | None) -> bool:
-    lanes: Collection[Lane]
-    if keys is None:
-        lanes = engine.lanes.values()
-        if engine.admission.calls or any(engine.admission.repeats()):
-            return False
-    else:
-        lanes = {engine.lanes[key] for key in keys if key in engine.lanes}
-        for calls in (engine.admission.calls.values(), engine.admission.repeats()):
-            if any(slot.home in lanes for call in calls for slot in call.slots):
-                return False
-    return not any(lane.delivering for lane in lanes)
-
-
-def blocking(engine: Engine, key: Hashable) -> Blocking | None:
+def blocking(engine: Inspected, key: Hashable) -> Blocking | None:
     lane = engine.lanes.get(key)
     if lane is None or not lane.unsettled:
         return None
     slot, admission = lane.unsettled[0], engine.admission
+    place = Blocking(slot.seq, slot.state, slot.calls)
     if slot.state is State.WAITING:
-        return Blocking(slot.seq, slot.state, slot.calls, since=slot.arrived_at)
+        return place._replace(since=slot.arrived_at)
     for call in admission.calls.values():
         if slot in call.slots:
-            return Blocking(
-                slot.seq, slot.state, slot.calls, since=call.started_at, call_id=call.id
-            )
-    for call in admission.repeats():
+            return place._replace(since=call.started_at, call_id=call.id)
+    for call in admission.retries():
         if slot in call.slots:
-            return Blocking(
-                slot.seq, slot.state, slot.calls, call.failed_at, call.due_at, call.reason
-            )
-    return Blocking(slot.seq, slot.state, slot.calls)
+            return place._replace(since=call.failed_at, until=call.due_at, reason=call.reason)
+    return place
+
+
+HISTORY_ITEMS = 10_000
+HISTORY_NOTES = 50
+
+
+class History:
+    """The last notes of the last items, for failure messages; older ones are forgotten."""
+
+    def __init__(self) -> None:
+        self._notes: OrderedDict[tuple[Hashable, int], deque[str]] = OrderedDict()
+
+    def note(self, slots: Iterable[Slot], now: float, what: str) -> None:
+        for slot in slots:
+            place = (slot.lane, slot.seq)
+            notes = self._notes.get(place)
+            if notes is None:
+                notes = self._notes[place] = deque(maxlen=HISTORY_NOTES)
+                if len(self._notes) > HISTORY_ITEMS:
+                    self._notes.popitem(last=False)
+            notes.append(f"{now:.3f} {what}")
+
+    def of(self, lane: Hashable, seq: int) -> list[str]:
+        return list(self._notes.get((lane, seq), ()))
+
+
+def check_invariants(engine: Inspected) -> None:
+    """Raises `AssertionError` that names the fact and, with tracing, the item's history."""
+    _check_places(engine)
+    _check_calls(engine)
+    _check_windows(engine)
+    for key, lane in engine.lanes.items():
+        assert lane.key == key
+        _check_lane(engine, lane)
+    by_lane = sum(lane.buffered_bytes for lane in engine.lanes.values())
+    assert engine.buffered_bytes == by_lane, f"{engine.buffered_bytes} bytes, by lane {by_lane}"
+
+
+def _story(engine: Inspected, slot: Slot) -> str:
+    return "\n  ".join([repr(slot), *engine.history(slot.lane, slot.seq)])
+
+
+def _check_places(engine: Inspected) -> None:
+    """Each slot is in exactly the one place that its state says."""
+    counts: Counter[int] = Counter()
+    for slots, state in _places(engine):
+        for slot in slots:
+            if slot.state is not State.DROPPED:
+                assert slot.state is state, f"should be {state.value}: {_story(engine, slot)}"
+                counts[id(slot)] += 1
+    for lane in engine.lanes.values():
+        for slot in lane.unsettled:
+            expected = slot.state in (State.WAITING, State.IN_FLIGHT, State.RETRYING)
+            assert counts[id(slot)] == expected, f"{counts[id(slot)]} x {_story(engine, slot)}"
+
+
+def _places(engine: Inspected) -> list[tuple[list[Slot], State]]:
+    places = [(lane.parked, State.WAITING) for lane in engine.lanes.values()]
+    places += [(window.waiting(), State.WAITING) for window in engine.windows]
+    places += [(call.slots, State.IN_FLIGHT) for call in engine.admission.calls.values()]
+    places += [(call.slots, State.RETRYING) for call in engine.admission.retries()]
+    return places
+
+
+def _check_calls(engine: Inspected) -> None:
+    admission = engine.admission
+    assert len(admission.calls) <= engine.limits.max_in_flight, "too many calls in flight"
+    assert admission.max_in_flight_seen <= engine.limits.max_in_flight
+    assert admission.started == sum(admission.started_by_cause.values())
+    for call_id, call in admission.calls.items():
+        assert call.id == call_id
+        _check_call(engine.limits, call)
+    _check_seat(admission)
+    for call in admission.retries():
+        assert all(slot.state is State.RETRYING for slot in call.slots)
+        _check_call(engine.limits, call)
+
+
+def _check_seat(admission: Admission) -> None:
+    """The account counts what its members count."""
+    seat, account = admission.seat, admission.seat.account
+    if not seat.has_left:
+        reservations = [call.reservation for call in admission.calls.values()]
+        assert list(seat.reservations.values()) == reservations
+        tokens = sum(call.tokens for call in admission.calls.values())
+        assert seat.reserved_tokens == tokens, f"{seat.reserved_tokens} reserved for {tokens}"
+        assert seat in account.seats
+    assert set(account.line) <= set(account.seats), "one that has left is in line"
+    if account.probe is not None:
+        assert account.pause is not None, "a probe without a pause"
+        assert any(each.is_probe(account.probe) for each in account.seats), "nobody's probe"
+
+
+def _check_call(limits: Limits, call: Call) -> None:
+    assert 1 <= call.size == len(call.slots) <= limits.max_items, f"{call} of {call.size}"
+    tokens = sum(slot.tokens for slot in call.slots)
+    assert limits.max_tokens is None or tokens <= limits.max_tokens, f"{call}: {tokens} tokens"
+    size = sum(slot.size for slot in call.slots)
+    assert limits.max_bytes is None or size <= limits.max_bytes, f"{call}: {size} bytes"
+    assert len({slot.call_key for slot in call.slots}) == 1, f"{call} mixes call keys"
+
+
+def _check_windows(engine: Inspected) -> None:
+    for window in engine.windows:
+        waiting = window.waiting()
+        assert waiting, "an empty window is open"
+        assert window.count == len(waiting)
+        assert window.tokens == sum(slot.tokens for slot in waiting)
+        assert window.bytes == sum(slot.size for slot in waiting)
+        due = [slot.arrived_at + engine.limits.max_wait_s for slot in waiting]
+        due += [slot.deadline_at for slot in waiting if slot.deadline_at is not None]
+        assert window.due_at == min(due), f"due at {window.due_at}, not {min(due)}"
+        assert not any(slot.home.halted for slot in waiting), "a halted lane's slot may be cut"
+
+
+def _check_lane(engine: Inspected, lane: Lane) -> None:
+    unsettled = lane.unsettled
+    states = Counter(slot.state for slot in unsettled)
+    assert lane.reordering == states[State.ANSWERED]
+    assert lane.delivering == states[State.RELEASED]
+    size = sum(slot.memory for slot in unsettled if slot.state is not State.SETTLED)
+    assert lane.buffered_bytes == size, f"lane {lane.key}: {lane.buffered_bytes}, slots: {size}"
+    if unsettled:
+        assert unsettled[0].state is not State.SETTLED, f"behind: {_story(engine, unsettled[0])}"
+    _check_gate(engine, lane)
+    at_gate = [] if lane.gate is None else lane.gate.queue()
+    before = -1
+    behind = False  # whether an earlier slot of the lane is not released yet
+    behind_keys = set()
+    for slot in unsettled:
+        assert slot.home is lane
+        assert before < slot.seq < lane.next_seq, f"out of sequence: {_story(engine, slot)}"
+        before = slot.seq
+        assert slot.state is not State.DROPPED, f"dropped: {_story(engine, slot)}"
+        left = slot.state in (State.RELEASED, State.SETTLED)
+        answered = left or slot.state is State.ANSWERED
+        assert answered == (slot.outcome is not PENDING), f"outcome: {_story(engine, slot)}"
+        ordered = engine.limits.order == "partition"
+        keyed = engine.limits.order == "key" and slot.order_key is not None
+        first = not (behind if ordered else keyed and slot.order_key in behind_keys)
+        assert first or not left, f"released before its turn: {_story(engine, slot)}"
+        for_nothing = answered and first and not left and slot not in at_gate
+        assert not for_nothing, f"waits for nothing: {_story(engine, slot)}"
+        if not left:
+            behind = True
+            behind_keys.add(slot.order_key)
+
+
+def _check_gate(engine: Inspected, lane: Lane) -> None:
+    """What may be settled beyond the watermark fits into a commit; only what might not waits."""
+    gate, watermark = lane.gate, lane.watermark
+    if gate is None:
+        return
+    size = packed_bytes(*lane.progress())
+    assert size <= gate.bound <= gate.limit, f"lane {lane.key}: {size} <= {gate.bound} bytes"
+    queue = gate.queue()
+    if queue and not lane.delivering:
+        first = queue[0]
+        assert first is not lane.unsettled[0], f"the first waits: {_story(engine, first)}"
+        cost = slot_bytes(first.seq, -1, watermark)
+        full = bound(lane) + cost > gate.room
+        assert full, f"waits though there is room: {_story(engine, first)}"

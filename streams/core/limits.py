@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streams.policies.breaker import BreakerLimits
-from streams.policies.retry import Backoff
+from streams.policies.retry import Backoff, FunctionErrors
 
 Order = Literal["partition", "key", "none"]
 
@@ -25,11 +25,12 @@ _AT_LEAST_ONE = (
 class Limits:
     """The limits of one task; `ValueError` where one is out of range.
 
-    A microbatch holds at most `max_items`, `max_tokens` (sum of weights; None: any) and `max_bytes`
+    A microbatch has at most `max_items`, `max_tokens` (by estimate; None: any) and `max_bytes`
     (sum of sizes; None: any); a slot above them alone is a dead letter "too_large". Its window is
     open for at most `max_wait_s` from its oldest item's arrival (0: never waits) while a call may
     start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see
-    `streams.policies.retry`. `split`: whether a microbatch that failed may be divided. `order`:
+    `streams.policies.retry`. `function_errors`: whether what a function raises for an item alone is
+    final or a counted attempt. `split`: whether a microbatch that failed may be divided. `order`:
     outcomes leave in arrival order of the lane, of equal order keys, or at once.
     `max_beyond_bytes`: in the last two, what the ranges settled beyond a lane's watermark may take
     (None: any); outcomes that could make it more wait for the watermark (`streams.core.beyond`).
@@ -43,6 +44,7 @@ class Limits:
     max_in_flight: int = 5
     max_attempts: int = 6
     max_asks: int = 2
+    function_errors: FunctionErrors = "final"
     split: bool = True
     order: Order = "partition"
     breaker: BreakerLimits | None = None

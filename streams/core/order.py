@@ -7,8 +7,8 @@ the watermark. What may be released is the order's question, answered by one of 
     key         per order key, the gapless prefix of its arrivals; without a key, at once
     none        at once
 
-In the last two much may be settled beyond the watermark, which commits name: `gate.py` sees to it
-that they can.
+In the last two much may be settled beyond the watermark. Commits name it, and `beyond.py` keeps it
+so small that they can.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from typing import Protocol
 from streams.core.beyond import Gate
 from streams.core.call import Slot, State
 from streams.core.limits import Order
-from streams.core.ranges import Range, Ranges, joined
-from streams.core.runs import Runs
+from streams.core.ranges import Range, Ranges, Runs, joined
 
 ANSWERED = State.ANSWERED
 RELEASED = State.RELEASED
@@ -121,18 +120,18 @@ def by_lane(slots: Sequence[Slot]) -> dict[Lane, list[Slot]]:
     return groups
 
 
-LET_GO_AT = 1000
-"""So many settled slots may wait among the others; more are let go when they are half of all."""
+COMPACT_ABOVE = 1000
+"""Compact above 1,000 settled slots and half the queue."""
 
 
 class Lane:
     """One incarnation of a lane; compared by identity, so that an old one is never the new one.
 
     `next_seq`: the least sequence number that may arrive next. `done`: ranges from there on that
-    an earlier incarnation settled; they never arrive. `held`: bytes of memory of its slots that are
-    not settled. `reordering`: slots that have their outcome and wait for their turn, or for the
-    gate. `delivering`: released slots that are not settled. `parked`: waiting slots kept out of the
-    windows while the lane is halted (`halted`).
+    an earlier incarnation settled; they never arrive. `buffered_bytes`: memory of its slots that
+    are not settled. `reordering`: slots that have their outcome and wait for their turn, or for the
+    gate. `delivering`: released slots that are not settled. `parked`: waiting slots that stay out
+    of the windows while the lane is halted (`halted`).
 
     `limit`: bytes that the ranges of what is settled beyond the watermark may take in order "key"
     and "none"; None: any.
@@ -150,7 +149,7 @@ class Lane:
         self.key = key
         self.next_seq = next_seq
         self.unsettled: deque[Slot] = deque()
-        self.held = 0
+        self.buffered_bytes = 0
         self.reordering = 0
         self.delivering = 0
         self.halted = False
@@ -176,9 +175,9 @@ class Lane:
         return mark
 
     @property
-    def holds_back(self) -> bool:
+    def waits_for_watermark(self) -> bool:
         """Whether slots whose turn it is wait for the watermark to move."""
-        return self.gate is not None and self.gate.holds
+        return self.gate is not None and not self.gate.is_empty
 
     @property
     def unfinished(self) -> int:
@@ -209,15 +208,13 @@ class Lane:
         for slot in slots:
             if slot.seq < least:
                 raise ValueError(f"lane {self.key}: {slot.seq} arrived, but {least} is due")
-            if slot.parts != 1:
-                raise ValueError(f"lane {self.key}: {slot.seq} awaits {slot.parts} outcomes, not 1")
             least = slot.seq + 1
         self.next_seq = least
         memory = 0
         for slot in slots:
             slot.home = self
             memory += slot.memory
-        self.held += memory
+        self.buffered_bytes += memory
         self.unsettled.extend(slots)
         if self._runs is not None:
             for place, slot in enumerate(slots, self._arrived):
@@ -239,9 +236,9 @@ class Lane:
         return released
 
     def settle(self, slots: Sequence[Slot]) -> int:
-        """These slots' outcomes are durable; returns the bytes of memory they held.
+        """These slots' outcomes are durable; returns the bytes of memory they took.
 
-        Slots that are not awaiting delivery (another incarnation's, or said twice) are left alone.
+        Ignores slots that do not await delivery (another incarnation's, or delivered before).
         """
         delivered = [slot for slot in slots if slot.state is RELEASED]
         memory = 0
@@ -249,7 +246,7 @@ class Lane:
             slot.state = SETTLED
             memory += slot.memory
         self.delivering -= len(delivered)
-        self.held -= memory
+        self.buffered_bytes -= memory
         unsettled = self.unsettled
         before = len(unsettled)
         while unsettled and unsettled[0].state is SETTLED:
@@ -258,7 +255,7 @@ class Lane:
         if self._runs is not None:
             self._runs.drop(unsettled[0] if unsettled else None)
         if unsettled:
-            self._let_go(delivered)
+            self._compact(delivered)
         if self._done and self._done[-1][1] < self.watermark:
             self.pass_to(self.watermark)
             self._done.clear()
@@ -266,16 +263,16 @@ class Lane:
             self.gate.settled += len(delivered)
         return memory
 
-    def _let_go(self, settled: Sequence[Slot]) -> None:
-        """Those that settled beyond the watermark keep their place, but not their payload; many of
-        them not even that, or a slow head would let memory grow with all that overtakes it."""
+    def _compact(self, settled: Sequence[Slot]) -> None:
+        """Slots that settled beyond the watermark lose their payload, and many of them also their
+        place: behind a slow head memory must not grow with all that overtakes it."""
         head = self.unsettled[0].seq
         beyond = [slot for slot in settled if slot.seq > head]
         for slot in beyond:
             slot.item = slot.outcome = slot.call = None
         if self._runs is not None:
             self._runs.add(beyond)
-        if self._settled > max(LET_GO_AT, len(self.unsettled) // 2):
+        if self._settled > max(COMPACT_ABOVE, len(self.unsettled) // 2):
             self.unsettled = deque(slot for slot in self.unsettled if slot.state is not SETTLED)
             self._settled = 0
 

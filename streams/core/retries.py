@@ -1,9 +1,9 @@
 """What becomes of the items of a call that failed, and of answers that a reply left out.
 
 The rules are the table in `streams.policies.retry`; here they are applied to slots. The results
-are values: final outcomes, and microbatches to be called again with how long each is to wait.
-Those of one call's items share their history, so `faults` and `asks` are equal within a microbatch
-except where an answer was asked for again.
+are values: final outcomes, and the retries, each with how long it waits. The items of one
+microbatch share their history, so their `faults` are equal, and their `asks` are equal except
+where an answer was asked for again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from streams.core.call import Call, CallCause, Slot
 from streams.core.limits import Limits
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
-from streams.policies.retry import Step, told_s
+from streams.policies.retry import Step, requested_wait_s
 from streams.policies.splitting import divide, parts_to_isolate, parts_until_alone
 
 STRIKES_BEFORE_SPLIT = 3
@@ -24,17 +24,17 @@ item that breaks connections."""
 
 
 class Aftermath(NamedTuple):
-    """`final`: outcomes. `repeats`: microbatches and the seconds each waits."""
+    """`final`: outcomes. `retries`: microbatches to call again, and the seconds each waits."""
 
     final: list[tuple[Slot, ItemError]]
-    repeats: list[tuple[Call, float]]
+    retries: list[tuple[Call, float]]
 
     @property
     def errors(self) -> list[ItemError]:
         return [error for _, error in self.final]
 
 
-class Repeats:
+class Retries:
     """Applies the rules. `random`: draws from [0, 1) for the jitter."""
 
     def __init__(self, limits: Limits, random: Callable[[], float]) -> None:
@@ -50,23 +50,25 @@ class Repeats:
             return self._halve(call, live, error)
         if step is Step.ASK:
             return self._ask_whole(call, live, error)
-        if step is Step.COUNT:
+        if step is Step.HALVE_THEN_COUNT and self._may_split(call):
+            return self._halve(call, live, error)
+        if step in (Step.COUNT, Step.HALVE_THEN_COUNT):
             return self._count(call, live, error)
         parts: Sequence[Sequence[Slot]] = [live]
         strikes = call.strikes + (error.fault in _STRIKES)
         wait_s = 0.0
         if step is Step.WAIT:
-            told = told_s(error.retry_after_s)
-            wait_s = 1.0 if told is None else told
+            requested_s = requested_wait_s(error.retry_after_s)
+            wait_s = 1.0 if requested_s is None else requested_s
         elif error.fault in _STRIKES:
             if step is Step.BACK_OFF:
                 wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())
             if (step is Step.BACK_OFF or only) and strikes % STRIKES_BEFORE_SPLIT == 0:
                 parts = self._isolating(live)
-        repeats = self._repeats(call, parts, error.fault)
-        for repeat in repeats:
-            repeat.strikes = strikes
-        return Aftermath([], [(repeat, wait_s) for repeat in repeats])
+        retries = self._calls(call, parts, error.fault)
+        for retry in retries:
+            retry.strikes = strikes
+        return Aftermath([], [(retry, wait_s) for retry in retries])
 
     def after_unanswered(self, call: Call, unanswered: list[tuple[Slot, Unanswered]]) -> Aftermath:
         """A reply left these of its items without an answer; the others' answers stand."""
@@ -74,37 +76,37 @@ class Repeats:
         asked = [(slot, why) for slot, why in unanswered if why is not Unanswered.CUT]
         if len(asked) == call.size > 1 and call.cause != "ask" and self._limits.split:
             return self._ask_whole(call, [slot for slot, _ in asked], _UNREADABLE)
-        final, repeats = self._ask_each(asked)
+        final, retries = self._ask_each(asked)
         if cut:
             after_cut = self._halve_cut(call, cut)
             final += after_cut.final
-            repeats += after_cut.repeats
-        return Aftermath(final, repeats)
+            retries += after_cut.retries
+        return Aftermath(final, retries)
 
     def _halve(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Something in the request: halves at once, down to the item that it is."""
-        if call.size == 1 or not self._limits.split:
-            return Aftermath(_all_final(live, error.fault.value, error.message), [])
-        repeats = self._repeats(call, self._isolating(live), error.fault)
-        return Aftermath([], [(repeat, 0.0) for repeat in repeats])
+        if not self._may_split(call):
+            return Aftermath(_all_final(live, error), [])
+        retries = self._calls(call, self._isolating(live), error.fault)
+        return Aftermath([], [(retry, 0.0) for retry in retries])
 
     def _halve_cut(self, call: Call, cut: list[Slot]) -> Aftermath:
         """The answer was cut before these: fewer items need a shorter answer."""
-        if call.size == 1 or not self._limits.split:
-            return Aftermath(_all_final(cut, Unanswered.CUT.value, _CUT), [])
-        repeats = self._repeats(call, self._divided(cut, 2), Fault.TRUNCATED)
-        return Aftermath([], [(repeat, 0.0) for repeat in repeats])
+        if not self._may_split(call):
+            return Aftermath(_all_final(cut, _CUT), [])
+        retries = self._calls(call, self._divided(cut, 2), Fault.TRUNCATED)
+        return Aftermath([], [(retry, 0.0) for retry in retries])
 
     def _ask_whole(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Nothing usable came back: halves at once; what is alone is asked again."""
-        if call.size > 1 and self._limits.split:
+        if self._may_split(call):
             aftermath = self._halve(call, live, error)
-            for repeat, _ in aftermath.repeats:
-                if repeat.size == 1:  # alone from now on: its first asking again
-                    repeat.slots[0].asks += 1
+            for retry, _ in aftermath.retries:
+                if retry.size == 1:  # alone from now on: its first asking again
+                    retry.slots[0].asks += 1
             return aftermath
         if any(slot.asks >= self._limits.max_asks for slot in live):
-            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+            return Aftermath(_all_final(live, error), [])
         for slot in live:
             slot.asks += 1
         return Aftermath([], [(_call(live, "ask", error.fault.value), 0.0)] if live else [])
@@ -113,7 +115,7 @@ class Repeats:
         """First together in one call, the last time each alone: one that is never answered, or
         that spoils its reply, costs its neighbours nothing."""
         final: list[tuple[Slot, ItemError]] = []
-        repeats: list[tuple[Call, float]] = []
+        retries: list[tuple[Call, float]] = []
         together: list[Slot] = []
         reason = Unanswered.MISSING.value
         for slot, why in asked:
@@ -122,13 +124,13 @@ class Repeats:
                 continue
             slot.asks += 1
             if slot.asks == self._limits.max_asks and self._limits.split:
-                repeats.append((_call([slot], "ask", why.value), 0.0))
+                retries.append((_call([slot], "ask", why.value), 0.0))
             else:
                 together.append(slot)
                 reason = why.value
         if together:
-            repeats.insert(0, (_call(together, "ask", reason), 0.0))
-        return Aftermath(final, repeats)
+            retries.insert(0, (_call(together, "ask", reason), 0.0))
+        return Aftermath(final, retries)
 
     def _count(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """It may be an item's fault: a counted attempt, in parts that end with each item alone."""
@@ -139,17 +141,20 @@ class Repeats:
         left = self._limits.max_attempts - faults
         if not live:
             return Aftermath([], [])
-        if left <= 0 and (call.size == 1 or not self._limits.split):
-            return Aftermath(_all_final(live, error.fault.value, error.message), [])
+        if left <= 0 and not self._may_split(call):
+            return Aftermath(_all_final(live, error), [])
         parts = self._divided(live, parts_until_alone(len(live), left))
         waits = self._limits.backoff
         return Aftermath(
             [],
             [
-                (repeat, waits.full_jitter_s(faults, self._random()))
-                for repeat in self._repeats(call, parts, error.fault)
+                (retry, waits.full_jitter_s(faults, self._random()))
+                for retry in self._calls(call, parts, error.fault)
             ],
         )
+
+    def _may_split(self, call: Call) -> bool:
+        return call.size > 1 and self._limits.split
 
     def _isolating(self, slots: Sequence[Slot]) -> Sequence[Sequence[Slot]]:
         return self._divided(slots, parts_to_isolate(len(slots)))
@@ -159,19 +164,19 @@ class Repeats:
             return [slots]
         return divide(slots, parts)
 
-    def _repeats(self, call: Call, parts: Sequence[Sequence[Slot]], fault: Fault) -> list[Call]:
-        """One call per part: the first repeats, the others are what dividing adds."""
-        repeats: list[Call] = []
+    def _calls(self, call: Call, parts: Sequence[Sequence[Slot]], fault: Fault) -> list[Call]:
+        """One call per part: the first is the retry, the others are what dividing adds."""
+        retries: list[Call] = []
         for part in parts:
             if part:
-                repeat = _call(part, "split" if repeats else "retry", fault.value)
-                repeat.successes, repeat.results = call.successes, call.results
-                repeats.append(repeat)
-        return repeats
+                retry = _call(part, "split" if retries else "retry", fault.value)
+                retry.successes, retry.results = call.successes, call.results
+                retries.append(retry)
+        return retries
 
 
 _STRIKES = (Fault.CONNECTION, Fault.SERVER, Fault.RETRY)
-_CUT = "the answer was cut at the model's limit of tokens"
+_CUT = CallError(Fault.TRUNCATED, "the answer was cut at the model's limit of tokens")
 _ASKED = "no usable answer after asking again {} times"
 _UNREADABLE = CallError(Fault.BAD_REPLY, "no item of the reply could be used")
 
@@ -180,5 +185,5 @@ def _call(slots: Sequence[Slot], cause: CallCause, reason: str) -> Call:
     return Call(list(slots), cause, reason)
 
 
-def _all_final(slots: list[Slot], code: str, message: str) -> list[tuple[Slot, ItemError]]:
-    return [(slot, ItemError(code, message)) for slot in slots]
+def _all_final(slots: list[Slot], error: CallError) -> list[tuple[Slot, ItemError]]:
+    return [(slot, error.item_error()) for slot in slots]

@@ -1,15 +1,29 @@
-"""The open windows of a task, one per call key: which one closes next, and when."""
+"""The open windows of a task, one per call key, and the microbatches cut from them.
+
+1. Late binding: there is no queue of closed microbatches. As long as no call may start, a window
+   goes on filling, so the next microbatch is as full as it can be.
+2. A cut is fair: lanes take turns, each gives an equal share per round, and the next microbatch
+   begins at the next lane. A backlog of 100,000 in one lane delays another lane's new item by one
+   round at most.
+3. Of the windows that close now, the one that is due the longest is cut first.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
 from math import inf
+from typing import NamedTuple
 
 from streams.core.call import PENDING, Call, Slot, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
-from streams.core.window import Window
 from streams.errors import ItemError
+
+WAITING = State.WAITING
+IN_FLIGHT = State.IN_FLIGHT
 
 
 def screen(slots: Sequence[Slot], limits: Limits) -> tuple[list[Slot], list[Slot]]:
@@ -23,11 +37,11 @@ def screen(slots: Sequence[Slot], limits: Limits) -> tuple[list[Slot], list[Slot
     answered: list[Slot] = []
     for slot in slots:
         if slot.outcome is PENDING:
-            if slot.weight <= max_tokens and slot.size <= max_bytes:
+            if slot.tokens <= max_tokens and slot.size <= max_bytes:
                 waiting.append(slot)
                 continue
-            if slot.weight > max_tokens:
-                message = f"{slot.weight} tokens (estimated); max_tokens is {max_tokens}"
+            if slot.tokens > max_tokens:
+                message = f"{slot.tokens} tokens (estimated); max_tokens is {max_tokens}"
             else:
                 message = f"{slot.size} bytes; max_bytes is {max_bytes}"
             slot.outcome = ItemError("too_large", message)
@@ -65,7 +79,7 @@ class Windows:
                 start = end
 
     def remove(self, lane: Lane) -> list[Slot]:
-        """Takes a lane out; its waiting slots, those of each call key in order."""
+        """Takes a lane out; returns its waiting slots, those of each call key in order."""
         slots: list[Slot] = []
         for key, window in list(self._open.items()):
             slots += window.remove(lane)
@@ -73,21 +87,20 @@ class Windows:
                 del self._open[key]
         return slots
 
-    def cut(self, now: float, most: int) -> Call | None:
-        """The microbatch, of `most` items or fewer, of the window that is due the longest, of those
-        that close now."""
-        chosen: tuple[float, Hashable, str] | None = None
+    def due(self, now: float) -> Due | None:
+        """Of the windows that close now the one that is due the longest; None: none closes."""
+        best: Due | None = None
         for key, window in self._open.items():
             reason = window.closes(now, self.flushing)
-            if reason and (chosen is None or window.due_at < chosen[0]):
-                chosen = (window.due_at, key, reason)
-        if chosen is None:
-            return None
-        _, key, reason = chosen
-        window = self._open[key]
-        call = Call(window.cut(now, most), "new", reason)
-        if not window.count:
-            del self._open[key]
+            if reason and (best is None or window.due_at < best.window.due_at):
+                best = Due(window, key, reason)
+        return best
+
+    def cut(self, due: Due, now: float, limit: int) -> Call:
+        """A microbatch of `limit` items or fewer."""
+        call = Call(due.window.cut(now, limit), "new", due.reason)
+        if not due.window.count:
+            del self._open[due.key]
         return call
 
     def next_at(self) -> float:
@@ -98,3 +111,183 @@ class Windows:
                 return -inf
             next_at = min(next_at, window.due_at)
         return next_at
+
+
+class Due(NamedTuple):
+    """A window that closes now, its call key, and why it closes."""
+
+    window: Window
+    key: Hashable
+    reason: str
+
+
+class Window:
+    """`count`, `tokens`, `bytes`: of what waits. `due_at`: when it closes by time; inf: empty."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.max_tokens = inf if limits.max_tokens is None else limits.max_tokens
+        self.max_bytes = inf if limits.max_bytes is None else limits.max_bytes
+        # A slot taken out of turn (deadline) stays in its queue, one taken in turn stays in
+        # _deadlines, until it is seen there; its state tells that it no longer waits.
+        self._queues: dict[Lane, deque[Slot]] = {}
+        self._rotation: deque[Lane] = deque()  # the keys of _queues; the next cut starts at [0]
+        self._deadlines: list[tuple[float, int, Slot]] = []  # a heap
+        self._tie = count()
+        self.count = 0
+        self.tokens = 0
+        self.bytes = 0
+        self.due_at = inf
+
+    def add(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        """Slots of one lane, at least one, after those that the lane already has here."""
+        queue = self._queues.get(lane)
+        if queue is None:
+            queue = self._queues[lane] = deque()
+            self._rotation.append(lane)
+        queue.extend(slots)
+        self.count += len(slots)
+        tokens = size = 0
+        due_at = min(self.due_at, slots[0].arrived_at + self.limits.max_wait_s)
+        for slot in slots:
+            tokens += slot.tokens
+            size += slot.size
+            if slot.deadline_at is not None:
+                heappush(self._deadlines, (slot.deadline_at, next(self._tie), slot))
+                due_at = min(due_at, slot.deadline_at)
+        self.tokens += tokens
+        self.bytes += size
+        self.due_at = due_at
+
+    def remove(self, lane: Lane) -> list[Slot]:
+        """Takes a lane out; returns its waiting slots, in order."""
+        queue = self._queues.pop(lane, None)
+        if queue is None:
+            return []
+        self._rotation.remove(lane)
+        slots = [slot for slot in queue if slot.state is WAITING]
+        self._deadlines = [entry for entry in self._deadlines if entry[2].home is not lane]
+        heapify(self._deadlines)
+        self._subtract(slots)
+        return slots
+
+    def waiting(self) -> list[Slot]:
+        """Every slot that waits here, lane by lane, in order."""
+        return [slot for queue in self._queues.values() for slot in queue if slot.state is WAITING]
+
+    def closes(self, now: float, flush: bool) -> str | None:
+        """Why the window closes now (the call's flush reason); None: it stays open."""
+        if self.count >= self.limits.max_items:
+            return "count"
+        if self.tokens >= self.max_tokens:
+            return "tokens"
+        if self.bytes >= self.max_bytes:
+            return "bytes"
+        if self.due_at <= now:
+            return "deadline" if self._deadlines and self._deadlines[0][0] <= now else "time"
+        return "flush" if flush and self.count else None
+
+    def next_tokens(self, limit: int) -> int:
+        """About how many tokens the next microbatch of `limit` items or fewer takes."""
+        share = self.tokens * min(limit, self.count) / self.count
+        return int(min(share, self.max_tokens))
+
+    def cut(self, now: float, limit: int) -> list[Slot]:
+        """Takes out the next microbatch, of `limit` items or fewer; never empty where something
+        waits."""
+        cut = _Cut(self, limit)
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now and not cut.full:
+            slot = deadlines[0][2]
+            if slot.state is not WAITING or cut.take(deque((slot,)), 1):
+                heappop(deadlines)
+        left = self.count - len(cut.slots)
+        while left and not cut.full:
+            left -= self._take_round(cut, left)
+        self._subtract(cut.slots)
+        return cut.slots
+
+    def _take_round(self, cut: _Cut, left: int) -> int:
+        """Every lane's equal share of the room; how many slots were taken."""
+        before = len(cut.slots)
+        share = max(1, cut.room_for(left, self.tokens, self.bytes) // len(self._rotation))
+        for _ in range(len(self._rotation)):
+            lane = self._rotation[0]
+            queue = self._queues[lane]
+            took = cut.take(queue, share)
+            if not queue:
+                self._rotation.popleft()
+                del self._queues[lane]
+            elif took:  # one whose head did not fit and that gave nothing begins the next cut
+                self._rotation.rotate(-1)
+            if cut.full:
+                break
+        return len(cut.slots) - before
+
+    def _subtract(self, slots: list[Slot]) -> None:
+        self.count -= len(slots)
+        for slot in slots:
+            self.tokens -= slot.tokens
+            self.bytes -= slot.size
+        due_at = self._next_deadline() if self._deadlines else inf
+        for queue in self._queues.values():
+            while queue and queue[0].state is not WAITING:
+                queue.popleft()
+            if queue:
+                due_at = min(due_at, queue[0].arrived_at + self.limits.max_wait_s)
+        self.due_at = due_at
+
+    def _next_deadline(self) -> float:
+        """The earliest deadline of what waits; forgets those of slots that were taken."""
+        deadlines = self._deadlines
+        if len(deadlines) > 2 * self.count + 16:
+            deadlines[:] = [entry for entry in deadlines if entry[2].state is WAITING]
+            heapify(deadlines)
+        while deadlines and deadlines[0][2].state is not WAITING:
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else inf
+
+
+class _Cut:
+    """One microbatch in the making: its slots, and whether more fit in."""
+
+    __slots__ = ("bytes", "full", "max_bytes", "max_items", "max_tokens", "slots", "tokens")
+
+    def __init__(self, window: Window, max_items: int) -> None:
+        self.slots: list[Slot] = []
+        self.tokens = 0
+        self.bytes = 0
+        self.full = False
+        self.max_items = max_items
+        self.max_tokens = window.max_tokens
+        self.max_bytes = window.max_bytes
+
+    def room_for(self, waiting: int, tokens: int, size: int) -> int:
+        """How many more slots fit in, judged by the mean tokens and size of what waits."""
+        room: float = min(waiting, self.max_items - len(self.slots))
+        if tokens > self.max_tokens:
+            room = min(room, (self.max_tokens - self.tokens) * waiting / tokens)
+        if size > self.max_bytes:
+            room = min(room, (self.max_bytes - self.bytes) * waiting / size)
+        return int(room)
+
+    def take(self, queue: deque[Slot], share: int) -> int:
+        """Up to `share` slots from the head of `queue`; how many were taken."""
+        slots, tokens, size = self.slots, self.tokens, self.bytes
+        before = len(slots)
+        end = min(self.max_items, before + share)
+        while queue and len(slots) < end:
+            slot = queue[0]
+            if slot.state is WAITING:
+                if tokens + slot.tokens > self.max_tokens or size + slot.size > self.max_bytes:
+                    self.full = True
+                    break
+                tokens += slot.tokens
+                size += slot.size
+                slot.state = IN_FLIGHT
+                slots.append(slot)
+            queue.popleft()
+        self.tokens, self.bytes = tokens, size
+        if len(slots) >= self.max_items:
+            self.full = True
+        return len(slots) - before

@@ -1,5 +1,12 @@
-"""The demo: broker, API simulator and worker in one go, and a judgement of what came out."""
+"""The demo: broker, API simulator and worker in one go, and a judgement of what came out.
 
-from streams.demo.run import run
+    items ─► run ─► findings ─► view
 
-__all__ = ["run"]
+Read `run` first (start, publish, wait), then `items` (what is published: `texts` has docstrings for
+it), `findings` (what the topics say at the end) and `view` (what a person sees).
+"""
+
+from streams.demo.items import Input
+from streams.demo.run import Question, run
+
+__all__ = ["Input", "Question", "run"]

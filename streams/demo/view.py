@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,8 +19,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
-TEXT_CHARACTERS = 60
+from streams.demo.findings import Findings, Place
+from streams.demo.items import DemoItem
+from streams.kafka.record_views import printable
+
+NAME_CHARACTERS = 24
+TEXT_CHARACTERS = 36
 
 
 class View:
@@ -50,20 +57,29 @@ class View:
             bar = progress.add_task(what, total=total)
             yield lambda count: progress.advance(bar, count)
 
-    def results(self, samples: Sequence[dict[str, Any]]) -> None:
-        """A few of the results, for a person."""
+    def results(self, findings: Findings, items: Mapping[Place, DemoItem]) -> None:
+        """A few of the results, and how many items have which label, for a person. `items`: by
+        where they stand."""
         if self._as_json:
             return
-        table = Table("item", "result", "microbatch", "tokens", title="some results")
-        for sample in samples:
-            batch, usage = sample["batch"], sample["usage"]
+        table = Table(title="some results")
+        table.add_column("item", max_width=NAME_CHARACTERS, no_wrap=True)
+        table.add_column("text", max_width=TEXT_CHARACTERS, no_wrap=True)
+        for name in ("label", "microbatch", "tokens"):
+            table.add_column(name)
+        for place, envelope in findings.samples:
+            batch, usage, item = envelope["batch"], envelope["usage"], items[place]
             table.add_row(
-                str(sample["id"])[:TEXT_CHARACTERS],
-                json.dumps(sample["result"]),
+                _plain(item.name, NAME_CHARACTERS),
+                _plain(item.text or "", TEXT_CHARACTERS),
+                _plain(envelope["result"]["label"]),
                 f"{batch['index'] + 1} of {batch['size']}",
                 f"{usage['input_tokens']} in, {usage['output_tokens']} out",
             )
-        Console().print(table)
+        console = Console()
+        console.print(table)
+        _counts(console, "label", findings.labels)
+        _counts(console, "dead letters", findings.dead_letters)
 
     def summary(self, summary: dict[str, Any]) -> None:
         if self._as_json:
@@ -74,3 +90,20 @@ class View:
         for key, value in summary.items():
             table.add_row(key, str(value))
         Console().print(table)
+
+
+def _counts(console: Console, what: str, counts: Counter[str]) -> None:
+    if not counts:
+        return
+    table = Table(what, "items", "share")
+    for word, count in counts.most_common():
+        table.add_row(_plain(word), str(count), f"{count / counts.total():.0%}")
+    console.print(table)
+
+
+def _plain(text: str, most: int | None = None) -> Text:
+    """On one line, cut, with control characters escaped; square brackets are no markup."""
+    line = printable(" ".join(text[: 4 * most if most else None].split()))
+    if most is not None and len(line) > most:
+        line = f"{line[: most - 1]}…"
+    return Text(line)

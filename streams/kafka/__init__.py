@@ -1,2 +1,7 @@
-"""Everything that touches Kafka: the transport under Faust, the sink, topics, and the broker for
-trying out."""
+"""Everything that touches Kafka.
+
+`consume` brings records as lists, `produce` writes outcomes in order, `broker` is the embedded one.
+`client` has what every connection shares (`credentials` for Faust's), `topics` finds and creates
+topics, `extents` says where a log begins and ends, `tail` reads a topic for a person, and
+`record_views` prints what it reads.
+"""

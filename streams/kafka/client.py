@@ -11,7 +11,7 @@ import contextlib
 import logging
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streams.errors import BrokerError, ConfigError, UsageError
@@ -58,17 +58,6 @@ def pace_metadata(client: Any) -> None:
         return answered
 
     client._metadata_update = update
-
-
-class _Pending(set[Any]):
-    def remove(self, batch: Any) -> None:
-        self.discard(batch)
-
-
-def forgive_failed_batches(producer: Any) -> None:
-    """Let a batch of an `AIOKafkaProducer` fail while it waits to be sent again: aiokafka takes it
-    out of the batches on their way, where it is not, and asyncio would log the KeyError."""
-    producer._message_accumulator._pending_batches = _Pending()
 
 
 def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
@@ -142,7 +131,7 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
     """
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
-    with _said() as said:
+    with _logged_reasons() as reasons:
         try:
             await asyncio.wait_for(client.start(), within_s)
         except BaseException as error:
@@ -150,7 +139,7 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             if isinstance(error, TimeoutError):
                 reason = f"no answer within {within_s:g} s"
             elif isinstance(error, KafkaConnectionError):
-                reason = said[-1] if said else "no connection"
+                reason = reasons[-1] if reasons else "no connection"
             elif isinstance(error, (KafkaError, OSError)):
                 reason = f"{type(error).__name__} {error}".strip()
             else:
@@ -169,39 +158,6 @@ async def answered(asked: Awaitable[T]) -> T:
         raise BrokerError(f"the broker refuses or does not answer: {reason}") from None
 
 
-async def start_producer(
-    arguments: dict[str, Any], batch_bytes: int, tell: Callable[[str], None]
-) -> Any:
-    """A producer that was started: idempotent, or plain where the broker cannot (the embedded one)
-    or may not let us, which is told. Raises BrokerError."""
-    from aiokafka import AIOKafkaProducer
-    from aiokafka.errors import ClusterAuthorizationFailedError, UnknownError
-
-    keywords = {
-        **arguments,
-        "acks": "all",
-        "max_batch_size": batch_bytes,
-        "request_timeout_ms": int(SILENCE_S * 1000),
-    }
-    servers = arguments["bootstrap_servers"]
-    producer = AIOKafkaProducer(**keywords, enable_idempotence=True)
-    try:
-        await connect(producer, servers)
-    except BrokerError as error:
-        if not isinstance(error.__cause__, (UnknownError, ClusterAuthorizationFailedError)):
-            raise
-        tell("this broker has no idempotent producers: a retry may write a record twice")
-        producer = AIOKafkaProducer(**keywords)
-        await connect(producer, servers)
-    return producer
-
-
-async def stop_producer(producer: Any) -> None:
-    """Close it; what matters is acknowledged or already an error, so a broker that hangs may."""
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(producer.stop(), 2.0)
-
-
 def no_broker(servers: str, reason: str) -> BrokerError:
     """The one line about a broker that does not answer."""
     return BrokerError(
@@ -218,20 +174,20 @@ async def _close(client: Any) -> None:
 
 
 @contextlib.contextmanager
-def _said() -> Any:
+def _logged_reasons() -> Any:
     """Collects why aiokafka could not connect: it logs the reason and raises without it."""
-    said: list[str] = []
+    reasons: list[str] = []
 
     class Listener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if isinstance(record.args, tuple) and record.args:
-                said.append(_reason(record.args[-1]))
+                reasons.append(_reason(record.args[-1]))
 
     listener = Listener(logging.WARNING)
     logger = logging.getLogger("aiokafka")
     logger.addHandler(listener)
     try:
-        yield said
+        yield reasons
     finally:
         logger.removeHandler(listener)
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from streams.errors import BrokerError, UsageError
@@ -84,15 +85,40 @@ async def tail(
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
     with what the topic held when reading began.
 
-    Raises BrokerError for a broker that does not answer, now or later, and for a missing topic.
-    """
-    from aiokafka import AIOKafkaConsumer
+    Raises BrokerError: the broker does not answer, now or later; there is no such topic."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     servers = kafka.bootstrap_servers
     arguments = {**client_arguments(kafka), "request_timeout_ms": int(ANSWER_WITHIN_S * 1000)}
-    admin = AIOKafkaAdminClient(**arguments)
-    consumer = AIOKafkaConsumer(
+    admin, consumer = AIOKafkaAdminClient(**arguments), _consumer(arguments)
+    clock = asyncio.get_running_loop().time
+    async with connected(admin, servers), connected(consumer, servers):
+        places = await partitions_of(admin, topic, servers)
+        embedded = await _answer(servers, is_embedded(admin))
+        if embedded and start.kind == "time":
+            refuse_on_embedded("time_lookup", "--from")
+        ends = await _answer(servers, _assign(consumer, topic, places, start))
+        if embedded and (to_end or start.kind == "latest"):
+            ends = await _answer(servers, _high_watermarks(consumer, start))
+        yield []
+        left, quiet_since = count, clock()
+        while left is None or left > 0:
+            if to_end and await _answer(servers, _reached(consumer, ends)):
+                return
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
+            if records := list(chain.from_iterable(fetched.values())):
+                quiet_since = clock()
+                left = left and left - len(records)
+                yield records
+            elif clock() - quiet_since >= QUIET_S:  # is there still such a topic?
+                await partitions_of(admin, topic, servers)
+                quiet_since = clock()
+
+
+def _consumer(arguments: Mapping[str, Any]) -> Any:
+    from aiokafka import AIOKafkaConsumer
+
+    return AIOKafkaConsumer(
         **arguments,
         group_id=None,
         enable_auto_commit=False,
@@ -100,30 +126,6 @@ async def tail(
         isolation_level="read_committed",
         fetch_max_wait_ms=POLL_MS,
     )
-    async with connected(admin, servers), connected(consumer, servers):
-        partitions = await _answer(servers, _partitions(admin, topic))
-        embedded = await _answer(servers, is_embedded(admin))
-        if embedded and start.kind == "time":
-            refuse_on_embedded("time_lookup", "--from")
-        ends = await _answer(servers, _assign(consumer, topic, partitions, start))
-        if embedded and (to_end or start.kind == "latest"):
-            ends = await _answer(servers, _high_watermarks(consumer, start))
-        yield []
-        left = count
-        quiet_since = asyncio.get_running_loop().time()
-        while left is None or left > 0:
-            if to_end and await _answer(servers, _reached(consumer, ends)):
-                return
-            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
-            records = [record for some in found.values() for record in some]
-            now = asyncio.get_running_loop().time()
-            if records:
-                quiet_since = now
-                left = None if left is None else left - len(records)
-                yield records
-            elif now - quiet_since >= QUIET_S:
-                await _answer(servers, _partitions(admin, topic))
-                quiet_since = asyncio.get_running_loop().time()
 
 
 async def _answer(servers: str, asked: Awaitable[T]) -> T:

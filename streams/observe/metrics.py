@@ -1,14 +1,13 @@
 """Every metric of a worker: one typed table, and the collector that fills it.
 
 Nothing here runs while items are processed: a scrape reads the engines' statistics, the tallies and
-the lanes as they are. Labels hold names of tasks, partitions, reasons and codes, never anything of
-an item.
+the partitions as they are. Labels hold names of tasks, partitions, reasons and codes, never
+anything of an item.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
@@ -20,8 +19,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from streams.running.call_tally import Distribution
-from streams.worker.partition import Lane
+from streams.running.tally import Distribution
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -120,39 +119,20 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
         "counter", "seconds", "Time without new calls because the API's limits were reached."
     ),
     "streams_dead_letters_total": Metric(
-        "counter", "items", "Dead letters, by their error code.", ("code",)
+        "counter", "items", "Dead letters, by their error code: 100 by name.", ("code",)
     ),
     "streams_tokens_total": Metric(
-        "counter", "tokens", "Tokens of items whose outcome is durable: input or output.", ("kind",)
+        "counter", "tokens", "Tokens of calls, counted at their reply: input or output.", ("kind",)
     ),
     "streams_cost_usd_total": Metric(
-        "counter", "dollars", "Cost of items whose outcome is durable, by the price list."
+        "counter", "dollars", "Cost of calls, counted at their reply, by the price list."
     ),
     "streams_latency_seconds": Metric(
         "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."
     ),
 }
 
-LATENCY_S: Final = (
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-    600.0,
-    3600.0,
-)
-
-MOST_CODES: Final = 50
-OTHER: Final = "other"
-_PLAIN_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,49}\Z")
+LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
 class Observed(Protocol):
@@ -161,8 +141,8 @@ class Observed(Protocol):
     @property
     def tasks(self) -> Sequence[TaskShell]: ...
     @property
-    def lanes(self) -> Sequence[Lane]: ...
-    def lag(self, lane: Lane) -> int | None: ...
+    def partitions(self) -> Sequence[Partition]: ...
+    def lag(self, partition: Partition) -> int | None: ...
 
 
 Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -199,15 +179,14 @@ def _item_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
     tokens = _counter("streams_tokens_total")
     cost = _counter("streams_cost_usd_total")
     for task in tasks:
-        name, tally = task.parts.name, task.tally
+        name, tally, calls = task.parts.name, task.tally, task.call_tally
         items.add_metric([name, "result"], tally.results + tally.forwarded)
         items.add_metric([name, "dead_letter"], sum(tally.dead_letters.values()))
         items.add_metric([name, "drop"], tally.drops)
-        for code, count in plain_codes(tally.dead_letters).items():
-            dead_letters.add_metric([name, code], count)
-        tokens.add_metric([name, "input"], tally.input_tokens)
-        tokens.add_metric([name, "output"], tally.output_tokens)
-        cost.add_metric([name], tally.cost_nano_usd / 1e9)
+        _add_each(dead_letters, name, tally.dead_letters)
+        tokens.add_metric([name, "input"], calls.input_tokens)
+        tokens.add_metric([name, "output"], calls.output_tokens)
+        cost.add_metric([name], calls.cost_nano_usd / 1e9)
     return (items, dead_letters, tokens, cost)
 
 
@@ -249,26 +228,16 @@ def _partition_metrics(worker: Observed) -> Sequence[Family]:
     reorder = _gauge("streams_reorder_items")
     lag = _gauge("streams_lag_items")
     age = _gauge("streams_watermark_age_seconds")
-    statistics = {task: task.statistics().lanes for task in worker.tasks}
-    for lane in worker.lanes:
-        labels = [lane.task.parts.name, str(lane.partition.partition)]
-        if (known := statistics[lane.task].get(lane)) is not None:
-            reorder.add_metric(labels, known.reordering)
-        if (behind := worker.lag(lane)) is not None:
+    tasks = {task.parts.source: (task, task.statistics().lanes) for task in worker.tasks}
+    for partition in worker.partitions:
+        task, statistics = tasks[partition.where.topic]
+        labels = [task.parts.name, str(partition.where.partition)]
+        if (found := statistics.get(partition)) is not None:
+            reorder.add_metric(labels, found.reordering)
+        if (behind := worker.lag(partition)) is not None:
             lag.add_metric(labels, behind)
-        age.add_metric(labels, lane.task.watermark_age_s(lane))
+        age.add_metric(labels, task.watermark_age_s(partition))
     return (reorder, lag, age)
-
-
-def plain_codes(counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by error code. A custom function may put anything into a code, and any number of
-    them: what is not a short snake_case word, and what comes after the first 50, is "other"."""
-    plain: dict[str, int] = {}
-    for code, count in counts.items():
-        known = code in plain or (len(plain) < MOST_CODES and _PLAIN_CODE.match(str(code)))
-        label = code if known else OTHER
-        plain[label] = plain.get(label, 0) + count
-    return plain
 
 
 def _add_each(family: CounterMetricFamily, task: str, counts: Mapping[str, int]) -> None:

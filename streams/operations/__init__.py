@@ -1,9 +1,11 @@
 """What a task does to its items: classify, extract, embed, generate. Pure.
 
-    items ──► operation.request ──► provider ──► operation.answers ──► one answer per item
+    items ──► operation.request ──► provider ──► operation.read ──► one answer per item
 
-`exchange` has the values on both sides of the provider; `prompts` the shape of what is asked;
-`salvage` and `replies` read an answer, however broken; `bad_replies` is the table of what follows.
+Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`,
+`generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `schema` (a user's
+JSON Schema as the API takes it), `replies` (reads what a model wrote, however broken),
+`bad_replies` (the table of what follows from each kind of bad reply).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What becomes of each kind of reply: one row per case, in the words of docs/operations.md.
 
-`read_answers` and `Embed.answers` say what is wrong with a reply, to items (`Unanswered`) or to the
-call (`Fault`); what follows is `streams.policies.retry`. The tests send each row through both, and
-hold the page against this table.
+`read_answers` and `Embed.read` say what is wrong with a reply, for items (`Unanswered`) or for the
+call (`Fault`); `streams.policies.retry` says what follows. The tests send each row through both,
+and compare the page with this table.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from streams.policies.retry import Step, rule
 
 
 class Row(NamedTuple):
-    """`reply`: what it is like. `usable`: whether its usable records are kept, whatever the rest
-    comes to. `says`: what is told of the other items; None: nothing, there are none."""
+    """`reply`: what it is like. `usable`: whether its usable records become results, whatever
+    happens to the rest. `rest`: what the other items get; None: there are no others."""
 
     reply: str
     usable: bool
-    says: Unanswered | Fault | None
+    rest: Unanswered | Fault | None
 
     @property
     def follows(self) -> str:
         """What happens to the other items, with the code of their dead letters in brackets."""
-        if self.says is None:
+        if self.rest is None:
             return ""
-        code = self.says.value
-        if self.says is Unanswered.CUT:
+        code = self.rest.value
+        if self.rest is Unanswered.CUT:
             return f"halved (`{code}`)"
-        if isinstance(self.says, Unanswered):
+        if isinstance(self.rest, Unanswered):
             return f"{'' if self.usable else 'halved; alone: '}asked again (`{code}`)"
-        step = rule(self.says, others_succeed=True).step
+        step = rule(self.rest, others_succeed=True).step
         if step is Step.PAUSE:
             return "the task pauses: no item will ever fit"
         asked = "; alone: asked again" if step is Step.ASK else ""
@@ -46,7 +46,12 @@ ROWS: Final = (
     Row("has an id that was not given, or more records than items: those are ignored", True, None),
     Row("has an id as a number, or with blanks", True, None),
     Row("is in another order", True, None),
-    Row("has a value in another case than the label or `enum`: taken as configured", True, None),
+    Row(
+        "has a value in another case than the label or `enum`, or a label in another Unicode form: "
+        "taken as configured",
+        True,
+        None,
+    ),
     Row("has another value, or breaks the schema", True, Unanswered.INVALID),
     Row(
         "is JSON in a fence, in prose, a bare array, a single record, or JSON inside a JSON string",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -26,8 +27,8 @@ class Classify:
     """Gives each item one of `labels`; its result is `{"label": str}`, spelled as configured.
 
     `labels`: two at least, distinct. `instructions`: what to judge, in the user's own words.
-    A label in another case, or with blanks around it, is understood, unless two labels differ in
-    nothing else.
+    A label in another case or Unicode form, or with blanks around it, is understood, unless two
+    labels differ in nothing else.
     """
 
     def __init__(self, labels: Sequence[str], instructions: str = "") -> None:
@@ -41,14 +42,14 @@ class Classify:
         self._exact = {label: label for label in labels}
         self._folded: dict[str, str | None] = {}
         for label in labels:
-            folded = label.strip().casefold()
+            folded = _folded(label)
             self._folded[folded] = None if folded in self._folded else label
 
     def request(self, items: Sequence[Item]) -> Prompt:
         tokens = output_tokens(len(items), each=self._each)
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
-    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+    def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         return read_answers(len(items), response, self._result)
 
     def describe(self) -> dict[str, Any]:
@@ -62,5 +63,9 @@ class Classify:
         written = record.get("label")
         if not isinstance(written, str):
             return Unanswered.INVALID
-        label = self._exact.get(written) or self._folded.get(written.strip().casefold())
+        label = self._exact.get(written) or self._folded.get(_folded(written))
         return Unanswered.INVALID if label is None else {"label": label}
+
+
+def _folded(label: str) -> str:
+    return unicodedata.normalize("NFC", label).strip().casefold()

@@ -29,7 +29,7 @@ class Embed:
         texts = [_sendable(item.text) for item in items]
         return Texts(texts, self._input_type, self._dimension)
 
-    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+    def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         """Vectors are matched by their place, there are no ids: a reply of another length is of no
         use to any item. Raises CallError BAD_REPLY, or ACCOUNT where a whole reply is of another
         dimension than the task's: then none will fit."""

@@ -1,8 +1,8 @@
 """What operations and providers say to each other: two kinds of request, two of response.
 
 Values alone: an operation makes a request without knowing who will carry it, and reads a response
-without knowing who has. A provider turns one into its SDK's call, and the SDK's reply into the
-other, judging nothing in it.
+without knowing who has. A provider turns the one into its API's request, and the API's reply into
+the other; it judges nothing in it.
 """
 
 from __future__ import annotations
@@ -57,13 +57,14 @@ Response = Completion | Vectors
 
 
 class Operation(Protocol):
-    """What a task does to its items. Pure: no clock, no I/O, no state between microbatches."""
+    """What a task does to its items, in two steps, so that the request can travel as a call or
+    within a Message Batch. Pure: no clock, no I/O, no state between microbatches."""
 
     def request(self, items: Sequence[Item]) -> Request:
         """The one request for this microbatch, which holds at least one item."""
         ...
 
-    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+    def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         """One answer per item, in the items' order.
 
         Raises CallError where the response is of no use to any of them; nothing else, whatever

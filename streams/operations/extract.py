@@ -19,11 +19,13 @@ from streams.operations.prompts import (
     user_turn,
 )
 from streams.operations.replies import read_answers
-from streams.operations.schema import prepare
-from streams.operations.spelling import respelled
+from streams.operations.schema import prepare, resolve
 
 _TOKENS_EACH: Final = 512
 _TOKENS_AT_LEAST: Final = 4_096
+
+_MAX_LEVELS: Final = 64
+"""Levels of a schema to follow; references may nest, but never recurse (`prepare`)."""
 
 
 class Extract:
@@ -54,7 +56,7 @@ class Extract:
         tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
-    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+    def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         return read_answers(len(items), response, self._result)
 
     def describe(self) -> dict[str, Any]:
@@ -70,7 +72,6 @@ class Extract:
             return Unanswered.INVALID
         if self._valid(data):
             return data
-        # The API may answer with an enum's value in another case.
         data = respelled(self._asked, data)
         return data if self._valid(data) else Unanswered.INVALID
 
@@ -89,3 +90,39 @@ def _writable(data: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def respelled(schema: Mapping[str, Any], data: Any) -> Any:
+    """`data` in the spelling of the schema: models change the case of an enum's values. A string
+    that differs from one value of its enum in case and outer blanks alone becomes that value."""
+    return _respelled(schema, schema, data, 0)
+
+
+def _respelled(root: Any, schema: Any, data: Any, level: int) -> Any:
+    if not isinstance(schema, dict) or level > _MAX_LEVELS:
+        return data
+    if isinstance(schema.get("$ref"), str):
+        data = _respelled(root, resolve(root, schema["$ref"]), data, level + 1)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for inner in schema.get(keyword, ()):
+            data = _respelled(root, inner, data, level + 1)
+    if isinstance(data, str):
+        return _spelling(schema, data)
+    if isinstance(data, dict):
+        properties = schema.get("properties", {})
+        return {
+            name: _respelled(root, properties.get(name), value, level + 1)
+            for name, value in data.items()
+        }
+    if isinstance(data, list) and "items" in schema:
+        return [_respelled(root, schema["items"], value, level + 1) for value in data]
+    return data
+
+
+def _spelling(schema: Mapping[str, Any], text: str) -> str:
+    values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())]
+    if text in values:
+        return text
+    folded = text.strip().casefold()
+    fitting = [v for v in values if isinstance(v, str) and v.strip().casefold() == folded]
+    return fitting[0] if len(fitting) == 1 else text

@@ -35,7 +35,7 @@ class Generate:
         tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
-    def answers(self, items: Sequence[Item], response: Response) -> list[Answer]:
+    def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         return read_answers(len(items), response, _result)
 
     def describe(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import orjson
 
 from streams.model import Item
 
-MOST_OUTPUT_TOKENS: Final = 21_332
+MAX_OUTPUT_TOKENS: Final = 21_332
 """The SDK refuses calls without streaming above this (3600 s x max_tokens / 128,000 > 600 s)."""
 
 FRAME_TOKENS: Final = 64
@@ -58,7 +58,7 @@ def user_turn(items: Sequence[Item]) -> str:
 
 
 def constant_text(system: str) -> str:
-    """All that a model is told beside the items: for the fingerprint."""
+    """All that a model reads beside the items: for the fingerprint."""
     return f"{system}\n\n{CLOSING}"
 
 
@@ -93,4 +93,4 @@ def reply_schema(name: str, schema: dict[str, Any], defs: dict[str, Any]) -> dic
 def output_tokens(count: int, *, each: int, at_least: int = 0) -> int:
     """`max_tokens` for `count` records. Only what is written is charged or counted, so room costs
     nothing; its bound is what a model that runs wild may cost."""
-    return min(MOST_OUTPUT_TOKENS, FRAME_TOKENS + max(at_least, count * each))
+    return min(MAX_OUTPUT_TOKENS, FRAME_TOKENS + max(at_least, count * each))

@@ -1,23 +1,34 @@
 """Reads a model's reply: one answer per item, matched by id, whatever the model wrote.
 
-What becomes of each kind of bad reply is the table in docs/operations.md; the tests hold it.
+`records_in` finds the records, also in a text that is cut, fenced or wrapped in prose: linear in
+its length, without recursion. Every record went through the JSON parser, so it can be written again
+as JSON. What becomes of each kind of bad reply is the table in docs/operations.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 import orjson
 
 from streams.errors import CallError, Fault
 from streams.model import Answer, Unanswered
 from streams.operations.exchange import Completion, Response
-from streams.operations.salvage import records_in
 
 ReadRecord = Callable[[Mapping[str, Any]], Answer]
 """Takes one record of a reply to its item's result, or to `Unanswered.INVALID`."""
+
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
+_RESULTS: Final = re.compile(r'"results"\s*:\s*\[')
+_ARRAY: Final = re.compile(r"\[(?=\s*\{)")
+_OBJECT: Final = re.compile(r"\{")
+
+_MAX_OPENINGS: Final = 4
+"""How many arrays to try: a reply that quotes its own form has two or three."""
 
 
 def read_answers(count: int, response: Response, read: ReadRecord) -> list[Answer]:
@@ -102,3 +113,78 @@ def _agree(one: Answer, other: Answer) -> bool:
     return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
         other, option=orjson.OPT_SORT_KEYS
     )
+
+
+def records_in(text: str) -> list[Any] | None:
+    """The records of a reply in their order, of any JSON type; None: it has nothing like records.
+
+    Read as JSON where it is: `{"results": [...]}`, a bare array, a single record, or any of these
+    as a JSON string. Elsewhere the complete objects of the first array that has one with an id.
+    """
+    try:
+        whole = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return _salvage(text)
+    results = whole.get("results", whole) if isinstance(whole, dict) else whole
+    if isinstance(results, list):
+        return results
+    if isinstance(results, str):  # JSON inside JSON: each round is shorter than the last
+        return records_in(results)
+    if isinstance(results, dict) and "id" in results:
+        return [results]
+    return None
+
+
+def _salvage(text: str) -> list[Any] | None:
+    empty = False
+    for position in islice(_openings(text), _MAX_OPENINGS):
+        records, nothing = _complete_objects(text, position)
+        if any("id" in record for record in records):
+            return records
+        empty = empty or nothing
+    lone = _OBJECT.search(text)
+    if lone is not None:
+        records, _ = _complete_objects(text, lone.start())
+        if records and "id" in records[0]:
+            return records
+    return [] if empty else None
+
+
+def _openings(text: str) -> Iterator[int]:
+    """Where the elements of an array may begin: those of "results" first."""
+    for pattern in (_RESULTS, _ARRAY):
+        for match in pattern.finditer(text):
+            yield match.end()
+
+
+def _complete_objects(text: str, position: int) -> tuple[list[Any], bool]:
+    """The objects that open and close from `position` on, up to the bracket that closes the array
+    around them; and whether there was nothing before that bracket. A string that is never closed
+    ends the search."""
+    found: list[Any] = []
+    empty = True
+    depth = start = 0
+    for match in _TOKEN.finditer(text, position):
+        token = match[0]
+        if token in "{[":
+            if depth == 0:
+                start, empty = match.start(), False
+            depth += 1
+        elif token in "}]":
+            if depth == 0:
+                return found, empty
+            depth -= 1
+            if depth == 0:
+                found.extend(_objects(text[start : match.end()]))
+        elif token == '"':
+            break
+    return found, False
+
+
+def _objects(text: str) -> Iterator[Any]:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return
+    if isinstance(value, dict):
+        yield value

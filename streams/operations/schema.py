@@ -1,9 +1,9 @@
 """Prepares a user's JSON Schema for the API, which takes a part of JSON Schema only.
 
-What the API cannot enforce is left out of what is sent, named in the description so that the model
-knows it, and checked by us on the answer with the schema as it was written. What cannot be sent in
-any form (recursion, maps, remote references, too many optional properties) is a problem that the
-user hears of at the start. Source of the limits: docs/operations.md.
+The API cannot enforce some keywords. They are not sent as such: the description names them, so
+that the model knows them, and we check the answer with the schema as the user wrote it. What cannot
+be sent in any form (recursion, maps, remote references, too many optional properties) is a problem
+that the user hears of at the start. Source of the limits: docs/operations.md.
 """
 
 from __future__ import annotations
@@ -12,17 +12,16 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
+from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from streams.operations.references import resolve
+MAX_OPTIONAL: Final = 24
+MAX_UNIONS: Final = 16
 
-MOST_OPTIONAL: Final = 24
-MOST_UNIONS: Final = 16
-
-_KEPT: Final = frozenset({"type", "enum", "const", "default", "title", "description"})
-_TOLD: Final = frozenset(
+_SUPPORTED: Final = frozenset({"type", "enum", "const", "default", "title", "description"})
+_LOCAL_CHECKS: Final = frozenset(
     {
         "minLength",
         "maxLength",
@@ -46,9 +45,9 @@ _TOLD: Final = frozenset(
         "dependentRequired",
     }
 )
-"""Keywords that the API refuses, always or in part: told in the description, checked by us."""
+"""Keywords that the API refuses, always or in part: the description names them, we check them."""
 
-_REFUSED: Final = frozenset(
+_UNSUPPORTED: Final = frozenset(
     {
         "patternProperties",
         "prefixItems",
@@ -129,14 +128,14 @@ class _Preparation:
 
     def all_problems(self) -> list[str]:
         problems = list(self._problems)
-        if self._optional > MOST_OPTIONAL:
+        if self._optional > MAX_OPTIONAL:
             problems.append(
-                f"/: {self._optional} optional properties, the API takes {MOST_OPTIONAL}: "
+                f"/: {self._optional} optional properties, the API takes {MAX_OPTIONAL}: "
                 'list more of them under "required"'
             )
-        if self._unions > MOST_UNIONS:
+        if self._unions > MAX_UNIONS:
             problems.append(
-                f"/: {self._unions} properties of several types, the API takes {MOST_UNIONS}"
+                f"/: {self._unions} properties of several types, the API takes {MAX_UNIONS}"
             )
         return problems
 
@@ -145,10 +144,10 @@ class _Preparation:
             return self._problem(path, "true and false are no schemas for the API: name a type")
         if "$ref" in schema:
             return self._reference(str(schema["$ref"]), path)
-        refused = sorted(_REFUSED & schema.keys())
-        if refused:
-            return self._problem(path, f"the API does not take {', '.join(refused)}")
-        wire = {key: value for key, value in schema.items() if key in _KEPT}
+        unsupported = sorted(_UNSUPPORTED & schema.keys())
+        if unsupported:
+            return self._problem(path, f"the API does not take {', '.join(unsupported)}")
+        wire = {key: value for key, value in schema.items() if key in _SUPPORTED}
         self._alternatives(schema, path, wire)
         if "properties" in schema or "object" in _types(schema):
             self._object(schema, path, wire)
@@ -197,17 +196,17 @@ class _Preparation:
         for value in schema.get("enum", ()):
             if isinstance(value, dict | list):
                 self._problem(path, "enum takes strings, numbers, booleans and null")
-        told = {key: schema[key] for key in schema.keys() & _TOLD}
-        if told.get("format") in _FORMATS:
-            wire["format"] = told.pop("format")
-        if "pattern" in told and _SIMPLE_PATTERN.fullmatch(told["pattern"]):
-            wire["pattern"] = told.pop("pattern")
-        if "minItems" in told:
-            wire["minItems"] = min(1, int(told["minItems"]))
-            if told["minItems"] <= 1:
-                del told["minItems"]
-        if told:
-            note = f"Must satisfy {_JSON.encode(told)}."
+        local = {key: schema[key] for key in schema.keys() & _LOCAL_CHECKS}
+        if local.get("format") in _FORMATS:
+            wire["format"] = local.pop("format")
+        if "pattern" in local and _SIMPLE_PATTERN.fullmatch(local["pattern"]):
+            wire["pattern"] = local.pop("pattern")
+        if "minItems" in local:
+            wire["minItems"] = min(1, int(local["minItems"]))
+            if local["minItems"] <= 1:
+                del local["minItems"]
+        if local:
+            note = f"Must satisfy {_JSON.encode(local)}."
             wire["description"] = f"{schema.get('description', '')} {note}".strip()
 
     def _reference(self, reference: str, path: tuple[str, ...]) -> dict[str, Any]:
@@ -241,5 +240,21 @@ class _Preparation:
         while name in self.defs or name in self._names.values():
             n += 1
             name = f"{base}_{n}"
-        self.defs[name] = {}  # taken from now on
+        self.defs[name] = {}  # no other definition gets this name
         return name
+
+
+def resolve(root: Any, reference: str) -> Any:
+    """What a reference of the form `#/a/b` names in `root`; None: nothing, or not in `root`."""
+    if not reference.startswith("#/"):
+        return None
+    target = root
+    for step in reference[2:].split("/"):
+        name = unquote(step).replace("~1", "/").replace("~0", "~")
+        if isinstance(target, dict) and name in target:
+            target = target[name]
+        elif isinstance(target, list) and name.isdecimal() and int(name) < len(target):
+            target = target[int(name)]
+        else:
+            return None
+    return target

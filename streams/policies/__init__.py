@@ -1,6 +1,6 @@
 """Pure policies, one question each: what follows a fault, how to divide, how to share, when
 to stop.
 
-Read `retry`, then `splitting`, `sharing` and `breaker`. None of them knows the engine, and only the
-last keeps state.
+Read `retry`, then `splitting`, `sharing`, `breaker` and `code_counts`. None of them knows the
+engine, and only the last two keep state.
 """

@@ -57,7 +57,7 @@ class BreakerLimits:
         return cls(run=max(RUN, items), window=max(WINDOW, 2 * items))
 
 
-def told_apart(answers: Sequence[Answer]) -> tuple[int, list[ItemError]]:
+def results_and_failures(answers: Sequence[Answer]) -> tuple[int, list[ItemError]]:
     """How many answers of a reply count as results, and the dead letters among them that a call
     caused: exceptions that a function put into its items' places."""
     results = 0
@@ -89,14 +89,14 @@ class Breaker:
         self._run = 0 if results else self._run + dead_letters
         self._dead += dead_letters
         self._decided += results + dead_letters
-        said = None
+        message = None
         if self._run >= limits.run:
-            said = f"{self._run} items in a row are dead letters"
+            message = f"{self._run} items in a row are dead letters"
         elif self._decided < limits.window:
             return None
         elif self._dead > limits.share * self._decided:
-            said = f"{self._dead} of the last {self._decided} items are dead letters"
-        self.trips = 0 if said is None else self.trips + 1
-        self._run = self._run if said is None else 0
+            message = f"{self._dead} of the last {self._decided} items are dead letters"
+        self.trips = 0 if message is None else self.trips + 1
+        self._run = self._run if message is None else 0
         self._dead = self._decided = 0
-        return said
+        return message

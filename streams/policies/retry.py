@@ -6,6 +6,7 @@
     REFUSED      halved, at once                dead letter "refused"               -         -
     TOO_LARGE    halved, at once                dead letter "too_large"             -         -
     FUNCTION     halved, at once                dead letter "function_error"        -         -
+    FUNCTION +   halved, at once                as TIMEOUT, code "function_error"   counted   -
     TRUNCATED    halved, at once                dead letter "truncated"             -         -
     BAD_REPLY    halved, at once                asked again at once, `max_asks`     -         -
                                                 times, then "invalid_answer"
@@ -21,6 +22,10 @@
     RETRY        again as it was after_s later  the same                            -         -
 
     "Halved" ends with three one by one (`streams.policies.splitting`).
+
+    + where `Limits.function_errors` is "counted": whoever calls `map_batches` says how often to
+      try. In a topic an error that a function raises is final at once: it says so by `RETRY` where
+      it may pass.
 
     * while other calls succeed: one was answered since this microbatch's last failure, or since
       its first call began; or nothing else is left to call, and it failed so before, less than a
@@ -38,7 +43,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 from math import isfinite
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from streams.errors import Fault
 
@@ -47,6 +52,7 @@ class Step(Enum):
     """What happens to the microbatch of a failed call."""
 
     HALVE = "halved at once; alone: a dead letter"
+    HALVE_THEN_COUNT = "halved at once; alone: a counted attempt, backs off"
     ASK = "halved at once; alone: asked again at once, max_asks times"
     COUNT = "a counted attempt: backs off, divided"
     BACK_OFF = "backs off by itself, not counted"
@@ -89,14 +95,20 @@ WHILE_OTHERS_SUCCEED: dict[Fault, Rule] = {
 }
 
 
-def rule(fault: Fault, *, others_succeed: bool) -> Rule:
+FunctionErrors = Literal["final", "counted"]
+"""What an error is that a function raises for an item alone."""
+
+
+def rule(fault: Fault, *, others_succeed: bool, function_errors: FunctionErrors = "final") -> Rule:
     """The row of the table for `fault`."""
+    if fault is Fault.FUNCTION and function_errors == "counted":
+        return Rule(Step.HALVE_THEN_COUNT)
     if others_succeed and fault in WHILE_OTHERS_SUCCEED:
         return WHILE_OTHERS_SUCCEED[fault]
     return RULES[fault]
 
 
-def told_s(retry_after_s: float | None) -> float | None:
+def requested_wait_s(retry_after_s: float | None) -> float | None:
     """How long we were told to wait; None: not at all, or in a way that means nothing.
 
     A header may say anything: NaN and infinity would never end, a negative time has passed.

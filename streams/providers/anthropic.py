@@ -10,13 +10,20 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import orjson
-
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Completion, Prompt, Request
-from streams.operations.prompts import MOST_OUTPUT_TOKENS
-from streams.providers.port import ProviderSettings, TaskModel, api_key
+from streams.operations.prompts import MAX_OUTPUT_TOKENS
+from streams.providers.port import (
+    Params,
+    ProviderSettings,
+    TaskModel,
+    WireReply,
+    account_of,
+    api_key,
+    json_of,
+)
 from streams.providers.prices import claude_usage
+from streams.providers.response_headers import rate_limits
 from streams.providers.sdk_faults import call_error
 from streams.providers.secrecy import reworded, without_keys
 
@@ -25,8 +32,8 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE: Final = "ANTHROPIC_API_KEY"
 
-_ABOVE_TIMEOUT: Final = 1.25
-"""The SDK's own timeout, times the task's: it must never be the one that fires."""
+_SDK_TIMEOUT_FACTOR: Final = 1.25
+"""The SDK's own timeout as a multiple of the task's: the task's must fire first."""
 _CONNECT_S: Final = 10.0
 
 
@@ -61,8 +68,7 @@ def traits(model: str) -> Traits:
 
 
 class AnthropicProvider:
-    """Carries prompts to one Claude model. `rate_limits`: the last reply's `anthropic-ratelimit-*`
-    headers, without that prefix."""
+    """Carries prompts to one Claude model."""
 
     operations: Final = frozenset({"classify", "extract", "generate"})
 
@@ -71,25 +77,29 @@ class AnthropicProvider:
         self._model = model
         self._key = key
         self._traits = traits(model)
-        self.rate_limits: Mapping[str, str] = {}
+        self.account = account_of("anthropic", str(client.base_url), key, model)
 
-    async def send(self, request: Request, timeout_s: float) -> Completion:
+    def request(self, request: Request) -> dict[str, Any]:
         if not isinstance(request, Prompt):
             raise CallError(Fault.REJECTED, "Claude makes no embeddings")
+        return message_params(self._model, self._traits, request)
+
+    async def send(self, params: Params, timeout_s: float) -> WireReply:
         try:
             response = await self._client.messages.with_raw_response.create(
-                **message_arguments(self._model, self._traits, request),
-                timeout=self._timeout(timeout_s),
+                **params, timeout=self._timeout(timeout_s)
             )
             headers, body = response.headers, await response.read()
         except Exception as error:
             failure = self._failure(error)
         else:
-            self.rate_limits = _rate_limits(headers)
-            return completion_of(self._model, body)
+            return WireReply(json_of(body), rate_limits(headers, now=datetime.now(UTC)))
         # Raised here, outside the handler: the SDK's error, which holds the request with its texts
         # and key, must not hang on ours as its context.
         raise failure
+
+    def read(self, message: Any) -> Completion:
+        return completion_of(self._model, message)
 
     def describe(self) -> dict[str, Any]:
         settings = {"thinking": self._traits.thinking, "effort": self._traits.effort}
@@ -101,7 +111,7 @@ class AnthropicProvider:
     def _timeout(self, timeout_s: float) -> Any:
         import anthropic
 
-        own = timeout_s * _ABOVE_TIMEOUT + 1.0
+        own = timeout_s * _SDK_TIMEOUT_FACTOR + 1.0
         return anthropic.Timeout(own, connect=min(own, _CONNECT_S))
 
     def _failure(self, error: Exception) -> CallError:
@@ -109,24 +119,24 @@ class AnthropicProvider:
         return reworded(failure, without_keys(failure.message, [self._key]))
 
 
-def message_arguments(model: str, model_traits: Traits, prompt: Prompt) -> dict[str, Any]:
-    """The keywords of `messages.create`. No temperature, no prefill, no forced tool: the API of
-    2026-10 takes none of them."""
+def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str, Any]:
+    """The keywords of `messages.create`, and the `params` of a request in a Message Batch. No
+    temperature, no prefill, no forced tool: the API of 2026-10 takes none of them."""
     output_config: dict[str, Any] = {
         "format": {"type": "json_schema", "schema": dict(prompt.schema)}
     }
     if model_traits.effort is not None:
         output_config["effort"] = model_traits.effort
-    arguments: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model": model,
-        "max_tokens": min(MOST_OUTPUT_TOKENS, prompt.max_tokens + model_traits.thinking_tokens),
+        "max_tokens": min(MAX_OUTPUT_TOKENS, prompt.max_tokens + model_traits.thinking_tokens),
         "system": _system(prompt.system, model_traits.cached_from),
         "messages": [{"role": "user", "content": prompt.user}],
         "output_config": output_config,
     }
     if model_traits.thinking is not None:
-        arguments["thinking"] = {"type": model_traits.thinking}
-    return arguments
+        params["thinking"] = {"type": model_traits.thinking}
+    return params
 
 
 def _system(text: str, cached_from: int) -> str | list[dict[str, Any]]:
@@ -137,13 +147,10 @@ def _system(text: str, cached_from: int) -> str | list[dict[str, Any]]:
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
 
-def completion_of(model: str, body: bytes) -> Completion:
-    """The reply's body, unjudged. Raises CallError BAD_REPLY for what is no JSON object."""
-    try:
-        message = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        message = None
-    if not isinstance(message, dict):
+def completion_of(model: str, message: Any) -> Completion:
+    """A message, unjudged: of a call, or of a batch's result. Raises CallError BAD_REPLY for what
+    is no JSON object."""
+    if not isinstance(message, Mapping):
         raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
     usage = claude_usage(model, message.get("usage"))
     return Completion(message.get("content"), message.get("stop_reason"), usage)
@@ -170,13 +177,6 @@ def failure_of(error: Exception) -> CallError:
     if isinstance(error, UnicodeEncodeError):
         return CallError(Fault.REJECTED, "the request cannot be written as UTF-8")
     return CallError(Fault.BAD_REPLY, f"the SDK failed: {type(error).__name__}")
-
-
-def _rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
-    prefix = "anthropic-ratelimit-"
-    return {
-        name[len(prefix) :]: value for name, value in headers.items() if name.startswith(prefix)
-    }
 
 
 def make_anthropic(

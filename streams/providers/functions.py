@@ -7,13 +7,12 @@ import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from types import TracebackType
+from functools import partial
 from typing import Any, Final
 
-from streams.errors import CallError, Fault, ItemError, Retry
+from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at, wrong_answers
 from streams.model import DROP, Answer, Item, Reply
+from streams.providers.threads import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ None (the item is dropped)."""
 
 CustomFunction = Callable[[Sequence[Item]], Awaitable[Answers] | Answers]
 
-_MOST_THREADS: Final = 1_024
+_MAX_THREADS: Final = 1_024
 
 
 class FunctionCaller:
@@ -34,19 +33,22 @@ class FunctionCaller:
     ever run; a second cancellation (a worker that stops) leaves it behind.
     """
 
+    account: Final = None
+    """No API's limits count its calls."""
+
     def __init__(
         self, function: CustomFunction, *, version: str | None = None, max_in_flight: int = 64
     ) -> None:
         self._function = function
         self._version = version
-        self._threads: ThreadPoolExecutor | None = None
-        self._size = min(max_in_flight, _MOST_THREADS)
+        self._threads = Threads(min(max_in_flight, _MAX_THREADS), "streams-function")
         self._in_loop = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
             getattr(function, "__call__", None)  # noqa: B004  an object with an async __call__
         )
 
     async def __call__(self, items: Sequence[Item]) -> Reply:
         """Raises CallError: FUNCTION for an error or a wrong count, RETRY for a `Retry`."""
+        size = len(items)  # the function may do with its list what it likes
         try:
             returned = await self._run(items)
         except asyncio.CancelledError:
@@ -56,14 +58,16 @@ class FunctionCaller:
         except Retry as error:
             failure = CallError(Fault.RETRY, str(error), retry_after_s=max(0.0, error.after_s))
         except ItemError as error:
-            if len(items) == 1:
-                return Reply([error.with_traceback(None)])
-            failure = CallError(Fault.FUNCTION, f"ItemError {error.code} for the whole microbatch")
+            if size == 1:
+                return Reply([plain(error).with_traceback(None)])
+            failure = CallError(
+                Fault.FUNCTION, f"ItemError {plain(error).code} for the whole microbatch"
+            )
         except (Exception, SystemExit) as error:  # sys.exit() would end the worker, with its code
             logger.debug("the custom function raised", exc_info=True)
-            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{_place(error)}")
+            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}")
         else:
-            return Reply(_answers(items, returned))
+            return Reply(_answers(size, returned))
         raise failure  # outside the handlers: the function's error may hold an item's text
 
     def describe(self) -> dict[str, Any]:
@@ -72,8 +76,7 @@ class FunctionCaller:
 
     async def aclose(self) -> None:
         """Functions that still run in threads run on; nothing waits for them."""
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def _run(self, items: Sequence[Item]) -> Any:
         if self._in_loop:
@@ -83,11 +86,8 @@ class FunctionCaller:
         return await returned if inspect.isawaitable(returned) else returned
 
     async def _in_thread(self, items: Sequence[Item]) -> Any:
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="streams-function")
         context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        running = loop.run_in_executor(self._threads, context.run, _caught, self._function, items)
+        running = self._threads.run(partial(context.run, _caught, self._function, items))
         try:
             value, error = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -118,37 +118,20 @@ def _cancelled_from_outside() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _answers(items: Sequence[Item], returned: Any) -> list[Answer]:
-    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes | bytearray):
-        raise CallError(
-            Fault.FUNCTION,
-            f"the function returned {type(returned).__name__}, not a sequence with one answer "
-            f"for each of {len(items)} items",
-        )
-    if len(returned) != len(items):
-        raise CallError(
-            Fault.FUNCTION, f"the function returned {len(returned)} answers for {len(items)} items"
-        )
+def _answers(size: int, returned: Any) -> list[Answer]:
+    if wrong := wrong_answers(returned, size):
+        raise CallError(Fault.FUNCTION, wrong)
     return [_answer(value) for value in returned]
 
 
 def _answer(value: Any) -> Answer:
     if value is None:
         return DROP
-    if isinstance(value, BaseException) and not isinstance(value, ItemError):
-        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{_place(value)}")
+    if isinstance(value, ItemError):
+        return plain(value)
+    if isinstance(value, BaseException):
+        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
     return value
-
-
-def _place(error: BaseException) -> str:
-    """Where the error was raised. Its message is left out: it may quote the item."""
-    last: TracebackType | None = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return ""
-    code = last.tb_frame.f_code
-    return f" at {Path(code.co_filename).name}:{last.tb_lineno} in {code.co_name}"
 
 
 def function_caller(

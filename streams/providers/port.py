@@ -1,13 +1,39 @@
-"""The port that every provider fits, and what it is made from."""
+"""The port that every provider fits, and what a provider is made from.
+
+    Prompt, Texts ─► request ─► params ─► send ─► the API's message ─► read ─► Completion, Vectors
+
+`request` and `read` do no I/O, so that the same params can travel as a call or within a Message
+Batch, and the same reading takes the reply of either.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
+import orjson
+
+from streams.model import RateLimits
 from streams.operations.exchange import Request, Response
+
+Params = Mapping[str, Any]
+"""One request as the SDK's keyword arguments, in values that JSON has: what a Message Batch calls
+`params`."""
+
+Account = tuple[str, ...]
+"""Whose limits a call counts in: (provider, base_url, digest of the key, model). Callers with equal
+accounts share pauses and limits."""
+
+
+class WireReply(NamedTuple):
+    """What one call brought. `message`: the API's reply as JSON values, unjudged.
+    `rate_limits`: what its headers say; None: nothing."""
+
+    message: Any
+    rate_limits: RateLimits | None = None
 
 
 class Provider(Protocol):
@@ -18,13 +44,27 @@ class Provider(Protocol):
         """The operations whose requests it carries."""
         ...
 
-    async def send(self, request: Request, timeout_s: float) -> Response:
+    @property
+    def account(self) -> Account:
+        """Whose limits its calls count in."""
+        ...
+
+    def request(self, request: Request) -> Params:
+        """The API's request. Raises CallError REJECTED for a request that it never carries."""
+        ...
+
+    async def send(self, params: Params, timeout_s: float) -> WireReply:
         """Makes one call, without retries of its own.
 
         `timeout_s`: the caller gives up first, after this many seconds; the provider's own limit
         lies above it. Raises CallError when the call failed as a whole; its message holds neither
         keys nor, as far as the provider knows, texts.
         """
+        ...
+
+    def read(self, message: Any) -> Response:
+        """The API's reply, from a call or from the result of a batch, whatever it holds. Raises
+        CallError BAD_REPLY for what is no reply at all."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -35,6 +75,43 @@ class Provider(Protocol):
     async def aclose(self) -> None:
         """Closes its connections; calls in flight fail."""
         ...
+
+
+class DirectProvider(Protocol):
+    """A provider in one step, for an API of a user's own that has no batches: `send` takes the
+    operation's request and gives the operation's response."""
+
+    @property
+    def operations(self) -> frozenset[str]: ...
+    async def send(self, request: Request, timeout_s: float) -> Response: ...
+    def describe(self) -> dict[str, Any]: ...
+    async def aclose(self) -> None: ...
+
+
+class Direct:
+    """A `DirectProvider` behind the port. Its params are the operation's request as it is: they
+    travel as a call alone."""
+
+    def __init__(self, provider: DirectProvider, account: Account) -> None:
+        self._provider = provider
+        self.operations = provider.operations
+        self.account = account
+
+    def request(self, request: Request) -> Params:
+        return {"request": request}
+
+    async def send(self, params: Params, timeout_s: float) -> WireReply:
+        return WireReply(await self._provider.send(params["request"], timeout_s))
+
+    def read(self, message: Any) -> Response:
+        response: Response = message
+        return response
+
+    def describe(self) -> dict[str, Any]:
+        return self._provider.describe()
+
+    async def aclose(self) -> None:
+        await self._provider.aclose()
 
 
 class ProviderSettings(Protocol):
@@ -55,9 +132,24 @@ class TaskModel(Protocol):
     def model(self) -> str: ...
 
 
-ProviderFactory = Callable[[TaskModel, ProviderSettings | None, Mapping[str, str]], Provider]
+ProviderFactory = Callable[
+    [TaskModel, ProviderSettings | None, Mapping[str, str]], Provider | DirectProvider
+]
 """Makes a provider from a task, the provider's settings (None: there are none) and the environment.
 Raises ConfigError with the lines to show."""
+
+
+def json_of(body: bytes) -> Any:
+    """A body as JSON values; None: it is no JSON."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def account_of(provider: str, base_url: str, key: str, model: str) -> Account:
+    """The account of a key, which it names by its digest alone."""
+    return provider, base_url, hashlib.sha256(key.encode()).hexdigest()[:16], model
 
 
 def api_key(

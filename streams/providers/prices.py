@@ -17,7 +17,7 @@ AS_OF: Final = "2026-11-22"
 
 LONG_PROMPT_TOKENS: Final = 100_000
 
-MOST_TOKENS: Final = 10**9
+MAX_TOKENS: Final = 10**9
 """Of one kind in one call: more is not believed. Its cost would fit into no number of a result."""
 
 
@@ -79,6 +79,8 @@ def claude_usage(model: str, usage: Any) -> Usage | None:
         + read * price.read
         + output * price.output
     )
+    if usage.get("service_tier") == "batch":  # within a Message Batch all tokens cost half
+        cost //= 2
     return Usage(total, output, cost)
 
 
@@ -104,4 +106,4 @@ def _name(model: str) -> str:
 
 def _count(value: Any) -> int:
     """The tokens that a reply speaks of; 0 for what is no number of tokens."""
-    return value if type(value) is int and 0 < value <= MOST_TOKENS else 0
+    return value if type(value) is int and 0 < value <= MAX_TOKENS else 0

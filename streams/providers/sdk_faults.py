@@ -8,17 +8,13 @@ docs/operations.md.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from streams.errors import CallError, Fault
-
-Headers = Mapping[str, str]
-"""Response headers; names are looked up in lower case."""
+from streams.providers.response_headers import Headers, rate_limits, reset_after_s, retry_after_s
 
 _BY_STATUS: Final[Mapping[int, Fault]] = {
     401: Fault.ACCOUNT,
@@ -33,10 +29,12 @@ _BY_STATUS: Final[Mapping[int, Fault]] = {
     529: Fault.THROTTLED,
 }
 
-_SPENT: Final = frozenset({"enforced_spend_limit_reached", "contract_spend_limit_reached"})
+_SPEND_LIMIT_CODES: Final = frozenset(
+    {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
+)
 """Codes of a 429 that lasts until the next month or a new contract, not until the next minute."""
 
-_SPENT_MESSAGE: Final = re.compile(r"spend(ing)? limit", re.IGNORECASE)
+_SPEND_LIMIT_MESSAGE: Final = re.compile(r"spend(ing)? limit", re.IGNORECASE)
 """The same without a code. Not "billing": Voyage speaks of it in the 429 of any new account."""
 
 _ACCOUNT_CODES: Final = frozenset(
@@ -97,7 +95,13 @@ def call_error(status: int, headers: Headers, body: Any, *, now: datetime) -> Ca
     wait = retry_after_s(headers, now=now)
     if wait is None and fault is Fault.THROTTLED:
         wait = reset_after_s(headers, now=now)
-    return CallError(fault, message_of(status, refusal, headers), retry_after_s=wait, status=status)
+    return CallError(
+        fault,
+        message_of(status, refusal, headers),
+        retry_after_s=wait,
+        status=status,
+        rate_limits=rate_limits(headers, now=now),
+    )
 
 
 def read_refusal(body: Any) -> Refusal:
@@ -116,7 +120,9 @@ def read_refusal(body: Any) -> Refusal:
 
 
 def fault_of(status: int, refusal: Refusal) -> Fault:
-    if refusal.code in _SPENT or (status == 429 and _SPENT_MESSAGE.search(refusal.message)):
+    if refusal.code in _SPEND_LIMIT_CODES:
+        return Fault.ACCOUNT
+    if status == 429 and _SPEND_LIMIT_MESSAGE.search(refusal.message):
         return Fault.ACCOUNT
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -140,71 +146,13 @@ def _fault_of_400(refusal: Refusal) -> Fault:
 
 def message_of(status: int, refusal: Refusal, headers: Headers) -> str:
     """One line for a person."""
-    said = " ".join(refusal.message.split())
+    message = " ".join(refusal.message.split())
     line = f"HTTP {status}"
     if refusal.kind or refusal.code:
         line += f" {refusal.code or refusal.kind}"
-    line += f": {said[:300]}" if said else ", without a message of the API"
+    line += f": {message[:300]}" if message else ", without a message of the API"
     request_id = headers.get("request-id") or headers.get("x-request-id")
     return f"{line} (request {request_id[:64]})" if request_id else line
-
-
-def retry_after_s(headers: Headers, *, now: datetime) -> float | None:
-    """How long the API asks to wait, in seconds from now, 0 or more; None: it does not say.
-
-    `retry-after-ms` before `Retry-After`, in seconds or as an HTTP date, which counts from the
-    response's own `Date`: two clocks need not agree.
-    """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is not None:
-        return seconds
-    until = _date(value)
-    return None if until is None else _seconds_until(until, headers, now)
-
-
-def reset_after_s(headers: Headers, *, now: datetime) -> float | None:
-    """When the limits that are used up are filled again, in seconds from now: what a 429 without
-    `Retry-After` says in its `anthropic-ratelimit-*` headers. None: they do not say."""
-    resets = []
-    for kind in ("requests", "tokens", "input-tokens", "output-tokens"):
-        name = f"anthropic-ratelimit-{kind}"
-        if _number(headers.get(f"{name}-remaining")) == 0:
-            until = _rfc3339(headers.get(f"{name}-reset"))
-            if until is not None:
-                resets.append(_seconds_until(until, headers, now))
-    return max(resets, default=None)
-
-
-def _seconds_until(until: datetime, headers: Headers, now: datetime) -> float:
-    return max(0.0, (until - (_date(headers.get("date")) or now)).total_seconds())
-
-
-def _number(value: str | None) -> float | None:
-    try:
-        number = float(value) if value is not None else math.nan
-    except ValueError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
-
-
-def _date(value: str | None) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value) if value is not None else None
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
-
-
-def _rfc3339(value: str | None) -> datetime | None:
-    try:
-        date = datetime.fromisoformat(value) if value is not None else None
-    except ValueError:
-        return None
-    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
 
 
 def _text(value: Any) -> str:

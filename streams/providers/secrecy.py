@@ -14,14 +14,14 @@ QUOTES: Final = "the message quotes an item and is not shown"
 
 _KEY: Final = re.compile(r"\b(sk|pa|al)-[\w.\-]{6,}|\bBearer\s+\S+", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"[\"'`]|: |\n")
-_LONGEST: Final = 400
-_TELLING: Final = 12
-"""Characters from which on a text in common is no coincidence."""
+_MAX_CHARACTERS: Final = 400
+_MIN_QUOTE: Final = 12
+"""Characters: a shorter text in common may be a coincidence."""
 
 
 def reworded(error: CallError, message: str) -> CallError:
-    """The same error with another message, and with nothing of the old one hanging on it. The old
-    one lets go of the frames that it went through: one may hold it, and all hold the items."""
+    """The same error with another message, and without a reference to the old one. The old error
+    loses its traceback: those frames hold the items, and one of them may hold the error."""
     error.__traceback__ = None
     return CallError(
         error.fault,
@@ -29,6 +29,7 @@ def reworded(error: CallError, message: str) -> CallError:
         retry_after_s=error.retry_after_s,
         status=error.status,
         usage=error.usage,
+        rate_limits=error.rate_limits,
     )
 
 
@@ -43,14 +44,14 @@ def without_keys(message: str, keys: Iterable[str]) -> str:
 def without_texts(message: str, items: Sequence[Item]) -> str:
     """The message, or a stand-in where a part of it stands in an item's text: an API may quote
     what it refuses."""
-    message = message[:_LONGEST]
+    message = message[:_MAX_CHARACTERS]
     parts = [part.strip(" .,;()[]{}…") for part in _QUOTED.split(message)]
-    telling = [part for part in parts if len(part) >= _TELLING]
+    long = [part for part in parts if len(part) >= _MIN_QUOTE]
     for item in items:
         if not item.text:
             continue
-        if len(item.text) >= _TELLING and item.text in message:
+        if len(item.text) >= _MIN_QUOTE and item.text in message:
             return QUOTES
-        if any(part in item.text for part in telling):
+        if any(part in item.text for part in long):
             return QUOTES
     return message

@@ -9,24 +9,31 @@ is called instead of its client, which turns each vector into a list of floats a
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import aiohttp
-import orjson
 
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Request, Texts, Vectors
-from streams.providers.embedding_data import vectors_of
-from streams.providers.port import ProviderSettings, TaskModel, api_key
+from streams.providers.port import (
+    Params,
+    ProviderSettings,
+    TaskModel,
+    WireReply,
+    account_of,
+    api_key,
+    json_of,
+)
 from streams.providers.prices import voyage_usage
 from streams.providers.sdk_faults import call_error
 from streams.providers.secrecy import reworded, without_keys
 
 KEY_VARIABLE: Final = "VOYAGE_API_KEY"
 
-_ABOVE_TIMEOUT: Final = 1.25
+_SDK_TIMEOUT_FACTOR: Final = 1.25
 _CONNECT_S: Final = 10.0
 
 
@@ -49,39 +56,51 @@ class VoyageProvider:
         self._key = key
         self._base_url = base_url
         self._session = session
+        self.account = account_of("voyage", base_url or "", key, model)
 
-    async def send(self, request: Request, timeout_s: float) -> Vectors:
+    def request(self, request: Request) -> dict[str, Any]:
         if not isinstance(request, Texts):
             raise CallError(Fault.REJECTED, "Voyage writes no texts")
+        return {
+            "model": self._model,
+            "input": list(request.texts),
+            "input_type": request.input_type,
+            "output_dimension": request.dimension,
+            "output_dtype": "float",
+            # A text above the model's context is refused, not cut in silence.
+            "truncation": False,
+            "encoding_format": "base64",
+        }
+
+    async def send(self, params: Params, timeout_s: float) -> WireReply:
         if self._session is None:  # here, as a session belongs to the loop that it is made in
             # The cap on calls in flight is the engine's.
             http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             self._session = StrictSession(http)
         # A context variable: each call runs in its own task, so it is set in each.
-        mark = self._sdk.aiosession.set(self._session)
+        token = self._sdk.aiosession.set(self._session)
         try:
             reply = await self._sdk.Embedding.acreate(
                 api_key=self._key,
                 base_url=self._base_url,
-                request_timeout=timeout_s * _ABOVE_TIMEOUT + 1.0,
-                model=self._model,
-                input=list(request.texts),
-                input_type=request.input_type,
-                output_dimension=request.dimension,
-                output_dtype="float",
-                # A text above the model's context is refused, not cut in silence.
-                truncation=False,
-                encoding_format="base64",
+                request_timeout=timeout_s * _SDK_TIMEOUT_FACTOR + 1.0,
+                **params,
             )
         except Exception as error:
             failure = failure_of(error)
             failure = reworded(failure, without_keys(failure.message, [self._key]))
         else:
-            return _read(self._model, reply)
+            return WireReply(reply)
         finally:
-            self._sdk.aiosession.reset(mark)
+            self._sdk.aiosession.reset(token)
         # Outside the handler: the SDK's error holds texts, and must not hang on ours as context.
         raise failure
+
+    def read(self, message: Any) -> Vectors:
+        if not isinstance(message, Mapping):
+            raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
+        usage = voyage_usage(self._model, message.get("usage"))
+        return Vectors(vectors_of(message.get("data")), usage)
 
     def describe(self) -> dict[str, Any]:
         return {"provider": "voyage", "model": self._model, "settings": {"truncation": False}}
@@ -113,7 +132,7 @@ class StrictSession:
             if response.status == 200:
                 return response
             failure = call_error(
-                response.status, response.headers, _decoded(body), now=datetime.now(UTC)
+                response.status, response.headers, json_of(body), now=datetime.now(UTC)
             )
             response.release()
         raise failure
@@ -122,18 +141,31 @@ class StrictSession:
         await self._session.close()
 
 
-def _decoded(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+def vectors_of(data: Any) -> list[Any] | None:
+    """The vectors in the order of the texts, by the `index` that each carries; without any index
+    in the order they came. Base64 becomes bytes; what is no base64 stays as it is, to be refused.
+    None: the reply has no list of vectors, or its indices do not number them."""
+    if not isinstance(data, list) or not all(isinstance(entry, Mapping) for entry in data):
         return None
+    places = [entry.get("index") for entry in data]
+    vectors = [_bytes(entry.get("embedding")) for entry in data]
+    if places == list(range(len(data))) or not any(place is not None for place in places):
+        return vectors
+    ordered: list[Any] = [None] * len(data)
+    for place, vector in zip(places, vectors, strict=True):
+        if type(place) is not int or not 0 <= place < len(data) or ordered[place] is not None:
+            return None
+        ordered[place] = vector if vector is not None else b""
+    return ordered
 
 
-def _read(model: str, reply: Any) -> Vectors:
-    if not isinstance(reply, Mapping):
-        raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
-    usage = voyage_usage(model, reply.get("usage"))
-    return Vectors(vectors_of(reply.get("data")), usage)
+def _bytes(embedding: Any) -> Any:
+    if not isinstance(embedding, str):
+        return embedding
+    try:
+        return binascii.a2b_base64(embedding, strict_mode=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def failure_of(error: Exception) -> CallError:

@@ -1,5 +1,7 @@
-"""The engine at work in this program: its clock, its timer, its calls; and the doors without Kafka.
+"""The engine at work in this program, whoever brings the items; and the doors without Kafka.
 
-Read `driver`, then `map` (a list in, a list out). `calling` makes the calls of a worker's task,
-`tally` counts what comes of them, `logs` says things once and not a thousand times.
+    arrivals ─► runner (engine, clock, timer, calls) ─► outcomes ─► Delivered ─► runner
+
+Read `runner`, then `map` (a list in, a list out) and `user_function` (what it calls). `tally`
+counts calls and outcomes, `logs` says things once and not a thousand times.
 """

@@ -6,9 +6,11 @@ import logging
 import sys
 import time
 
-SAID_AGAIN_AFTER_S = 30.0
-REPEATING = ("aiokafka", "faust", "mode")
-MOST_REMEMBERED = 1_000
+logger = logging.getLogger(__name__)
+
+REPEAT_AFTER_S = 30.0
+LIBRARIES = ("aiokafka", "faust", "mode")
+MAX_TEMPLATES = 1_000
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -19,37 +21,71 @@ class OnceInAWhile(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said_at: dict[tuple[str, str], float] = {}
+        self._passed_at: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.name.partition(".")[0] not in REPEATING:
+        if record.name.partition(".")[0] not in LIBRARIES:
             return True
         # By the template, not the text: that differs in the partition alone.
-        said, now = (record.name, str(record.msg)), time.monotonic()
-        if now - self._said_at.get(said, -SAID_AGAIN_AFTER_S) < SAID_AGAIN_AFTER_S:
+        template, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._passed_at.get(template, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
             return False
-        if len(self._said_at) >= MOST_REMEMBERED:
-            self._said_at.clear()
-        self._said_at[said] = now
+        if len(self._passed_at) >= MAX_TEMPLATES:
+            self._passed_at.clear()
+        self._passed_at[template] = now
         return True
 
 
 class Repeated:
-    """Something that goes wrong many times a second: said when it changes, and now and then."""
+    """Something that goes wrong many times a second: logged when its message changes, and now and
+    then."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
-        self._said, self._said_at = "", 0.0
+        self._message, self._logged_at = "", 0.0
 
-    def say(self, what: str, again_after_s: float) -> None:
+    def say(self, message: str, again_after_s: float) -> None:
         now = time.monotonic()
-        if what != self._said or now - self._said_at >= again_after_s:
-            self._said, self._said_at = what, now
-            self._logger.warning("%s", what)
+        if message != self._message or now - self._logged_at >= again_after_s:
+            self._message, self._logged_at = message, now
+            self._logger.warning("%s", message)
 
     def over(self) -> None:
-        """It went well: what comes next is said at once."""
-        self._said = ""
+        """It went well: the next message is logged at once."""
+        self._message = ""
+
+
+class PauseLog:
+    """Tells people that a task is paused, why, and that nothing is lost. `task`: its name.
+    `source`: its topic."""
+
+    def __init__(self, task: str, source: str) -> None:
+        self._task = task
+        self._source = source
+        self._reason: str | None = None  # of the last message
+
+    def paused(self, reason: str, wait_s: float, message: str) -> None:
+        level = logging.WARNING
+        if reason == "account":
+            level = logging.ERROR
+            message += ". Nothing is lost: the task waits until the account is in order"
+        elif reason == "breaker" and self._reason != reason:
+            level = logging.ERROR
+            message += (
+                f". The rest of {self._source} is not sent after them: the task tries one item"
+                " at a time, and goes on by itself when one has a result"
+            )
+        elif self._reason is not None:
+            level = logging.INFO
+        self._reason = reason
+        logger.log(
+            level, "task %s is paused (%s), next try in %.1f s: %s",
+            self._task, reason, wait_s, message,
+        )  # fmt: skip
+
+    def resumed(self) -> None:
+        self._reason = None
+        logger.warning("task %s goes on", self._task)
 
 
 def configure(*, debug: bool = False) -> None:

@@ -1,6 +1,6 @@
 """`map_batches`: the engine without Kafka, a list in and a list out.
 
-    items ─► draw (as calls may start) ─► Driver ─► results[place] = outcome
+    items ─► draw (as calls may start) ─► Runner ─► results[place] = outcome
 
 One lane holds all items; the engine's order is "none", because each outcome has its place in the
 list already, so that nothing waits behind a slow call.
@@ -16,10 +16,11 @@ from operator import index
 from typing import Any, TypeVar, cast
 
 from streams.core.call import Slot
-from streams.core.events import Arrived, Flush, Opened
+from streams.core.events import Arrived, Delivered, Flush, Opened
 from streams.core.limits import Limits
 from streams.errors import ItemError
-from streams.running.driver import Driver
+from streams.running.runner import Runner
+from streams.running.user_function import UserFunction
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -66,15 +67,7 @@ async def map_batches(
     callable, or not async; `items` cannot be iterated) before any call.
     """
     limits = _limits(max_items, max_in_flight, max_tokens, max_attempts, split)
-    if not callable(process):
-        raise TypeError(f"process must be an async function, not {type(process).__name__}")
-    if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
-        raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
-    if tokens is not None and max_tokens is None:
-        raise ValueError("tokens counts for max_tokens: give that too")
-    if max_tokens is not None and tokens is None:
-        tokens = _estimate
-    run = _Run(process, iter(items), limits, tokens, timeout_s)
+    run = _Run(process, iter(items), limits, _counts(tokens, max_tokens), timeout_s)
     return cast("list[R | ItemError]", await run.results())
 
 
@@ -96,14 +89,16 @@ class _Run:
         self._missing = 0
         self._drawn_all = False
         self._changed = asyncio.Event()
-        self._driver = Driver(
-            process,
+        self._defect: BaseException | None = None
+        self._runner = Runner(
+            UserFunction(process, split=limits.split),
             limits,
             timeout_s=timeout_s,
             on_release=self._place,
-            on_change=self._changed.set,
+            on_ended=lambda *_: self._changed.set(),
+            on_defect=self._fail,
         )
-        self._driver.handle(Opened(0))
+        self._runner.handle(Opened(0))
 
     async def results(self) -> list[Any]:
         try:
@@ -111,11 +106,11 @@ class _Run:
             while not self._drawn_all or self._missing:
                 await self._changed.wait()
                 self._changed.clear()
-                if self._driver.defect is not None:
-                    raise self._driver.defect
+                if self._defect is not None:
+                    raise self._defect
                 self._draw()
         finally:
-            await self._driver.stop()
+            await self._runner.stop()
         return self._results
 
     def _draw(self) -> None:
@@ -124,7 +119,7 @@ class _Run:
         room = ROOM_CALLS * limits.max_items * limits.max_in_flight
         while (
             not self._drawn_all
-            and self._driver.in_flight < limits.max_in_flight
+            and self._runner.in_flight < limits.max_in_flight
             and self._missing < room
         ):
             drawn = list(islice(self._items, limits.max_items))
@@ -132,9 +127,9 @@ class _Run:
             first = len(self._results)
             self._results += [None] * len(drawn)
             self._missing += len(drawn)
-            self._driver.handle(Arrived(self._slots(drawn, first)))
+            self._runner.handle(Arrived(self._slots(drawn, first)))
         if self._drawn_all:
-            self._driver.handle(Flush())
+            self._runner.handle(Flush())
 
     def _slots(self, items: list[Any], first: int) -> list[Slot]:
         tokens = self._tokens
@@ -142,11 +137,18 @@ class _Run:
             return [Slot(0, seq, item) for seq, item in enumerate(items, first)]
         return [Slot(0, seq, item, _weight(tokens, item)) for seq, item in enumerate(items, first)]
 
-    def _place(self, slots: Sequence[Slot]) -> None:
+    def _place(self, lane: int, slots: list[Slot]) -> None:
         results = self._results
         for slot in slots:
             results[slot.seq] = slot.outcome
         self._missing -= len(slots)
+        self._runner.handle(Delivered(lane, slots))
+
+    def _fail(self, error: BaseException) -> None:
+        """`process` is not async, or raised a BaseException: that ends the run."""
+        self._defect = error
+        self._runner.cancel()
+        self._changed.set()
 
 
 def _limits(
@@ -158,9 +160,19 @@ def _limits(
         max_tokens=None if max_tokens is None else index(max_tokens),
         max_in_flight=index(max_in_flight),
         max_attempts=index(max_attempts),
+        function_errors="counted",
         split=bool(split),
         order="none",
     )
+
+
+def _counts(
+    tokens: Callable[[Any], int] | None, max_tokens: int | None
+) -> Callable[[Any], int] | None:
+    """What counts an item's tokens; None: nobody has to."""
+    if tokens is not None and max_tokens is None:
+        raise ValueError("tokens counts for max_tokens: give that too")
+    return _estimate if tokens is None and max_tokens is not None else tokens
 
 
 def _weight(tokens: Callable[[Any], int], item: Any) -> int:

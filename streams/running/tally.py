@@ -1,22 +1,122 @@
-"""What a run counted: the keys of the summary (contract section 6)."""
+"""What is counted: of calls, of outcomes, and of a whole run (the summary, contract section 6).
+
+Fed once per call, per pause and per list of outcomes, never per item.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from streams.codec.records import FORWARD
-from streams.core.call import Slot
+from streams.core.call import Call, Slot
+from streams.core.events import Cancelled, Failed, Replied
+from streams.core.inspect import Statistics
 from streams.errors import ItemError
-from streams.model import DROP
-from streams.running.call_tally import Distribution
+from streams.model import DROP, FORWARD, Usage
+from streams.policies.code_counts import CodeCounts
+
+CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
+WAIT_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+ITEMS: Final = (1, 2, 5, 10, 20, 50, 96, 100, 200, 500, 1000, 10_000)
+
+OK: Final = "ok"
+CANCELLED: Final = "cancelled"
+THROTTLED: Final = "throttled"
+
 
 DAY_MS = 86_400_000
 FINE_MS = 10_000
 STEPS_MS = ((FINE_MS, 1), (1_000_000, 100), (DAY_MS, 10_000))
 """Up to each bound, latencies are told apart by so many milliseconds: a backlog of a day makes
 28,000 different ones at most."""
+
+
+class Distribution:
+    """How many values fell at or below each of `bounds` (ascending), and their sum."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)  # the last: above every bound
+        self.total: float = 0
+
+    def add(self, value: float, count: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += count
+        self.total += value * count
+
+
+class CallTally:
+    """Counts of one engine's calls since its start; times in the loop's seconds.
+
+    `by_status`: calls that ended, "ok" for those that were answered, else the fault or "cancelled".
+    `answered_s`: what those that were answered took together.
+    `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
+    microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
+    replies and billed refusals, whatever becomes of their items.
+    """
+
+    def __init__(self) -> None:
+        self.by_status: Counter[str] = Counter({OK: 0})
+        self.retries: Counter[str] = Counter()
+        self.seconds = Distribution(CALL_S)
+        self.items = Distribution(ITEMS)
+        self.wait_s = Distribution(WAIT_S)
+        self.answered_s = 0.0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self.cost_nano_usd = 0
+        self._throttled_s = 0.0
+        self._throttled_since: float | None = None
+
+    @property
+    def called_items(self) -> int:
+        """Items of all calls, those of repeated ones again."""
+        return int(self.items.total)
+
+    def started(self, call: Call) -> None:
+        self.items.add(call.size)
+        if call.cause == "new":
+            oldest = min(slot.arrived_at for slot in call.slots)
+            self.wait_s.add(max(0.0, call.started_at - oldest))
+        elif call.cause != "split":
+            self.retries[call.reason] += 1
+
+    def ended(self, event: Replied | Failed | Cancelled, seconds: float) -> None:
+        if isinstance(event, Failed):
+            self.by_status[event.error.fault.value] += 1
+            self._paid(event.error.usage)
+        elif isinstance(event, Replied):
+            self.by_status[OK] += 1
+            self.answered_s += seconds
+            self._paid(event.usage)
+        else:
+            self.by_status[CANCELLED] += 1
+        self.seconds.add(seconds)
+
+    def _paid(self, usage: Usage | None) -> None:
+        if usage is not None:
+            self.input_tokens += usage.input_tokens
+            self.output_tokens += usage.output_tokens
+            self.cost_nano_usd += usage.cost_nano_usd
+
+    def paused(self, reason: str, now: float) -> None:
+        """No call may start, for this reason; again whenever the reason changes."""
+        if reason != THROTTLED:
+            self.resumed(now)
+        elif self._throttled_since is None:
+            self._throttled_since = now
+
+    def resumed(self, now: float) -> None:
+        self._throttled_s = self.throttled_s(now)
+        self._throttled_since = None
+
+    def throttled_s(self, now: float) -> float:
+        """Seconds that the API's limits have kept the task from calling, this pause included."""
+        since = self._throttled_since
+        return self._throttled_s + (0.0 if since is None else now - since)
 
 
 class Latencies:
@@ -31,7 +131,11 @@ class Latencies:
     def add(self, milliseconds: Iterable[int]) -> None:
         # Counted first, since what comes together was mostly made together.
         for ms, count in Counter(milliseconds).items():
-            self._counts[ms if 0 <= ms < FINE_MS else _known(ms)] += count
+            self._counts[ms if 0 <= ms < FINE_MS else _rounded(ms)] += count
+
+    def include(self, others: Latencies) -> None:
+        """Count these, too."""
+        self._counts.update(others._counts)
 
     def distribution(self, bounds_s: Sequence[float]) -> Distribution:
         """The same in a few buckets, in seconds."""
@@ -53,7 +157,7 @@ class Latencies:
         return max(self._counts)
 
 
-def _known(ms: int) -> int:
+def _rounded(ms: int) -> int:
     """The latency that it counts as. Clocks that differ can make it negative: then 0."""
     for bound, step in STEPS_MS:
         if ms < bound:
@@ -67,16 +171,9 @@ class Tally:
 
     def __init__(self) -> None:
         self.results = 0
-        self.dead_letters: Counter[str] = Counter()
+        self.dead_letters = CodeCounts()
         self.drops = 0
         self.forwarded = 0
-        self.out_of_order = 0
-        self.input_tokens = 0
-        self.output_tokens = 0
-        self.cost_nano_usd = 0
-        self.call_s = 0.0
-        self.answered_calls = 0
-        self.called_items = 0
         self.from_ledger = 0
         self.first_arrival_s: float | None = None
         self.last_delivery_s: float | None = None
@@ -89,68 +186,72 @@ class Tally:
 
     def delivered(self, slots: Sequence[Slot], now_ms: int, now: float) -> None:
         """These outcomes are durable; `now_ms`: since the epoch, `now`: the monotonic clock."""
-        results = input_tokens = output_tokens = cost_nano_usd = 0
+        results = 0
         for slot in slots:
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
-                self.dead_letters[outcome.code] += 1
+                self.dead_letters.add(outcome.code)
             elif outcome is FORWARD:
                 self.forwarded += 1
             elif outcome is DROP:
                 self.drops += 1
             else:
                 results += 1
-            input_tokens += slot.input_tokens
-            output_tokens += slot.output_tokens
-            cost_nano_usd += slot.cost_nano_usd
         self.results += results
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        self.cost_nano_usd += cost_nano_usd
         # -1 is Kafka's "no timestamp": since then nothing can be told.
         stamps = [slot.item.timestamp_ms for slot in slots]
         self.latencies.add([now_ms - stamp for stamp in stamps if stamp >= 0])
         self.last_delivery_s = now
 
 
-def summary(tallies: Sequence[Tally], statistics: Sequence[Any]) -> dict[str, Any]:
-    """The summary of a worker over its tasks.
+class TaskCounts(NamedTuple):
+    """All that is counted of one task."""
 
-    `lost` and `duplicated` are what this worker can know of itself: items that were settled without
-    an outcome, outcomes delivered twice. `one_call_per_item_s`: the items times the mean latency of
-    this run's calls, which is a little more than that of a one-item call.
-    """
+    tally: Tally
+    calls: CallTally
+    statistics: Statistics
+
+
+def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
+    """The summary of a worker over its tasks. It does not say what is lost, duplicated or out of
+    order: only who reads the topics knows."""
+    tallies = [task.tally for task in tasks]
+    statistics = [task.statistics for task in tasks]
     items = sum(tally.items for tally in tallies)
+    elapsed_s, serial_s = _times(tasks, items)
     calls = sum(each.calls for each in statistics)
-    first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
-    last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
-    elapsed = max(last) - min(first) if first and last else 0.0
-    answered = sum(tally.answered_calls for tally in tallies)
-    mean_call_s = sum(tally.call_s for tally in tallies) / answered if answered else 0.0
-    serial = items * mean_call_s
+    called = sum(task.calls.called_items for task in tasks)
     latencies = Latencies()
     for tally in tallies:
-        latencies._counts.update(tally.latencies._counts)
-    called = sum(tally.called_items for tally in tallies)
+        latencies.include(tally.latencies)
     return {
         "items": items,
         "results": sum(tally.results + tally.forwarded for tally in tallies),
         "dead_letters": sum(sum(tally.dead_letters.values()) for tally in tallies),
-        "lost": 0,
-        "duplicated": 0,
-        "out_of_order": sum(tally.out_of_order for tally in tallies),
         "calls": calls,
         "retries": sum(each.retries for each in statistics),
         "splits": sum(each.splits for each in statistics),
         "mean_batch_items": round(called / calls, 2) if calls else 0.0,
         "max_in_flight_seen": max((each.max_in_flight_seen for each in statistics), default=0),
-        "elapsed_s": round(elapsed, 3),
-        "items_per_s": round(items / elapsed, 1) if elapsed else 0.0,
+        "elapsed_s": round(elapsed_s, 3),
+        "items_per_s": round(items / elapsed_s, 1) if elapsed_s else 0.0,
         "latency_ms_p50": latencies.percentile(0.5),
         "latency_ms_p99": latencies.percentile(0.99),
-        "input_tokens": sum(tally.input_tokens for tally in tallies),
-        "output_tokens": sum(tally.output_tokens for tally in tallies),
-        "cost_usd": sum(tally.cost_nano_usd for tally in tallies) / 1e9,
-        "one_call_per_item_s": round(serial, 3),
-        "speedup": round(serial / elapsed, 1) if elapsed else 0.0,
+        "input_tokens": sum(task.calls.input_tokens for task in tasks),
+        "output_tokens": sum(task.calls.output_tokens for task in tasks),
+        "cost_usd": sum(task.calls.cost_nano_usd for task in tasks) / 1e9,
+        "one_call_per_item_s": round(serial_s, 3),
+        "speedup": round(serial_s / elapsed_s, 1) if elapsed_s else 0.0,
     }
+
+
+def _times(tasks: Sequence[TaskCounts], items: int) -> tuple[float, float]:
+    """From the first arrival to the last delivery; and what one call after the other would have
+    taken: the items times the mean latency of this run's calls, which is a little more than that of
+    a one-item call."""
+    tallies = [task.tally for task in tasks]
+    first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
+    last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
+    answered = sum(task.calls.by_status[OK] for task in tasks)
+    mean_call_s = sum(task.calls.answered_s for task in tasks) / answered if answered else 0.0
+    return max(last) - min(first) if first and last else 0.0, items * mean_call_s

@@ -1,10 +1,10 @@
 """The configuration: `streams.toml` and `STREAMS_...` variables -> frozen, validated settings.
 
-    find the file ─► TOML ─► variables ─► --broker ─► rules + models ─► Settings | every problem
-     load.py                 environment.py           rules.py  model.py          problems.py
-                                                      task_rules.py
+    find the file ─► TOML ─► variables ─► --broker ─► rules + tables ─► Settings | every problem
 
-Start with `model.py` for what there is to set, and `load.py` for how it comes together.
+Read `tables` for what there is to set (`keys` and `values` say what a key may hold), `load` for how
+it comes together: `environment`, then `rules` and `task_rules` over several keys, then `problems`,
+which words every error. `keywords`: the same keys as arguments of `@app.microbatch`.
 """
 
 from streams.settings.keywords import task_from_keywords

@@ -94,7 +94,7 @@ class Overrides:
             )
             return False
         if not isinstance(self.raw.setdefault("task", []), list):
-            return False  # the file's own fault, told elsewhere
+            return False  # the file's own fault: it has an error already
         self.raw["task"].append({"name": name})
         self._task_names.append(name)
         return True
@@ -129,7 +129,7 @@ class Overrides:
         for part in place[:-1]:
             target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
             if not isinstance(target, dict | list):
-                return  # the file's own fault, told elsewhere
+                return  # the file's own fault: it has an error already
         target[place[-1]] = converted(place, value)
         self.origins[place] = variable
 

@@ -109,8 +109,8 @@ def _validated(
         )
     except ValidationError as error:
         lines = lines_of(error, raw, origins)
-        told = {line.partition(": ")[0] for line in lines}
-        return None, lines + [line for line in problems if line.partition(": ")[0] not in told]
+        paths = {line.partition(": ")[0] for line in lines}
+        return None, lines + [line for line in problems if line.partition(": ")[0] not in paths]
     return settings, problems
 
 

@@ -1,7 +1,7 @@
 """Rules over more than one key, checked on the merged tables before they become settings.
 
 They read the raw values, so that one wrong key does not hide what is wrong with another; a value of
-the wrong type is passed over here, since its own error is told already. Every function yields
+the wrong type is passed over here: it has an error of its own already. Every function yields
 `(location, what is wrong and what is allowed)`.
 """
 
@@ -14,7 +14,7 @@ from streams.settings.problems import Location, nearest
 from streams.settings.tables import PROVIDER_OF, with_defaults
 from streams.settings.values import (
     EMBEDDED,
-    MOST_TOPIC_CHARACTERS,
+    MAX_TOPIC_CHARACTERS,
     TOPIC_ALLOWED,
     ledger_topic,
     shown,
@@ -66,9 +66,9 @@ def _broker(kafka: Mapping[str, Any]) -> Found:
 
 
 def _sasl(kafka: Mapping[str, Any], protocol: str) -> Found:
-    given = [key for key in kafka if key.startswith("sasl_")]
+    sasl = [key for key in kafka if key.startswith("sasl_")]
     if not protocol.startswith("SASL_"):
-        for key in given:
+        for key in sasl:
             yield ("kafka", key), 'needs security_protocol = "SASL_SSL" or "SASL_PLAINTEXT"'
         return
     if "sasl_mechanism" not in kafka:
@@ -122,11 +122,11 @@ def _ledgers(raw: Mapping[str, Any], worker_id: Any) -> Found:
         if not isinstance(source, str):
             continue
         name = ledger_topic(worker_id, source)
-        if len(name) > MOST_TOPIC_CHARACTERS:
+        if len(name) > MAX_TOPIC_CHARACTERS:
             yield (
                 ("worker", "ledger"),
                 f"the ledger of {shown(source)} would have a name of {len(name)} characters,"
-                f" {{id}}.{{source}}.ledger; allowed: {MOST_TOPIC_CHARACTERS}: take a shorter id",
+                f" {{id}}.{{source}}.ledger; allowed: {MAX_TOPIC_CHARACTERS}: take a shorter id",
             )
         for other, owner in tasks:
             for role in ("source", "sink", "dead_letter"):
@@ -139,14 +139,14 @@ def _ledgers(raw: Mapping[str, Any], worker_id: Any) -> Found:
 
 def _providers(raw: Mapping[str, Any]) -> Found:
     used = [task.get("provider") for _, task in tasks_of(raw)]
-    known = sorted(set(PROVIDER_OF.values()))
+    built_in = sorted(set(PROVIDER_OF.values()))
     for name in _table(raw, "provider"):
-        if name not in known and name not in used:
-            near = nearest(name, known)
+        if name not in built_in and name not in used:
+            near = nearest(name, built_in)
             guess = f'did you mean "{near}"? ' if near else ""
             yield (
                 ("provider", name),
-                f"no task uses it; {guess}allowed: {', '.join(known)}, or one that a task names",
+                f"no task uses it; {guess}allowed: {', '.join(built_in)}, or one that a task names",
             )
 
 
@@ -203,11 +203,11 @@ def _cycle(raw: Mapping[str, Any]) -> Found:
             for key in ("sink", "dead_letter")
             if isinstance(topic := task.get(key), str) and topic != source
         ]
-    told: set[frozenset[str]] = set()
+    cycles: set[frozenset[str]] = set()
     for start in writes:
         path = _way_back(start, writes)
-        if path and frozenset(path) not in told:
-            told.add(frozenset(path))
+        if path and frozenset(path) not in cycles:
+            cycles.add(frozenset(path))
             around = " -> ".join([*path, start])
             yield (
                 ("task", reader[start], "source"),

@@ -28,7 +28,7 @@ NEEDED = {
     "generate": ("instructions", "a text that says what to write"),
 }
 OPERATIONS_OF_PROVIDER = {"anthropic": ("classify", "extract", "generate"), "voyage": ("embed",)}
-MOST_ITEMS_OF_PROVIDER = {"voyage": 1000}
+MAX_ITEMS_OF_PROVIDER = {"voyage": 1000}
 
 
 def broken_tasks(
@@ -36,9 +36,9 @@ def broken_tasks(
 ) -> Found:
     """Everything wrong inside the tasks. `providers`: the names that exist."""
     for index, task in tasks_of(raw):
-        given = raw["task"][index]
+        table = raw["task"][index]
         place: Location = ("task", index)
-        yield from _operation(place, given, allow_custom=allow_custom)
+        yield from _operation(place, table, allow_custom=allow_custom)
         yield from _provider(place, task, providers)
         yield from _later(place, task)
 
@@ -71,8 +71,8 @@ def _provider(place: Location, task: Mapping[str, Any], providers: Collection[st
     if not isinstance(provider, str) or operation not in OPERATIONS_OF_KEY["model"]:
         return
     if provider not in providers:
-        known = ", ".join(f'"{name}"' for name in sorted(providers))
-        yield (*place, "provider"), f"must be {known} or a registered one, not {shown(provider)}"
+        names = ", ".join(f'"{name}"' for name in sorted(providers))
+        yield (*place, "provider"), f"must be {names} or a registered one, not {shown(provider)}"
         return
     can = OPERATIONS_OF_PROVIDER.get(provider)
     if can is not None and operation not in can:
@@ -88,13 +88,13 @@ def _provider(place: Location, task: Mapping[str, Any], providers: Collection[st
 
 
 def _most_items(place: Location, task: Mapping[str, Any], provider: str) -> Found:
-    most = MOST_ITEMS_OF_PROVIDER.get(provider)
+    limit = MAX_ITEMS_OF_PROVIDER.get(provider)
     batch = task.get("batch")
     items = batch.get("max_items") if isinstance(batch, dict) else None
-    if most is not None and isinstance(items, int) and items > most:
+    if limit is not None and isinstance(items, int) and items > limit:
         yield (
             (*place, "batch", "max_items"),
-            f'must be a whole number from 1 to {most} with provider "{provider}", not {items}',
+            f'must be a whole number from 1 to {limit} with provider "{provider}", not {items}',
         )
 
 

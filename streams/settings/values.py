@@ -7,12 +7,13 @@ what is allowed. None of them looks at another key.
 from __future__ import annotations
 
 import re
+import unicodedata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-MOST_TOPIC_CHARACTERS = 249
-_TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{1,{MOST_TOPIC_CHARACTERS}}}")
+MAX_TOPIC_CHARACTERS = 249
+_TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{1,{MAX_TOPIC_CHARACTERS}}}")
 _HOST = re.compile(
     r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.?|\[[0-9A-Fa-f:.]+(%[0-9A-Za-z._-]+)?\]"
 )
@@ -116,10 +117,10 @@ def web(value: str) -> str:
 
 
 def labels(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Two labels at least, none empty, none the same but for case or blanks around it."""
+    """Two labels at least, none empty, none the same but for case, Unicode form or outer blanks."""
     seen: dict[str, str] = {}
     for label in values:
-        plain = label.strip().casefold()
+        plain = unicodedata.normalize("NFC", label).strip().casefold()
         if not plain:
             raise ValueError("must be two or more distinct labels; one is empty")
         if plain in seen:

@@ -1,10 +1,15 @@
 """A server on 127.0.0.1 that speaks the wire formats of the Anthropic and the Voyage API.
 
 For trying out without a key, and for tests: it counts, limits, delays, fails by script and keeps a
-ledger of every request. Start with `serve` in a program's own event loop, `run` as a program.
+journal of every request. `serve` starts it in a program's own event loop, `run` as a program.
 
-Reading order: server (one request's way), endpoints, messages and embeddings (the answers),
-answers (values for any schema), script and faults (what goes wrong), limits, ledger, running.
+Reading order: `http_server` (a request's way), `endpoints`, `wire`, `calls`, `simulation` (the
+state that requests share); Claude: `messages`, `prompt`, `validation`, `schemas`, `patterns`,
+`cache`, `catalogue` (models and prices), `models`; batches: `batches`, `batch_work`,
+`batch_endpoints`; answers: `synthesis` (values for any schema), `encoder`, `text_pieces`, `tokens`;
+Voyage: `embeddings`, `unit_vectors`; what goes wrong: `script`, `fault_names`, `fault_replies`,
+`corruption`, `rate_limits`; accounts: `journal`, `control`; start and stop: `simulator_settings`,
+`running_server`.
 """
 
 from streams.simulator.running_server import Simulator, run, serve

@@ -44,9 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the simulator; returns the exit code."""
-    given = vars(_parser().parse_args(arguments))
+    settings = vars(_parser().parse_args(arguments))
     try:
-        return run(SimulatorSettings(**given), as_json=True)
+        return run(SimulatorSettings(**settings), as_json=True)
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from streams.simulator import fault_replies as faults
+from streams.simulator.batch_work import work_off
 from streams.simulator.batches import Batch
 from streams.simulator.calls import Call
 from streams.simulator.models import page_limit
@@ -21,18 +22,19 @@ if TYPE_CHECKING:
 
 async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """POST /v1/messages/batches."""
-    batch = simulation.batches.create(simulation, call.body.get("requests"), call.host)
+    batch = simulation.batches.create(simulation.seed, call.body.get("requests"), call.host)
+    simulation.batches.start(work_off(simulation, batch))
     return Reply(200, orjson.dumps(batch.as_json()))
 
 
 async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """GET /v1/messages/batches: the newest first; `after_id` goes on to older ones, `before_id`
     back to newer ones."""
-    names = list(reversed(simulation.batches.known))
+    names = list(reversed(simulation.batches.by_name))
     limit = page_limit(call)
     after, before = call.query.get("after_id"), call.query.get("before_id")
     for name in (after, before):
-        if name is not None and name not in simulation.batches.known:
+        if name is not None and name not in simulation.batches.by_name:
             raise RefusalError(404, f"Message Batch '{name}' not found")
     if before is not None:
         newer = names[: names.index(before)]
@@ -41,7 +43,7 @@ async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) ->
         older = names if after is None else names[names.index(after) + 1 :]
         page, more = older[:limit], len(older) > limit
     body = {
-        "data": [simulation.batches.known[name].as_json() for name in page],
+        "data": [simulation.batches.by_name[name].as_json() for name in page],
         "has_more": more,
         "first_id": page[0] if page else None,
         "last_id": page[-1] if page else None,
@@ -50,7 +52,7 @@ async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) ->
 
 
 def _batch(simulation: Simulation, call: Call) -> Batch:
-    batch = simulation.batches.known.get(call.argument)
+    batch = simulation.batches.by_name.get(call.argument)
     if batch is None:
         raise RefusalError(404, f"Message Batch '{call.argument}' not found")
     return batch
@@ -73,7 +75,7 @@ async def delete(simulation: Simulation, call: Call, rule: Rule | None) -> Reply
     batch = _batch(simulation, call)
     if batch.status != "ended":
         raise RefusalError(400, "A Message Batch can be deleted when it has ended; cancel it first")
-    del simulation.batches.known[batch.name]
+    del simulation.batches.by_name[batch.name]
     return Reply(200, orjson.dumps({"id": batch.name, "type": "message_batch_deleted"}))
 
 

@@ -1,36 +1,20 @@
-"""Message Batches: created at once, worked off one request after the other in `batch_ms`, ended.
-
-The requests' `params` are checked when they are worked off, as the API does it: bad ones become
-`errored` results. The rules of the script apply to each as a call to the endpoint `batch_request`.
-"""
+"""Message Batches: what each one is, and which there are. `batch_work` does their requests."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
-from streams.simulator import fault_replies as faults
-from streams.simulator.calls import Call
-from streams.simulator.messages import answer, read_items
-from streams.simulator.prompt import input_tokens
-from streams.simulator.validation import check_message
-from streams.simulator.wire import RefusalError, error_object
+from streams.simulator.wire import RefusalError
 
-if TYPE_CHECKING:
-    from streams.simulator.simulation import Simulation
-
-MOST_REQUESTS: Final = 100_000
+MAX_REQUESTS: Final = 100_000
 LIFETIME: Final = datetime.timedelta(hours=24)
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_STEP_S: Final = 0.01
-"""How long a batch may keep the server busy before it lets others in."""
-_NOT_STREAMED: Final = ("stream", "speed")
 
 
 class Batch:
@@ -77,6 +61,10 @@ class Batch:
             self.cancel_initiated_at = _now()
             self.canceled.set()
 
+    def end(self) -> None:
+        """All requests have their results."""
+        self.ended_at = _now()
+
     def add(self, custom_id: str, result: Mapping[str, Any]) -> None:
         """Notes the result of the next request."""
         self.counts[result["type"]] += 1
@@ -84,37 +72,40 @@ class Batch:
 
 
 class Batches:
-    """The batches there are, and the tasks that work them off."""
+    """The batches there are, by their names, and the tasks that work on them."""
 
     def __init__(self) -> None:
-        self.known: dict[str, Batch] = {}
-        self._made = 0
+        self.by_name: dict[str, Batch] = {}
+        self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def create(self, simulation: Simulation, requests: Any, host: str) -> Batch:
-        """Takes a batch and starts to work it off. Raises RefusalError (400)."""
+    def create(self, seed: int, requests: Any, host: str) -> Batch:
+        """Takes a batch. Raises RefusalError (400)."""
         check_requests(requests)
-        self._made += 1
-        batch = Batch(f"msgbatch_sim{simulation.seed:x}n{self._made:06d}", requests, host)
-        self.known[batch.name] = batch
-        task = asyncio.create_task(_work_off(simulation, batch))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._count += 1
+        batch = Batch(f"msgbatch_sim{seed:x}n{self._count:06d}", requests, host)
+        self.by_name[batch.name] = batch
         return batch
 
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs the work on a batch until it is done or `stop` ends it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     def stop(self) -> None:
-        """Ends all work; nothing is kept."""
+        """Ends all work and forgets the batches."""
         for task in self._tasks:
             task.cancel()
-        self.known.clear()
+        self.by_name.clear()
 
 
 def check_requests(requests: Any) -> None:
     """Refuses what is refused at once: the list's form, its length and its ids."""
     if not isinstance(requests, list) or not requests:
         raise RefusalError(400, "requests: List should have at least 1 item")
-    if len(requests) > MOST_REQUESTS:
-        raise RefusalError(400, f"requests: at most {MOST_REQUESTS} are allowed")
+    if len(requests) > MAX_REQUESTS:
+        raise RefusalError(400, f"requests: at most {MAX_REQUESTS} are allowed")
     seen = set()
     for place, request in enumerate(requests):
         if not isinstance(request, dict) or not isinstance(request.get("params"), dict):
@@ -128,67 +119,6 @@ def check_requests(requests: Any) -> None:
         if custom_id in seen:
             raise RefusalError(400, f"requests.{place}.custom_id: '{custom_id}' is not unique")
         seen.add(custom_id)
-
-
-async def _work_off(simulation: Simulation, batch: Batch) -> None:
-    """Works off the requests, the i-th of n at i/n of `batch_ms`; those left when the batch is
-    canceled are not done."""
-    started = turn = simulation.now()
-    whole_s = simulation.settings.batch_ms / 1000
-    many = len(batch.requests)
-    await asyncio.sleep(0)
-    for place, request in enumerate(batch.requests):
-        due = started + whole_s * (place + 1) / many
-        if simulation.now() < due:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(batch.canceled.wait(), due - simulation.now())
-        if simulation.now() - turn > _STEP_S:
-            await asyncio.sleep(0)
-            turn = simulation.now()
-        if batch.canceled.is_set():
-            batch.add(request["custom_id"], {"type": "canceled"})
-        else:
-            batch.add(request["custom_id"], await _result(simulation, request["params"]))
-    batch.ended_at = _now()
-
-
-async def _result(simulation: Simulation, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of one request; it stands in the ledger like a call, at half the price."""
-    ledger = simulation.ledger
-    n = ledger.next_number()
-    call = Call(n, "batch_request", "anthropic", False, {}, simulation.request_id(n))
-    call.arrived_at = simulation.wall()
-    call.body, call.model = params, str(params.get("model"))
-    call.items = read_items(params)
-    try:
-        result = await _answered(simulation, call)
-        call.status = 200 if result["type"] == "succeeded" else 0
-    except RefusalError as refusal:
-        call.status, call.answered = refusal.status, 0
-        result = {"type": "errored", "error": error_object(refusal, call.request_id)}
-    call.cost_nano_usd //= 2
-    call.ended_at = simulation.wall()
-    ledger.end(call)
-    return result
-
-
-async def _answered(simulation: Simulation, call: Call) -> dict[str, Any]:
-    rule = simulation.script.match(call)
-    if rule is not None:
-        if rule.fault == "expired":
-            return {"type": "expired"}
-        scripted = faults.refusal(rule)
-        if scripted is not None:
-            raise scripted
-    for name in _NOT_STREAMED:
-        if call.body.get(name):
-            raise RefusalError(400, f"{name}: is not supported in a batch")
-    model = check_message(call.body, "2026-10-21")
-    tokens = input_tokens(call.body)
-    cached = simulation.cache.use(call.body, model, simulation.now())
-    message = await answer(simulation, call, model, tokens, cached, rule)
-    message["usage"]["service_tier"] = "batch"
-    return {"type": "succeeded", "message": message}
 
 
 def _now() -> datetime.datetime:

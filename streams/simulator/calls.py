@@ -1,4 +1,5 @@
-"""One request as the simulator sees it, from its arrival to its ledger line."""
+"""One request as the simulator sees it, from its arrival to its line in the journal; and the
+message in the making that answers it."""
 
 from __future__ import annotations
 
@@ -79,3 +80,16 @@ class Call:
         self.cost_nano_usd = 0
         self.priced = True
         self.delay_s = 0.0
+
+
+class Composed:
+    """A message in the making. `text`: the answer's text; `answered`: items with a valid record in
+    it; `thinking_tokens`: 0 for none; `before`: content blocks that come first."""
+
+    def __init__(self, text: str, answered: int, thinking_tokens: int) -> None:
+        self.text = text
+        self.answered = answered
+        self.thinking_tokens = thinking_tokens
+        self.before: list[dict[str, Any]] = []
+        self.stop_reason = "end_turn"
+        self.stop_details: dict[str, Any] | None = None

@@ -1,6 +1,6 @@
-"""The simulator's own endpoints, under /simulator/: state, ledger, reset, script.
+"""The simulator's own endpoints, under /simulator/: state, ledger (the journal), reset, script.
 
-They need no key, meet no faults and stand in no ledger.
+They need no key, meet no faults and stand in no journal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def control(
         case "GET", "state":
             return _json(simulation.state())
         case "GET", "ledger":
-            return _ledger(simulation, query.get("since", "0"))
+            return _journal(simulation, query.get("since", "0"))
         case "POST", "reset":
             simulation.reset()
             return _json({"reset": True})
@@ -58,10 +58,10 @@ def _json(value: object, status: int = 200) -> Reply:
     return Reply(status, orjson.dumps(value))
 
 
-def _ledger(simulation: Simulation, since: str) -> Reply:
+def _journal(simulation: Simulation, since: str) -> Reply:
     if not since.isdecimal():
         return _json({"error": f"since: a number is expected, not {since!r}"}, 400)
-    lines = [orjson.dumps(record) + b"\n" for record in simulation.ledger.since(int(since))]
+    lines = [orjson.dumps(record) + b"\n" for record in simulation.journal.since(int(since))]
     return Reply(200, b"".join(lines), content_type="application/x-ndjson")
 
 

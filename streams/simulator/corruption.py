@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from streams.simulator.answers import Answer
+from streams.simulator.calls import Composed
 from streams.simulator.fault_names import RECORDS
 from streams.simulator.prompt import PromptItem
 from streams.simulator.script import Rule
-
-if TYPE_CHECKING:
-    from streams.simulator.messages import Composed
+from streams.simulator.synthesis import Answer
 
 UNKNOWN_ID: Final = "no-such-id"
 OUTSIDE: Final = "none of these"
-_SPOILT: Final = frozenset(("missing", "conflicting", "unknown_id", "outside_enum", "wrong_type"))
+_UNUSABLE: Final = frozenset(("missing", "conflicting", "unknown_id", "outside_enum", "wrong_type"))
 """Faults after which the items that they befall have no usable record."""
 
 
@@ -33,8 +31,8 @@ def corrupt_records(
         return len(items) if answer.records else 0
     places = rule.chosen(items, n)
     _change(records, places, rule.fault, schema or {})
-    spoilt = len(places) if rule.fault in _SPOILT else 0
-    return 0 if rule.fault == "contagion" else len(items) - spoilt
+    unusable = len(places) if rule.fault in _UNUSABLE else 0
+    return 0 if rule.fault == "contagion" else len(items) - unusable
 
 
 def _list_of_records(root: Any, records: Sequence[Any]) -> list[dict[str, Any]] | None:

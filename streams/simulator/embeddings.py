@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streams.simulator.script import Rule
     from streams.simulator.simulation import Simulation
 
-MOST_TEXTS: Final = 1000
+MAX_TEXTS: Final = 1000
 _INPUT_TYPES: Final = (None, "query", "document")
 _EMBEDDINGS_FIELDS: Final = frozenset(
     [
@@ -60,15 +60,15 @@ async def embed(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     unknown = next((name for name in body if name not in _EMBEDDINGS_FIELDS), None)
     if unknown is not None:
         raise RefusalError(400, f"Argument '{unknown}' is not supported by our API")
-    given = body.get("input")
-    given = [given] if isinstance(given, str) else given
-    if not isinstance(given, list) or not all(isinstance(text, str) for text in given):
+    texts = body.get("input")
+    texts = [texts] if isinstance(texts, str) else texts
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise RefusalError(400, "Argument 'input' must be a string or a list of strings")
     model = _model(body, VOYAGE)
-    _check_count(given)
-    tokens = _charged_tokens(given, model, body.get("truncation", True))
+    _check_count(texts)
+    tokens = _charged_tokens(texts, model, body.get("truncation", True))
     _admit(simulation, call, model, sum(tokens))
-    data = await _data(simulation, call, model, given, rule)
+    data = await _data(simulation, call, model, texts, rule)
     return Reply(200, _reply(data, model.name, sum(tokens)))
 
 
@@ -124,9 +124,9 @@ async def rerank(simulation: Simulation, call: Call, rule: Rule | None) -> Reply
     tokens = estimate(query) * len(documents) + sum(estimate(text) for text in documents)
     _admit(simulation, call, model, tokens)
     vectors = await unit_vectors([query, *documents], 512, simulation.encoder, simulation.seed)
-    asked = vectors[0]
+    wanted = vectors[0]
     scores = [
-        round((1 + sum(a * b for a, b in zip(asked, vector, strict=True))) / 2, 6)
+        round((1 + sum(a * b for a, b in zip(wanted, vector, strict=True))) / 2, 6)
         for vector in vectors[1:]
     ]
     order = sorted(range(len(documents)), key=lambda place: (-scores[place], place))
@@ -144,8 +144,8 @@ def _model(body: Mapping[str, Any], models: Mapping[str, VoyageModel]) -> Voyage
     name = body.get("model")
     model = models.get(name) if isinstance(name, str) else None
     if model is None:
-        known = ", ".join(models)
-        raise RefusalError(400, f"Model {name} is not supported. Supported models are [{known}].")
+        names = ", ".join(models)
+        raise RefusalError(400, f"Model {name} is not supported. Supported models are [{names}].")
     if body.get("input_type") not in _INPUT_TYPES:
         raise RefusalError(400, "Argument 'input_type' must be null, 'query' or 'document'")
     dimension = body.get("output_dimension")
@@ -164,10 +164,10 @@ def _model(body: Mapping[str, Any], models: Mapping[str, VoyageModel]) -> Voyage
 def _check_count(texts: Sequence[Any]) -> None:
     if not texts:
         raise RefusalError(400, "Input cannot be an empty list")
-    if len(texts) > MOST_TEXTS:
+    if len(texts) > MAX_TEXTS:
         raise RefusalError(
             400,
-            f"The batch size limit is {MOST_TEXTS}. Your batch size is {len(texts)}.",
+            f"The batch size limit is {MAX_TEXTS}. Your batch size is {len(texts)}.",
         )
 
 
@@ -214,8 +214,10 @@ async def _data(
     dimension = body.get("output_dimension") or model.dimensions[0]
     if rule is not None and rule.fault == "wrong_dimension":
         dimension //= 2
-    kept = [text if estimate(text) <= model.context else cut(text, model.context) for text in texts]
-    vectors = await unit_vectors(kept, dimension, simulation.encoder, simulation.seed)
+    texts = [
+        text if estimate(text) <= model.context else cut(text, model.context) for text in texts
+    ]
+    vectors = await unit_vectors(texts, dimension, simulation.encoder, simulation.seed)
     dtype = body.get("output_dtype") or "float"
     plain = body.get("encoding_format") is None
     rows: list[dict[str, Any]] = []

@@ -13,8 +13,8 @@ from streams.simulator.script import Rule
 from streams.simulator.simulation import Simulation
 from streams.simulator.wire import Provider, RefusalError, Reply
 
-MOST_BYTES: Final = 32 * 2**20
-MOST_BATCH_BYTES: Final = 256 * 2**20
+MAX_BYTES: Final = 32 * 2**20
+MAX_BATCH_BYTES: Final = 256 * 2**20
 
 Respond = Callable[[Simulation, Call, Rule | None], Awaitable[Reply]]
 Stream = Callable[
@@ -91,6 +91,6 @@ def find(method: str, path: str) -> tuple[Endpoint, str]:
     return _OTHER, ""
 
 
-def most_bytes(endpoint: str) -> int:
+def max_bytes(endpoint: str) -> int:
     """The largest body that an endpoint takes."""
-    return MOST_BATCH_BYTES if endpoint == "batches" else MOST_BYTES
+    return MAX_BATCH_BYTES if endpoint == "batches" else MAX_BYTES

@@ -16,7 +16,7 @@ from streams.simulator import fault_replies as faults
 from streams.simulator.calls import Call
 from streams.simulator.control import PREFIX, control, read_ahead
 from streams.simulator.embeddings import texts_in
-from streams.simulator.endpoints import MOST_BATCH_BYTES, Endpoint, find, most_bytes
+from streams.simulator.endpoints import MAX_BATCH_BYTES, Endpoint, find, max_bytes
 from streams.simulator.fault_names import CONNECTION
 from streams.simulator.journal import GONE
 from streams.simulator.messages import read_items
@@ -52,8 +52,8 @@ class Server:
             return _response(reply, {})
         endpoint, argument = find(request.method, request.path)
         simulation = self.simulation
-        ledger = simulation.ledger
-        n = ledger.next_number()
+        journal = simulation.journal
+        n = journal.next_number()
         call = Call(
             n,
             endpoint.name,
@@ -67,7 +67,7 @@ class Server:
         assert task is not None
         self._open.add(task)
         call.arrived_at, call.started = simulation.wall(), simulation.now()
-        ledger.begin(call)
+        journal.begin(call)
         try:
             return await self._exchange(request, call, endpoint)
         except asyncio.CancelledError:
@@ -80,7 +80,7 @@ class Server:
         finally:
             self._open.discard(task)
             call.ended_at = simulation.wall()
-            ledger.end(call)
+            journal.end(call)
 
     async def _exchange(
         self, request: web.BaseRequest, call: Call, endpoint: Endpoint
@@ -157,7 +157,7 @@ async def _read(request: web.BaseRequest, call: Call) -> None:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         body = None
-    if body is None or len(body) > most_bytes(call.endpoint):
+    if body is None or len(body) > max_bytes(call.endpoint):
         raise RefusalError(413, "Request exceeds the maximum size")
     if not body and call.argument:
         return
@@ -212,5 +212,5 @@ class Request(web.BaseRequest):
 
     def __init__(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> None:
         loop = asyncio.get_running_loop()
-        most = MOST_BATCH_BYTES + 1
-        super().__init__(message, payload, protocol, writer, task, loop, client_max_size=most)
+        limit = MAX_BATCH_BYTES + 1
+        super().__init__(message, payload, protocol, writer, task, loop, client_max_size=limit)

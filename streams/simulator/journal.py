@@ -20,11 +20,11 @@ GONE = 499
 
 
 def item_hash(text: str) -> str:
-    """How the ledger names an item: the first 16 hex digits of the SHA-256 of its text in UTF-8."""
+    """An item in the journal: the first 16 hex digits of the SHA-256 of its text in UTF-8."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-class Ledger:
+class Journal:
     """Counts and records. `begin` and `end` bracket every request. Raises UsageError for a file
     that cannot be written."""
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from streams.simulator import rate_limits as limits
-from streams.simulator.answers import Answer, Choose, by_hash, by_meaning, words
 from streams.simulator.cache import Cached
-from streams.simulator.calls import Call
+from streams.simulator.calls import Call, Composed
 from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
 from streams.simulator.corruption import corrupt_records, corrupt_text, mark_content
 from streams.simulator.encoder import READ_CHARACTERS
 from streams.simulator.prompt import PromptItem, input_tokens, items_in, last_user_text
+from streams.simulator.synthesis import Answer, Choose, by_hash, by_meaning, words
 from streams.simulator.text_pieces import first_sentence
 from streams.simulator.tokens import cut, estimate
 from streams.simulator.validation import check_count_tokens, check_message
@@ -32,19 +32,6 @@ if TYPE_CHECKING:
 _THINKING_TOKENS: Final = 24
 _THINKING_TOKENS_PER_ITEM: Final = 2
 _SIGNATURE: Final = "c2ltdWxhdGVk"
-
-
-class Composed:
-    """A message in the making. `text`: the answer's text; `answered`: items with a valid record in
-    it; `thinking_tokens`: 0 for none; `before`: content blocks that come first."""
-
-    def __init__(self, text: str, answered: int, thinking_tokens: int) -> None:
-        self.text = text
-        self.answered = answered
-        self.thinking_tokens = thinking_tokens
-        self.before: list[dict[str, Any]] = []
-        self.stop_reason = "end_turn"
-        self.stop_details: dict[str, Any] | None = None
 
 
 async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
@@ -83,16 +70,16 @@ async def answer(
 ) -> dict[str, Any]:
     """The message that answers `call`, with its tokens and cost noted there."""
     composed = await _compose(simulation, call, rule)
-    most = call.body["max_tokens"]
+    max_tokens = call.body["max_tokens"]
     if rule is not None:
         mark_content(composed, rule)
     output = composed.thinking_tokens + estimate(composed.text)
     if rule is not None and rule.fault == "max_tokens":
-        most = min(most, composed.thinking_tokens + rule.tokens_of(output))
-    if output > most:
-        composed.text = cut(composed.text, max(most - composed.thinking_tokens, 0))
-        composed.thinking_tokens = min(composed.thinking_tokens, most)
-        composed.stop_reason, output = "max_tokens", most
+        max_tokens = min(max_tokens, composed.thinking_tokens + rule.tokens_of(output))
+    if output > max_tokens:
+        composed.text = cut(composed.text, max(max_tokens - composed.thinking_tokens, 0))
+        composed.thinking_tokens = min(composed.thinking_tokens, max_tokens)
+        composed.stop_reason, output = "max_tokens", max_tokens
         composed.answered = 0
     written = cached.written_5m + cached.written_1h
     billed = Tokens(max(tokens - cached.read - written, 0), output, *cached)
@@ -113,11 +100,11 @@ async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Com
         return Composed(text if rule is None else corrupt_text(text, rule), 0, thinking)
     plan = simulation.plans.of(schema)
     choose = await _chooser(simulation, plan.enums, call.items, prompt)
-    made: Answer = plan.answer(prompt, call.items, choose, simulation.seed)
-    answered = len(made.records) if call.items else 0
+    value: Answer = plan.answer(prompt, call.items, choose, simulation.seed)
+    answered = len(value.records) if call.items else 0
     if rule is not None:
-        answered = corrupt_records(made, plan.record, call.items, rule, call.n)
-    text = orjson.dumps(made.root).decode()
+        answered = corrupt_records(value, plan.record, call.items, rule, call.n)
+    text = orjson.dumps(value.root).decode()
     return Composed(text if rule is None else corrupt_text(text, rule), answered, thinking)
 
 

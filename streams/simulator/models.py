@@ -59,10 +59,10 @@ def _as_json(model: Model) -> dict[str, Any]:
 
 def page_limit(call: Call) -> int:
     """The query's `limit`: 20 by default, 1 to 1000. Raises RefusalError (400)."""
-    given = call.query.get("limit", "20")
-    if not given.isdecimal() or not 1 <= int(given) <= 1000:
+    limit = call.query.get("limit", "20")
+    if not limit.isdecimal() or not 1 <= int(limit) <= 1000:
         raise RefusalError(400, "limit: Input should be between 1 and 1000")
-    return int(given)
+    return int(limit)
 
 
 async def list_models(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:

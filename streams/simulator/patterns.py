@@ -36,10 +36,10 @@ def matching(pattern: str, drawn: int) -> str:
 
 
 def _sequence(tree: Any, drawn: int) -> str:
-    made = []
+    parts = []
     for place, (code, argument) in enumerate(tree):
-        made.append(_one(code, argument, drawn // (place + 1)))
-    return "".join(made)
+        parts.append(_one(code, argument, drawn // (place + 1)))
+    return "".join(parts)
 
 
 def _one(code: Any, argument: Any, drawn: int) -> str:
@@ -65,8 +65,8 @@ def _one(code: Any, argument: Any, drawn: int) -> str:
     elif code is codes.SUBPATTERN:
         return _sequence(argument[3], drawn)
     elif code in (codes.MAX_REPEAT, codes.MIN_REPEAT):
-        least, most, inner = argument
-        times = max(least, min(most, 1))
+        least, greatest, inner = argument
+        times = max(least, min(greatest, 1))
         return "".join(_sequence(inner, drawn // (turn + 1)) for turn in range(times))
     raise PatternError(f"{code} is not supported")
 

@@ -87,22 +87,22 @@ def admit(buckets: Buckets, model: str, input_tokens: int, now: float, wall: flo
 def headers(buckets: Buckets, now: float, wall: float) -> dict[str, str]:
     """`anthropic-ratelimit-*` of the limits there are. `wall`: the same moment as `now`, in seconds
     since the epoch. `reset` is when the bucket is full again."""
-    made: dict[str, str] = {}
+    fields: dict[str, str] = {}
     if buckets.requests is not None:
-        _three(made, "requests", buckets.requests, now, wall, 1)
+        _three(fields, "requests", buckets.requests, now, wall, 1)
     tokens = [b for b in (buckets.input_tokens, buckets.output_tokens) if b is not None]
     if tokens:
         tightest = min(tokens, key=lambda bucket: bucket.level(now) / bucket.capacity)
-        _three(made, "tokens", tightest, now, wall, _ROUNDED_TO)
+        _three(fields, "tokens", tightest, now, wall, _ROUNDED_TO)
     if buckets.input_tokens is not None:
-        _three(made, "input-tokens", buckets.input_tokens, now, wall, _ROUNDED_TO)
+        _three(fields, "input-tokens", buckets.input_tokens, now, wall, _ROUNDED_TO)
     if buckets.output_tokens is not None:
-        _three(made, "output-tokens", buckets.output_tokens, now, wall, _ROUNDED_TO)
-    return made
+        _three(fields, "output-tokens", buckets.output_tokens, now, wall, _ROUNDED_TO)
+    return fields
 
 
 def _three(
-    made: dict[str, str], name: str, bucket: Bucket, now: float, wall: float, rounded_to: int
+    fields: dict[str, str], name: str, bucket: Bucket, now: float, wall: float, rounded_to: int
 ) -> None:
     remaining = max(0, math.floor(bucket.level(now)))
     if rounded_to > 1:
@@ -110,6 +110,6 @@ def _three(
     full_at = math.ceil(wall + bucket.full_in_s(now))
     reset = datetime.datetime.fromtimestamp(full_at, datetime.UTC)
     prefix = f"anthropic-ratelimit-{name}-"
-    made[prefix + "limit"] = str(bucket.limit)
-    made[prefix + "remaining"] = str(remaining)
-    made[prefix + "reset"] = reset.strftime("%Y-%m-%dT%H:%M:%SZ")
+    fields[prefix + "limit"] = str(bucket.limit)
+    fields[prefix + "remaining"] = str(remaining)
+    fields[prefix + "reset"] = reset.strftime("%Y-%m-%dT%H:%M:%SZ")

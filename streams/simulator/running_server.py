@@ -42,7 +42,7 @@ class Simulator:
 
     async def idle(self) -> None:
         """Waits until no call is open: all have been answered, or their clients are gone."""
-        await self.simulation.ledger.idle.wait()
+        await self.simulation.journal.idle.wait()
 
     async def stop(self) -> None:
         """Stops listening and drops what is open. Does nothing the second time."""

@@ -191,8 +191,8 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
 def _rule(entry: Any) -> Rule:
     if not isinstance(entry, Mapping):
         raise TypeError(f"an object is expected, not {entry!r}")
-    known = {field.name for field in fields(Rule)}
-    unknown = [name for name in entry if name not in known]
+    names = {field.name for field in fields(Rule)}
+    unknown = [name for name in entry if name not in names]
     if unknown:
         raise ValueError(f"unknown key {unknown[0]!r}")
     if entry.get("fault") not in FAULTS:
@@ -202,18 +202,18 @@ def _rule(entry: Any) -> Rule:
     if entry.get("endpoint") is not None and entry["endpoint"] not in ENDPOINTS:
         allowed = ", ".join(sorted(ENDPOINTS))
         raise ValueError(f"unknown endpoint {entry['endpoint']!r}; known: {allowed}")
-    given = {name: value for name, value in entry.items() if value is not None}
-    if "calls" in given:
-        given["calls"] = _range(given["calls"])
-    for name, value in given.items():
+    values = {name: value for name, value in entry.items() if value is not None}
+    if "calls" in values:
+        values["calls"] = _range(values["calls"])
+    for name, value in values.items():
         wanted = _TYPES.get(name, str)
         if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
             raise TypeError(f"{name}: {value!r} is of the wrong type")
-    if given["fault"] == "status" and "status" not in given:
+    if values["fault"] == "status" and "status" not in values:
         raise ValueError('fault "status" needs a `status`')
-    if given.get("every", 1) < 1 or given.get("count", 1) < 1:
+    if values.get("every", 1) < 1 or values.get("count", 1) < 1:
         raise ValueError("every and count start at 1")
-    return Rule(**given)
+    return Rule(**values)
 
 
 def _range(calls: Any) -> tuple[int, int]:

@@ -1,19 +1,19 @@
-"""What one simulator knows while it runs: clocks, limits, cache, plans, script, ledger."""
+"""What one simulator knows while it runs: clocks, limits, cache, plans, script, journal."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from streams.simulator.answers import Plans
 from streams.simulator.batches import Batches
 from streams.simulator.cache import PromptCache
 from streams.simulator.calls import Call
 from streams.simulator.encoder import HASH, choose_encoder, digest
-from streams.simulator.journal import Ledger
+from streams.simulator.journal import Journal
 from streams.simulator.rate_limits import Bucket, Buckets
 from streams.simulator.script import load_script
 from streams.simulator.simulator_settings import SimulatorSettings
+from streams.simulator.synthesis import Plans
 
 
 class Simulation:
@@ -32,7 +32,7 @@ class Simulation:
         self.plans = Plans()
         self.cache = PromptCache()
         self.batches = Batches()
-        self.ledger = Ledger(settings.ledger_size, settings.ledger_path, settings.count_items)
+        self.journal = Journal(settings.ledger_size, settings.ledger_path, settings.count_items)
         self._buckets: dict[str, Buckets] = {}
 
     def start(self) -> None:
@@ -41,11 +41,11 @@ class Simulation:
             self.encoder.start()
 
     def close(self) -> None:
-        """Ends what works in the background and closes the ledger's file."""
+        """Ends what works in the background and closes the journal's file."""
         self.batches.stop()
         if self.encoder is not None:
             self.encoder.stop()
-        self.ledger.close()
+        self.journal.close()
 
     def claude_buckets(self, model: str) -> Buckets:
         """The limits of a Claude model."""
@@ -96,14 +96,14 @@ class Simulation:
         return {
             "answers": HASH if self.encoder is None else self.encoder.name,
             "seed": self.seed,
-            **self.ledger.state(),
+            **self.journal.state(),
             "script": self.script.played(),
         }
 
     def reset(self) -> None:
-        """Back to the start: counts, limits, cache, batches and the script's numbers; the ledger's
+        """Back to the start: counts, limits, cache, batches and the script's numbers; the journal's
         file and the script's rules stay."""
-        self.ledger.reset()
+        self.journal.reset()
         self.script.restart()
         self.cache.forget()
         self.batches.stop()

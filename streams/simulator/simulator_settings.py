@@ -23,8 +23,8 @@ class SimulatorSettings:
     Claude model; `voyage_requests_per_minute`, `voyage_tokens_per_minute`: for each Voyage model;
     None: no limit, and no headers that name one.
     `burst_s`: how many seconds' worth of a limit may be used at once.
-    `ledger_path`: every request is appended to it as a JSON line; None: kept in memory alone.
-    `ledger_size`: how many requests are remembered in memory.
+    `ledger_path`: the journal's file, which gets a JSON line for each request; None: memory alone.
+    `ledger_size`: how many requests the journal has in memory.
     `answers`: "offline" takes labels and vectors from the encoder of the extra `offline`, "hash"
     from a hash, "auto" from the encoder where it is installed.
     `batch_ms`: how long a Message Batch takes until it has ended.

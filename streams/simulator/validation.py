@@ -54,18 +54,18 @@ _THINKING: Final = ("adaptive", "disabled", "enabled", "between_tools")
 def check_message(body: Mapping[str, Any], version: str) -> Model:
     """Refuses what the API refuses; returns the model."""
     model = _check_common(body, _KNOWN)
-    most = body.get("max_tokens")
-    if most is None:
+    max_tokens = body.get("max_tokens")
+    if max_tokens is None:
         raise RefusalError(400, "max_tokens: Field required")
-    if not isinstance(most, int) or isinstance(most, bool):
+    if not isinstance(max_tokens, int) or isinstance(max_tokens, bool):
         raise RefusalError(400, "max_tokens: Input should be a valid integer")
-    if most < 1:
+    if max_tokens < 1:
         raise RefusalError(400, "max_tokens: Input should be greater than or equal to 1")
-    if most > model.max_output:
+    if max_tokens > model.max_output:
         raise RefusalError(
             400,
-            f"max_tokens: {most} > {model.max_output}, which is the maximum allowed number of "
-            f"output tokens for {model.name}",
+            f"max_tokens: {max_tokens} > {model.max_output}, which is the maximum allowed number "
+            f"of output tokens for {model.name}",
         )
     _check_sampling(body, version)
     if body.get("stream"):
@@ -78,11 +78,11 @@ def check_count_tokens(body: Mapping[str, Any]) -> Model:
     return _check_common(body, _COUNTED)
 
 
-def _check_common(body: Mapping[str, Any], known: frozenset[str]) -> Model:
+def _check_common(body: Mapping[str, Any], fields: frozenset[str]) -> Model:
     for name in ("model", "messages"):
         if name not in body:
             raise RefusalError(400, f"{name}: Field required")
-    unknown = next((name for name in body if name not in known), None)
+    unknown = next((name for name in body if name not in fields), None)
     if unknown is not None:
         raise RefusalError(400, f"{unknown}: Extra inputs are not permitted")
     if not isinstance(body["model"], str):

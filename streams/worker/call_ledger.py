@@ -1,9 +1,9 @@
 """The call ledger at work: records what calls answer, and knows at assignment what was answered.
 
     reply ─► engine ─► record ─► writer ─► {id}.{source}.ledger
-    assignment ─► read ─► Lane.known ─► arrival: the outcome is there already
+    assignment ─► read ─► Partition.answers ─► arrival: the outcome is there already
 
-A call runs on when its lanes were revoked, and what it answers is recorded all the same: it is
+A call runs on when its partitions were revoked, and what it answers is recorded all the same: it is
 paid. Where the ledger cannot be read or written, the tasks go on without, and say so.
 """
 
@@ -26,12 +26,16 @@ from streams.core.ranges import covered
 from streams.kafka.client import connect
 from streams.kafka.extents import Extent
 from streams.kafka.produce.ledger_writer import LedgerWriter, extents, read, reading
+from streams.kafka.produce.producers import BATCH_BYTES, Producers
 from streams.kafka.topics import grow
 from streams.model import Answer
 from streams.settings.values import ledger_topic
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
 logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_MS = 10_000
+"""After so long without the broker's answer a batch is sent again, under its sequence number."""
 
 LOOK_WITHIN_S = 5.0
 READ_WITHIN_S = 20.0
@@ -41,8 +45,8 @@ FLUSH_WITHIN_S = 1.0
 LATE_S = 5.0
 """How long after its time limit a call of an earlier owner may be recorded."""
 
-KNOWN_BYTES = 120
-"""What a known answer takes in memory besides its record's value."""
+ANSWER_BYTES = 120
+"""What an answer takes in memory besides its record's value."""
 
 
 class Answering(NamedTuple):
@@ -53,17 +57,18 @@ class Answering(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What the ledger said of a partition at its assignment. `known`: records by the offset of
+    """What the ledger had of a partition at its assignment. `answers`: records by the offset of
     their item."""
 
-    known: dict[int, bytes]
+    answers: dict[int, bytes]
     trail: Trail
 
 
 class Ledger:
-    """The ledgers of a worker. `tasks`: by their source topic. `end_of(lane)`: how far its source
-    partition could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may
-    wait to be written, and what may be kept of what was read. `batch_bytes`: see `LedgerWriter`."""
+    """The ledgers of a worker. `tasks`: by their source topic. `end_of(partition)`: how far it
+    could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may wait
+    to be written, and what is held of what was read. `batch_bytes`: what every ledger topic
+    takes in one batch."""
 
     def __init__(
         self,
@@ -71,7 +76,7 @@ class Ledger:
         tasks: Mapping[str, Answering],
         keywords: Mapping[str, Any],
         *,
-        end_of: Callable[[Lane], int | None],
+        end_of: Callable[[Partition], int | None],
         room_bytes: int,
         batch_bytes: int,
     ) -> None:
@@ -83,13 +88,16 @@ class Ledger:
         self._room_bytes = room_bytes
         self._found: dict[TopicPartition, Found] = {}
         self._trails: dict[TopicPartition, Trail] = {}
-        self._lanes: dict[TopicPartition, tuple[Lane, float]] = {}
+        self._open: dict[TopicPartition, tuple[Partition, float]] = {}
+        producers = Producers(
+            {**keywords, "request_timeout_ms": REQUEST_TIMEOUT_MS},
+            batch_bytes=min(BATCH_BYTES, batch_bytes),
+        )
         self._writer = LedgerWriter(
-            keywords,
+            producers,
             room_bytes=room_bytes,
             on_written=self._written,
             settled_below=self._settled_below,
-            batch_bytes=batch_bytes,
         )
 
     async def start(self) -> None:
@@ -123,48 +131,48 @@ class Ledger:
             trail.wrote(first, count, highest)
 
     def _settled_below(self, where: TopicPartition) -> int:
-        lane, _ = self._lanes.get(self._source(where), (None, 0.0))
-        return 0 if lane is None else lane.task.watermark(lane)
+        partition, _ = self._open.get(self._source(where), (None, 0.0))
+        return 0 if partition is None else partition.task.watermark(partition)
 
     def _source(self, where: TopicPartition) -> TopicPartition:
         return TopicPartition(self._sources[where.topic], where.partition)
 
-    # -- lanes ---------------------------------------------------------------------------------
+    # -- partitions ----------------------------------------------------------------------------
 
-    def open(self, lane: Lane) -> None:
-        """Give a new lane the answers that were found for its partition."""
-        found = self._found.pop(lane.partition, None)
+    def open(self, partition: Partition) -> None:
+        """Give a new partition the answers that were found for it."""
+        found = self._found.pop(partition.where, None)
         if found is not None:
-            lane.known = found.known
-            self._trails[lane.partition] = found.trail
-        timeout_s = self._tasks[lane.partition.topic].timeout_s
+            partition.answers = found.answers
+            self._trails[partition.where] = found.trail
+        timeout_s = self._tasks[partition.where.topic].timeout_s
         late_until = asyncio.get_running_loop().time() + timeout_s + LATE_S
-        self._lanes[lane.partition] = lane, late_until
+        self._open[partition.where] = partition, late_until
 
-    def close(self, lane: Lane) -> None:
-        known, _ = self._lanes.get(lane.partition, (None, 0.0))
-        if known is lane:
-            del self._lanes[lane.partition]
-            self._trails.pop(lane.partition, None)
+    def close(self, partition: Partition) -> None:
+        current, _ = self._open.get(partition.where, (None, 0.0))
+        if current is partition:
+            del self._open[partition.where]
+            self._trails.pop(partition.where, None)
 
-    def begin(self, lane: Lane, watermark: int) -> int | None:
-        """From which offset of its ledger partition the lane's next owner has to read, where this
+    def begin(self, partition: Partition, watermark: int) -> int | None:
+        """From which offset of the ledger the partition's next owner has to read, where this
         watermark is committed."""
-        trail = self._trails.get(lane.partition)
+        trail = self._trails.get(partition.where)
         if trail is None:
             return None
-        _, late_until = self._lanes[lane.partition]
-        end = self._end_of(lane)  # an earlier owner may have read further than we have
+        _, late_until = self._open[partition.where]
+        end = self._end_of(partition)  # an earlier owner may have read further than we have
         if asyncio.get_running_loop().time() >= late_until and end is not None:
-            trail.late_below(max(end, lane.next_offset))
-        trail.settled(lane.task.watermark(lane))
+            trail.late_below(max(end, partition.next_offset))
+        trail.settled(partition.task.watermark(partition))
         return trail.begin(watermark)
 
     # -- reading -------------------------------------------------------------------------------
 
     async def read(self, starts: Mapping[TopicPartition, Committed]) -> None:
-        """Find what is answered already of these partitions, before they get their lanes. Their
-        earlier owners have let go of them."""
+        """Find what is answered already of these partitions, before they are opened. Their earlier
+        owners have let go of them."""
         self._found.clear()
         await self._writer.flush(FLUSH_WITHIN_S)  # what we recorded when they were ours before
         answers = _Answers(starts, self._tasks, self._sources, self._room_bytes)
@@ -179,11 +187,11 @@ class Ledger:
         for source, start in starts.items():
             where = TopicPartition(self._topics[source.topic], source.partition)
             extent = found.get(where)
-            known = answers.known[source]
+            of_source = answers.by_source[source]
             first = reads_from(start) if extent is None else extent.first
             end = extent.end if extent is not None and complete else None
-            self._found[source] = Found(known, Trail(first, end, max(known, default=-1)))
-        count = sum(len(found.known) for found in self._found.values())
+            self._found[source] = Found(of_source, Trail(first, end, max(of_source, default=-1)))
+        count = sum(len(found.answers) for found in self._found.values())
         logger.info("%d answers from the ledger", count)
         if answers.left_out:
             logger.warning(
@@ -232,11 +240,11 @@ class Ledger:
 
     async def _partitions(self, topic: str) -> int:
         """How many the topic has; 0 where it is missing."""
-        producer = self._writer.producer
+        producers = self._writer.producers
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                await producer.client.force_metadata_update()
-                return len(await producer.partitions_for(topic))
+                await producers.look_again()
+                return await producers.partitions(topic)
         except (KafkaError, TimeoutError) as error:
             logger.error("the ledger %s cannot be found: %r", topic, error)
             return 0
@@ -251,7 +259,7 @@ def reads_from(start: Committed) -> int | None:
 class _Answers:
     """Keeps what of the records is an answer to an item that is not settled, up to `room_bytes`.
 
-    `known`: by source partition, values by offset; of two answers to an item the first counts.
+    `by_source`: by source partition, values by offset; of two answers to an item the first counts.
     """
 
     def __init__(
@@ -267,21 +275,21 @@ class _Answers:
             at: Keys(at.topic, at.partition, tasks[at.topic].fingerprint) for at in starts
         }
         self._room = room_bytes
-        self.known: dict[TopicPartition, dict[int, bytes]] = {at: {} for at in starts}
+        self.by_source: dict[TopicPartition, dict[int, bytes]] = {at: {} for at in starts}
         self.left_out = 0
 
     def take(self, where: TopicPartition, records: Sequence[Any]) -> None:
         source = TopicPartition(self._sources[where.topic], where.partition)
-        start, known = self._starts[source], self.known[source]
+        start, answers = self._starts[source], self.by_source[source]
         offset_of = self._keys[source].offset
         for record in records:
             offset = offset_of(record.key)
-            if offset is None or offset < start.offset or offset in known or not record.value:
+            if offset is None or offset < start.offset or offset in answers or not record.value:
                 continue
             if start.beyond and covered(offset, start.beyond):
                 continue
-            self._room -= len(record.value) + KNOWN_BYTES
+            self._room -= len(record.value) + ANSWER_BYTES
             if self._room < 0:
                 self.left_out += 1
             else:
-                known[offset] = record.value
+                answers[offset] = record.value

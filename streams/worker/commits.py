@@ -1,39 +1,43 @@
-"""Commits what the lanes have settled: one request for all of them, never two at once, until what
-is committed equals what the engines know."""
+"""Commits what the partitions have settled: one request for all of them, never two at once, until
+what is committed equals what the engines know; and waits until they have settled what they can."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.codec.committed import Committed
+from streams.kafka.produce.sink import Sink
+from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
+from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
 
-WITHIN_S = 60.0
+REGULAR_WITHIN_S = 60.0
 """Of a commit while the worker runs; the next one tells as much."""
 
-SAID_AGAIN_AFTER_S = 30.0
-"""What goes wrong ten times a second is said when it changes, and now and then."""
+REPEAT_AFTER_S = 30.0
+"""What goes wrong ten times a second is logged when it changes, and now and then."""
 
-Commit = Callable[[Mapping[Lane, Committed]], Awaitable[bool]]
-"""Makes what these lanes have settled durable, and notes it in `Lane.committed`. False: not of all
-of them. Raises KafkaError."""
+Commit = Callable[[Mapping[Partition, Committed]], Awaitable[bool]]
+"""Makes what these partitions have settled durable, and notes it in `Partition.committed`. False:
+not of all of them. Raises KafkaError."""
 
 
 class Committer:
-    """`lanes()`: those that are assigned now. `commit`: see `Commit`. `interval_s`: between two."""
+    """`partitions()`: those that are assigned now. `commit`: see `Commit`. `interval_s`: between
+    two."""
 
     def __init__(
-        self, lanes: Callable[[], Iterable[Lane]], commit: Commit, interval_s: float
+        self, partitions: Callable[[], Iterable[Partition]], commit: Commit, interval_s: float
     ) -> None:
-        self._lanes = lanes
+        self._partitions = partitions
         self._commit = commit
         self._interval_s = interval_s
         self._committing = asyncio.Lock()
@@ -59,7 +63,7 @@ class Committer:
     async def _for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self.once(WITHIN_S)
+            await self.once(REGULAR_WITHIN_S)
 
     async def once(self, within_s: float) -> bool:
         """Commit everything that moved. False: it could not be done in time."""
@@ -70,7 +74,7 @@ class Committer:
             logger.error("the offsets could not be committed within %.1f s", within_s)
         except KafkaError as error:
             why = f"the offsets could not be committed: {error}"
-            self._failing.say(why, SAID_AGAIN_AFTER_S)
+            self._failing.say(why, REPEAT_AFTER_S)
         else:
             self._failing.over()
             return done
@@ -78,28 +82,69 @@ class Committer:
 
     async def _once(self) -> bool:
         moved = {}
-        for lane in self._lanes():
-            now = lane.task.progress(lane)
-            if now != lane.committed:
-                moved[lane] = now
+        for partition in self._partitions():
+            now = partition.task.progress(partition)
+            if now != partition.committed:
+                moved[partition] = now
         if not moved:
             return True
         return await self._commit(moved)
 
 
-Known = Callable[[TopicPartition], Awaitable[Committed | None]]
+FindCommitted = Callable[[TopicPartition], Awaitable[Committed | None]]
 """What the group has committed of a partition; None: nothing. Raises KafkaError."""
 
 
-async def all_committed(lanes: Iterable[Lane], known: Known, within_s: float) -> bool:
-    """Whether the group has committed all that these lanes have read, whoever did it. False also
-    where the broker does not say so in time."""
-    ends = {lane.partition: lane.next_offset for lane in lanes}
+async def all_committed(
+    partitions: Iterable[Partition], find: FindCommitted, within_s: float
+) -> bool:
+    """Whether the group has committed all that was read of these partitions, whoever did it. False
+    also where the broker does not say so in time."""
+    ends = {partition.where: partition.next_offset for partition in partitions}
     try:
         async with asyncio.timeout(within_s):
-            found = await asyncio.gather(*map(known, ends))
+            found = await asyncio.gather(*map(find, ends))
     except (TimeoutError, KafkaError):
         return False
     return all(
         at is not None and at.offset >= end for at, end in zip(found, ends.values(), strict=True)
     )
+
+
+CHECK_S = 0.02
+
+
+class Settling:
+    """`transactions`: where outcomes go instead of to the sink; None: they do not."""
+
+    def __init__(
+        self, tasks: Sequence[TaskShell], sink: Sink, transactions: Transactions | None
+    ) -> None:
+        self._tasks = tasks
+        self._sink = sink
+        self._transactions = transactions
+
+    def undelivered(self) -> int:
+        """Outcomes that the sinks have got and no broker has acknowledged."""
+        more = 0 if self._transactions is None else self._transactions.pending()
+        return self._sink.pending() + more
+
+    async def wait(self, within_s: float, *, calls: bool = True) -> None:
+        """Until no call is in flight (`calls`) and all that was released is delivered."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while loop.time() < deadline:
+            if self._transactions is not None:
+                self._transactions.hurry()
+            busy = any(task.busy if calls else task.writing for task in self._tasks)
+            if not busy and not self.undelivered():
+                return
+            await asyncio.sleep(CHECK_S)
+
+    async def hold(self, partitions: Iterable[Partition], within_s: float) -> None:
+        """Let nothing more out of these partitions, and wait until all that went out is delivered:
+        what a call answers from now on would be written without its commit, and written again by
+        the next owner."""
+        for partition in partitions:
+            partition.writes = False
+        await self.wait(within_s, calls=False)

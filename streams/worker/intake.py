@@ -5,8 +5,8 @@
     with a ledger              3/8                 1/8            1/8       1/8      | 2 x 1/8 |
 
 - *Items* that are not settled, by their memory once they are decoded, with room for their results.
-  Each lane may hold its share. One without room is not read, and is read again when half its share
-  is free; a backlog in one lane takes nothing from another.
+  Each partition may hold its share. One without room is not read, and is read again when half its
+  share is free; a backlog in one partition takes nothing from another.
 - *Waiting*: fetched and not taken, an open batch with its inflated bytes; also what items leave
   unused, up to half.
 - *Copies* while something is sent, and while a batch is inflated: twice the largest one of late,
@@ -14,9 +14,9 @@
 - *On its way* from the broker: one fetch, there twice while it is taken apart.
 - *Ledger*: what waits to be written, and what was read at the assignment.
 
-A lane that holds nothing may take one record whatever its size, as long as all lanes together have
-room: records larger than a share pass, a few at a time, and their lanes wait for each other. Lanes
-whose records fit do not wait for those: each may have one at any time.
+A partition that holds nothing may take one record whatever its size, as long as all together have
+room: records larger than a share pass, a few at a time, and their partitions wait for each other.
+Those whose records fit do not wait for them: each may have one record at any time.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from streams.kafka.consume.batches import Share
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance, Round
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
 MAX_AT_ONCE = 200
 """Records that are decoded in one turn of the loop (about 1 ms)."""
 
 FIRST_RECORDS = 100
 MAX_RECORDS = 1000
-"""Records a lane gets in one round at most; the first while their memory is unknown."""
+"""Records a partition gets in one round at most; the first while their memory is unknown."""
 
 FIRST_GROWTH = 8
 GROWTH = 2
 """How much larger than its bytes in Kafka a record is taken to be in memory: while nothing is known
-of the lane's records, and after that, where the mean of those before would say less. A text is
+of the partition's records, and after that, where the mean of those before would say less. A text is
 there twice, as bytes and as characters."""
 
 PRESSING_SHARE = 0.75
-"""What a lane may hold before it wants to be delivered at once. The rest is for what arrives while
-that is under way."""
+"""What a partition may hold before it wants to be delivered at once. The rest is for what arrives
+while that is under way."""
 
 FREE_SHARE = 0.5
-"""What a lane without room holds at most when it is read again."""
+"""What a partition without room holds at most when it is read again."""
 
 FREE_AGAIN = 0.9
-"""Of the items' budget: below it lanes are read again that had to wait for others."""
+"""Of the items' budget: below it partitions are read again that had to wait for others."""
 
 MIN_FETCH_BYTES = 1_000_000
 
@@ -84,99 +84,104 @@ class Budget:
 
 
 class Room:
-    """Shares the items' part of the budget out to lanes."""
+    """Shares the items' part of the budget out to partitions."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._full: set[Lane] = set()
-        self._lanes: Sequence[Lane] = ()
+        self._full: set[Partition] = set()
+        self._partitions: Sequence[Partition] = ()
         self._all_full = False
         self._item_bytes = budget.item_bytes()
 
     def allowance(
-        self, lanes: Sequence[Lane], others: Sequence[Lane] = (), inflated_bytes: int = 0
+        self,
+        partitions: Sequence[Partition],
+        others: Sequence[Partition] = (),
+        inflated_bytes: int = 0,
     ) -> Allowance:
-        """What the next round may bring. `others`: lanes that hold items, and are not read.
+        """What the next round may bring. `others`: partitions that hold items, and are not read.
         `inflated_bytes`: what the largest batch took of late."""
         self._item_bytes = self._budget.item_bytes(inflated_bytes)
         self._full.clear()
-        self._lanes = (*lanes, *others)
+        self._partitions = (*partitions, *others)
         held = self._held()
         free = self._item_bytes - held
         self._all_full = free <= 0
-        shares: dict[Lane, Share] = {}
+        shares: dict[Partition, Share] = {}
         granted = 0.0
-        for lane in lanes:
-            share = self._share(lane, self._item_bytes // len(self._lanes))
+        for partition in partitions:
+            share = self._share(partition, self._item_bytes // len(self._partitions))
             if share is None:
-                self._full.add(lane)
-            elif not self._all_full or self._passes(lane):
-                shares[lane] = share
-                granted += share.records * lane.mean_bytes
+                self._full.add(partition)
+            elif not self._all_full or self._passes(partition):
+                shares[partition] = share
+                granted += share.records * partition.mean_bytes
         waiting_bytes = self._budget.waiting_bytes(
             held + int(min(granted, max(0, free))), inflated_bytes
         )
         return Allowance(shares, max(1, free // GROWTH), waiting_bytes)
 
     def _held(self) -> int:
-        return sum(lane.task.held(lane) for lane in self._lanes)
+        return sum(partition.task.held(partition) for partition in self._partitions)
 
-    def _passes(self, lane: Lane) -> bool:
-        """Whether a lane may be read though others hold more than their share."""
-        fits = lane.measured and lane.mean_bytes <= self._item_bytes // len(self._lanes)
-        return fits and not lane.task.held(lane)
+    def _passes(self, partition: Partition) -> bool:
+        """Whether a partition may be read though others hold more than their share."""
+        fits = partition.measured and partition.mean_bytes <= self._item_bytes // len(
+            self._partitions
+        )
+        return fits and not partition.task.held(partition)
 
-    def _share(self, lane: Lane, share: int) -> Share | None:
-        """What the lane may get; None: it has no room."""
-        held = lane.task.held(lane)
+    def _share(self, partition: Partition, share: int) -> Share | None:
+        """What the partition may get; None: it has no room."""
+        held = partition.task.held(partition)
         room = max(0, share - held)
-        records = int(room / lane.mean_bytes)
+        records = int(room / partition.mean_bytes)
         if not records and held:
             return None
-        if not lane.measured:
+        if not partition.measured:
             return Share(max(1, min(records, FIRST_RECORDS)), room // FIRST_GROWTH)
         return Share(max(1, min(records, MAX_RECORDS)), room // GROWTH)
 
-    def came_back(self, lane: Lane, lanes: int) -> bool:
-        """Whether a lane that was not read can be read again; `lanes`: how many share."""
+    def came_back(self, partition: Partition, partitions: int) -> bool:
+        """Whether a partition that was not read can be read again; `partitions`: how many share."""
         if self._all_full:
             return self._held() <= self._item_bytes * FREE_AGAIN
-        share = self._item_bytes // max(1, lanes)
-        return lane in self._full and lane.task.held(lane) <= share * FREE_SHARE
+        share = self._item_bytes // max(1, partitions)
+        return partition in self._full and partition.task.held(partition) <= share * FREE_SHARE
 
-    def presses(self, lane: Lane, lanes: int) -> bool:
-        """Whether a lane needs back what it holds; `lanes`: how many share."""
-        share, held = self._item_bytes // max(1, lanes), lane.task.held(lane)
-        part = FREE_SHARE if lane in self._full else PRESSING_SHARE
+    def presses(self, partition: Partition, partitions: int) -> bool:
+        """Whether a partition needs back what it holds; `partitions`: how many share."""
+        share, held = self._item_bytes // max(1, partitions), partition.task.held(partition)
+        part = FREE_SHARE if partition in self._full else PRESSING_SHARE
         return self._all_full or held > share * part
 
-    def has(self, lane: Lane) -> bool:
-        """Whether more of the lane may be read."""
-        return not self._all_full and lane not in self._full
+    def has(self, partition: Partition) -> bool:
+        """Whether more of the partition may be read."""
+        return not self._all_full and partition not in self._full
 
     def forget(self) -> None:
-        """All lanes are gone."""
+        """All partitions are gone."""
         self._full.clear()
-        self._lanes, self._all_full = (), False
+        self._partitions, self._all_full = (), False
 
 
 class Arrivals:
     """Takes rounds of records into the tasks, a little in each turn of the loop, so that no reply
     or acknowledgement waits for a whole round. `on_taken()`: all that had come is taken, or its
-    lanes are gone."""
+    partitions are gone."""
 
     def __init__(self, on_taken: Callable[[], None]) -> None:
         self._on_taken = on_taken
-        self._waiting: deque[tuple[Lane, Sequence[Any], int]] = deque()
+        self._waiting: deque[tuple[Partition, Sequence[Any], int]] = deque()
 
     def put(self, lists: Round) -> None:
         """Take these records, the first of them now."""
         idle = not self._waiting  # else `_take` is called anyway
-        for lane, records, position in lists:
+        for partition, records, position in lists:
             while len(records) > MAX_AT_ONCE:
                 part, records = records[:MAX_AT_ONCE], records[MAX_AT_ONCE:]
-                self._waiting.append((lane, part, part[-1].offset + 1))
-            self._waiting.append((lane, records, position))
+                self._waiting.append((partition, part, part[-1].offset + 1))
+            self._waiting.append((partition, records, position))
         if idle:
             self._take()
 
@@ -187,9 +192,9 @@ class Arrivals:
     def _take(self) -> None:
         if not self._waiting:
             return  # cleared meanwhile: nobody waits for the answer
-        lane, records, position = self._waiting.popleft()
-        if lane.open:
-            lane.task.arrived(lane, records, position)
+        partition, records, position = self._waiting.popleft()
+        if partition.open:
+            partition.task.arrived(partition, records, position)
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._take)
         else:

@@ -19,9 +19,9 @@ from streams.codec.results import Encoder, record_bytes
 from streams.core.call import Slot
 from streams.errors import ItemError
 from streams.kafka.produce.parcels import Outlet, Parcel, Record
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
-MOST_AT_ONCE = 200
+ENCODED_AT_ONCE = 200
 """Outcomes that are encoded in one turn of the loop (about 1 ms)."""
 
 FIRST_RESULT_BYTES = 1000
@@ -34,7 +34,7 @@ ROUND_SHARE = 0.1
 @dataclass(slots=True)
 class Route:
     """Topics, their partitions, and what a record batch of each may take, in bytes. The numbers of
-    partitions are brought up to date while the task has no lane (`streams.worker.recount`).
+    partitions are brought up to date while the task has no partition (`streams.worker.recount`).
     `sink_compacted`: it refuses whole batches for one record without a key."""
 
     sink: str
@@ -49,12 +49,12 @@ class Route:
 
 class Outcomes:
     """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
-    encoded result takes; items reserve it on arrival, so that results count as held memory too.
+    encoded result takes; items reserve it on arrival, so that results count as memory too.
 
-    `on_dropped(lane, slots)`: these leave nothing to write.
+    `delivered(partition, slots)`: called when these are durable, or leave nothing to write.
 
     Encoding waits for a later turn of the loop: calls that are to start go first, and what several
-    replies release of one lane becomes one list.
+    replies release of one partition becomes one list.
     """
 
     def __init__(
@@ -62,14 +62,14 @@ class Outcomes:
         encoder: Encoder,
         route: Route,
         sink: Outlet,
-        on_dropped: Callable[[Lane, Sequence[Slot]], None],
+        delivered: Callable[[Partition, Sequence[Slot]], None],
     ) -> None:
         self._encoder = encoder
         self._route = route
         self._sink = sink
-        self._on_dropped = on_dropped
+        self.delivered = delivered
         self._loop = asyncio.get_running_loop()
-        self._released: dict[Lane, list[Slot]] = {}
+        self._released: dict[Partition, list[Slot]] = {}
         self._turn: asyncio.Handle | None = None
         self.result_bytes: float = FIRST_RESULT_BYTES
 
@@ -78,13 +78,13 @@ class Outcomes:
         """Whether something that was released is not with the sink yet."""
         return bool(self._released)
 
-    def release(self, lane: Lane, slots: list[Slot]) -> None:
+    def release(self, partition: Partition, slots: list[Slot]) -> None:
         """Write the outcomes of these slots soon, after those released before."""
-        known = self._released.get(lane)
-        if known is None:
-            self._released[lane] = slots
+        earlier = self._released.get(partition)
+        if earlier is None:
+            self._released[partition] = slots
         else:
-            known += slots
+            earlier += slots
         self._go_on()
 
     def _go_on(self) -> None:
@@ -93,51 +93,53 @@ class Outcomes:
 
     def _write_some(self) -> None:
         self._turn = None
-        lane = next(iter(self._released))
-        slots = self._released.pop(lane)
-        if lane.open:
-            if len(slots) > MOST_AT_ONCE:
-                self._released[lane] = slots[MOST_AT_ONCE:]
-            dropped = self._write(lane, slots[:MOST_AT_ONCE])
+        partition = next(iter(self._released))
+        slots = self._released.pop(partition)
+        if partition.open:
+            if len(slots) > ENCODED_AT_ONCE:
+                self._released[partition] = slots[ENCODED_AT_ONCE:]
+            dropped = self._write(partition, slots[:ENCODED_AT_ONCE])
             if dropped:
-                self._on_dropped(lane, dropped)
+                self.delivered(partition, dropped)
         self._go_on()
 
-    def _write(self, lane: Lane, slots: list[Slot]) -> list[Slot]:
+    def _write(self, partition: Partition, slots: list[Slot]) -> list[Slot]:
         """Queue the outcomes of these slots for the sink, in order; returns those that leave
         nothing to write."""
         encoded = self._encoder.encode(slots, int(time.time() * 1000))
         records, dead, route = encoded.records, encoded.dead, self._route
-        if not dead and None not in records and self._all_fit(records):
-            self._put(route.sink, route.sink_partitions, Parcel(lane, slots, records))  # type: ignore[arg-type]
+        if None not in records and self._all_fit(records):
+            self._put(route.sink, route.sink_partitions, Parcel(self, partition, slots, records))  # type: ignore[arg-type]
             return []
-        kept: list[Slot] = []
+        answered: list[Slot] = []
         results: list[Record] = []
         buried: list[tuple[Slot, ItemError]] = []
         dropped: list[Slot] = []
         for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
-            if record is None:
-                dropped.append(slot)
-            elif index in dead:
+            if index in dead:
                 buried.append((slot, dead[index]))
+            elif record is None:
+                dropped.append(slot)
             elif route.sink_compacted and record[0] is None:
                 buried.append((slot, _no_key()))
             elif record_bytes(*record[:3]) > route.sink_bytes:
                 buried.append((slot, _too_large()))
             else:
-                kept.append(slot)
+                answered.append(slot)
                 results.append(record)
         if results:
-            self._put(route.sink, route.sink_partitions, Parcel(lane, kept, results))
+            self._put(route.sink, route.sink_partitions, Parcel(self, partition, answered, results))
         if buried:
-            self._bury(lane, buried, route.dead_letter_bytes)
+            self._bury(partition, buried, route.dead_letter_bytes)
         return dropped
 
-    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
+    def too_large(
+        self, partition: Partition, slot: Slot, topic: str, record: Record
+    ) -> Record | None:
         """The broker refused a record for its size, whatever we had counted. A result becomes a
         dead letter (None), a dead letter a smaller one; the same one where it cannot."""
         if topic != self._route.dead_letter:
-            self._bury(lane, [(slot, _too_large())], self._route.dead_letter_bytes)
+            self._bury(partition, [(slot, _too_large())], self._route.dead_letter_bytes)
             return None
         size = record_bytes(*record[:3])
         error = slot.outcome  # of a dead letter: what happened, its size is another matter
@@ -162,7 +164,9 @@ class Outcomes:
             not record[2] or record_bytes(*record[:3]) <= limit for record in records
         )
 
-    def _bury(self, lane: Lane, dead: list[tuple[Slot, ItemError]], limit_bytes: int) -> None:
+    def _bury(
+        self, partition: Partition, dead: list[tuple[Slot, ItemError]], limit_bytes: int
+    ) -> None:
         now_ms = int(time.time() * 1000)
         slots, records = [], []
         for slot, error in dead:
@@ -170,12 +174,14 @@ class Outcomes:
             slots.append(slot)
             records.append(self._encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes))
         route = self._route
-        self._put(route.dead_letter, route.dead_letter_partitions, Parcel(lane, slots, records))
+        self._put(
+            route.dead_letter, route.dead_letter_partitions, Parcel(self, partition, slots, records)
+        )
 
     def _put(self, topic: str, partitions: int, parcel: Parcel) -> None:
         """The sink partition is the source partition where counts match, else by key; keyless
         items go to `source partition mod sink partitions` (contract G2)."""
-        own = parcel.lane.partition.partition
+        own = parcel.lane.where.partition
         if partitions == self._route.source_partitions:
             self._sink.put(topic, own, parcel)
             return
@@ -187,7 +193,7 @@ class Outcomes:
             slots.append(slot)
             records.append(record)
         for partition, (slots, records) in by_partition.items():
-            self._sink.put(topic, partition, Parcel(parcel.lane, slots, records))
+            self._sink.put(topic, partition, Parcel(self, parcel.lane, slots, records))
 
 
 def partition_for(key: bytes, partitions: int) -> int:

@@ -3,71 +3,81 @@ one brings it back untouched."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Sequence
+from typing import Any, Protocol
 
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
-
-if TYPE_CHECKING:
-    from streams.core.call import Slot
-    from streams.core.limits import Order
-    from streams.worker.task import TaskShell
+from streams.core.call import Slot
 
 FIRST_ESTIMATE_BYTES = 2048
 
 
-MOST_KEYS = 10_000
-"""Order keys of a lane for which it is remembered what left last."""
+class PartitionTask(Protocol):
+    """What the neighbours of a partition ask its task; `streams.worker.task.TaskShell` is one."""
+
+    def arrived(self, partition: Any, records: Sequence[Any], position: int) -> None:
+        """Take these records of the partition, which has been read to `position`."""
+        ...
+
+    def held(self, partition: Any) -> int:
+        """Bytes of the partition's items that are not settled."""
+        ...
+
+    def watermark(self, partition: Any) -> int:
+        """The offset below which every item of the partition has a durable outcome."""
+        ...
+
+    def progress(self, partition: Any, also: Collection[Slot] = ()) -> Committed:
+        """What may be committed of the partition now; `also`: when these slots are delivered."""
+        ...
 
 
-class Lane:
-    """One incarnation: a partition that comes back after somebody else had it is a new lane, so
-    that a late reply finds nobody to give its answers to. Compared by identity.
+class Partition:
+    """A lane of its task's engine. One incarnation: a source partition that comes back after
+    somebody else had it is a new `Partition`, so that a late reply finds nobody to give its answers
+    to. Compared by identity. `where`: topic and number.
 
     `open`: it may be written and committed; between revocation and assignment it may not.
-    `holding`: nothing more of it goes to the sink, from before the last commit of a revocation to
-    the next assignment; `kept`: what the engine released meanwhile.
+    `writes`: what the engine releases goes to the sink; not so from before the last commit of a
+    revocation to the next assignment. `backlog`: what the engine released meanwhile.
 
     `next_offset`: the first offset not yet taken. `committed`: what was committed last; at first
     where the partition begins, to be committed where nobody has (with `start = "latest"` what
     arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
-    start whose outcomes an earlier owner made durable. `known`: answers from the ledger by offset,
-    taken out when their item arrives. `released_to`: the last offset given to the sink, by order
-    key (in partition order there is one, None).
+    start whose outcomes an earlier owner made durable. `answers`: from the ledger, by offset;
+    taken out when their item arrives.
     `mean_bytes`: what a record holds in memory with its result: the mean of the last ones, or of
     those before where that is more; a guess until some were `measured`.
     `moved_at`: when its watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
+        "answers",
+        "backlog",
         "committed",
         "done_before",
-        "holding",
-        "kept",
-        "known",
         "mean_bytes",
         "measured",
         "moved_at",
         "next_offset",
         "open",
-        "partition",
-        "released_to",
         "task",
+        "where",
+        "writes",
     )
 
-    def __init__(self, partition: TopicPartition, start: Committed, task: TaskShell) -> None:
-        self.partition = partition
+    def __init__(self, where: TopicPartition, start: Committed, task: PartitionTask) -> None:
+        self.where = where
         self.next_offset = start.offset
         self.committed = start
         self.done_before = list(start.beyond)
-        self.known: dict[int, bytes] = {}
-        self.released_to: dict[Hashable, int] = {}
+        self.answers: dict[int, bytes] = {}
         self.task = task
         self.open = True
-        self.holding = False
-        self.kept: list[list[Slot]] = []
+        self.writes = True
+        self.backlog: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.measured = False
         self.moved_at = 0.0
@@ -80,22 +90,6 @@ class Lane:
             mean_bytes = max(mean_bytes, slowly)
         self.mean_bytes, self.measured = mean_bytes, True
 
-    def note_released(self, slots: Sequence[Slot], order: Order) -> int:
-        """These leave for the sink; how many of them after a later one that they should have left
-        before: 0, or something is wrong with the engine."""
-        left, late = self.released_to, 0
-        if order == "partition":
-            late += slots[0].seq <= left.get(None, -1)
-            left[None] = slots[-1].seq
-        elif order == "key":
-            for slot in slots:
-                if (key := slot.order_key) is not None:
-                    late += slot.seq < left.pop(key, -1)
-                    left[key] = slot.seq
-            while len(left) > MOST_KEYS:  # the longest ago
-                del left[next(iter(left))]
-        return late
-
     def __repr__(self) -> str:
         state = "open" if self.open else "closed"
-        return f"<Lane {self.partition.topic}/{self.partition.partition} {state}>"
+        return f"<Partition {self.where.topic}/{self.where.partition} {state}>"

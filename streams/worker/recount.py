@@ -36,7 +36,7 @@ async def recount(
         least[topic] = max(least[topic], partition + 1)
     try:
         async with asyncio.timeout(COUNT_WITHIN_S):
-            await sink.look_again()
+            await sink.producers.look_again()
             for task in tasks:
                 await _reroute(task, sink, least[task.parts.source])
     except (KafkaError, TimeoutError) as error:
@@ -44,11 +44,11 @@ async def recount(
 
 
 async def _reroute(task: TaskShell, sink: Sink, least: int) -> None:
-    route = task.route
+    route, producers = task.route, sink.producers
     counts = (
-        max(least, await sink.partitions(task.parts.source)),
-        await sink.partitions(route.sink),
-        await sink.partitions(route.dead_letter),
+        max(least, await producers.partitions(task.parts.source)),
+        await producers.partitions(route.sink),
+        await producers.partitions(route.dead_letter),
     )
     before = route.source_partitions, route.sink_partitions, route.dead_letter_partitions
     route.source_partitions, route.sink_partitions, route.dead_letter_partitions = counts

@@ -1,59 +1,48 @@
-"""One task at work: feeds its engine with records and replies, and carries out what it decides.
+"""One task at work: the Kafka door of a runner (`streams.running.runner`).
 
-    records ─► decode ─► Arrived ─► engine ─► StartCall ─► caller ─► Replied | Failed ─► engine
-                                       └────► Release ─► encode ─► sink ─► Delivered ─► engine
+    records ─► decode ─► Arrived ─► runner ─► Release ─► encode ─► sink ─► Delivered ─► runner
 
-Every decision is the engine's. This file owns the clock, the calls under way and one timer, and
-turns every finished action into exactly one event. It runs in the worker's loop only.
+Every decision is the engine's. It runs in the worker's loop only.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from random import random
 from typing import Any
 
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
 from streams.codec.results import Encoder
+from streams.core.account import Account
 from streams.core.call import PENDING, Call, Slot
-from streams.core.engine import Engine
 from streams.core.events import (
-    Action,
     Arrived,
-    CancelCall,
     Closed,
     Delivered,
-    Event,
     Halt,
     Opened,
     Passed,
     Paused,
-    Release,
     Replied,
     Resume,
     Resumed,
-    StartCall,
-    Tick,
 )
 from streams.core.inspect import Blocking, Statistics
 from streams.core.limits import Limits
 from streams.core.ranges import covered
-from streams.kafka.produce.parcels import Outlet, Record
+from streams.kafka.produce.parcels import Outlet
 from streams.model import Caller
-from streams.running.call_tally import CallTally
-from streams.running.calling import Calls, Ended
-from streams.running.tally import Tally
+from streams.running.logs import PauseLog
+from streams.running.runner import Ended, Runner
+from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
-from streams.worker.partition import Lane
-from streams.worker.pause_log import PauseLog
+from streams.worker.partition import Partition
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +52,8 @@ RESULT_COPIES = 3
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`."""
+    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
+    `account`: of the API, shared by the tasks that use it; None: one of its own."""
 
     name: str
     source: str
@@ -73,18 +63,19 @@ class TaskParts:
     encoder: Encoder
     caller: Caller
     fingerprint: str = ""
+    account: Account | None = None
 
 
 class TaskShell:
-    """`on_room(lane)` is called when outcomes of a lane were delivered. `ledger`: None where paid
-    answers are not recorded."""
+    """`on_room(partition)` is called when outcomes of a partition were delivered. `ledger`: None
+    where paid answers are not recorded."""
 
     def __init__(
         self,
         parts: TaskParts,
         route: Route,
         sink: Outlet,
-        on_room: Callable[[Lane], None],
+        on_room: Callable[[Partition], None],
         ledger: Ledger | None = None,
     ) -> None:
         self.parts = parts
@@ -93,102 +84,108 @@ class TaskShell:
         self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
         self._ledger = ledger
-        self._loop = asyncio.get_running_loop()
-        self._engine = Engine(
-            parts.limits, call_prefix=f"{parts.name}-{secrets.token_hex(4)}", random=random
-        )
-        self._calls = Calls(parts.name, parts.caller, parts.timeout_s, self.tally, self._call_ended)
         self._pauses = PauseLog(parts.name, parts.source)
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at: float | None = None
+        self._runner = Runner(
+            parts.caller,
+            parts.limits,
+            timeout_s=parts.timeout_s,
+            on_release=self._release,
+            on_ended=self._record,
+            on_defect=self._log_defect,
+            on_pause=self._log_pause,
+            call_prefix=f"{parts.name}-{secrets.token_hex(4)}",
+            # With a ledger a call runs on: it is paid, and whoever has its items now may need it.
+            cancels=ledger is None,
+            account=parts.account,
+        )
+        self._engine = self._runner.engine
 
     @property
     def call_tally(self) -> CallTally:
         """What its calls took, and came to."""
-        return self._calls.tally
+        return self._runner.tally
 
-    # -- lanes ---------------------------------------------------------------------------------
+    # -- partitions ----------------------------------------------------------------------------
 
-    def open(self, lane: Lane) -> None:
-        lane.moved_at = self._loop.time()
+    def open(self, partition: Partition) -> None:
+        partition.moved_at = self._runner.now()
         if self._ledger is not None:
-            self._ledger.open(lane)
-        self._handle(Opened(lane, lane.next_offset, lane.done_before))
+            self._ledger.open(partition)
+        self._runner.handle(Opened(partition, partition.next_offset, partition.done_before))
 
-    def hold(self, lane: Lane) -> None:
-        """What is released from now on is kept: the last commit would not tell of it."""
-        lane.holding = True
+    def suspend(self, partition: Partition) -> None:
+        """It is revoked: nothing more of it goes to the sink, its calls go on."""
+        partition.open, partition.writes = False, False
 
-    def suspend(self, lane: Lane) -> None:
-        """The lane's partition is revoked: nothing more of it goes to the sink, its calls go on."""
-        lane.open, lane.holding = False, True
+    def can_resume(self, partition: Partition, start: Committed) -> bool:
+        """Whether a suspended partition may go on: not where it was committed otherwise, or where
+        records of it were on their way to the sink when it was suspended."""
+        waiting = sum(len(slots) for slots in partition.backlog)
+        untouched = start[:2] == self.progress(partition)[:2]
+        return untouched and self._engine.lanes[partition].delivering == waiting
 
-    def can_resume(self, lane: Lane, start: Committed) -> bool:
-        """Whether a suspended lane may go on: not where its partition was committed otherwise, or
-        where records of it were on their way to the sink when it was suspended."""
-        known = self._engine.lanes[lane]
-        kept = sum(len(slots) for slots in lane.kept)
-        return start[:2] == self.progress(lane)[:2] and known.delivering == kept
-
-    def resume(self, lane: Lane, start: Committed) -> bool:
-        """The partition is back. True: the lane goes on as it was, and what was released meanwhile
-        goes to the sink. False: it cannot; it has to be closed."""
-        if not self.can_resume(lane, start):
+    def resume(self, partition: Partition, start: Committed) -> bool:
+        """The partition is back. True: it goes on as it was, and what was released meanwhile goes
+        to the sink. False: it cannot; it has to be closed."""
+        if not self.can_resume(partition, start):
             return False
-        lane.open, lane.holding = True, False
-        lane.committed = start
-        released, lane.kept = lane.kept, []
+        partition.open, partition.writes = True, True
+        partition.committed = start
+        released, partition.backlog = partition.backlog, []
         for slots in released:
-            self._release(lane, slots)
-        self._handle(Resume((lane,)))
+            self._release(partition, slots)
+        self._runner.handle(Resume((partition,)))
         return True
 
-    def close(self, lane: Lane) -> None:
-        """Drop what the lane holds; its late replies find nobody."""
-        lane.open = False
+    def close(self, partition: Partition) -> None:
+        """Drop what the partition holds; its late replies find nobody."""
+        partition.open = False
         if self._ledger is not None:
-            self._ledger.close(lane)
-        self._handle(Closed(lane))
+            self._ledger.close(partition)
+        self._runner.handle(Closed(partition))
 
-    def halt(self, lanes: Collection[Lane] | None = None) -> None:
-        """Start no new microbatch with items of these lanes; None: of any."""
-        self._handle(Halt(lanes))
+    def halt(self, partitions: Collection[Partition] | None = None) -> None:
+        """Start no new microbatch with items of these partitions; None: of any."""
+        self._runner.handle(Halt(partitions))
 
-    def watermark(self, lane: Lane) -> int:
-        """The offset below which every item of the lane has a durable outcome."""
-        offset = self._engine.watermark(lane)
-        return lane.next_offset if offset is None else offset
+    def watermark(self, partition: Partition) -> int:
+        """The offset below which every item of the partition has a durable outcome."""
+        offset = self._engine.watermark(partition)
+        return partition.next_offset if offset is None else offset
 
-    def progress(self, lane: Lane, also: Collection[Slot] = ()) -> Committed:
-        """What may be committed of the lane now; `also`: when these slots are delivered with it."""
-        offset, beyond = self._engine.progress(lane, also)
-        ledger = None if self._ledger is None else self._ledger.begin(lane, offset)
+    def progress(self, partition: Partition, also: Collection[Slot] = ()) -> Committed:
+        """What may be committed now; `also`: when these slots are delivered with it."""
+        offset, beyond = self._engine.progress(partition, also)
+        ledger = None if self._ledger is None else self._ledger.begin(partition, offset)
         return Committed(offset, tuple(beyond), ledger)
 
-    def held(self, lane: Lane) -> int:
-        """Bytes of the lane's items that are not settled."""
-        return self._engine.held(lane)
+    def held(self, partition: Partition) -> int:
+        """Bytes of the partition's items that are not settled."""
+        return self._engine.lane_bytes(partition)
 
     def statistics(self) -> Statistics:
         return self._engine.statistics()
 
-    def blocking(self, lane: Lane) -> Blocking | None:
-        """What holds the lane's watermark back, and why."""
-        return self._engine.blocking(lane)
+    def counts(self) -> TaskCounts:
+        return TaskCounts(self.tally, self.call_tally, self.statistics())
 
-    def watermark_age_s(self, lane: Lane) -> float:
-        """For how long the lane's watermark has stood still while an item waited behind it."""
-        known = self._engine.lanes.get(lane)
-        if known is None or not known.unsettled:
+    def blocking(self, partition: Partition) -> Blocking | None:
+        """What holds the partition's watermark back, and why."""
+        return self._engine.blocking(partition)
+
+    def watermark_age_s(self, partition: Partition) -> float:
+        """For how long the partition's watermark has stood still while an item waited behind it."""
+        found = self._engine.lanes.get(partition)
+        if found is None or not found.unsettled:
             return 0.0
-        return self._loop.time() - max(lane.moved_at, known.unsettled[0].arrived_at)
+        return self._runner.now() - max(partition.moved_at, found.unsettled[0].arrived_at)
 
     @property
     def busy(self) -> bool:
         """Whether a call is under way, the sink has not got yet what was released, or the ledger
         what was answered."""
         recording = self._ledger is not None and self._ledger.writing
-        return bool(self._calls) or self._outcomes.pending or recording
+        return bool(self._runner.in_flight) or self._outcomes.pending or recording
 
     @property
     def writing(self) -> bool:
@@ -197,34 +194,35 @@ class TaskShell:
 
     async def stop(self) -> None:
         """End the calls under way and the timer; nothing comes of them, not even another try."""
-        if self._timer is not None:
-            self._timer.cancel()
-        await self._calls.stop()
+        if left := await self._runner.abandon():
+            logger.warning("task %s: %d calls do not end; left behind", self.parts.name, left)
 
     # -- events --------------------------------------------------------------------------------
 
-    def arrived(self, lane: Lane, records: Sequence[Any], position: int) -> None:
-        """Take records of a lane, in offset order; those already taken are skipped. `position`: the
-        lane has been read to there. Behind its last record may be what is none, and is committed
-        all the same: else it would be missed when the log has let go of it."""
-        if records and records[0].offset < lane.next_offset:
-            records = [record for record in records if record.offset >= lane.next_offset]
-        if position <= lane.next_offset:
+    def arrived(self, partition: Partition, records: Sequence[Any], position: int) -> None:
+        """Take records of a partition, in offset order; those already taken are skipped.
+        `position`: it has been read to there. Behind its last record may be what is none, and is
+        committed all the same: else it would be missed when the log has let go of it."""
+        if records and records[0].offset < partition.next_offset:
+            records = [record for record in records if record.offset >= partition.next_offset]
+        if position <= partition.next_offset:
             return
-        now = self._loop.time()
+        now = self._runner.now()
         if records and self.tally.first_arrival_s is None:
             self.tally.first_arrival_s = now
-        lane.next_offset = position
-        if lane.done_before:
-            records = [record for record in records if not covered(record.offset, lane.done_before)]
+        partition.next_offset = position
+        if partition.done_before:
+            records = [
+                record for record in records if not covered(record.offset, partition.done_before)
+            ]
         if records:
-            self._handle(Arrived(self._slots(lane, records, now)))
+            self._runner.handle(Arrived(self._slots(partition, records, now)))
         if not records or records[-1].offset + 1 < position:
-            self._handle(Passed(lane, position))
-        if lane.done_before and lane.done_before[-1][1] < position:
-            lane.done_before = []
+            self._runner.handle(Passed(partition, position))
+        if partition.done_before and partition.done_before[-1][1] < position:
+            partition.done_before = []
 
-    def _slots(self, lane: Lane, records: Sequence[Any], now: float) -> list[Slot]:
+    def _slots(self, partition: Partition, records: Sequence[Any], now: float) -> list[Slot]:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
@@ -236,87 +234,57 @@ class TaskShell:
             outcome = settled.get(index, PENDING) if settled else PENDING
             append(
                 Slot(
-                    lane, item.offset, item, estimate_tokens(text), text_bytes(text), memory, now,
-                    outcome=outcome,
+                    partition, item.offset, item, estimate_tokens(text), text_bytes(text), memory,
+                    now, outcome=outcome,
                 )
             )  # fmt: skip
-        if lane.known:
-            self._recall(lane, slots)
-        lane.note_memory(total / len(slots))
+        if partition.answers:
+            self._recall(partition, slots)
+        partition.note_memory(total / len(slots))
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key
         return slots
 
-    def _recall(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        """Give those that were answered before, by whoever had the lane then, their outcome."""
-        known = lane.known
+    def _recall(self, partition: Partition, slots: Sequence[Slot]) -> None:
+        """Give those that were answered before, by whoever had the partition then, their
+        outcome."""
+        answers = partition.answers
         for slot in slots:
-            record = known.pop(slot.seq, None)
+            record = answers.pop(slot.seq, None)
             if record is not None and slot.outcome is PENDING and restore(slot, record):
                 self.tally.from_ledger += 1
 
-    def delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
+    def delivered(self, partition: Partition, slots: Sequence[Slot]) -> None:
         """The sink has these outcomes, durable."""
-        if not lane.open:
+        if not partition.open:
             return
-        self.tally.delivered(slots, int(time.time() * 1000), self._loop.time())
-        before = self._engine.watermark(lane)
-        self._handle(Delivered(lane, slots))
-        if self._engine.watermark(lane) != before:
-            lane.moved_at = self._loop.time()
-        self._on_room(lane)
+        self.tally.delivered(slots, int(time.time() * 1000), self._runner.now())
+        before = self._engine.watermark(partition)
+        self._runner.handle(Delivered(partition, slots))
+        if self._engine.watermark(partition) != before:
+            partition.moved_at = self._runner.now()
+        self._on_room(partition)
 
-    def too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        """The broker refused a record for its size: see `Outcomes.too_large`."""
-        return self._outcomes.too_large(lane, slot, topic, record)
-
-    def _handle(self, event: Event) -> None:
-        actions = self._engine.handle(event, self._loop.time())
-        for action in actions:
-            self._act(action)
-        self._set_timer()
-
-    def _act(self, action: Action) -> None:
-        match action:
-            case StartCall(call):
-                self._calls.start(call)
-            case Release(lane, slots):
-                self._release(lane, slots)  # type: ignore[arg-type]
-            case CancelCall(call_id):
-                # With a ledger it runs on: it is paid, and whoever has the items now may need it.
-                if self._ledger is None:
-                    self._calls.cancel(call_id)
-            case Paused(reason, until, message):
-                now = self._loop.time()
-                self.call_tally.paused(reason, now)
-                self._pauses.paused(reason, max(0.0, until - now), message)
-            case Resumed():
-                self.call_tally.resumed(self._loop.time())
-                self._pauses.resumed()
-
-    def _release(self, lane: Lane, slots: list[Slot]) -> None:
-        if lane.holding:  # they wait for `resume`
-            lane.kept.append(slots)
+    def _release(self, partition: Partition, slots: list[Slot]) -> None:
+        if not partition.writes:  # they wait for `resume`
+            partition.backlog.append(slots)
             return
-        self.tally.out_of_order += lane.note_released(slots, self.parts.limits.order)
-        self._outcomes.release(lane, slots)
+        self._outcomes.release(partition, slots)
 
-    def _set_timer(self) -> None:
-        due = self._engine.next_deadline()
-        if due == self._timer_at:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = due
-        self._timer = None if due is None else self._loop.call_at(due, self._tick)
-
-    def _tick(self) -> None:
-        self._timer, self._timer_at = None, None
-        self._handle(Tick())
-
-    def _call_ended(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
-        self._handle(event)
+    def _record(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
         if self._ledger is not None:
             answers = event.answers if isinstance(event, Replied) else ()
             self._ledger.record(call, slots, answers)
+
+    def _log_defect(self, error: BaseException) -> None:
+        # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
+        logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
+        logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
+
+    def _log_pause(self, action: Paused | Resumed) -> None:
+        if isinstance(action, Paused):
+            wait_s = max(0.0, action.until - self._runner.now())
+            self._pauses.paused(action.reason, wait_s, action.message)
+        else:
+            self._pauses.resumed()

@@ -1,13 +1,11 @@
-"""All tasks of one process between Faust's consumer and the sink: lanes, room and commits.
+"""All tasks of one process between Faust's consumer and the sink: assignment, room and commits.
 
 Rules of this file:
-1. Everything runs in the worker's loop. A lane is open from its assignment to its revocation.
+1. Everything runs in the worker's loop. A partition is open from its assignment to its revocation
+   (`assignment.py`, `handover.py`).
 2. Offsets are committed from the engines' watermarks only (`commits.py`).
-3. A revoked lane is suspended: nothing of it is written or committed, while its calls go on. If the
-   next assignment brings its partition back, committed as the lane left it, the lane goes on with
-   all it holds: nobody else has done any of it. If not, it is closed, and what it holds is dropped.
-4. Room is shared evenly over the lanes (`intake.py`); a lane without room is not read, and is read
-   again when half its share is free.
+3. Room is shared evenly over the partitions (`intake.py`); one without room is not read, and is
+   read again when half its share is free.
 """
 
 from __future__ import annotations
@@ -17,55 +15,42 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.errors import (
-    AuthenticationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
-)
+from aiokafka import TopicPartition, errors
 
 from streams.codec.committed import Committed
-from streams.core.call import Slot
 from streams.errors import BrokerError
 from streams.kafka.consume.host import RecordSource
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import CLOSED, Allowance, Round
-from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.running.logs import Repeated
-from streams.running.tally import Tally, summary
+from streams.running.tally import summary
+from streams.worker.assignment import Assignment
 from streams.worker.call_ledger import Ledger
-from streams.worker.commits import Committer, all_committed
+from streams.worker.commits import Committer, Settling
+from streams.worker.handover import DELIVER_WITHIN_S, Handover
 from streams.worker.intake import Arrivals, Budget, Room
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.recount import recount
-from streams.worker.settling import Settling
 from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
 
-
-REVOKED_WITHIN_S = 55.0
-"""The group gives up a member that needs more than 60 s (Faust's `broker_rebalance_timeout`)."""
-
-COMMIT_WITHIN_S = 15.0
-DELIVER_WITHIN_S = 30.0
-"""What is on its way to the sink when partitions are revoked takes some ms, unless a node has just
-died: new leaders and coordinators take 10 s and more. What is given up is written twice."""
-
-SAID_AGAIN_AFTER_S = 60.0
+REPEAT_AFTER_S = 60.0
 
 FATAL = (
-    AuthenticationFailedError,
-    GroupAuthorizationFailedError,
-    TopicAuthorizationFailedError,
+    errors.AuthenticationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.TopicAuthorizationFailedError,
 )
 
 
 class Worker:
     """The `RecordHost` (`streams.kafka.consume.host`) of the transport.
 
-    `on_fatal(error)`: reading cannot go on; the process should stop with exit code 1.
+    `lease`: whether the group must still take this worker for alive. `on_fatal(error)`: reading
+    cannot go on; the process should stop with exit code 1.
     """
 
     def __init__(
@@ -78,28 +63,29 @@ class Worker:
         commit_interval_s: float,
         drain_s: float,
         budget: Budget,
+        lease: Lease,
         on_fatal: Callable[[BaseException], None],
+        deliver_within_s: float = DELIVER_WITHIN_S,
     ) -> None:
         self.sources = frozenset(sources)
         self.consumer_keywords = dict(consumer_keywords)
         self.start = start
         self.checks_log_end = checks_log_end
+        self.lease = lease
         self._drain_s = drain_s
+        self._deliver_within_s = deliver_within_s
         self._room = Room(budget)
         self._on_fatal = on_fatal
-        self._tasks: dict[str, TaskShell] = {}
-        self._lanes: dict[TopicPartition, Lane] = {}
-        self._suspended: dict[TopicPartition, Lane] = {}
-        self._committer = Committer(self._lanes.values, self._commit, commit_interval_s)
+        self._assignment = Assignment()
+        self._committer = Committer(self._assignment.open.values, self._commit, commit_interval_s)
         self._arrivals = Arrivals(self._taken)
         self._consumer: RecordSource | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
-        self._settling: Settling | None = None
+        self._handover: Handover | None = None
         self._assigned_at = 0.0
         self._failing = Repeated(logger)
-        self._handed_back = True  # whether all that had an outcome was committed when revoked
         self.ready = False
         self.draining = False
         self._revoking = False
@@ -115,11 +101,19 @@ class Worker:
     ) -> None:
         """Take the tasks by their source topic and start committing. `transactions`: where the
         tasks' outcomes go instead, with their offsets."""
-        self._tasks = dict(tasks)
+        self._assignment.tasks.update(tasks)
         self._sink = sink
         self._transactions = transactions
         self._ledger = ledger
-        self._settling = Settling(self.tasks, sink, transactions)
+        self._handover = Handover(
+            self._assignment,
+            Settling(self.tasks, sink, transactions),
+            self._committer,
+            committed=self.committed,
+            drain_s=self._drain_s,
+            deliver_within_s=self._deliver_within_s,
+            may_write=self.lease.holds,
+        )
         self._committer.start(self._on_fatal)
 
     @property
@@ -132,43 +126,37 @@ class Worker:
 
     @property
     def tasks(self) -> Sequence[TaskShell]:
-        return list(self._tasks.values())
+        return list(self._assignment.tasks.values())
 
     @property
-    def lanes(self) -> Sequence[Lane]:
-        return list(self._lanes.values())
+    def partitions(self) -> Sequence[Partition]:
+        return self._assignment.partitions
 
-    def position(self, lane: Lane) -> int | None:
-        """The offset that is read next, past what is no record; None: the lane is not read."""
-        return None if self._consumer is None else self._consumer.position_of(lane.partition)
+    def position(self, partition: Partition) -> int | None:
+        """The offset that is read next, past what is no record; None: the partition is not read."""
+        return None if self._consumer is None else self._consumer.position_of(partition.where)
 
-    def end(self, lane: Lane) -> int | None:
-        """The end of the partition as last fetched; None before the first fetch. While the lane
-        has no room nothing is fetched, and it grows old."""
-        return None if self._consumer is None else self._consumer.end_of(lane.partition)
+    def end(self, partition: Partition) -> int | None:
+        """The end of the partition as last fetched; None before the first fetch. While it has no
+        room nothing is fetched, and the end grows old."""
+        return None if self._consumer is None else self._consumer.end_of(partition.where)
 
-    def lag(self, lane: Lane) -> int | None:
+    def lag(self, partition: Partition) -> int | None:
         """Offsets from the watermark to the end; None before the first fetch."""
-        end, done = self.end(lane), lane.task.watermark(lane)
+        end, done = self.end(partition), partition.task.watermark(partition)
         if end is None:
             return None
-        if done == lane.next_offset:  # all that was read is done: also what is no record
-            done = max(done, self.position(lane) or 0)
+        if done == partition.next_offset:  # all that was read is done: also what is no record
+            done = max(done, self.position(partition) or 0)
         return max(0, end - done)
 
-    @property
-    def _sharing(self) -> int:
-        """How many lanes share the room: also those that hold items and are not read."""
-        return len(self._lanes) + len(self._suspended)
-
-    def has_room(self, lane: Lane) -> bool:
-        """Whether more of the lane may be read."""
-        return self._room.has(lane)
+    def has_room(self, partition: Partition) -> bool:
+        """Whether more of the partition may be read."""
+        return self._room.has(partition)
 
     def summary(self) -> dict[str, Any]:
         """The keys of the contract's section 6, over everything since the start."""
-        tallies: list[Tally] = [task.tally for task in self.tasks]
-        return summary(tallies, [task.statistics() for task in self.tasks])
+        return summary([task.counts() for task in self.tasks])
 
     # -- assignment and revocation -------------------------------------------------------------
 
@@ -182,99 +170,49 @@ class Worker:
     async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
         if self._ledger is None:
             return
-        new = {at: start for at, start in starts.items() if not self._goes_on(at, start)}
+        new = self._assignment.new(starts)
         if new:  # the others hold what the ledger has of them
             await self._ledger.read(new)
-
-    def _goes_on(self, partition: TopicPartition, start: Committed) -> bool:
-        lane = self._suspended.get(partition)
-        return lane is not None and lane.task.can_resume(lane, start)
 
     def on_assigned(
         self,
         starts: Mapping[TopicPartition, Committed],
         missing: Set[TopicPartition] = frozenset(),
-    ) -> Mapping[TopicPartition, tuple[Lane, int]]:
-        """A lane for each partition: the one that was suspended if it can go on, else a new one.
-        `missing`: ours, and not to be read now; what was suspended of them stays so."""
+    ) -> Mapping[TopicPartition, tuple[Partition, int]]:
+        """See `Assignment.assign`."""
         if self.draining:
             return {}
-        for partition, start in starts.items():
-            lane = self._suspended.get(partition)
-            if lane is not None and lane.task.resume(lane, start):
-                del self._suspended[partition]
-            else:
-                lane = Lane(partition, start, self._tasks[partition.topic])
-                lane.task.open(lane)
-            self._lanes[partition] = lane
-        gone = self._suspended.keys() - missing
-        self._drop({partition: self._suspended.pop(partition) for partition in gone})
-        self._handed_back |= not self._suspended
+        self._assignment.assign(starts, missing)
+        if self._handover is not None:
+            self._handover.assigned()
         self.ready = True
         took_s = asyncio.get_running_loop().time() - self._assigned_at
-        logger.info("reading %s (%.1f s after the assignment)", _named(self._lanes), took_s)
-        return {partition: (lane, lane.next_offset) for partition, lane in self._lanes.items()}
+        partitions = self._assignment.open
+        logger.info("reading %s (%.1f s after the assignment)", _named(partitions), took_s)
+        return {
+            where: (partition, partition.next_offset) for where, partition in partitions.items()
+        }
 
     async def on_revoked(self) -> None:
-        """Finish what is in flight for at most `drain_s`, deliver and commit it for as long as the
-        group allows, and suspend every lane.
-
-        Nothing is lost: the next owner starts at what was committed.
-        """
-        if not self._lanes or self._settling is None:
+        """See `Handover.revoke`."""
+        if not self._assignment.open or self._handover is None:
             return
-        clock = asyncio.get_running_loop().time
-        ends = clock() + REVOKED_WITHIN_S
         self._revoking = True  # what came now would move a watermark past its last commit
         self._arrivals.clear()
-        for task in self.tasks:
-            task.halt(self.lanes)
-        await self._settling.wait(self._drain_s)
-        deliver_s = min(DELIVER_WITHIN_S, ends - clock() - COMMIT_WITHIN_S)
-        if not self.may_write():  # and will not again before this revocation is over
-            deliver_s = 0.0
-        await self._settling.hold(self.lanes, max(1.0, deliver_s))
-        committed = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
-        self._handed_back = committed and not self._settling.undelivered()
+        await self._handover.revoke()
         self._revoking = False
-        for lane in self.lanes:
-            lane.task.suspend(lane)
-        self._suspended |= self._lanes
-        self._lanes.clear()
         self._room.forget()
 
-    def _drop(self, lanes: dict[TopicPartition, Lane]) -> None:
-        for lane in lanes.values():
-            lane.task.close(lane)
-        lanes.clear()
-
     async def drain(self, within_s: float) -> bool:
-        """A graceful stop: start no new call, finish those in flight, commit. True: all that has
-        an outcome is committed, by us or by others that took it over; what has none is handed back
-        by not being committed."""
+        """See `Handover.drain`."""
         self.draining = True
-        held = [*self.lanes, *self._suspended.values()]
         self._arrivals.clear()
         self._committer.stop()
-        self._drop(self._suspended)
         if self._consumer is not None:
             self._consumer.close_reader()
-        deadline = asyncio.get_running_loop().time() + within_s
-        for task in self.tasks:
-            task.halt(None)
-        if self._settling is None:
+        if self._handover is None:
             return True  # it has not begun
-        await self._settling.wait(within_s * 0.7)
-        await self._settling.hold(self.lanes, within_s * 0.1)
-        left = deadline - asyncio.get_running_loop().time()
-        done = await self._committer.once(max(0.1, left)) and self._handed_back
-        if not done:
-            left = deadline - asyncio.get_running_loop().time()
-            done = await all_committed(held, self.committed, max(0.1, left))
-        if unwritten := self._settling.undelivered():
-            logger.error("%d outcomes could not be written in time", unwritten)
-            done = False
-        self._drop(self._lanes)
+        done = await self._handover.drain(within_s)
         self._room.forget()
         return done
 
@@ -294,44 +232,31 @@ class Worker:
         if self.draining:
             return CLOSED
         inflated = 0 if self._consumer is None else self._consumer.inflated_bytes()
-        return self._room.allowance(self.lanes, tuple(self._suspended.values()), inflated)
+        return self._room.allowance(self.partitions, self._assignment.waiting, inflated)
 
-    def on_room(self, lane: Lane) -> None:
-        """Outcomes were delivered: a lane that was full may be read again."""
-        if self._consumer is not None and self._room.came_back(lane, self._sharing):
+    def on_room(self, partition: Partition) -> None:
+        """Outcomes were delivered: a partition that was full may be read again."""
+        if self._consumer is not None and self._room.came_back(partition, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
-
-    def on_delivered(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        lane.task.delivered(lane, slots)
-
-    def on_too_large(self, lane: Lane, slot: Slot, topic: str, record: Record) -> Record | None:
-        return lane.task.too_large(lane, slot, topic, record)
 
     def on_defect(self, error: BaseException) -> None:
         logger.error("a writer failed: %r", error, exc_info=error)
         self._on_fatal(error)
 
-    def on_lost(self, lane: Lane) -> None:
-        """Somebody else has committed for the lane's partition: what it holds is not ours."""
-        if self._lanes.get(lane.partition) is not lane or self._consumer is None:
-            return
-        logger.warning("%s/%s is somebody else's; joining the group again", *lane.partition)
-        del self._lanes[lane.partition]
-        lane.task.close(lane)
-        self._consumer.join_again()
+    def on_lost(self, partition: Partition) -> None:
+        """Somebody else has committed for the partition: what it holds is not ours."""
+        if self._consumer is not None and self._assignment.lose(partition):
+            logger.warning("%s/%s is somebody else's; joining the group again", *partition.where)
+            self._consumer.join_again()
 
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive."""
-        return self._consumer is None or self._consumer.may_write()
-
-    async def committed(self, partition: TopicPartition) -> Committed | None:
+    async def committed(self, where: TopicPartition) -> Committed | None:
         """What the group has committed; None: nothing. Raises KafkaError."""
         assert self._consumer is not None
-        return await self._consumer.committed(partition)
+        return await self._consumer.committed(where)
 
-    def presses(self, lane: Lane) -> bool:
-        """Whether the lane needs back the memory of what waits to be delivered."""
-        return self._room.presses(lane, self._sharing)
+    def presses(self, partition: Partition) -> bool:
+        """Whether the partition needs back the memory of what waits to be delivered."""
+        return self._room.presses(partition, len(self._assignment))
 
     def on_reader_error(self, error: BaseException) -> bool:
         if isinstance(error, BrokerError):
@@ -339,7 +264,7 @@ class Worker:
         elif isinstance(error, FATAL):
             self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
-            self._failing.say(f"reading failed, trying again: {error!r}", SAID_AGAIN_AFTER_S)
+            self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
             return False
         return True
 
@@ -353,23 +278,22 @@ class Worker:
 
     # -- commits -------------------------------------------------------------------------------
 
-    async def _commit(self, moved: Mapping[Lane, Committed]) -> bool:
+    async def _commit(self, moved: Mapping[Partition, Committed]) -> bool:
         """Offsets by themselves. False: nothing was committed, the group has moved on."""
         if self._transactions is not None:
             return await self._transactions.commit(moved)
         assert self._consumer is not None
-        offsets = {lane.partition: now for lane, now in moved.items()}
+        offsets = {partition.where: now for partition, now in moved.items()}
         if not await self._consumer.commit_watermarks(offsets):
             return False
-        for lane, now in moved.items():
-            lane.committed = now
+        for partition, now in moved.items():
+            partition.committed = now
         return True
 
     async def close(self) -> None:
         """After the consumer has stopped: end what is left."""
         self._committer.stop()
-        for task in self.tasks:
-            await task.stop()
+        await asyncio.gather(*(task.stop() for task in self.tasks))
 
 
 def _named(partitions: Iterable[TopicPartition]) -> str:

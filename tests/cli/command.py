@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
-TIMEOUT_S = 90
+from tests import forked
+
+TIMEOUT_S = 180
+PIPE_HOLDS = 60_000
 
 
 class Result(NamedTuple):
@@ -38,24 +40,31 @@ def streams(
     variables: dict[str, str] | None = None,
 ) -> Result:
     """`streams ARGUMENTS`, from its start to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "streams", *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        timeout=TIMEOUT_S,
-        cwd=cwd,
-        env=environ(**(variables or {})),
-        check=False,
-    )
-    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+    reading, writing = os.pipe()
+    with TemporaryFile() as out, TemporaryFile() as err, open(reading) as given:
+        with open(writing, "wb") as ours:
+            assert len(stdin) < PIPE_HOLDS, "give it a file"
+            ours.write(stdin)
+        process = forked.started(
+            "streams",
+            *map(str, arguments),
+            stdin=given,
+            stdout=out,
+            stderr=err,
+            cwd=cwd,
+            env=environ(**(variables or {})),
+        )
+        try:
+            code = process.wait(TIMEOUT_S)
+        finally:
+            process.kill()
+            process.wait()
+        out.seek(0)
+        err.seek(0)
+        return Result(code, out.read().decode(), err.read().decode())
 
 
-def started(*arguments: str | Path, **keywords: Any) -> subprocess.Popen[bytes]:
+def started(*arguments: str | Path, **keywords: Any) -> Any:
     """The same, left running; stdout and stderr are pipes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "streams", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environ(),
-        **keywords,
-    )
+    pipes = {"stdout": forked.PIPE, "stderr": forked.PIPE}
+    return forked.started("streams", *map(str, arguments), env=environ(), **pipes, **keywords)

@@ -145,7 +145,7 @@ def test_the_fetcher_keeps_what_it_fetched_by_partition():
 
 
 def test_records_are_taken_from_a_fetch_as_aiokafka_takes_them():
-    """`streams.kafka.consume.batches` is `getall` with an end by bytes."""
+    """`streams.kafka.consume.open_batches` is `getall` with an end by bytes."""
     source = inspect.getsource(FetchResult.getall)
     for name in ("check_assignment", "has_more", "_partition_records", "_update_position"):
         assert name in source
@@ -177,20 +177,27 @@ def test_what_waits_can_be_kept_from_holding_up_a_nodes_fetches():
 
 
 def test_an_idempotent_batch_is_repeated_for_ever():
-    """The sink's rule 3: without it a slow broker makes duplicates."""
+    """The ordered queue's rule 4: without it a slow broker makes duplicates."""
     assert "txn_manager is None and batch.expired()" in inspect.getsource(
         SendProduceReqHandler._can_retry
     )
 
 
 async def test_the_time_to_live_of_a_producers_batches_is_the_accumulators():
-    """The sink's rule 3 again: taken from idempotent batches, which a partition without a leader
-    would make fail otherwise; every later batch gets it from there."""
+    """The ordered queue's rule 4 again: taken from idempotent batches, which a partition without a
+    leader would make fail otherwise; every later batch gets it from there."""
     producer = AIOKafkaProducer(enable_idempotence=True)
     assert producer._message_accumulator._batch_ttl == 40.0
     assert "self._batch_ttl" in inspect.getsource(MessageAccumulator._append_batch)
     assert "expired()" in inspect.getsource(MessageAccumulator.drain_by_nodes)
     await producer.stop()
+
+
+def test_a_batch_that_the_broker_has_but_no_longer_knows_is_done_without_an_offset():
+    """It answers -1 then: `Trail.wrote` takes the place behind what was written before."""
+    source = inspect.getsource(SendProduceReqHandler.handle_response)
+    branch = source[source.index("elif error is DuplicateSequenceNumber") :]
+    assert branch.index("batch.done(offset") < branch.index("elif not self._can_retry")
 
 
 def test_batches_on_their_way_are_a_set_that_a_failed_one_is_removed_from_without_a_look():

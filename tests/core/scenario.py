@@ -12,11 +12,20 @@ of such words, so that a test reads as the specification:
     assert s.released() == ["a0 a1"]    # one string per release
 
 After every event all invariants are checked. Outcomes are delivered only by `deliver`.
+
+`Company` is several of them on one account, in one time:
+
+    company = Company(a={"max_in_flight": 3}, b={})
+    a, b = company.members
+    a.arrive("a0").fail("a0", Fault.THROTTLED, retry_after_s=5)
+    company.at(4.9)                     # woken engines have their tick, too
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from streams.core import (
@@ -39,19 +48,36 @@ from streams.core import (
     StartCall,
     Tick,
 )
+from streams.core.account import Account
 from streams.core.call import Call
 from streams.errors import CallError, Fault, ItemError
-from streams.model import Unanswered, Usage
+from streams.model import RateLimits, Unanswered, Usage
+from streams.policies.retry import Backoff
 
 
 class Scenario:
     """`draw`: what the jitter draws, in [0, 1). Lanes open by themselves, from sequence number 0.
     `check`: whether all invariants are checked after every event (in time with the items held)."""
 
-    def __init__(self, *, draw: float = 0.5, check: bool = True, **limits: Any) -> None:
+    def __init__(
+        self,
+        *,
+        draw: float = 0.5,
+        check: bool = True,
+        account: Account | None = None,
+        wake: Callable[[], None] = lambda: None,
+        **limits: Any,
+    ) -> None:
         self._check = check
         self.limits = Limits(**{"max_items": 10, "max_wait_s": 0.05, "max_in_flight": 1, **limits})
-        self.engine = Engine(self.limits, call_prefix="t", random=lambda: draw, tracing=True)
+        self.engine = Engine(
+            self.limits,
+            call_prefix="t",
+            random=lambda: draw,
+            tracing=True,
+            account=account,
+            wake=wake,
+        )
         self.now = 0.0
         self.ticks = 0
         self.actions: list[Action] = []
@@ -101,19 +127,31 @@ class Scenario:
             self.handle(Arrived(run))
         return self
 
-    def reply(self, words: str, *, usage: Usage | None = None, **answers: Any) -> Scenario:
+    def reply(
+        self,
+        words: str,
+        *,
+        usage: Usage | None = None,
+        rate_limits: RateLimits | None = None,
+        **answers: Any,
+    ) -> Scenario:
         """The call with these items is answered: each with its own name in capitals, or as said."""
         batch = self.in_flight.pop(words)
-        self.handle(
-            Replied(batch.id, [answers.get(word, word.upper()) for word in batch.items], usage)
-        )
+        values = [answers.get(word, word.upper()) for word in batch.items]
+        self.handle(Replied(batch.id, values, usage, rate_limits))
         return self
 
     def fail(
-        self, words: str, fault: Fault, retry_after_s: float | None = None, message: str = "no"
+        self,
+        words: str,
+        fault: Fault,
+        retry_after_s: float | None = None,
+        message: str = "no",
+        rate_limits: RateLimits | None = None,
     ) -> Scenario:
         batch = self.in_flight.pop(words)
-        self.handle(Failed(batch.id, CallError(fault, message, retry_after_s=retry_after_s)))
+        error = CallError(fault, message, retry_after_s=retry_after_s, rate_limits=rate_limits)
+        self.handle(Failed(batch.id, error))
         return self
 
     def cancel(self, words: str) -> Scenario:
@@ -191,6 +229,12 @@ class Scenario:
             if isinstance(slot.outcome, ItemError)
         }
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether no call is under way or to be retried, and no outcome on its way to the sink."""
+        seen = self.engine.statistics()
+        return not (seen.in_flight or seen.retrying or seen.delivering)
+
     def watermark(self, lane: str) -> int | None:
         return self.engine.watermark(lane)
 
@@ -210,6 +254,59 @@ class Scenario:
                 self._cancelled.append(self._words[batch_id])
             case Paused() | Resumed():
                 self._said.append(action)
+
+
+class Company:
+    """Engines on one account, in one time. A woken engine has its tick in a later turn: at the next
+    `at`. `wakes`: how often each was woken."""
+
+    def __init__(self, *, draw: float = 0.0, **members: dict[str, Any]) -> None:
+        self.account = Account(Backoff(), Backoff(30.0, 300.0), lambda: draw)
+        self.now = 0.0
+        self.wakes: Counter[str] = Counter()
+        self._woken: list[str] = []
+        self._by_name = {
+            name: Scenario(
+                draw=draw, account=self.account, wake=partial(self._wake, name), **limits
+            )
+            for name, limits in members.items()
+        }
+        self.members = list(self._by_name.values())
+
+    def _wake(self, name: str) -> None:
+        self.wakes[name] += 1
+        self._woken.append(name)
+
+    def at(self, time_s: float) -> Company:
+        """Lets time pass until `time_s`: a tick for each that was woken, and at each deadline."""
+        for _ in range(10_000):
+            while self._woken:
+                self._by_name[self._woken.pop(0)].handle(Tick())
+            due, member = min(
+                ((_due_at(member), member) for member in self.members), key=lambda pair: pair[0]
+            )
+            if due > time_s:
+                break
+            self._set_time(due)
+            member.handle(Tick())
+        else:
+            raise AssertionError("ticks without end")
+        self._set_time(time_s)
+        return self
+
+    def _set_time(self, time_s: float) -> None:
+        self.now = max(self.now, time_s)
+        for member in self.members:
+            member.now = self.now
+
+    def turn(self) -> Company:
+        """No time passes: those that were woken have their tick."""
+        return self.at(self.now)
+
+
+def _due_at(member: Scenario) -> float:
+    due = member.engine.next_deadline()
+    return float("inf") if due is None else due
 
 
 def words(lane: str, count: int, start: int = 0) -> str:

@@ -207,8 +207,8 @@ def test_an_api_that_is_down_for_ten_minutes_delays_and_nothing_else(what: int |
     assert s.codes() == {}
     assert {lane: s.watermark(lane) for lane in "abc"} == dict.fromkeys("abc", arrived)
     assert {slot.faults for slot in s.slots.values()} == {0}
-    assert s.engine.at_rest()
-    assert s.engine.held_total == 0
+    assert s.at_rest
+    assert s.engine.buffered_bytes == 0
     assert s.engine.statistics().paused_reason is None
     s.engine.check_invariants()
 

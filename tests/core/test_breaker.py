@@ -146,7 +146,7 @@ def test_timeouts_of_items_that_others_had_results_beside_are_their_own() -> Non
 
 def test_what_was_decided_before_any_call_is_not_counted() -> None:
     s = Scenario(max_items=1, max_tokens=5, breaker=RUN)
-    s.arrive(words("a", 50), weight=9).arrive(words("b", 50), outcome=ItemError("invalid_json"))
+    s.arrive(words("a", 50), tokens=9).arrive(words("b", 50), outcome=ItemError("invalid_json"))
     assert len(s.codes()) == 100
     assert s.said() == []
 

@@ -157,9 +157,9 @@ def test_the_last_time_each_is_asked_alone() -> None:
     assert s.calls()[1:] == ["a1 a3", "a1", "a3"]
     s.reply("a1", a1=MISSING).reply("a3", a3=INVALID)
     assert s.codes() == {"a1": "no_answer", "a3": "invalid_answer"}
-    assert s.engine.at_rest() is False
+    assert not s.at_rest
     s.deliver()
-    assert s.engine.at_rest()
+    assert s.at_rest
 
 
 @pytest.mark.parametrize(("why", "code"), [(MISSING, "no_answer"), (INVALID, "invalid_answer")])
@@ -326,10 +326,10 @@ def test_a_timeout_error_on_the_way_down_neither_loses_nor_skips_an_item() -> No
     s.handle(Halt())
     s.reply("a0").reply("a2").fail("a1", Fault.TIMEOUT).deliver()
     assert s.watermark("a") == 1
-    assert not s.engine.at_rest()
+    assert not s.at_rest
     s.at(10.0).reply("a1").deliver()
     assert s.watermark("a") == 3  # a3 was never called: it is handed back
-    assert s.engine.at_rest()
+    assert s.at_rest
 
 
 # -- not counted ---------------------------------------------------------------------------------

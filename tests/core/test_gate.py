@@ -50,7 +50,7 @@ def test_what_is_held_back_waits_for_its_turn_as_others_do() -> None:
     for n in (1, 3, 5, 7):
         s.reply(f"a{n}").deliver()
     statistics = s.engine.statistics()
-    assert (statistics.reordering, statistics.delivering, statistics.held) == (2, 0, 6)
+    assert (statistics.reordering, statistics.delivering, statistics.buffered_bytes) == (2, 0, 6)
 
 
 def test_what_is_released_counts_as_if_the_worst_of_it_settled_first() -> None:

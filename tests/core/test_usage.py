@@ -1,4 +1,4 @@
-"""Whose bill a call is on: its items', by weight, also where it failed."""
+"""Whose bill a call is on: its items', by tokens, also where it failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .scenario import MISSING, Scenario
 
 def test_usage_is_shared_by_weight_and_adds_up_over_all_calls_of_an_item() -> None:
     s = Scenario(max_items=3)
-    s.arrive("a0", weight=1).arrive("a1", weight=1).arrive("a2", weight=2)
+    s.arrive("a0", tokens=1).arrive("a1", tokens=1).arrive("a2", tokens=2)
     s.reply("a0 a1 a2", a2=MISSING, usage=Usage(10, 3, 1_001))
     s.reply("a2", usage=Usage(7, 1, 500))
     shares = [
@@ -24,7 +24,7 @@ def test_usage_is_shared_by_weight_and_adds_up_over_all_calls_of_an_item() -> No
 def test_a_call_that_failed_is_on_the_bill_of_its_items() -> None:
     """A refusal is billed, and so is a reply that nobody can use."""
     s = Scenario(max_items=2)
-    s.arrive("a0 a1", weight=1)
+    s.arrive("a0 a1", tokens=1)
     for call, fault in (("a0 a1", Fault.REFUSED), ("a0", Fault.BAD_REPLY)):
         failure = CallError(fault, "no", usage=Usage(10, 2, 101))
         s.handle(Failed(s.in_flight.pop(call).id, failure))

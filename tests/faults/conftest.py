@@ -18,8 +18,8 @@ class Behind(NamedTuple):
 
 
 @pytest.fixture
-def behind(broker: Any) -> Iterator[Behind]:
-    """The session's broker as it is seen through a network that can fail."""
-    port, told = broker.nodes[0].proxied
+def behind(own_broker: Any) -> Iterator[Behind]:
+    """The test's own broker as it is seen through a network that can fail."""
+    port, told = own_broker.nodes[0].proxied
     with proxied(told, port) as network:
         yield Behind(f"127.0.0.1:{told}", network)

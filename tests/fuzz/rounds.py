@@ -110,7 +110,7 @@ class _Round:
 
     def play(self) -> None:
         self._act(self._engine.handle(Opened(0), self._now))
-        slots = [Slot(0, n, _item(n), weight=n % 3) for n in range(self._count)]
+        slots = [Slot(0, n, _item(n), tokens=n % 3) for n in range(self._count)]
         self._act(self._engine.handle(Arrived(slots), self._now))
         for _ in range(MOST_CALLS):
             if self._calls:

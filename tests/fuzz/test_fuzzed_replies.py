@@ -73,7 +73,7 @@ class Saying(BrokenApi):
 
 
 class Broken:
-    """An operation with a defect: what `answers` of the real one is given to."""
+    """An operation with a defect: it is given what `read` of the real one gives."""
 
     def __init__(self, real: Any, defect: Any) -> None:
         self._real = real
@@ -82,8 +82,8 @@ class Broken:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def answers(self, items: Any, response: Any) -> Any:
-        return self._defect(self._real.answers(items, response))
+    def read(self, items: Any, response: Any) -> Any:
+        return self._defect(self._real.read(items, response))
 
 
 def _raises(answers: list[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ import voyageai
 
 from streams.errors import CallError
 from streams.operations import Prompt, Request, Response
+from streams.providers import Params, WireReply
 from streams.providers.anthropic import AnthropicProvider
 from streams.providers.voyage import StrictSession, VoyageProvider
 from tests.fuzz.api import BrokenApi, Wire
@@ -55,12 +56,26 @@ class Wired:
             self._provider = self._anthropic()
             # A client's first call asks for the platform in a thread: that one waits.
             self.api, self.count = BrokenApi(self.random, operation, patience=0), 1
-            asyncio.run(self._provider.send(Prompt("", "", {}, 10), 5.0))
+            params = self._provider.request(Prompt("", "", {}, 10))
+            asyncio.run(self._provider.send(params, 5.0))
         self.operations = self._provider.operations
+        self.account = self._provider.account
 
-    async def send(self, request: Request, timeout_s: float) -> Response:
+    def request(self, request: Request) -> Params:
+        return self._provider.request(request)
+
+    async def send(self, params: Params, timeout_s: float) -> WireReply:
         try:
-            return await self._provider.send(request, timeout_s)
+            return await self._provider.send(params, timeout_s)
+        except CallError:
+            raise
+        except Exception as error:
+            self.defect = error
+            raise
+
+    def read(self, message: Any) -> Response:
+        try:
+            return self._provider.read(message)
         except CallError:
             raise
         except Exception as error:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,6 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.jobs.judge import Order, Verdict, judge, outcome_of
 from streams.kafka.topics import TopicFacts, describe
+from tests import forked
 
 CHECKOUT = Path(__file__).parents[2]
 POLL_S = 0.1
@@ -49,13 +49,13 @@ class WorkerProcess:
         )
         self._log = directory / "stderr"
         self._out = directory / "stdout"
-        command = [sys.executable, "-m", "streams", "worker", "--json"]
+        arguments = ["worker", "--json"]
         if app is not None:
-            command += ["--app", app]
+            arguments += ["--app", app]
         environ = {**os.environ, "STREAMS_CONFIG": str(self._config), **(variables or {})}
         with self._log.open("wb") as log, self._out.open("wb") as out:
-            self.process = subprocess.Popen(
-                command, cwd=CHECKOUT, env=environ, stdout=out, stderr=log
+            self.process = forked.started(
+                "streams", *arguments, cwd=CHECKOUT, env=environ, stdout=out, stderr=log
             )
 
     @property
@@ -74,7 +74,7 @@ class WorkerProcess:
     def wait(self, within_s: float) -> int:
         """The exit code. Raises with the log where it takes longer."""
         try:
-            return self.process.wait(within_s)
+            return int(self.process.wait(within_s))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {within_s} s:\n{self.log}") from None
 

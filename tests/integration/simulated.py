@@ -30,6 +30,10 @@ class Simulated:
         found: dict[str, Any] = json.loads(self._ask("state"))
         return found
 
+    def journal(self) -> list[dict[str, Any]]:
+        """Every model call so far."""
+        return [json.loads(line) for line in self._ask("ledger").splitlines()]
+
     def _ask(self, name: str, body: bytes | None = None) -> bytes:
         with urllib.request.urlopen(f"{self.url}/simulator/{name}", body, timeout=30) as reply:
             answer: bytes = reply.read()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 
 import pytest
 
@@ -19,6 +18,7 @@ from tests.integration.harness import (
     read,
     verdict,
 )
+from tests.patience import Stopwatch
 
 pytestmark = pytest.mark.kafka
 
@@ -53,6 +53,7 @@ async def test_sigterm_under_load_commits_every_delivered_result_and_exits_0(bro
         assert code == 0, worker.log
         assert sum(offsets) == len(delivered) < len(positions)
         assert worker.summary["items"] == len(delivered)
+        assert not {"lost", "duplicated", "out_of_order"} & set(worker.summary)
     finally:
         worker.close()
 
@@ -95,54 +96,56 @@ async def test_a_second_signal_stops_at_once_with_130(broker, topic):
         await eventually(calling, 60, lambda: worker.log)
         worker.signal(signal.SIGINT)
         await asyncio.sleep(0.5)  # for the first signal to be taken
-        began = time.monotonic()
+        stopping = Stopwatch()
         worker.signal(signal.SIGINT)
-        assert worker.wait(5) == 130
-        assert time.monotonic() - began < 2
+        assert worker.wait(20) == 130
+        assert stopping.took_s < 2
     finally:
         worker.close()
 
 
 @pytest.mark.needs("freeze")
 async def test_sigterm_with_the_broker_frozen_ends_with_1_within_the_shutdown_timeout(
-    broker, topic
+    own_broker, topic
 ):
     source = await topic(partitions=PARTITIONS)
-    await publish(broker.bootstrap, source, items(4000, PARTITIONS))
-    worker = await _started(broker, source, TEST_CALL_S="0.1")
+    await publish(own_broker.bootstrap, source, items(4000, PARTITIONS))
+    worker = await _started(own_broker, source, TEST_CALL_S="0.1")
     try:
-        for node in broker.nodes:
+        for node in own_broker.nodes:
             node.freeze()
         worker.signal(signal.SIGTERM)
-        began = time.monotonic()
-        assert worker.wait(20) == 1, worker.log
-        assert time.monotonic() - began < 11
+        stopping = Stopwatch()
+        assert worker.wait(30) == 1, worker.log
+        assert stopping.took_s < 11
     finally:
-        for node in broker.nodes:
+        for node in own_broker.nodes:
             node.thaw()
         worker.close()
 
 
 @pytest.mark.needs("nodes")
 async def test_an_idle_worker_whose_broker_is_gone_stops_without_a_wait_or_a_traceback(
-    broker, topic
+    own_broker, topic
 ):
     """aiokafka's fetcher ended the consumer's thread; the stop then waited for the watchdog."""
     source = await topic(partitions=PARTITIONS)
-    await publish(broker.bootstrap, source, items(40, PARTITIONS))
-    worker = await _started(broker, source, TEST_CALL_S="0.01")
+    await publish(own_broker.bootstrap, source, items(40, PARTITIONS))
+    worker = await _started(own_broker, source, TEST_CALL_S="0.01")
     group = f"{source}-group"
-    await eventually(lambda: _some_committed(broker, group, source, more_than=39), 30, lambda: "")
+    await eventually(
+        lambda: _some_committed(own_broker, group, source, more_than=39), 30, lambda: ""
+    )
     try:
-        broker.nodes[0].kill()
+        own_broker.nodes[0].kill()
         # It has noticed, and waits between two attempts.
         await eventually(lambda: _said(worker, "Failed fetch messages"), 30, lambda: worker.log)
-        told_at = time.monotonic()
+        stopping = Stopwatch()
         assert worker.stop() == 0, worker.log
-        assert time.monotonic() - told_at < 9, worker.log  # shutdown_timeout_s is 10
+        assert stopping.took_s < 9, worker.log  # shutdown_timeout_s is 10
         assert "Traceback" not in worker.log
     finally:
-        broker.nodes[0].start()
+        own_broker.nodes[0].start()
         worker.close()
 
 
@@ -165,7 +168,9 @@ async def test_sigterm_just_after_a_rebalance_began_wedges_neither_worker(broker
 
         await eventually(joining, 60, lambda: new.log)
         old.signal(signal.SIGTERM)
-        assert old.wait(12) in (0, 1), old.log
+        stopping = Stopwatch()
+        assert old.wait(30) in (0, 1), old.log
+        assert stopping.took_s < 12
         await eventually(
             lambda: _some_committed(broker, f"{source}-group", source, len(positions) - 1),
             60,
@@ -194,9 +199,9 @@ def test_a_missing_source_topic_is_exit_code_1_and_one_line(broker):
 def test_a_broker_that_does_not_answer_is_exit_code_1_within_15_s():
     worker = WorkerProcess("127.0.0.1:9", "nobody", variables={"TEST_SOURCE": "any"}, worker=WORKER)
     try:
-        began = time.monotonic()
-        assert worker.wait(15) == 1
-        assert time.monotonic() - began < 15
+        trying = Stopwatch()
+        assert worker.wait(40) == 1
+        assert trying.took_s < 15
         assert "Traceback" not in worker.log
     finally:
         worker.close()

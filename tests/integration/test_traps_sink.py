@@ -38,7 +38,7 @@ async def test_many_writers_over_one_producer_keep_each_partitions_order(broker,
             await asyncio.sleep(0)
         await written.flushed()
         assert all(written.delivered[lane] == [*range(2000)] for lane in lanes)
-        assert written.sink.producers == 1
+        assert written.producers.count == 1
     values = await _values(broker.bootstrap, name)
     assert values == {n: [b"%d" % number for number in range(2000)] for n in range(12)}
 
@@ -46,12 +46,12 @@ async def test_many_writers_over_one_producer_keep_each_partitions_order(broker,
 @pytest.mark.chaos
 @pytest.mark.needs("nodes")
 async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_no_duplicate(
-    broker, topic
+    own_broker, topic
 ):
     """With requests that time out after 3 s, so that every one under way is sent again."""
     name = await topic(partitions=4)
     lanes = [Lane() for _ in range(4)]
-    async with writing(broker.bootstrap, request_timeout_ms=3000) as written:
+    async with writing(own_broker.bootstrap, request_timeout_ms=3000) as written:
         put = 0
 
         def more() -> None:
@@ -63,7 +63,7 @@ async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_n
         for _ in range(10):
             more()
         await asyncio.sleep(0.01)  # some are under way
-        (node,) = broker.nodes
+        (node,) = own_broker.nodes
         node.freeze()
         frozen_at = time.monotonic()
         while time.monotonic() - frozen_at < 6:
@@ -73,7 +73,7 @@ async def test_a_broker_that_stands_still_for_6_s_costs_no_order_no_record_and_n
         more()
         await written.flushed(90)
         assert all(written.delivered[lane] == [*range(put)] for lane in lanes)
-    values = await _values(broker.bootstrap, name)
+    values = await _values(own_broker.bootstrap, name)
     assert values == {n: [b"%d" % number for number in range(put)] for n in range(4)}
 
 
@@ -105,7 +105,7 @@ async def test_a_batch_whose_leader_dies_and_has_no_follower_is_written_once(clu
         await asyncio.to_thread(node.start)
         await written.flushed(90)
         assert written.delivered[lane] == [*range(put)]
-        assert written.sink.producers == 1
+        assert written.producers.count == 1
     values = await _values(cluster.bootstrap, name)
     assert values == {0: [b"%d" % n for n in range(put)]}
 
@@ -127,7 +127,7 @@ async def test_only_the_timestamps_that_the_broker_refuses_become_now(broker, to
         written.put(name, 0, bad, numbered(20, first=100, timestamp_ms=later), 100)
         await written.flushed()
         assert written.delivered[bad] == [*range(120)]
-        assert written.sink.producers <= 12
+        assert written.producers.count <= 12
     found = [r for r in await read(broker.bootstrap, [name]) if r.partition == 0]
     assert [r.value for r in found] == [b"%d" % n for n in range(120)]
     changed = [n for n, r in enumerate(found) if r.timestamp not in (own, later)]
@@ -149,7 +149,7 @@ async def test_a_timestamp_that_is_too_old_for_the_sink_becomes_now(broker, topi
     async with writing(broker.bootstrap) as written:
         written.put(name, 0, Lane(), records)
         await written.flushed(20)
-        assert written.sink.producers <= 10
+        assert written.producers.count <= 10
     found = await read(broker.bootstrap, [name])
     assert [r.value for r in found] == [b"%d" % n for n in range(30)]
     assert abs(found[3].timestamp - now) < 60_000
@@ -164,7 +164,7 @@ async def test_a_source_whose_clock_is_wrong_does_not_cost_a_producer_for_each_r
     async with writing(broker.bootstrap) as written:
         written.put(name, 0, Lane(), records)
         await written.flushed()
-        assert written.sink.producers <= 15
+        assert written.producers.count <= 15
     assert len(await read(broker.bootstrap, [name])) == 500
 
 
@@ -183,7 +183,7 @@ async def test_a_record_that_is_too_large_is_handed_back_and_its_neighbours_are_
         others = [n for n in range(500) if n != 123]
         assert written.too_large == [123]
         assert written.delivered[lane] == others
-        assert written.sink.producers <= 8
+        assert written.producers.count <= 8
     found = await read(broker.bootstrap, [name])
     assert [int(r.value[:4]) for r in found] == others
 

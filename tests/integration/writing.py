@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from streams.kafka.produce.parcels import Parcel, Record
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 
 
@@ -18,14 +19,27 @@ class Lane:
         self.open = True
 
 
-class CountingSink(Sink):
-    """`producers`: how many it has needed so far."""
+class CountingProducers(Producers):
+    """`count`: how many were needed so far."""
 
-    producers = 0
+    count = 0
 
     async def _connect(self) -> Any:
-        self.producers += 1
+        self.count += 1
         return await super()._connect()
+
+
+class _Sender:
+    """Notes what became of what it put."""
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+
+    def delivered(self, lane: Lane, slots: Sequence[Any]) -> None:
+        self._writing.delivered.setdefault(lane, []).extend(slots)
+
+    def too_large(self, lane: Lane, slot: Any, topic: str, record: Record) -> None:
+        self._writing.too_large.append(slot)
 
 
 class Writing:
@@ -36,25 +50,22 @@ class Writing:
         self.delivered: dict[Lane, list[Any]] = {}
         self.too_large: list[Any] = []
         self.defects: list[BaseException] = []
-        self.sink = CountingSink(
-            {"bootstrap_servers": bootstrap, "enable_idempotence": True, **keywords},
-            on_delivered=lambda lane, slots: self.delivered.setdefault(lane, []).extend(slots),
-            on_too_large=lambda lane, slot, topic, record: self.too_large.append(slot),
-            on_defect=self.defects.append,
-        )
+        self.producers = CountingProducers({"bootstrap_servers": bootstrap, **keywords})
+        self.sink = Sink(self.producers, on_defect=self.defects.append)
 
     def put(
         self, topic: str, partition: int, lane: Lane, records: Sequence[Record], first: int = 0
     ) -> None:
         """Queue records; their slots are numbered from `first` on."""
         slots = range(first, first + len(records))
-        self.sink.put(topic, partition, Parcel(lane, slots, records))
+        self.sink.put(topic, partition, Parcel(_Sender(self), lane, slots, records))
 
     async def flushed(self, within_s: float = 60) -> None:
         """Everything is acknowledged; AssertionError where it takes longer."""
         try:
             async with asyncio.timeout(within_s):
-                await self.sink.flush()
+                while self.sink.pending():  # noqa: ASYNC110  nothing tells us
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             raise AssertionError(f"{self.sink.pending()} records are not written") from None
         assert self.defects == []

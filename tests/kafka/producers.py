@@ -12,7 +12,7 @@ from aiokafka.errors import ProducerClosed
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.kafka.produce.parcels import BATCH_BYTES
+from streams.kafka.produce.producers import BATCH_BYTES, Producers
 from streams.kafka.produce.sink import Sink
 
 
@@ -73,6 +73,8 @@ class Broker:
                 return
             if error is None:
                 done.set_result(SimpleNamespace(offset=first))
+            elif isinstance(error, asyncio.CancelledError):
+                done.cancel()
             else:
                 done.set_exception(error)
 
@@ -84,7 +86,7 @@ class Broker:
 
 
 class Producer:
-    """As much of `AIOKafkaProducer` as the sink uses; the batches are aiokafka's own."""
+    """As much of `AIOKafkaProducer` as a queue uses; the batches are aiokafka's own."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -124,14 +126,27 @@ def stored(raw: bytes) -> list[Stored]:
     return found
 
 
-class OfflineSink(Sink):
-    """`made`: its producers, the newest last."""
+class OfflineProducers(Producers):
+    """`made`: the newest last. `refusals`: errors of the next connections."""
 
-    def __init__(self, broker: Broker, **calls: Any) -> None:
-        super().__init__({"enable_idempotence": True}, **calls)
+    def __init__(self, broker: Broker) -> None:
+        super().__init__({})
         self.broker = broker
         self.made: list[Producer] = []
+        self.refusals: list[BaseException] = []
 
     async def _connect(self) -> Any:
+        await asyncio.sleep(0)
+        if self.refusals:
+            raise self.refusals.pop(0)
         self.made.append(Producer(self.broker))
         return self.made[-1]
+
+
+class OfflineSink(Sink):
+    """A sink over such a broker."""
+
+    producers: OfflineProducers
+
+    def __init__(self, broker: Broker, **calls: Any) -> None:
+        super().__init__(OfflineProducers(broker), **calls)

@@ -14,7 +14,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import CorruptRecordException
 
 from streams.errors import BrokerError
-from streams.kafka.consume.batches import Share
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance, LaneReader
 from tests.kafka.fetched import OfflineConsumer, zstd_batch
 

@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka.client import forgive_failed_batches
 from streams.kafka.produce import lane_writer, transactions
 from streams.kafka.produce.parcels import Parcel
+from streams.kafka.produce.producers import forgive_failed_batches
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
 
@@ -35,7 +35,7 @@ class Lane:
     """Slots are their numbers, from 0 without a gap."""
 
     def __init__(self) -> None:
-        self.partition = SOURCE
+        self.where = SOURCE
         self.open = True
         self.committed = Committed(0, made=False)
         self.settled: set[int] = set()
@@ -51,7 +51,7 @@ class Scene:
     def __init__(self, interval_s: float = 0.0) -> None:
         self.broker = Broker()
         self.lane = Lane()
-        self.delivered: list[int] = []
+        self.durable: list[int] = []
         self.lost: list[Any] = []
         self.pressing = False
         self.defects: list[BaseException] = []
@@ -63,8 +63,6 @@ class Scene:
             committed=self._committed,
             progress=lambda lane, slots: lane.progress(slots),
             presses=lambda lane: self.pressing,
-            on_delivered=self._delivered,
-            on_too_large=self._too_large,
             on_lost=self.lost.append,
             on_defect=self.defects.append,
         )
@@ -73,11 +71,11 @@ class Scene:
         await asyncio.sleep(0)
         return self.broker.committed
 
-    def _delivered(self, lane: Lane, slots: Sequence[int]) -> None:
+    def delivered(self, lane: Lane, slots: Sequence[int]) -> None:
         lane.settled |= set(slots)
-        self.delivered += slots
+        self.durable += slots
 
-    def _too_large(self, lane: Lane, slot: int, topic: str, record: Any) -> Any:
+    def too_large(self, lane: Lane, slot: int, topic: str, record: Any) -> Any:
         """The owner makes a result a dead letter, and has nothing smaller than that."""
         if topic == "dead":
             return record
@@ -87,7 +85,7 @@ class Scene:
 
     def put(self, *slots: int, topic: str = "sink", value: bytes = b"%d") -> None:
         records = [(None, value % slot, (), None) for slot in slots]
-        self.sink.put(topic, 0, Parcel(self.lane, slots, records))
+        self.sink.put(topic, 0, Parcel(self, self.lane, slots, records))
 
     async def delivered_all(self) -> None:
         async with asyncio.timeout(10):
@@ -124,10 +122,10 @@ async def test_nothing_is_delivered_before_its_transaction_is_committed(scene):
     scene.put(0)
     for _ in range(50):
         await asyncio.sleep(0)
-    assert (scene.delivered, scene.sink.pending()) == ([], 1)
+    assert (scene.durable, scene.sink.pending()) == ([], 1)
     scene.broker.gate.set()
     await scene.delivered_all()
-    assert scene.delivered == [0]
+    assert scene.durable == [0]
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -141,7 +139,7 @@ async def test_a_transaction_that_fails_anywhere_is_made_again_or_found_done(sce
     scene.put(4)
     await scene.delivered_all()
     assert scene.broker.values() == [b"0", b"1", b"2", b"3", b"4"]
-    assert scene.delivered == [0, 1, 2, 3, 4]
+    assert scene.durable == [0, 1, 2, 3, 4]
     assert scene.broker.committed == Committed(5)
     assert len(scene.sink.connected) == 2
     assert scene.lost == []
@@ -175,7 +173,7 @@ async def test_a_lane_that_somebody_else_has_committed_for_is_lost(scene):
     await scene.delivered_all()
     assert scene.lost == [scene.lane]
     assert scene.broker.values() == [b"0"]
-    assert scene.delivered == [0]
+    assert scene.durable == [0]
 
 
 async def test_a_lane_that_is_closed_meanwhile_fences_nobody(scene):
@@ -189,7 +187,7 @@ async def test_a_lane_that_is_closed_meanwhile_fences_nobody(scene):
     scene.broker.gate.set()
     await scene.delivered_all()
     assert len(scene.sink.connected) == 1
-    assert scene.lost == scene.delivered == []
+    assert scene.lost == scene.durable == []
 
 
 async def test_whoever_prepares_a_partition_fences_its_earlier_owner(scene):
@@ -235,7 +233,7 @@ async def test_what_is_committed_never_goes_back(scene):
 
 async def test_a_commit_without_outcomes_does_not_wait_for_the_lane_to_fall_silent(scene):
     """Under load something is always queued: it returns with the transaction that takes it."""
-    deliver, last = scene.sink.on_delivered, 1
+    deliver, last = scene.delivered, 1
 
     def more(lane: Lane, slots: Sequence[int]) -> None:
         nonlocal last
@@ -243,7 +241,7 @@ async def test_a_commit_without_outcomes_does_not_wait_for_the_lane_to_fall_sile
         last += 1
         scene.put(last)
 
-    scene.sink.on_delivered = more
+    scene.delivered = more
     scene.lane.settled.add(0)
     committing = asyncio.ensure_future(scene.sink.commit([scene.lane]))
     for _ in range(2):  # it has asked, and its transaction has not begun
@@ -347,7 +345,7 @@ async def test_a_timestamp_that_is_refused_becomes_now(scene):
 
     scene.broker.rule = rule
     records = [(None, b"0", (), 1)]
-    scene.sink.put("sink", 0, Parcel(scene.lane, [0], records))
+    scene.sink.put("sink", 0, Parcel(scene, scene.lane, [0], records))
     await scene.delivered_all()
     assert scene.broker.values() == [b"0"]
     assert scene.given_up == []
@@ -375,7 +373,7 @@ async def test_whatever_fails_each_outcome_is_written_once_in_order_with_its_off
         await scene.sink.stop()
     written = [[int(value) for value in scene.broker.values(topic)] for topic in ("sink", "dead")]
     assert all(values == sorted(values) for values in written)
-    assert sorted(written[0] + written[1]) == sorted(scene.delivered) == [*range(number)]
+    assert sorted(written[0] + written[1]) == sorted(scene.durable) == [*range(number)]
     assert scene.broker.committed == scene.lane.committed == Committed(number)
     assert scene.lost == []
 
@@ -394,7 +392,7 @@ async def test_a_user_who_may_not_use_transactions_is_told_what_to_grant(monkeyp
         async def stop(self) -> None:
             pass
 
-    monkeypatch.setattr(transactions, "AIOKafkaProducer", Refused)
+    monkeypatch.setattr(transactions, "make_producer", lambda keywords: Refused(**keywords))
     sink = Scene().sink
     with pytest.raises(BrokerError, match="transactional ids that begin with worker/"):
         await transactions.Transactions.connect(sink, SOURCE)

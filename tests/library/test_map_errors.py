@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from streams import ItemError, Retry, map_batches
-from streams.running import driver
+from streams.running import runner
 from tests.library.steered import Steered, answering, settled
 
 pytestmark = pytest.mark.timeout(20)
@@ -24,7 +24,7 @@ def codes(results: Sequence[Any]) -> list[Any]:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back-off draws its waits from 0 to a ceiling: draw 0."""
-    monkeypatch.setattr(driver, "random", lambda: 0.0)
+    monkeypatch.setattr(runner, "random", lambda: 0.0)
 
 
 async def test_an_error_among_the_answers_stands_in_its_items_place() -> None:

@@ -30,7 +30,7 @@ def records(*pairs: tuple[Any, Any]) -> str:
 def ask(text: str, *, count: int = 3, stop_reason: Any = "end_turn") -> list[Any]:
     """What `count` items get from a reply with this text."""
     completion = Completion([text_block(text)], stop_reason)
-    return Classify(["yes", "no"]).answers(items_of(["x"] * count), completion)
+    return Classify(["yes", "no"]).read(items_of(["x"] * count), completion)
 
 
 def fault(text: str, **how: Any) -> Fault:
@@ -148,7 +148,7 @@ def test_every_prefix_of_a_truncated_reply_yields_exactly_its_complete_records()
 def test_a_brace_or_an_escaped_quote_inside_a_string_ends_no_record():
     text = '{"results": [{"id": "1", "text": "a } b ] \\" c {"}, {"id": "2", "text": "cut'
     completion = Completion([text_block(text)], "max_tokens")
-    answers = Generate("Write.").answers(items_of(["x", "y"]), completion)
+    answers = Generate("Write.").read(items_of(["x", "y"]), completion)
     assert answers == [{"text": 'a } b ] " c {'}, CUT]
 
 
@@ -176,7 +176,7 @@ def test_a_reply_without_records_is_a_bad_reply(text):
 @pytest.mark.parametrize("blocks", [None, [], {}, "text", 7, [None], [{"type": "thinking"}]])
 def test_empty_content_is_a_bad_reply(blocks):
     with pytest.raises(CallError) as caught:
-        Classify(["yes", "no"]).answers(items_of(["x"]), Completion(blocks, "end_turn"))
+        Classify(["yes", "no"]).read(items_of(["x"]), Completion(blocks, "end_turn"))
     assert caught.value.fault is Fault.BAD_REPLY
 
 
@@ -186,14 +186,14 @@ def test_thinking_and_unknown_blocks_before_the_text_are_passed_over():
         {"type": "brand_new", "text": records(("1", "no"))},
         text_block(records(("1", "yes"))),
     ]
-    answers = Classify(["yes", "no"]).answers(items_of(["x"]), Completion(blocks, "end_turn"))
+    answers = Classify(["yes", "no"]).read(items_of(["x"]), Completion(blocks, "end_turn"))
     assert answers == [YES]
 
 
 def test_text_in_several_blocks_is_one_text():
     whole = records(("1", "yes"))
     blocks = [text_block(whole[:20]), text_block(whole[20:])]
-    answers = Classify(["yes", "no"]).answers(items_of(["x"]), Completion(blocks, "end_turn"))
+    answers = Classify(["yes", "no"]).read(items_of(["x"]), Completion(blocks, "end_turn"))
     assert answers == [YES]
 
 
@@ -204,7 +204,7 @@ def test_other_stop_reasons_leave_the_text_to_be_judged(reason):
 
 def test_vectors_are_no_answer_to_a_prompt():
     with pytest.raises(CallError) as caught:
-        Classify(["yes", "no"]).answers(items_of(["x"]), Vectors([]))
+        Classify(["yes", "no"]).read(items_of(["x"]), Vectors([]))
     assert caught.value.fault is Fault.BAD_REPLY
 
 
@@ -287,6 +287,6 @@ def test_any_reply_gives_each_item_one_answer_that_can_be_written_or_is_a_call_e
 
 def answers_or_fault(operation: Operation, items: list[Item], completion: Completion) -> Any:
     try:
-        return operation.answers(items, completion)
+        return operation.read(items, completion)
     except CallError as error:
         return error.fault

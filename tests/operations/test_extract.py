@@ -37,7 +37,7 @@ def extract(schema: dict[str, Any], *data: Any) -> list[Any]:
     """What items get where the reply holds these, one for each."""
     results = [{"id": str(n), "data": value} for n, value in enumerate(data, 1)]
     block = {"type": "text", "text": json.dumps({"results": results})}
-    return Extract(schema).answers(items_of(["x"] * len(data)), Completion([block], "end_turn"))
+    return Extract(schema).read(items_of(["x"] * len(data)), Completion([block], "end_turn"))
 
 
 def problems(schema: Any) -> list[str]:
@@ -108,7 +108,7 @@ def test_duplicates_that_are_equal_to_python_but_not_as_json_differ():
     schema = {"type": "object", "properties": {"x": {}}}
     results = [{"id": "1", "data": {"x": 1}}, {"id": "1", "data": {"x": True}}]
     block = {"type": "text", "text": json.dumps({"results": results})}
-    answers = Extract(schema).answers(items_of(["a"]), Completion([block], "end_turn"))
+    answers = Extract(schema).read(items_of(["a"]), Completion([block], "end_turn"))
     assert answers == [Unanswered.INVALID]
 
 

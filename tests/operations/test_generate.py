@@ -15,7 +15,7 @@ def generate(*texts: object) -> list[object]:
     results = [{"id": str(n), "text": text} for n, text in enumerate(texts, 1)]
     block = {"type": "text", "text": json.dumps({"results": results})}
     completion = Completion([block], "end_turn")
-    return Generate("Summarise.").answers(items_of(["x"] * len(texts)), completion)
+    return Generate("Summarise.").read(items_of(["x"] * len(texts)), completion)
 
 
 def test_each_item_gets_its_text_as_the_model_wrote_it():

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from streams.operations.bad_replies import as_table
-from streams.operations.schema import MOST_OPTIONAL, MOST_UNIONS
+from streams.operations.schema import MAX_OPTIONAL, MAX_UNIONS
 from streams.policies.breaker import RUN, WINDOW
 from streams.providers import prices
 from streams.providers.sdk_faults import call_error
@@ -35,7 +35,7 @@ def test_the_limits_of_the_breaker_are_those_that_it_has():
 
 
 def test_the_limits_of_schemas_are_those_that_are_checked():
-    assert f"more than {MOST_OPTIONAL} optional properties or {MOST_UNIONS} of" in PAGE
+    assert f"more than {MAX_OPTIONAL} optional properties or {MAX_UNIONS} of" in PAGE
 
 
 def test_the_table_of_replies_is_the_one_in_the_code():

@@ -63,6 +63,13 @@ def test_input_is_the_sum_of_new_written_and_read_each_at_its_price():
     assert usage == Usage(1_310, 4, 10 * 100 + 4 * 500 + 1_000 * 10 + 100 * 125 + 200 * 200)
 
 
+def test_the_same_tokens_within_a_message_batch_cost_half():
+    tokens = {"input_tokens": 1_001, "output_tokens": 10, "cache_read_input_tokens": 100}
+    alone = claude_usage("claude-haiku-5-5", {**tokens, "service_tier": "standard"})
+    within = claude_usage("claude-haiku-5-5", {**tokens, "service_tier": "batch"})
+    assert within == alone._replace(cost_nano_usd=alone.cost_nano_usd // 2)
+
+
 def test_a_model_without_a_known_price_counts_tokens_and_costs_nothing():
     assert claude_usage("claude-next", {"input_tokens": 3, "output_tokens": 2}) == Usage(3, 2, 0)
     assert not known_price("claude-next")

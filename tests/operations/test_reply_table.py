@@ -19,7 +19,7 @@ from streams.errors import CallError, Fault
 from streams.model import Unanswered
 from streams.operations import Classify, Completion, Embed, Extract, Operation, Response, Vectors
 from streams.operations.bad_replies import ROWS, Row
-from streams.providers.embedding_data import vectors_of
+from streams.providers.voyage import vectors_of
 from tests.core.scenario import Scenario, words
 from tests.operations.conftest import items_of
 
@@ -88,7 +88,8 @@ EXAMPLES: dict[str, list[tuple[Operation, Spoil]]] = {
         (CLASSIFY, lambda good, n: said([{**each, "id": f" {each['id']} "} for each in good])),
     ],
     "is in another order": [(CLASSIFY, lambda good, n: said(good[::-1]))],
-    "has a value in another case than the label or `enum`: taken as configured": [
+    "has a value in another case than the label or `enum`, or a label in another Unicode form: "
+    "taken as configured": [
         (CLASSIFY, with_members(label=" YES ")),
         (EXTRACT, with_members(data={"tone": "warm"})),
     ],
@@ -203,7 +204,7 @@ class Asked:
         else:
             response = said(good)
         try:
-            return self._operation.answers(items_of(batch.items), response)
+            return self._operation.read(items_of(batch.items), response)
         except CallError as error:
             return error
 
@@ -220,16 +221,16 @@ def play(operation: Operation, spoil: Spoil, spoilt: int) -> tuple[Scenario, lis
 def test_what_one_such_reply_costs(row: Row, operation: Operation, spoil: Spoil) -> None:
     """Which items are called for again, and how; then every item has its result."""
     s, calls = play(operation, spoil, 1)
-    if row.says is None:
+    if row.rest is None:
         again = []
-    elif row.says is Fault.ACCOUNT:
+    elif row.rest is Fault.ACCOUNT:
         again = [FOUR]
     elif not row.usable:
         again = ["a0 a1", "a2 a3"]
     else:
-        again = ["a2", "a3"] if row.says is Unanswered.CUT else ["a2"]
+        again = ["a2", "a3"] if row.rest is Unanswered.CUT else ["a2"]
     assert calls == [FOUR, *again]
-    assert any(isinstance(each, Paused) for each in s.said()) == (row.says is Fault.ACCOUNT)
+    assert any(isinstance(each, Paused) for each in s.said()) == (row.rest is Fault.ACCOUNT)
     assert s.codes() == {}
     assert " ".join(s.released()) == FOUR
     expected = {"tone": "Warm"} if operation is EXTRACT else {"label": "yes"}
@@ -241,9 +242,9 @@ def test_what_such_replies_for_ever_cost(row: Row, operation: Operation, spoil: 
     """The item that they come with is a dead letter with the row's code; its neighbours have their
     results, in order, for a bounded number of calls."""
     s, calls = play(operation, spoil, 10**9)
-    if row.says is Fault.ACCOUNT:
+    if row.rest is Fault.ACCOUNT:
         assert s.released() == []
         return
-    assert s.codes() == ({} if row.says is None else {BAD: row.says.value})
+    assert s.codes() == ({} if row.rest is None else {BAD: row.rest.value})
     assert " ".join(s.released()) == FOUR
     assert len(calls) - 1 <= 2 * ceil(log2(4)) + 1

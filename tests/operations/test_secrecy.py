@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.errors import CallError, Fault
-from streams.model import Usage
+from streams.model import Quota, RateLimits, Usage
 from streams.providers.secrecy import HIDDEN, QUOTES, reworded, without_keys, without_texts
 from tests.operations.conftest import items_of
 
@@ -50,9 +50,11 @@ def test_a_message_that_quotes_no_item_is_shown():
 
 def test_a_reworded_error_keeps_all_but_its_message():
     usage = Usage(1, 2, 3)
-    error = CallError(Fault.THROTTLED, "secret", retry_after_s=4, status=429, usage=usage)
+    limits = RateLimits(requests=Quota(1, 0, 2.0))
+    error = CallError(
+        Fault.THROTTLED, "secret", retry_after_s=4, status=429, usage=usage, rate_limits=limits
+    )
     shown = reworded(error, "public")
-    assert (shown.fault, shown.retry_after_s, shown.status, shown.usage) == (
-        Fault.THROTTLED, 4, 429, usage
-    )  # fmt: skip
+    assert shown.message == "public"
+    assert {**vars(shown), "message": "secret"} == vars(error)
     assert "secret" not in f"{shown} {shown!r} {shown.args}"

@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from streams.providers.embedding_data import vectors_of
+from streams.providers.voyage import vectors_of
 
 
 def entry(data: bytes, **more: object) -> dict[str, object]:

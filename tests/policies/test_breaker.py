@@ -8,7 +8,7 @@ import pytest
 
 from streams.errors import ItemError
 from streams.model import DROP, Unanswered
-from streams.policies.breaker import RUN, WINDOW, Breaker, BreakerLimits, told_apart
+from streams.policies.breaker import RUN, WINDOW, Breaker, BreakerLimits, results_and_failures
 
 LIMITS = BreakerLimits()
 
@@ -99,4 +99,4 @@ def test_limits_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_what_a_function_decides_about_an_item_is_no_failure_of_its_call() -> None:
     error = ItemError("function_error", "ValueError at jobs.py:1")
     answers = [{"a": 1}, None, DROP, ItemError("too_short"), error, *Unanswered]
-    assert told_apart(answers) == (4, [error])
+    assert results_and_failures(answers) == (4, [error])

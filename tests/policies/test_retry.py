@@ -6,7 +6,15 @@ import pytest
 
 from streams.errors import Fault
 from streams.policies import retry
-from streams.policies.retry import RULES, WHILE_OTHERS_SUCCEED, Backoff, Cause, Step, rule
+from streams.policies.retry import (
+    RULES,
+    WHILE_OTHERS_SUCCEED,
+    Backoff,
+    Cause,
+    FunctionErrors,
+    Step,
+    rule,
+)
 
 
 def test_every_fault_has_a_rule() -> None:
@@ -42,6 +50,20 @@ def test_whose_fault_it_is_may_depend_on_whether_other_calls_succeed(
     fault: Fault, others_succeed: bool, step: Step, cause: Cause | None
 ) -> None:
     assert rule(fault, others_succeed=others_succeed) == (step, cause)
+
+
+@pytest.mark.parametrize(
+    ("function_errors", "step"), [("final", Step.HALVE), ("counted", Step.HALVE_THEN_COUNT)]
+)
+def test_what_a_function_raises_is_final_or_an_attempt_as_its_caller_says(
+    function_errors: FunctionErrors, step: Step
+) -> None:
+    found = rule(Fault.FUNCTION, others_succeed=True, function_errors=function_errors)
+    assert found == (step, None)
+    assert rule(Fault.REJECTED, others_succeed=True, function_errors=function_errors) == (
+        Step.HALVE,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ class Model:
                 item.results_before = self.results
         limits = self.limits
         assert 1 <= len(items) <= limits.max_items
-        assert sum(slot.weight for slot in batch.slots) <= (limits.max_tokens or 10**9)
+        assert sum(slot.tokens for slot in batch.slots) <= (limits.max_tokens or 10**9)
         assert sum(slot.size for slot in batch.slots) <= (limits.max_bytes or 10**9)
         assert len({slot.call_key for slot in batch.slots}) == 1
         assert len(self.calls) < limits.max_in_flight, "more calls than the limit"
@@ -196,7 +196,7 @@ class Model:
 
     def _too_large(self, slot: Slot) -> bool:
         limits = self.limits
-        return slot.weight > (limits.max_tokens or 10**9) or slot.size > (limits.max_bytes or 10**9)
+        return slot.tokens > (limits.max_tokens or 10**9) or slot.size > (limits.max_bytes or 10**9)
 
     def _codes_of(self, why: Fault | Unanswered, call: Call, item: Item) -> tuple[str, bool, bool]:
         """The dead-letter code that may follow; whether it may; whether it must."""
@@ -331,7 +331,7 @@ class Model:
             full = (
                 self.flushing
                 or len(slots) >= self.limits.max_items
-                or sum(slot.weight for slot in slots) >= (self.limits.max_tokens or 10**9)
+                or sum(slot.tokens for slot in slots) >= (self.limits.max_tokens or 10**9)
                 or sum(slot.size for slot in slots) >= (self.limits.max_bytes or 10**9)
             )
             if full:

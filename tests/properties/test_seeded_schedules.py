@@ -76,7 +76,7 @@ def step(machine: EngineMachine, random: Random, faulty: float) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_history_keeps_the_promises(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     random = Random(seed)
-    monkeypatch.setattr(sequencer, "LET_GO_AT", seed % 2 * 1000)
+    monkeypatch.setattr(sequencer, "COMPACT_ABOVE", seed % 2 * 1000)
     machine = EngineMachine()
     machine.begin(limits(random), Random(seed + 1))
     faulty = random.choice([0.1, 0.5, 0.9])

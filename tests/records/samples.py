@@ -55,6 +55,13 @@ def encoder(**settings: Any) -> Encoder:
 
 def encoded(item: Item, outcome: Any, **settings: Any) -> tuple[Any, Any]:
     """One outcome's record and its error; None: it is a result."""
-    records, dead = encoder(**settings).encode([released(item, outcome)], NOW_MS)
-    assert len(records) == 1
-    return records[0], dead.get(0)
+    return emitted(encoder(**settings), released(item, outcome))
+
+
+def emitted(made: Encoder, slot: Slot) -> tuple[Any, Any]:
+    """The slot's record, for the sink or for the dead letters (None: a drop), and its error."""
+    (record,), dead = made.encode([slot], NOW_MS)
+    if dead:
+        assert record is None, "nothing of it is for the sink"
+        record = made.dead_letter(slot, dead[0], NOW_MS)
+    return record, dead.get(0)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.codec.records import FORWARD, Decoder
+from streams.codec.records import Decoder
 from streams.errors import ItemError
-from streams.model import DROP
+from streams.model import DROP, FORWARD
 
 from .samples import Record, decoded
 

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.codec import answers
 from streams.codec.answers import Keys, Trail, entry, key, paid, restore
 from streams.codec.records import Decoder
 from streams.codec.vectors import VECTOR
 from streams.core.call import Call, Slot, State
 from streams.errors import ItemError
 from streams.model import DROP, Unanswered
-from tests.records.samples import NOW_MS, Record, encoder, item_of, released
+from tests.records.samples import NOW_MS, Record, emitted, encoder, item_of, released
 
 FINGERPRINT = "5f1d7a84db00d2fc"
 ITEM = b'{"id": 7, "text": "fine", "more": 18446744073709551616}'
@@ -70,9 +71,9 @@ def test_what_is_restored_is_emitted_byte_for_byte_as_it_would_have_been(mode, o
     slot = released(item_of(ITEM), outcome, index=3, size=20, calls=2)
     made = again(slot)
     writer = encoder(mode=mode)
-    first, second = writer.encode([slot], NOW_MS), writer.encode([made], NOW_MS)
-    assert first.records == second.records
-    assert [*first.dead] == [*second.dead]
+    first, second = emitted(writer, slot), emitted(writer, made)
+    assert first[0] == second[0]
+    assert (first[1] is None) == (second[1] is None)
 
 
 @pytest.mark.parametrize("layout", ["floats", "base64"])
@@ -239,6 +240,28 @@ def test_what_is_settled_is_forgotten() -> None:
     assert len(trail._stretches) <= 2
 
 
+def test_behind_an_item_that_is_never_done_the_trail_stays_small() -> None:
+    """Order "none": everything else goes on. It grew by a stretch with each call."""
+    trail = Trail(0, 0)
+    trail.late_below(0)
+    for n in range(100_000):
+        trail.wrote(20 * n, 20, 20 * n + 30)
+        trail.settled(5)
+    assert len(trail._stretches) <= answers.MAX_STRETCHES
+    assert trail.begin(5) == 0
+    trail.settled(2_000_000)
+    assert trail.begin(2_000_000) > 1_900_000, "no more than a little is read again"
+
+
+def test_a_record_whose_place_the_broker_has_forgotten_is_behind_those_before() -> None:
+    """It answers -1 for a batch that it was sent twice and no longer knows."""
+    trail = Trail(100, 100)
+    trail.late_below(0)
+    trail.wrote(120, 20, 19)
+    trail.wrote(-1, 20, 39)
+    assert [trail.begin(mark) for mark in (0, 20, 40)] == [120, 140, 160]
+
+
 def test_what_was_read_is_read_again_until_it_is_settled() -> None:
     trail = Trail(100, 180, highest=59)
     trail.late_below(0)
@@ -296,3 +319,29 @@ def test_no_answer_of_an_unsettled_item_stands_before_where_the_next_owner_begin
         before = begin
         needed = [place for place, offset in answers.items() if offset >= mark]
         assert not [place for place in needed if place < begin], (begin, mark, answers)
+
+
+@given(
+    st.integers(1, 4),
+    st.lists(st.tuples(st.lists(st.integers(0, 40), min_size=1, max_size=3), st.integers(0, 4))),
+    st.none() | st.integers(0, 40),
+)
+def test_a_trail_of_few_stretches_passes_no_unsettled_answer_either(limit, steps, late) -> None:
+    """`steps`: the items of our next records, and by how much the watermark moves then. `late`:
+    below which item an earlier owner's calls may still answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answers, "MAX_STRETCHES", limit)
+        trail, stands, at, mark, before = Trail(0, 0), {}, 0, 0, 0
+        if late is not None:
+            trail.late_below(late)
+        for ours, moved in steps:
+            trail.wrote(at, len(ours), max(ours))
+            stands |= dict(enumerate(ours, at))
+            at, mark = at + len(ours), mark + moved
+            trail.settled(mark)
+            begin = trail.begin(mark)
+            assert begin is not None
+            assert begin >= before, "it went back"
+            before = begin
+            assert not [place for place, item in stands.items() if item >= mark and place < begin]
+            assert len(trail._stretches) <= limit + 3

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-from streams.codec.records import FORWARD, Decoder
+from streams.codec.records import Decoder
 from streams.errors import ItemError
 from streams.kafka.record_views import json_line
+from streams.model import FORWARD
 
 from .samples import NOW_MS, Record, encoded, encoder, item_of, released
 

@@ -68,6 +68,12 @@ def test_templates_have_pointers_in_braces(text: str, passes: bool) -> None:
         assert passes
 
 
+@pytest.mark.parametrize("same", ["CAF\u00c9", " caf\u00e9 ", "cafe\u0301"])
+def test_labels_that_differ_in_case_blanks_or_unicode_form_alone_are_the_same(same: str) -> None:
+    with pytest.raises(ValueError, match="are the same"):
+        values.labels(("caf\u00e9", same))
+
+
 @pytest.mark.parametrize(
     "wrong", ["", "x", "ftp://h", "http://", "http://h:99999", "https://h/?a=1"]
 )

@@ -70,8 +70,6 @@ def make_transactions(
         committed=worker.committed,
         progress=lambda lane, slots: lane.task.progress(lane, slots),
         presses=worker.presses,
-        on_delivered=worker.on_delivered,
-        on_too_large=worker.on_too_large,
         on_lost=on_lost,
         on_defect=worker.on_defect,
     )

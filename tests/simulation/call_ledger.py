@@ -21,7 +21,7 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
 )
 
-from streams.kafka.produce.ledger_writer import OFFER_AGAIN_S
+from streams.kafka.produce.producers import OFFER_AGAIN_S
 from streams.settings.values import ledger_topic
 from tests.simulation.ledger import Item, Recorded, Violation
 from tests.simulation.parameters import ROOMY_BYTES
@@ -108,16 +108,21 @@ class Batch:
 
     def __init__(self, most_bytes: int) -> None:
         self.records: list[tuple[bytes, bytes]] = []
-        self.size = 0
+        self._size = 0
         self._most_bytes = most_bytes
 
-    def append(self, *, key: bytes, value: bytes, timestamp: None) -> bool | None:
+    def append(
+        self, *, key: bytes, value: bytes, timestamp: None, headers: Sequence[Any]
+    ) -> bool | None:
         size = len(key) + len(value) + OVERHEAD_BYTES
-        if self.records and self.size + size > self._most_bytes:
+        if self.records and self._size + size > self._most_bytes:
             return None
         self.records.append((key, value))
-        self.size += size
+        self._size += size
         return True
+
+    def size(self) -> int:
+        return self._size
 
 
 class LedgerProducer:
@@ -126,12 +131,16 @@ class LedgerProducer:
     def __init__(self, world: World, member: Member) -> None:
         self._world = world
         self._member = member
-        self.client = SimpleNamespace(force_metadata_update=world.takes_a_moment)
+        self.client = SimpleNamespace(
+            force_metadata_update=world.takes_a_moment, _metadata_update=world.takes_a_moment
+        )
+        self._message_accumulator = SimpleNamespace()  # a batch here has no time to live
 
     async def start(self) -> None:
         """Raises KafkaError."""
         await self._world.takes_a_moment()
         if self._world.weather.is_on("connecting fails", 0):
+            self._member.ledger_trouble(self._world.now())
             raise KafkaConnectionError
 
     async def stop(self) -> None:
@@ -158,7 +167,7 @@ class LedgerProducer:
         await world.call_ledger.reaches(member, partition)
         if member.dead and not reaches:
             await world.never()
-        if batch.size > world.parameters.ledger_bytes:
+        if batch.size() > world.parameters.ledger_bytes:
             raise MessageSizeTooLargeError
         with world.guard():
             first = world.call_ledger.append(member, partition, batch.records)

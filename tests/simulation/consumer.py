@@ -284,10 +284,6 @@ class Consumer:
     def set_allowance(self, allowance: Allowance) -> None:
         self._in_thread(self._reader.set_allowance, allowance)
 
-    def may_write(self) -> bool:
-        """There is no lease here: what a cut-off worker writes is told by the member's troubles."""
-        return True
-
     def close_reader(self) -> None:
         self._in_thread(self._reader.close)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
@@ -15,6 +16,7 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.core.engine import Engine
 from streams.errors import StreamsError
+from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.model import Item, Reply
@@ -67,12 +69,12 @@ class Member:
             commit_interval_s=parameters.commit_interval_s,
             drain_s=parameters.drain_s,
             budget=Budget(parameters.buffered_bytes),
+            # What a cut-off worker writes is told by the member's troubles.
+            lease=SimpleNamespace(holds=lambda: True),  # type: ignore[arg-type]
             on_fatal=self._failed,
         )
         self.sink = Sink(
-            {**self._keywords, "enable_idempotence": True},
-            on_delivered=self.worker.on_delivered,
-            on_too_large=self.worker.on_too_large,
+            Producers(self._keywords),
             on_defect=self.worker.on_defect,
         )
         await world.until_it_works(self.sink.start)
@@ -123,7 +125,7 @@ class Member:
 
     def on_lost(self, lane: Any) -> None:
         """It takes a partition for somebody else's, who must have committed then."""
-        by = self._world.ledger.committed_by[lane.partition.partition]
+        by = self._world.ledger.committed_by[lane.where.partition]
         with self._world.guard():
             if by is None or by.member == self.name:
                 raise Violation(f"{self.name} takes {lane} for lost, committed last by {by}")
@@ -250,6 +252,6 @@ class Member:
         if not self.started:
             return
         statistics = self.engine.statistics()
-        held = self.engine.held_total, self.undelivered(), statistics.in_flight
+        held = self.engine.buffered_bytes, self.undelivered(), statistics.in_flight
         if any(held):
             raise Violation(f"{self.name} holds bytes, records, calls: {held} (G8)")

@@ -84,7 +84,7 @@ def _engine_notes(world: World, item: Item) -> list[str]:
         if history is None:
             continue
         for (lane, seq), said in list(history._notes.items()):
-            if seq == item.offset and lane.partition.partition == item.partition:
+            if seq == item.offset and lane.where.partition == item.partition:
                 lines += [f"{member.name} {lane!r}:", *(f"    {note}" for note in said)]
     return lines
 

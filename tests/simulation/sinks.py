@@ -1,4 +1,4 @@
-"""The broker that results are written to, and producers as far as `produce/writer.py` uses them.
+"""The broker that results are written to, and producers as far as `ordered_queue.py` uses them.
 
 What a batch meets on its way: `send_batch` refuses it; the broker stands still; it judges size and
 time; it refuses, and nothing is written; it writes, and its answer is late (an idempotent batch is
@@ -81,7 +81,7 @@ class Request(NamedTuple):
     records: list[tuple[Parcel, Tenure, Any]]
     size: int
     reaches: bool
-    answered: asyncio.Future[None]
+    answered: asyncio.Future[Any]
 
 
 class SinkBroker:
@@ -101,7 +101,7 @@ class SinkBroker:
 
     def send(
         self, producer: Producer, topic: str, partition: int, batch: Batch
-    ) -> asyncio.Future[None]:
+    ) -> asyncio.Future[Any]:
         world, member = self._world, producer.member
         where = (member, topic, partition)
         self.unacknowledged[where] += 1
@@ -167,7 +167,7 @@ class SinkBroker:
         if request.answered.done():
             return
         if error is None:
-            request.answered.set_result(None)
+            request.answered.set_result(SimpleNamespace(offset=0))
         else:
             request.answered.set_exception(error)
 
@@ -190,7 +190,7 @@ def refusal(
 
 
 class Producer:
-    """As much of `AIOKafkaProducer` as the sink uses; `member`: its process. `holes`: where a batch
+    """As much of `AIOKafkaProducer` as a queue uses; `member`: its process. `holes`: where a batch
     of it was refused: the broker takes no later sequence number of it there."""
 
     def __init__(self, world: World, member: Any) -> None:
@@ -198,7 +198,7 @@ class Producer:
         self._world = world
         self.member = member
         self.holes: set[tuple[str, int]] = set()
-        self._under_way: set[asyncio.Future[None]] = set()
+        self._under_way: set[asyncio.Future[Any]] = set()
         self._stopped = False
         self.client = SimpleNamespace(
             force_metadata_update=self._update, _metadata_update=self._update
@@ -222,7 +222,7 @@ class Producer:
     def create_batch(self) -> Batch:
         return Batch(self._world.parameters.batch_bytes)
 
-    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> asyncio.Future[Any]:
         world = self._world
         if self.member.dead:
             await world.never()

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from streams.kafka.produce import writer
+from streams.kafka.produce import ordered_queue
 from tests.simulation.loop import EPOCH_S, NothingLeft, virtual_world
 
 
@@ -58,9 +58,9 @@ def test_the_modules_of_the_product_see_its_time_and_chance_and_afterwards_the_r
     for _ in range(2):
         with virtual_world(7) as loop:
             loop.run_until_complete(asyncio.sleep(10))
-            assert writer.time.time() == EPOCH_S + 10
+            assert ordered_queue.time.time() == EPOCH_S + 10
             assert not logging.getLogger("streams").isEnabledFor(logging.ERROR)
             drawn.append(random.random())
     assert drawn[0] == drawn[1]
-    assert writer.time is time
+    assert ordered_queue.time is time
     assert logging.getLogger("streams").isEnabledFor(logging.ERROR)

@@ -88,6 +88,9 @@ class _Client:
         known.set_result(True)
         return known
 
+    async def _metadata_update(self) -> bool:
+        return True
+
     async def _wait_on_metadata(self, topic: str) -> set[int]:
         return self.partitions_for_topic(topic)
 

@@ -14,6 +14,7 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.errors import CallError
+from streams.kafka.consume.lease import Lease
 from streams.kafka.produce.parcels import Parcel
 from streams.model import Item, Reply
 from streams.policies.breaker import BreakerLimits
@@ -21,7 +22,7 @@ from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
 from streams.worker.intake import Budget
 from streams.worker.output import Route
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
 
@@ -48,7 +49,6 @@ class PlayedSink:
         self.holding = False
         self.held: list[Parcel] = []
         self.records: list[tuple[str, Any]] = []
-        self.on_delivered: Callable[[Lane, Sequence[Any]], None]
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         self.records += [(topic, record) for record in parcel.records]
@@ -59,7 +59,7 @@ class PlayedSink:
     def acknowledge(self, *, last_first: bool = False) -> None:
         held, self.held = self.held, []
         for parcel in reversed(held) if last_first else held:
-            self.on_delivered(parcel.lane, parcel.slots)
+            parcel.sender.delivered(parcel.lane, parcel.slots)
 
     def pending(self) -> int:
         return sum(len(parcel.slots) for parcel in self.held)
@@ -83,9 +83,6 @@ class PlayedConsumer:
 
     def position_of(self, partition: TopicPartition) -> int | None:
         return self.positions.get(partition)
-
-    def may_write(self) -> bool:
-        return True
 
     def allow(self, allowance: Any) -> None: ...
     def set_allowance(self, allowance: Any) -> None: ...
@@ -148,9 +145,9 @@ class Played:
             commit_interval_s=3600,
             drain_s=1,
             budget=Budget(64_000_000),
+            lease=Lease(10),
             on_fatal=lambda error: None,
         )
-        self.sink.on_delivered = self.worker.on_delivered
         limits = Limits(
             max_items=max_items,
             max_wait_s=max_wait_s,
@@ -186,15 +183,15 @@ class Played:
         await self.task.stop()
         await self.worker.close()
 
-    def assign(self, *partitions: int, offset: int = 0, source: str = SOURCE) -> list[Lane]:
+    def assign(self, *partitions: int, offset: int = 0, source: str = SOURCE) -> list[Partition]:
         """Partitions come to this worker, to be read from `offset`."""
         starts = {TopicPartition(source, number): Committed(offset) for number in partitions}
         return [lane for lane, _ in self.worker.on_assigned(starts).values()]
 
-    def arrive(self, lane: Lane, *texts: str | None, end: int | None = None) -> None:
+    def arrive(self, lane: Partition, *texts: str | None, end: int | None = None) -> None:
         """Items come from the lane's partition, whose end is after them or at `end`. None: a
         tombstone."""
-        first, partition = lane.next_offset, lane.partition
+        first, partition = lane.next_offset, lane.where
         records = [
             Record(
                 partition.topic,

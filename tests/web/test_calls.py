@@ -7,8 +7,7 @@ import asyncio
 from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.errors import CallError, Fault
-from streams.running.call_tally import CallTally, Distribution
-from streams.running.tally import Latencies
+from streams.running.tally import CallTally, Distribution, Latencies
 from tests.web.assembly import Played, Steered
 
 

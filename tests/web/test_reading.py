@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
 from streams.observe.web.reading import STUCK_AFTER_S, ReadingWatch
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
 
 class Log:
@@ -17,19 +17,21 @@ class Log:
 
     def __init__(self) -> None:
         task: Any = None
-        self.lanes: Sequence[Lane] = [Lane(TopicPartition("reviews", 3), Committed(0), task)]
+        self.partitions: Sequence[Partition] = [
+            Partition(TopicPartition("reviews", 3), Committed(0), task)
+        ]
         self.draining = False
         self.at: int | None = 10
         self.until: int | None = 20
         self.room = True
 
-    def position(self, lane: Lane) -> int | None:
+    def position(self, lane: Partition) -> int | None:
         return self.at
 
-    def end(self, lane: Lane) -> int | None:
+    def end(self, lane: Partition) -> int | None:
         return self.until
 
-    def has_room(self, lane: Lane) -> bool:
+    def has_room(self, lane: Partition) -> bool:
         return self.room
 
 
@@ -100,5 +102,5 @@ def test_a_partition_that_comes_back_is_another() -> None:
     watch = ReadingWatch(log)
     watch.look(0)
     task: Any = None
-    log.lanes = [Lane(TopicPartition("reviews", 3), Committed(10), task)]
+    log.partitions = [Partition(TopicPartition("reviews", 3), Committed(10), task)]
     assert watch.look(STUCK_AFTER_S) == []

@@ -16,16 +16,16 @@ from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
-from streams.kafka.consume.batches import Share
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
-from streams.model import Reply, Usage
+from streams.model import Caller, Reply, Usage
 from streams.worker.call_ledger import Answering, Ledger, reads_from
 from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
 from streams.worker.worker import Worker
-from tests.kafka.producers import Broker, OfflineSink, Producer
+from tests.kafka.producers import Broker, OfflineProducers, OfflineSink
 
 
 class Call:
@@ -64,9 +64,6 @@ class Commits:
     async def committed(self, partition: TopicPartition) -> Committed | None:
         offset = self.elsewhere.get(partition)
         return None if offset is None else Committed(offset)
-
-    def may_write(self) -> bool:
-        return self.alive
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
         self.under_way += 1
@@ -118,7 +115,10 @@ class OfflineLedger(Ledger):
         self.broker = broker
         self.unreadable: list[Exception] = []
         self.cut_off = False
-        self._writer.producer = Producer(broker)
+        self._writer.producers = OfflineProducers(broker)
+
+    async def connect(self) -> None:
+        await self._writer.start()
 
     async def _fetch(self, starts: Any, found: Any, take: Any) -> None:
         if self.cut_off:
@@ -138,6 +138,7 @@ class Shell:
     """A worker with one task on the topic "source".
 
     `broker`: with what an earlier worker has left; None: a new one. `ledger`: whether there is one.
+    `caller`: what the task calls; by default `calls`, which end when the test says.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Shell:
         *,
         buffered_bytes: int = 64_000_000,
         drain_s: float = 0.05,
+        deliver_within_s: float = 30.0,
         broker: Broker | None = None,
         ledger: bool = False,
         fingerprint: str = "f",
@@ -154,6 +156,7 @@ class Shell:
         self.fingerprint = fingerprint
         self.ledger = OfflineLedger(self.broker, fingerprint, ledger_room) if ledger else None
         self.calls: list[Call] = []
+        self.caller: Caller = self._call
         self.fatal: list[BaseException] = []
         self.consumer = Commits()
         self.worker = Worker(
@@ -164,18 +167,20 @@ class Shell:
             commit_interval_s=0.001,
             drain_s=drain_s,
             budget=Budget(buffered_bytes),
+            lease=SimpleNamespace(holds=lambda: self.consumer.alive),  # type: ignore[arg-type]
             on_fatal=self.fatal.append,
+            deliver_within_s=deliver_within_s,
         )
         self.sink = OfflineSink(
             self.broker,
-            on_delivered=self.worker.on_delivered,
-            on_too_large=self.worker.on_too_large,
             on_defect=self.worker.on_defect,
-            may_write=self.worker.may_write,
+            may_write=self.worker.lease.holds,
         )
 
     async def start(self, **limits: Any) -> None:
         await self.sink.start()
+        if self.ledger is not None:
+            await self.ledger.connect()
         given = {"max_items": 10, "max_wait_s": 0.0, "max_in_flight": 5, **limits}
         parts = TaskParts(
             name="task",
@@ -186,7 +191,7 @@ class Shell:
             encoder=Encoder(
                 task="task", model=None, fingerprint="f", mode="result", embedding="floats"
             ),
-            caller=self._call,
+            caller=self.caller,
             fingerprint=self.fingerprint,
         )
         route = Route("sink", "dead", 4, 4, 4, 1_000_000, 1_000_000)
@@ -235,9 +240,7 @@ class Shell:
         """So many records from offset `first` on (None: the next ones of the lane), with these keys
         in turn."""
         first = lane.next_offset if first is None else first
-        records = [
-            _record(lane.partition, first + n, size, keys[n % len(keys)]) for n in range(count)
-        ]
+        records = [_record(lane.where, first + n, size, keys[n % len(keys)]) for n in range(count)]
         self.worker.on_records([(lane, records, first + count)])
 
     def passed(self, lane: Any, position: int) -> None:

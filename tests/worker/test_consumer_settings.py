@@ -10,7 +10,7 @@ import pytest
 from streams.app import App
 from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S, ConsumerThread
 from streams.settings import load_settings
-from streams.worker.worker import REVOKED_WITHIN_S
+from streams.worker.handover import REVOKED_WITHIN_S
 
 VARIABLES = {"STREAMS_WORKER__ID": "reviews", "STREAMS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
 

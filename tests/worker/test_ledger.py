@@ -13,7 +13,7 @@ import pytest
 from streams.codec.committed import Committed
 from streams.errors import ItemError
 from streams.model import DROP, Unanswered
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from tests.worker.owners import LEDGER, answered_behind_a_gate, crash, recorded, take_over
 from tests.worker.shell import Call, Shell, settled
 
@@ -72,7 +72,7 @@ async def test_what_is_settled_is_not_read_again(make):
         call.answer()
     await first.until(lambda: first.committed == {0: 50})
     await first.until(lambda: len(recorded(first.broker)) == 50)
-    lane.task._ledger._lanes[lane.partition] = lane, 0.0  # the earlier owner's calls have ended
+    lane.task._ledger._open[lane.where] = lane, 0.0  # the earlier owner's calls have ended
     await first.until(lambda: lane.committed == Committed(50, (), 50))
     await crash(first)
 
@@ -100,7 +100,7 @@ async def test_a_worker_that_died_before_its_first_commit_has_recorded_what_it_p
 async def test_a_commit_that_is_asked_for_and_not_made_forgets_no_answer(make):
     """A transaction may be aborted after it was told where to begin."""
     shell, lane = await answered_behind_a_gate(make)
-    shell.ledger._lanes[lane.partition] = lane, 0.0  # no earlier owner's call is under way
+    shell.ledger._open[lane.where] = lane, 0.0  # no earlier owner's call is under way
     await shell.until(lambda: shell.ledger.begin(lane, 50) == 40)  # the broker's answer is there
     assert shell.ledger.begin(lane, 0) == 0
 
@@ -109,11 +109,11 @@ async def test_what_was_read_is_there_for_the_new_lane_when_the_old_one_cannot_g
     """Whether it can is asked between the two."""
     shell, lane = await answered_behind_a_gate(make)
     said = lane.committed
-    await shell.ledger.read({lane.partition: said})
+    await shell.ledger.read({lane.where: said})
     assert not shell.task.can_resume(lane, said._replace(offset=1))
-    new = Lane(lane.partition, said, shell.task)
+    new = Partition(lane.where, said, shell.task)
     shell.task.open(new)
-    assert len(new.known) == 40
+    assert len(new.answers) == 40
 
 
 async def test_the_start_is_committed_with_where_the_ledger_begins_before_anything_is_answered(
@@ -226,7 +226,7 @@ async def test_an_answer_to_what_the_next_owner_has_not_read_yet_is_found_by_the
     await first.until(lambda: recorded(first.broker) == [*range(10, 20)])
     second.arrive(again, 10)
     await second.until(lambda: len(second.calls) == 1)
-    second.ledger._lanes[again.partition] = again, 0.0  # the earlier owner's calls have ended
+    second.ledger._open[again.where] = again, 0.0  # the earlier owner's calls have ended
     second.calls[0].answer()
     await second.until(lambda: again.committed.offset == 10)
     third, _ = await take_over(make, second, again, 20)
@@ -267,7 +267,7 @@ async def test_an_item_without_a_usable_answer_is_not_recorded_and_is_asked_agai
     assert second.calls[0].offsets == [1]
 
 
-async def test_usage_is_what_was_paid_and_counts_once(make):
+async def test_usage_counts_once_with_the_worker_whose_call_took_it(make):
     first, lane = await answered_behind_a_gate(make)
     second, _ = await take_over(make, first, lane)
     await second.until(lambda: len(second.calls) == 1)
@@ -275,7 +275,8 @@ async def test_usage_is_what_was_paid_and_counts_once(make):
     await second.until(lambda: second.committed == {0: 50})
     summary = second.worker.summary()
     assert (summary["calls"], summary["items"], summary["results"]) == (1, 50, 50)
-    assert (summary["input_tokens"], summary["output_tokens"]) == (500, 50)
+    assert (summary["input_tokens"], summary["output_tokens"]) == (100, 10)
+    assert first.worker.summary()["input_tokens"] == 400
 
 
 # -- whatever survives -------------------------------------------------------------------------

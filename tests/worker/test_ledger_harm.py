@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 
 from streams.codec.committed import Committed
-from streams.kafka.produce import ledger_writer as writing
+from streams.kafka.produce import ordered_queue
 from tests.worker.owners import LEDGER, answered_behind_a_gate, crash, recorded, take_over
 from tests.worker.shell import settled
 
@@ -32,7 +32,7 @@ from tests.worker.shell import settled
 async def test_a_ledger_that_refuses_stops_nothing_and_is_told_once(
     make, caplog, monkeypatch, error
 ):
-    monkeypatch.setattr(writing, "OFFER_AGAIN_S", 0.01)
+    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.01)
     shell = await make()
     refused = []
 
@@ -59,7 +59,7 @@ async def test_a_ledger_that_refuses_stops_nothing_and_is_told_once(
 
 
 async def test_a_ledger_that_takes_records_again_gets_what_it_has_missed(make, caplog, monkeypatch):
-    monkeypatch.setattr(writing, "OFFER_AGAIN_S", 0.01)
+    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.01)
     shell = await make()
     (lane,) = await shell.assign(0)
     shell.arrive(lane, 50)
@@ -78,7 +78,7 @@ async def test_a_ledger_that_takes_records_again_gets_what_it_has_missed(make, c
 
 
 async def test_what_waits_for_a_ledger_that_cannot_be_written_is_bounded(make, monkeypatch):
-    monkeypatch.setattr(writing, "OFFER_AGAIN_S", 0.01)
+    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.01)
     shell = await make(ledger_room=3000)
     shell.broker.rule = lambda topic, *_: KafkaTimeoutError("no") if topic == LEDGER else None
     (lane,) = await shell.assign(0)

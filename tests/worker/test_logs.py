@@ -45,6 +45,6 @@ def test_a_message_that_is_no_text_passes(passes):
 
 
 def test_what_was_said_is_not_remembered_for_ever(passes):
-    for number in range(3 * logs.MOST_REMEMBERED):
+    for number in range(3 * logs.MAX_TEMPLATES):
         assert passes("faust.app", f"a text of its own: {number}")
-    assert not passes("faust.app", f"a text of its own: {3 * logs.MOST_REMEMBERED - 1}")
+    assert not passes("faust.app", f"a text of its own: {3 * logs.MAX_TEMPLATES - 1}")

@@ -1,11 +1,10 @@
-"""What a worker commits in order "key" and "none", and what it counts as out of order."""
+"""What a worker commits in order "key" and "none"."""
 
 from __future__ import annotations
 
 import pytest
 
 from streams.codec.committed import Committed
-from streams.core.call import Slot
 from tests.worker.shell import Shell, settled
 
 
@@ -45,7 +44,6 @@ async def test_in_order_key_the_keys_of_the_records_count(shell):
     order = shell.written()
     assert [n for n in order if n in (0, 5)] == [0, 5]
     assert [n for n in order if n in (1, 2)] == [1, 2]
-    assert shell.task.tally.out_of_order == 0
 
 
 async def test_records_that_an_earlier_owner_has_done_are_not_called(shell):
@@ -71,23 +69,3 @@ async def test_a_partition_that_was_done_to_its_end_is_committed_without_a_call(
     assert shell.calls == []
     assert shell.worker.lag(lane) is None
     assert shell.task.watermark(lane) == lane.next_offset == 10
-
-
-@pytest.mark.parametrize(("order", "count"), [("partition", 2), ("key", 1), ("none", 0)])
-async def test_what_leaves_after_a_later_one_is_counted_by_the_order_asked_for(shell, order, count):
-    """The engine does not do that; this is how one would know."""
-    await shell.start(order=order)
-    (lane,) = await shell.assign(0)
-    late = 0
-    for seq, key in [(3, b"a"), (1, b"b"), (5, None), (2, b"a"), (6, None)]:
-        late += lane.note_released([Slot(lane, seq, None, order_key=key)], order)
-    assert late == count
-
-
-async def test_only_so_many_keys_are_remembered(shell, monkeypatch):
-    monkeypatch.setattr("streams.worker.partition.MOST_KEYS", 3)
-    await shell.start(order="key")
-    (lane,) = await shell.assign(0)
-    for seq in range(10):
-        lane.note_released([Slot(lane, seq, None, order_key=b"%d" % seq)], "key")
-    assert lane.released_to == {b"7": 7, b"8": 8, b"9": 9}

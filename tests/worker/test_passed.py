@@ -9,7 +9,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
-from streams.worker.worker import COMMIT_WITHIN_S
+from streams.worker.handover import COMMIT_WITHIN_S
 from tests.worker.shell import Shell, settled
 
 

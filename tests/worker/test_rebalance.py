@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aiokafka.errors import KafkaError
 
+from streams.worker.handover import COMMIT_WITHIN_S
 from streams.worker.intake import Budget, Room
-from streams.worker.worker import COMMIT_WITHIN_S
-from tests.worker.shell import settled
+from tests.worker.shell import Shell, settled
 
 
 async def test_a_partition_that_comes_back_untouched_keeps_its_items_and_its_calls(shell):
@@ -77,8 +77,10 @@ async def test_a_call_is_cancelled_when_none_of_its_items_has_an_owner_left(shel
     assert True in ended
 
 
-async def test_items_whose_results_may_be_written_are_not_kept(shell):
+async def test_items_whose_results_may_be_written_are_not_kept():
     """The broker froze within the drain: what becomes of the batch under way nobody knows."""
+    shell = Shell(deliver_within_s=1.0)
+    await shell.start()
     (lane,) = await shell.assign(0)
     shell.broker.hold = True
     shell.arrive(lane, 10)
@@ -90,6 +92,7 @@ async def test_items_whose_results_may_be_written_are_not_kept(shell):
     await shell.until(lambda: shell.written() == [*range(10)])
     (again,) = await shell.assign(0)
     assert again is not lane
+    await shell.stop()
 
 
 async def test_a_lane_whose_last_commit_failed_is_not_kept(shell):
@@ -113,7 +116,7 @@ async def test_records_that_were_not_taken_before_a_rebalance_are_read_again(she
     assert 0 < lane.next_offset < 1000
     await shell.worker.on_revoked()
     taken = lane.next_offset
-    places = {lane.partition: lane.committed}
+    places = {lane.where: lane.committed}
     ((again, read_from),) = shell.worker.on_assigned(places).values()
     assert again is lane
     assert read_from == taken
@@ -157,7 +160,7 @@ async def test_what_waits_for_a_leader_is_kept_over_the_assignment_that_could_no
     shell.arrive(lane, 10)
     await shell.until(lambda: len(shell.calls) == 1)
     await shell.worker.on_revoked()
-    shell.worker.on_assigned({}, {lane.partition})
+    shell.worker.on_assigned({}, {lane.where})
     await shell.worker.on_revoked()
     (again,) = await shell.assign(0)
     assert again is lane
@@ -172,7 +175,7 @@ async def test_lanes_that_wait_for_a_leader_keep_their_share_of_the_room(shell):
     await settled()
     both = shell.worker.allowance().shares[two]
     await shell.worker.on_revoked()
-    shell.worker.on_assigned({two.partition: two.committed}, {one.partition})
+    shell.worker.on_assigned({two.where: two.committed}, {one.where})
     assert shell.worker.allowance().shares == {two: both}
 
 

@@ -112,7 +112,7 @@ async def test_a_revocation_finishes_what_is_in_flight_and_commits_it():
     shell.calls[0].answer()
     await asyncio.wait_for(revoked, 2)
     assert shell.committed == {0: 10}
-    assert shell.worker.lanes == []
+    assert shell.worker.partitions == []
     await shell.stop()
 
 
@@ -167,16 +167,16 @@ async def test_a_stop_is_exit_code_0_where_others_have_done_all_that_was_lost(sh
     """A cut longer than the session, and SIGTERM before the group is joined again (`.ci/run` of 28
     November): its results are committed, and nothing is made again."""
     lane = await _revoked_without_a_commit(shell)
-    shell.consumer.elsewhere = {lane.partition: 9}
+    shell.consumer.elsewhere = {lane.where: 9}
     assert await shell.worker.drain(5) is False
-    shell.consumer.elsewhere = {lane.partition: 10}
-    shell.worker._suspended[lane.partition] = lane
+    shell.consumer.elsewhere = {lane.where: 10}
+    shell.worker._assignment.suspended[lane.where] = lane
     assert await shell.worker.drain(5) is True
 
 
 async def test_an_assignment_that_brings_nothing_back_does_not_make_a_lost_commit_good(shell):
     lane = await _revoked_without_a_commit(shell)
-    shell.worker.on_assigned({}, {lane.partition})  # its leader is away
+    shell.worker.on_assigned({}, {lane.where})  # its leader is away
     assert await shell.worker.drain(5) is False
 
 
@@ -199,7 +199,7 @@ async def test_a_commit_that_goes_on_failing_is_said_when_it_changes_and_now_and
     said = [record for record in caplog.records if "could not be committed" in record.getMessage()]
     assert [record.getMessage().rsplit(": ")[-1] for record in said] == ["one", "another"]
     caplog.clear()
-    monkeypatch.setattr(commits, "SAID_AGAIN_AFTER_S", 0.0)
+    monkeypatch.setattr(commits, "REPEAT_AFTER_S", 0.0)
     shell.consumer.outcome = [KafkaError("one")] * 5
     shell.arrive(lane, 10)
     await shell.until(lambda: len(shell.calls) == 2)

@@ -121,8 +121,8 @@ class Choice(NamedTuple):
 
 def sent_again(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
     """The headers of the letter's record when it is sent again."""
-    kept = [each for each in letter.headers if each[0] != REDRIVEN]
-    return [*kept, (REDRIVEN, b"%d" % (letter.redriven + 1))]
+    own = [each for each in letter.headers if each[0] != REDRIVEN]
+    return [*own, (REDRIVEN, b"%d" % (letter.redriven + 1))]
 
 
 def _number(value: bytes | None) -> int:

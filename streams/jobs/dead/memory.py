@@ -1,4 +1,4 @@
-"""Which dead letters have been sent again: kept as a consumer group's offsets, a value here.
+"""Which dead letters have been sent again: a value, which a consumer group's offsets hold.
 
 A group of its own for each dead-letter topic (`group_of`) has committed, per partition, the offset
 below which every letter has been sent again, and in the commit's metadata the ranges above it that
@@ -8,11 +8,20 @@ sent, stay to be done. Kafka's own tools show and reset it like any other group.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
 
 from streams.codec.committed import MAX_BEYOND_BYTES, Committed
 from streams.core.ranges import covered, joined, packed_bytes
+from streams.errors import StreamsError
+from streams.kafka.broker.tansu import refuse_on_embedded
+from streams.kafka.client import answered
+from streams.kafka.consume.offsets import AGAIN_S, fetch_committed
 
 Read = tuple[int, int, bool]
 """Partition and offset of a record that was read, and whether it is done."""
@@ -30,20 +39,22 @@ class Memory(NamedTuple):
     partitions: Mapping[int, Committed]
 
     def has(self, partition: int, offset: int) -> bool:
-        known = self.partitions.get(partition)
-        return known is not None and (offset < known.offset or covered(offset, known.beyond))
+        committed = self.partitions.get(partition)
+        return committed is not None and (
+            offset < committed.offset or covered(offset, committed.beyond)
+        )
 
     @property
     def starts(self) -> dict[int, int]:
         """Where reading has to begin in each partition to meet all that is not done."""
-        return {partition: known.offset for partition, known in self.partitions.items()}
+        return {partition: committed.offset for partition, committed in self.partitions.items()}
 
     @property
     def fits(self) -> bool:
         """Whether all of it can be committed."""
         return all(
-            packed_bytes(known.offset, known.beyond) <= MAX_BEYOND_BYTES
-            for known in self.partitions.values()
+            packed_bytes(committed.offset, committed.beyond) <= MAX_BEYOND_BYTES
+            for committed in self.partitions.values()
         )
 
     def after(self, read: Sequence[Read], reached: dict[int, int]) -> Memory:
@@ -58,10 +69,66 @@ class Memory(NamedTuple):
             fresh.setdefault(partition, []).append((first, offset if done else offset - 1))
         partitions = dict(self.partitions)
         for partition, ranges in fresh.items():
-            known = partitions.get(partition) or Committed(ranges[0][0])
-            beyond = joined(known.offset, known.beyond, [(a, b) for a, b in ranges if a <= b])
-            offset = known.offset
+            committed = partitions.get(partition) or Committed(ranges[0][0])
+            beyond = joined(
+                committed.offset, committed.beyond, [(a, b) for a, b in ranges if a <= b]
+            )
+            offset = committed.offset
             if beyond and beyond[0][0] == offset:
                 offset = beyond.pop(0)[1] + 1
             partitions[partition] = Committed(offset, tuple(beyond))
         return Memory(partitions)
+
+
+class Keeper:
+    """Reads and commits a `Memory` over a started consumer of the group, which reads no records.
+    `embedded`: that broker keeps offsets, and nothing beyond them."""
+
+    def __init__(self, consumer: Any, topic: str, partitions: int, *, embedded: bool) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._embedded = embedded
+        self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        self._consumer.assign(self._places)
+
+    async def read(self) -> Memory:
+        """What is committed now; asks until the coordinator can say. Raises KafkaError."""
+        while True:
+            try:
+                found = await fetch_committed(self._consumer._coordinator, self._places)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return Memory({place.partition: committed for place, committed in found.items()})
+
+    def check_room(self, memory: Memory) -> None:
+        """Raises StreamsError unless this can be committed."""
+        if self._embedded and any(committed.beyond for committed in memory.partitions.values()):
+            refuse_on_embedded("commit_metadata", "dead redrive: letters that are passed over")
+        if not memory.fits:
+            raise StreamsError(
+                f"no more can be remembered of {self._topic}: too many letters were passed over one"
+                " by one; choose more of them at once, or all"
+            )
+
+    async def check_alone(self, memory: Memory) -> None:
+        """Raises StreamsError where somebody else has committed since this was read or committed,
+        and BrokerError."""
+        if await answered(self.read()) != memory:
+            raise StreamsError(
+                f"another redrive of {self._topic} is under way; run this one again when it has"
+                " ended"
+            )
+
+    async def commit(self, memory: Memory, before: Memory) -> None:
+        """Commit what has changed since `before`. Raises KafkaError."""
+        changed = {
+            place: OffsetAndMetadata(committed.offset, committed.metadata)
+            for place in self._places
+            if (committed := memory.partitions.get(place.partition)) is not None
+            and committed != before.partitions.get(place.partition)
+        }
+        if changed:
+            await self._consumer.commit(changed)

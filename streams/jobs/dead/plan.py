@@ -1,19 +1,82 @@
-"""What becomes of each letter of a redrive: sent, and what of it and where, or why not."""
+"""A redrive: what to send again, how far that has come, and what becomes of each letter."""
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.codec.results import record_bytes
-from streams.jobs.dead.letters import DeadLetter, letter_of, sent_again
+from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, sent_again
 from streams.jobs.dead.lookup import Lookup, original
 from streams.jobs.dead.memory import Memory
-from streams.jobs.dead.redrive_job import Progress, Redrive
 from streams.kafka.client import answered
+from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
+from streams.policies.code_counts import CodeCounts
 
-TOLD = 5
+REASONS_SHOWN = 5
 """Skipped letters of which the reason is told."""
+
+
+@dataclass(frozen=True)
+class Redrive:
+    """What to send again. `into`: a topic for all of them, None: each into its own source.
+    `everything`: also what has been sent again before. `count`: at most so many, `rate`: letters a
+    second; None: no limit. `dry`: only look."""
+
+    topic: str
+    choice: Choice
+    into: str | None = None
+    everything: bool = False
+    count: int | None = None
+    rate: float | None = None
+    dry: bool = False
+
+
+@dataclass
+class Progress:
+    """What has happened so far; every change calls `changed`. `sent`: letters acknowledged (with
+    `dry`: that would be sent). `skipped`: letters that could not be, by code. `went_on`:
+    whether an earlier run had sent some, which are left out now."""
+
+    tell: Callable[[str], None]
+    changed: Callable[[Any], None]
+    started: float = field(default_factory=time.monotonic)
+    sent: int = 0
+    into: Counter[str] = field(default_factory=Counter)
+    codes: CodeCounts = field(default_factory=CodeCounts)
+    skipped: CodeCounts = field(default_factory=CodeCounts)
+    went_on: bool = False
+    position: int = 0
+    size: int | None = None
+
+    @property
+    def left_out(self) -> int:
+        return self.skipped.total()
+
+    def add(self, planned: Sequence[Planned]) -> None:
+        """These letters are acknowledged."""
+        self.sent += len(planned)
+        self.into.update(plan.topic for plan in planned)
+        for plan in planned:
+            self.codes.add(plan.letter.code)
+        self.changed(self)
+
+
+def summary(job: Redrive, progress: Progress) -> Mapping[str, Any]:
+    """The keys that `--json` prints."""
+    elapsed = time.monotonic() - progress.started
+    return {
+        "redriven": 0 if job.dry else progress.sent,
+        **({"would_redrive": progress.sent, "dry_run": True} if job.dry else {}),
+        "skipped": progress.left_out,
+        "into": dict(progress.into),
+        "codes": dict(progress.codes),
+        "elapsed_s": round(elapsed, 3),
+    }
 
 
 class Planned(NamedTuple):
@@ -22,7 +85,7 @@ class Planned(NamedTuple):
     letter: DeadLetter
     topic: str
     partition: int
-    record: tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+    record: Record
 
 
 class Planner:
@@ -69,15 +132,15 @@ class Planner:
             raise ValueError(f"{topic} takes {target.max_message_bytes} bytes, and it has {size}")
         same = source is not None and source.partitions == target.partitions
         partition = _partition(letter, target.partitions, same=same)
-        return Planned(letter, topic, partition, (letter.key, letter.value, headers))
+        return Planned(letter, topic, partition, (letter.key, letter.value, headers, None))
 
     def _skip(self, letter: DeadLetter, reason: str) -> None:
         skipped = self._progress.skipped
-        if skipped.total() < TOLD:
+        if skipped.total() < REASONS_SHOWN:
             self._progress.tell(f"skipped {letter.place}: {reason}")
-        elif skipped.total() == TOLD:
+        elif skipped.total() == REASONS_SHOWN:
             self._progress.tell("more are skipped; the last line has their number")
-        skipped[letter.code] += 1
+        skipped.add(letter.code)
 
     async def topic(self, name: str) -> TopicFacts | None:
         if name not in self._facts:
@@ -89,7 +152,7 @@ class Planner:
 def _partition(letter: DeadLetter, partitions: int, *, same: bool) -> int:
     """The source's partition where the topic has as many, else by key; keyless letters go to the
     source's partition modulo theirs (contract G2)."""
-    from streams.jobs.publish.sending import place_of
+    from streams.jobs.publish.places import place_of
 
     if same and letter.source.partition < partitions:
         return letter.source.partition

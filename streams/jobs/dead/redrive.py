@@ -19,20 +19,17 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
 from streams.errors import BrokerError
-from streams.jobs.dead.keeper import Keeper
 from streams.jobs.dead.lookup import Lookup
-from streams.jobs.dead.memory import Memory, Read, group_of
-from streams.jobs.dead.plan import Planned, Planner
-from streams.jobs.dead.redrive_job import Progress, Redrive
-from streams.kafka.client import (
-    SILENCE_S,
-    answered,
-    client_arguments,
-    connected,
-    start_producer,
-    stop_producer,
-)
+from streams.jobs.dead.memory import Keeper, Memory, Read, group_of
+from streams.jobs.dead.plan import Planned, Planner, Progress, Redrive
+from streams.kafka.client import SILENCE_S, answered, client_arguments, connected
+from streams.kafka.produce.job_writer import JobWriter, job_producers
+from streams.kafka.produce.parcels import Record
+from streams.kafka.produce.producers import Producers
 from streams.kafka.tail import Start, is_embedded, tail
 
 if TYPE_CHECKING:
@@ -41,7 +38,6 @@ if TYPE_CHECKING:
 CHUNK = 200
 """Letters between two commits: what a kill may send twice."""
 
-BATCH_BYTES = 256 * 1024
 STOP_WITHIN_S = 5.0
 
 
@@ -51,9 +47,6 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
     Raises BrokerError for a broker that does not answer or refuses, StreamsError where another
     redrive is under way or no more can be remembered. `progress` is right at any moment.
     """
-    from aiokafka import AIOKafkaConsumer
-    from aiokafka.admin import AIOKafkaAdminClient
-
     arguments, servers = client_arguments(kafka), kafka.bootstrap_servers
     group = group_of(job.topic, job.into)
     consumer = AIOKafkaConsumer(**arguments, group_id=group, enable_auto_commit=False)
@@ -66,13 +59,44 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
         partitions = 0 if facts is None else facts.partitions
         embedded = await answered(is_embedded(admin))
         keeper = Keeper(consumer, job.topic, partitions, embedded=embedded)
-        producer = None if job.dry else await start_producer(arguments, BATCH_BYTES, progress.tell)
-        try:
+        producers = job_producers(arguments, progress.tell)
+        async with contextlib.AsyncExitStack() as stack:
+            if not job.dry:
+                await stack.enter_async_context(connected(producers, servers))
             memory = await answered(keeper.read()) if facts is not None else Memory({})
-            await _Run(job, progress, planner, keeper, producer, memory).all(kafka)
-        finally:
-            if producer is not None:
-                await stop_producer(producer)
+            letters = LetterWriter(producers, progress)
+            try:
+                await _Run(job, progress, planner, keeper, letters, memory).all(kafka)
+            finally:
+                await letters.stop()
+
+
+class LetterWriter:
+    """Sends letters again, each partition's in order."""
+
+    def __init__(self, producers: Producers, progress: Progress) -> None:
+        self._progress = progress
+        self._writer = JobWriter(producers, self._explain)
+
+    async def send(self, planned: Sequence[Planned]) -> None:
+        """Returns when all are acknowledged. Raises BrokerError."""
+        by_place: dict[TopicPartition, list[Record]] = {}
+        for plan in planned:
+            place = TopicPartition(plan.topic, plan.partition)
+            by_place.setdefault(place, []).append(plan.record)
+        for place, records in by_place.items():
+            self._writer.put(place, records)
+        await self._writer.finish()
+
+    async def stop(self) -> None:
+        await self._writer.stop()
+
+    def _explain(self, where: TopicPartition, reason: str | None) -> str:
+        return (
+            f"{where.topic}/{where.partition} takes no letters:"
+            f" {reason or f'no answer for {SILENCE_S:g} s'}; {self._progress.sent} are sent again,"
+            " and some after them may be"
+        )
 
 
 class _Run:
@@ -82,11 +106,11 @@ class _Run:
         progress: Progress,
         planner: Planner,
         keeper: Keeper,
-        producer: Any,
+        letters: LetterWriter,
         memory: Memory,
     ) -> None:
         self._job, self._progress = job, progress
-        self._planner, self._keeper, self._producer = planner, keeper, producer
+        self._planner, self._keeper, self._letters = planner, keeper, letters
         self._memory = memory
         self._reached: dict[int, int] = {}
 
@@ -118,39 +142,11 @@ class _Run:
         if not self._job.dry:
             self._keeper.check_room(memory)
             await self._keeper.check_alone(self._memory)
-            await self._send(planned)
+            await self._letters.send(planned)
             await self._keeper.check_alone(self._memory)
             await answered(self._keeper.commit(memory, self._memory))
         self._memory = memory
         self._progress.add(planned)
-
-    async def _send(self, planned: Sequence[Planned]) -> None:
-        """Returns when all are acknowledged, each partition's in order. Raises BrokerError."""
-        by_place: dict[tuple[str, int], list[Planned]] = {}
-        for plan in planned:
-            by_place.setdefault((plan.topic, plan.partition), []).append(plan)
-        await asyncio.gather(*(self._write(*place, plans) for place, plans in by_place.items()))
-
-    async def _write(self, topic: str, partition: int, plans: list[Planned]) -> None:
-        from aiokafka.errors import KafkaError
-
-        try:
-            while plans:
-                batch, taken = self._producer.create_batch(), 0
-                for plan in plans:
-                    key, value, headers = plan.record
-                    if not batch.append(key=key, value=value, timestamp=None, headers=headers):
-                        break
-                    taken += 1
-                async with asyncio.timeout(SILENCE_S):
-                    await (await self._producer.send_batch(batch, topic, partition=partition))
-                plans = plans[taken:]
-        except (TimeoutError, KafkaError) as error:
-            reason = f"{type(error).__name__} {error}".strip()
-            raise BrokerError(
-                f"{topic}/{partition} takes no letters: {reason}; {self._progress.sent} are sent"
-                " again, and some after them may be"
-            ) from None
 
 
 async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:

@@ -1,9 +1,11 @@
 """Publishes files to a topic: `streams publish`.
 
-    blocks ─► lines ─► records ─► checks ─► partitions ─► acknowledged
-    records.py  lines.py tables.py  checks.py  sending.py     rejects.py takes what is not valid
+    blocks ─► lines | columns ─► rows ─► checks ─► sending ─► acknowledged
+                    └──────────────────────┴─► rejects: what is not valid, with its line and reason
 
-Start with `job.py`.
+Read `publication` first, which is the whole. `formats` chooses the reader (`lines`, or `columns`
+for CSV and Parquet), `rows` is what every reader hands over, `checks` refuses what cannot be sent,
+`rejects` says so, `sending` keeps the order per partition, `places` is where a key goes.
 """
 
 from streams.jobs.publish.publication import Progress, Publication, publish

@@ -14,10 +14,10 @@ from streams.errors import BrokerError, UsageError
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.jobs.publish.formats import Format, Source, columns_of
 from streams.jobs.publish.rejects import Rejects
-from streams.jobs.publish.sending import BATCH_BYTES, Sending
-from streams.kafka.client import client_arguments, connected, start_producer, stop_producer
+from streams.kafka.client import client_arguments, connected
 
 if TYPE_CHECKING:
+    from streams.jobs.publish.sending import Sending
     from streams.settings import KafkaSettings
 
 DEFAULT_PARTITIONS = 4
@@ -80,6 +80,9 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
     Raises UsageError before anything is sent for what the command line has wrong, and BrokerError
     for a broker that does not answer or refuses. `progress` is right at any moment, also then.
     """
+    from streams.jobs.publish.sending import Sending
+    from streams.kafka.produce.job_writer import job_producers
+
     columns = columns_of(publication.columns) if publication.columns is not None else None
     key = key_of(publication.key) if publication.key is not None else None
     faults = schema_faults(publication.schema) if publication.schema is not None else None
@@ -91,14 +94,12 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
     progress.size = source.size
     try:
         partitions, largest = await _topic(arguments, publication, progress.tell)
-        producer = await start_producer(arguments, min(BATCH_BYTES, largest), progress.tell)
-        try:
+        producers = job_producers(arguments, progress.tell, largest)
+        async with connected(producers, kafka.bootstrap_servers):
             chunks = checked(source.records(largest), largest=largest, key=key, faults=faults)
             progress.started = time.monotonic()
-            sending = Sending(producer, publication.topic, partitions, on_sent=progress.add_sent)
+            sending = Sending(producers, publication.topic, partitions, on_sent=progress.add_sent)
             await _pump(chunks, sending, rejects, progress, publication.rate)
-        finally:
-            await stop_producer(producer)
     finally:
         rejects.close()
         source.close()
@@ -128,7 +129,7 @@ async def _pump(
             progress.position = chunk.position
         await sending.finish()
     finally:
-        sending.stop()
+        await sending.stop()
 
 
 async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:

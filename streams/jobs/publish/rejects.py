@@ -17,10 +17,13 @@ TOLD = 5
 
 class Rejects:
     """Counts the rejects. `path`: the file that takes them, replaced if it exists; None: `tell`
-    gets line number and reason of the first five, never a text."""
+    gets line number and reason of the first five, never a text. `keeps`: what would keep all."""
 
-    def __init__(self, path: Path | None, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path | None, tell: Callable[[str], None], keeps: str = "--rejects FILE"
+    ) -> None:
         self._tell = tell
+        self._keeps = keeps
         self._file: IO[bytes] | None = None
         self.count = 0
         if path is not None:
@@ -37,7 +40,7 @@ class Rejects:
             for reject in rejects[: max(0, TOLD - self.count)]:
                 self._tell(f"line {reject.line}: {reject.reason}")
             if self.count < TOLD < self.count + len(rejects):
-                self._tell("more lines are rejected; --rejects FILE keeps them all")
+                self._tell(f"more lines are rejected; {self._keeps} keeps them all")
         self.count += len(rejects)
 
     def close(self) -> None:

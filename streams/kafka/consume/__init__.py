@@ -1,6 +1,8 @@
 """Records come from Kafka as lists, in a thread of their own.
 
-Read `transport` (what Faust hosts), `thread`, `reader` (rounds of lists), `prefetch` and `batches`
-(what waits to be read, in bytes), then `offsets` (where reading begins), `lease` (whether the group
-takes us for alive) and `health`. `host` is what transport and worker ask of each other.
+Read `transport` (what Faust hosts), `thread`, `reader` (a round of lists, by partition), then
+`prefetch` and `open_batches` (what waits between the broker and the reader, and its bytes),
+`offsets` (where reading begins), `lease` (whether the group takes us for alive), `health` and
+`sources` (whether a topic is still there). `host` is what transport and worker ask of each
+other.
 """

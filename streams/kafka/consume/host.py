@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
+from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import Allowance, Round
 
 
@@ -29,10 +30,6 @@ class RecordSource(Protocol):
 
     def join_again(self) -> None:
         """Ask for a new assignment."""
-        ...
-
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive."""
         ...
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
@@ -82,6 +79,11 @@ class RecordHost(Protocol):
     @property
     def checks_log_end(self) -> bool:
         """False where the broker's end offsets are wrong (the embedded one)."""
+        ...
+
+    @property
+    def lease(self) -> Lease:
+        """Told whenever the group takes this worker for alive."""
         ...
 
     @property

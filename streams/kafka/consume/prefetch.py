@@ -18,7 +18,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
-from streams.kafka.consume.batches import NOTHING, Share, Waiting, drop, take, waiting
+from streams.kafka.consume.open_batches import NOTHING, Share, Waiting, drop, take, waiting
 
 FORGETTING = 0.99
 """What is left, with each take, of the size of the largest batch."""

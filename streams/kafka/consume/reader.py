@@ -34,8 +34,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from streams.errors import BrokerError
-from streams.kafka.consume.batches import Share
 from streams.kafka.consume.health import check_health
+from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.prefetch import Prefetch
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.client import pace_metadata
 from streams.kafka.consume.host import RecordHost
-from streams.kafka.consume.lease import Lease, clock_s
+from streams.kafka.consume.lease import clock_s
 from streams.kafka.consume.offsets import Member, commit, fetch_committed
 from streams.kafka.consume.reader import LaneReader
 from streams.kafka.consume.sources import watch_sources
@@ -47,7 +47,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     mundane_level = "debug"
     _reader: LaneReader | None = None
-    _lease: Lease | None = None
     _member: Member | None = None
     _under_way: Sequence[asyncio.Task[None]] = ()
     _begun: Set[str] = frozenset()
@@ -81,8 +80,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         host, loop = self.host, self.parent_loop
         consumer = self._ensure_consumer()
         pace_metadata(consumer._client)
-        self._lease = Lease(consumer._session_timeout_ms / 1000)
-        self._lease.watch(consumer._coordinator)
+        host.lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
 
         def gone(error: BrokerError) -> None:
@@ -106,19 +104,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                 raise
             await self._ensure_consumer()._client.close()
 
-    def may_write(self) -> bool:
-        """Whether the group must still take this member for alive."""
-        return self._lease is None or self._lease.holds()
-
     def joined(self) -> None:
         """The group has assigned partitions. Heartbeats begin at once: aiokafka would begin after
         the assignment has been dealt with, which takes as long as the broker does."""
         coordinator = self._ensure_consumer()._coordinator
         self._member = Member(coordinator.generation, coordinator.member_id)
         self._share_fetches()
-        if self._lease is not None:
-            self._lease.heard(clock_s())
-            coordinator._start_heartbeat_task()
+        self.host.lease.heard(clock_s())
+        coordinator._start_heartbeat_task()
 
     def _share_fetches(self) -> None:
         """Every node is fetched from at the same time: together they bring what one may."""

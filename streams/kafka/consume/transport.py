@@ -189,10 +189,6 @@ class Consumer(driver.Consumer):
         """Tell the reader of room that came back between rounds."""
         self._thread.in_thread("set_allowance", allowance)
 
-    def may_write(self) -> bool:
-        """Whether the group must still take this worker for alive (`lease.py`)."""
-        return self._thread.may_write()
-
     def inflated_bytes(self) -> int:
         """What the largest batch took of late when it was inflated."""
         reader = self._thread._reader

@@ -4,28 +4,60 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import IllegalOperation, InvalidTimestampError, KafkaError
+from aiokafka.errors import IllegalOperation, KafkaError
 
 from streams.codec.committed import Committed
-from streams.kafka.produce.groups import Commits, Ended, Group, Sent
+from streams.kafka.produce.group import Group, Sent
 from streams.kafka.produce.parcels import (
-    OFFER_AGAIN_S,
-    TOO_LARGE,
     Complaints,
     Parcel,
-    Record,
+    Refusals,
     acknowledgement,
-    fill,
+    complain_of_silence,
     retrieved,
 )
-from streams.kafka.produce.refusals import Refusals
+from streams.kafka.produce.producers import OFFER_AGAIN_S
+
+
+class Ended(Enum):
+    """What became of a transaction that failed on the way."""
+
+    UNDONE = "nothing of it happened"
+    DONE = "all of it happened"
+    LOST = "somebody else has committed"
+
+
+class Commits:
+    """Who waits for a commit of a lane, in the order of asking; false when nobody does."""
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[bool]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        return not all(waiting.done() for waiting in self._waiting)
+
+    def ask(self) -> asyncio.Future[bool]:
+        """Its result: whether it is committed."""
+        self._waiting.append(asyncio.get_running_loop().create_future())
+        return self._waiting[-1]
+
+    def answer(self, count: int | None = None, *, committed: bool) -> None:
+        """Tell the first so many; None: everybody."""
+        for waiting in self._waiting[:count]:
+            if not waiting.done():  # else whoever asked had no more time
+                waiting.set_result(committed)
+        del self._waiting[:count]
 
 
 class Owner(Protocol):
@@ -36,8 +68,6 @@ class Owner(Protocol):
     committed: Callable[[TopicPartition], Any]
     progress: Callable[[Any, Collection[Any]], Committed]
     presses: Callable[[Any], bool]
-    on_delivered: Callable[[Any, Sequence[Any]], None]
-    on_too_large: Callable[[Any, Any, str, Record], Record | None]
     on_lost: Callable[[Any], None]
     on_defect: Callable[[BaseException], None]
 
@@ -63,7 +93,7 @@ class LaneWriter:
         self._pending = 0
         self._moved: Any = None  # the lane that `_commits` are about
         self._commits = Commits()
-        self._refusals: dict[TopicPartition, Refusals] = {}
+        self._refusals: dict[TopicPartition, Refusals] = defaultdict(Refusals)
         self._hurried = asyncio.Event()
         self._next_at = 0.0
         self._retired = False
@@ -134,7 +164,7 @@ class LaneWriter:
             self._next_at = loop.time() + self._owner.interval_s
             asked = len(self._commits)
             ended = await self._transact()
-            if ended is not Ended.UNDONE:  # who asks from now on asks for more
+            if ended is not Ended.UNDONE:  # later requests belong to the next transaction
                 self._commits.answer(asked, committed=ended is Ended.DONE)
 
     # -- one transaction -------------------------------------------------------------------------
@@ -147,24 +177,24 @@ class LaneWriter:
         elif lane is None or not lane.open:
             return Ended.LOST
         # Asked for now: an older value could be below what another transaction has committed.
-        said = self._owner.progress(lane, group.slots)
-        if not group and said == lane.committed:
+        target = self._owner.progress(lane, group.slots)
+        if not group and target == lane.committed:
             return Ended.DONE
         sent: list[Sent] = []
         try:
-            await self._attempt(group, said, sent)
+            await self._attempt(group, target, sent)
         except FAILURES as error:
-            ended = await self._after(error, lane, said, group, sent)
+            ended = await self._after(error, lane, target, group, sent)
         else:
             ended = Ended.DONE
         if ended is Ended.UNDONE:
             return ended
         self._pending -= len(group)
         if ended is Ended.DONE:
-            lane.committed = said
+            lane.committed = target
             for where, parcel in group.parcels:
                 self._refusals[where].passed(len(parcel.slots))
-                self._owner.on_delivered(lane, parcel.slots)
+                parcel.sender.delivered(lane, parcel.slots)
         elif lane.open:
             self._owner.on_lost(lane)
         return ended
@@ -180,48 +210,24 @@ class LaneWriter:
                 self._pending -= len(parcel.slots)
         return Group(parcels)
 
-    async def _attempt(self, group: Group, said: Committed, sent: list[Sent]) -> None:
+    async def _attempt(self, group: Group, target: Committed, sent: list[Sent]) -> None:
         producer = self._producer
         assert producer is not None
         await producer.begin_transaction()
-        for where, parcels in group.by_where().items():
-            await self._offer(producer, where, parcels, sent)
-        offset = {self.partition: OffsetAndMetadata(said.offset, said.metadata)}
+        await group.send(producer, self._refusals, sent)
+        offset = {self.partition: OffsetAndMetadata(target.offset, target.metadata)}
         offsets = asyncio.ensure_future(
             producer.send_offsets_to_transaction(offset, self._owner.worker_id)
         )
         offsets.add_done_callback(retrieved)
         try:
             for each in sent:
-                await acknowledgement(each.acknowledged, each.where)
+                silent = partial(complain_of_silence, each.where)
+                await acknowledgement(each.acknowledged, silent)
             await offsets
         finally:
             offsets.cancel()
         await producer.commit_transaction()
-
-    async def _offer(
-        self,
-        producer: AIOKafkaProducer,
-        where: TopicPartition,
-        parcels: list[Parcel],
-        sent: list[Sent],
-    ) -> None:
-        """Send these records as batches, in order."""
-        refusals = self._refusals.setdefault(where, Refusals())
-        first, number, skipped = 0, 0, 0  # the next record, its parcel, records before that parcel
-        while number < len(parcels):
-            batch = producer.create_batch()
-            taken = fill(batch, parcels[number:], first - skipped, refusals)
-            if not taken:
-                raise KafkaError("its lane was closed meanwhile")
-            size = batch.size()
-            acknowledged = await producer.send_batch(batch, where.topic, partition=where.partition)
-            acknowledged.add_done_callback(retrieved)
-            sent.append(Sent(where, first, taken, size, acknowledged))
-            first += taken
-            while number < len(parcels) and first - skipped >= len(parcels[number].records):
-                skipped += len(parcels[number].records)
-                number += 1
 
     # -- what failed -----------------------------------------------------------------------------
 
@@ -229,58 +235,41 @@ class LaneWriter:
         self,
         error: BaseException,
         lane: Any,
-        said: Committed,
+        target: Committed,
         group: Group,
         sent: list[Sent],
     ) -> Ended:
         """Learn from the failure, and put back what is to be written again."""
         if not lane.open:  # its next owner ends what is pending, and must not be fenced by us
             return Ended.LOST
-        given_up, understood = self._learn(group, sent)
+        too_large, understood = group.learn(sent, self._refusals)
         if not understood:
             self._owner.complaints.say("a transaction of %s/%s failed: %r", self.partition, error)
             await asyncio.sleep(OFFER_AGAIN_S)
-        ended = await self._look_again(lane, said)
+        ended = await self._look_again(lane, target)
         if ended is Ended.UNDONE:
-            await self._put_back(error, lane, group, given_up)
+            await self._put_back(error, lane, group, too_large)
         return ended
 
     async def _put_back(
-        self, error: BaseException, lane: Any, group: Group, given_up: Mapping[Any, str]
+        self, error: BaseException, lane: Any, group: Group, too_large: Mapping[Any, str]
     ) -> None:
         """The group comes first again, with other records for those that are too large."""
         stubborn = False
-        for slot, topic in given_up.items():
+        for slot, topic in too_large.items():
             record = group.record_of(slot)
-            instead = self._owner.on_too_large(lane, slot, topic, record)
+            instead = group.sender.too_large(lane, slot, topic, record)
             self._pending -= instead is None  # it was put again, with another outcome
             stubborn |= instead is record
             group = group.with_instead(slot, instead)
         self._queue.extendleft(reversed(group.parcels))
         self._hurried.set()
         if stubborn:
-            said = "%s/%s: even small records are refused: %r"
-            self._owner.complaints.say(said, self.partition, error)
+            message = "%s/%s: even small records are refused: %r"
+            self._owner.complaints.say(message, self.partition, error)
             await asyncio.sleep(OFFER_AGAIN_S)
 
-    def _learn(self, group: Group, sent: list[Sent]) -> tuple[dict[Any, str], bool]:
-        """What the refused batches say of their records: the slots whose records are too large by
-        themselves, with their topics; and whether anything was said."""
-        given_up: dict[Any, str] = {}
-        understood = False
-        now_ms = time.time() * 1000
-        for each in sent:
-            refusals, error = self._refusals[each.where], each.error
-            if isinstance(error, TOO_LARGE):
-                understood = True
-                if not refusals.refused_size(each.taken, each.size):
-                    given_up[group.at(each.where, each.first)[0]] = each.where.topic
-            elif isinstance(error, InvalidTimestampError):
-                asked = refusals.timestamp(group.at(each.where, each.first)[1][3], now_ms)
-                understood |= refusals.refused_timestamp(each.taken, asked, now_ms)
-        return given_up, understood
-
-    async def _look_again(self, lane: Any, said: Committed) -> Ended:
+    async def _look_again(self, lane: Any, target: Committed) -> Ended:
         """A new producer; then, what became of the transaction of the old one."""
         while True:
             if self._producer is not None:
@@ -293,7 +282,7 @@ class LaneWriter:
                 self._owner.complaints.say("offsets of %s/%s: %r", self.partition, error)
                 await asyncio.sleep(OFFER_AGAIN_S)
                 continue
-            if there == said:
+            if there == target:
                 return Ended.DONE
             if there == lane.committed or (there is None and not lane.committed.made):
                 return Ended.UNDONE

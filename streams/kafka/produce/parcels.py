@@ -1,26 +1,32 @@
-"""Records on their way to a sink partition, and what every writer does with them."""
+"""Records on their way to a partition, how they fill a batch, and what the broker refused of them.
+
+A batch is refused as a whole; the broker does not say for which record (aiokafka 0.14 drops the
+field that does). So a refused batch is offered again in halves, down to the record that it was.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
+from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from streams.codec.results import record_bytes
-from streams.kafka.produce.refusals import Refusals
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES = 256 * 1024
-OFFER_AGAIN_S = 0.5
 COMPLAIN_AFTER_S = 5.0
-SAID_AGAIN_AFTER_S = 60.0
+COMPLAIN_AGAIN_S = 60.0
+
+SLACK = 0.95
+"""A timestamp that is nearly as far from now as one that was refused becomes now without trying:
+records of one clock that is wrong would be refused one by one otherwise, each a little nearer."""
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """A batch is above the topic's `max.message.bytes`, or above its `segment.bytes`."""
@@ -32,11 +38,27 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], i
 
 
 class Parcel(NamedTuple):
-    """Records of one lane for one sink partition, in order; `slots` are their owners' marks."""
+    """Records for one partition, in order; `slots` are the sender's marks on them, one each.
+    `lane.open`: whether they are still to be written."""
 
+    sender: Any
     lane: Any
     slots: Sequence[Any]
     records: Sequence[Record]
+
+
+class Sender(Protocol):
+    """Who puts outcomes into an `Outlet`, and hears what became of them."""
+
+    def delivered(self, lane: Any, slots: Sequence[Any]) -> None:
+        """These records are durable; called in the order of the lane's records in a partition."""
+        ...
+
+    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None:
+        """The broker refused this record for its size. Returns a smaller one for the same place;
+        None where the slot was put with another outcome; the same one where nothing is smaller:
+        then it is offered for as long as it takes."""
+        ...
 
 
 class Outlet(Protocol):
@@ -51,17 +73,17 @@ def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) 
     """Append records, from number `first` of the first parcel on, until the batch is full or a
     parcel's lane is not open; how many were taken."""
     taken, append = 0, batch.append
-    known = refusals if refusals.any else None
+    limits = refusals if refusals.any else None
     now_ms = time.time() * 1000
     for parcel in parcels:
         if not parcel.lane.open:
             break
         for key, value, headers, timestamp in islice(parcel.records, first, None):
             headers = list(headers) if headers else NO_HEADERS  # the builder takes lists only
-            if known is not None:
-                timestamp = known.timestamp(timestamp, now_ms)
+            if limits is not None:
+                timestamp = limits.timestamp(timestamp, now_ms)
                 size = batch.size() + record_bytes(key, value, headers) if taken else 0
-                if not known.may_join(taken, size):
+                if not limits.may_join(taken, size):
                     return taken
             if not append(key=key, value=value, timestamp=timestamp, headers=headers):
                 return taken
@@ -70,22 +92,75 @@ def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) 
     return taken
 
 
-async def acknowledgement(acknowledged: asyncio.Future[Any], where: TopicPartition) -> None:
-    """Return when the broker has it, however long that takes. Raises KafkaError."""
-    waited = 0.0
+class Refusals:
+    """What the broker has refused of one partition, so that it is not offered the same again.
+    `any`: whether there is anything to look at."""
+
+    def __init__(self) -> None:
+        self.any = False
+        self._max_bytes: float = inf  # of a batch with more than one record
+        self._max_records: float = inf  # of a batch, while `_suspects` are on their way
+        self._suspects = 0  # records of the batch that a timestamp made fail, not yet durable
+        self._ahead_ms: float = inf
+        self._behind_ms: float = inf
+
+    def may_join(self, taken: int, size: int) -> bool:
+        """Whether a record may join the `taken` of a batch that would have this size then."""
+        return not taken or (taken < self._max_records and size <= self._max_bytes)
+
+    def timestamp(self, timestamp_ms: int | None, now_ms: float) -> int | None:
+        """The timestamp to send; None: now."""
+        if timestamp_ms is None or not (-self._behind_ms < timestamp_ms - now_ms < self._ahead_ms):
+            return None
+        return timestamp_ms
+
+    def refused_size(self, taken: int, size: int) -> bool:
+        """A batch was too large. False: it was a single record, nothing smaller can be tried."""
+        if taken == 1:
+            return False
+        self.any = True
+        self._max_bytes = size // 2
+        return True
+
+    def refused_timestamp(self, taken: int, timestamp_ms: int | None, now_ms: float) -> bool:
+        """A timestamp in a batch was refused; `timestamp_ms`: the first record's as it was sent.
+        False: it was now, and nothing else can be tried."""
+        self.any = True
+        if taken > 1:
+            self._suspects = max(self._suspects, taken)
+            self._max_records = taken // 2
+            return True
+        self._suspects, self._max_records = 0, inf
+        if timestamp_ms is None:
+            return False
+        if timestamp_ms > now_ms:
+            self._ahead_ms = min(self._ahead_ms, (timestamp_ms - now_ms) * SLACK)
+        else:
+            self._behind_ms = min(self._behind_ms, (now_ms - timestamp_ms) * SLACK)
+        return True
+
+    def passed(self, count: int) -> None:
+        """So many records left the queue at its front."""
+        if self._suspects:
+            self._suspects = max(0, self._suspects - count)
+            if not self._suspects:
+                self._max_records = inf
+
+
+async def acknowledgement(
+    acknowledged: asyncio.Future[Any], silent: Callable[[float], None]
+) -> Any:
+    """What the broker says of a batch once it has it, however long that takes. Raises KafkaError.
+    `silent(waited_s)` is called every COMPLAIN_AFTER_S; what it raises ends the wait."""
+    waited_s = 0.0
     while True:
         done, _ = await asyncio.wait((acknowledged,), timeout=COMPLAIN_AFTER_S)
+        if acknowledged.cancelled():
+            raise ProducerClosed  # else it would pass for a cancellation of whoever waits
         if done:
-            acknowledged.result()
-            return
-        waited += COMPLAIN_AFTER_S
-        if waited.is_integer() and (waited == COMPLAIN_AFTER_S or waited % 60 == 0):
-            logger.error(
-                "%s/%s has not acknowledged results for %.0f s; the task waits. Check the "
-                "topic and the brokers",
-                *where,
-                waited,
-            )
+            return acknowledged.result()
+        waited_s += COMPLAIN_AFTER_S
+        silent(waited_s)
 
 
 def retrieved(acknowledged: asyncio.Future[Any]) -> None:
@@ -94,14 +169,25 @@ def retrieved(acknowledged: asyncio.Future[Any]) -> None:
         acknowledged.exception()
 
 
+def complain_of_silence(where: TopicPartition, waited_s: float) -> None:
+    """Log that results wait: at first, and then once a minute."""
+    if waited_s == COMPLAIN_AFTER_S or waited_s % COMPLAIN_AGAIN_S == 0:
+        logger.error(
+            "%s/%s has not acknowledged results for %.0f s; the task waits. Check the "
+            "topic and the brokers",
+            *where,
+            waited_s,
+        )
+
+
 class Complaints:
     """Says each thing once in a minute: the same goes wrong twice a second, in every partition."""
 
     def __init__(self) -> None:
-        self._said_at: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def say(self, message: str, where: TopicPartition, error: BaseException) -> None:
         now = time.monotonic()
-        if now - self._said_at.get(message, -SAID_AGAIN_AFTER_S) >= SAID_AGAIN_AFTER_S:
-            self._said_at[message] = now
+        if now - self._logged_at.get(message, -COMPLAIN_AGAIN_S) >= COMPLAIN_AGAIN_S:
+            self._logged_at[message] = now
             logger.warning(message, *where, error)

@@ -1,211 +1,87 @@
-"""Writes outcomes to Kafka: one ordered writer per sink partition, one batch unacknowledged.
+"""Outcomes leave for Kafka at least once: an ordered queue per sink partition, one producer.
 
-Rules of this file:
-1. A record leaves its writer's queue only when the broker acknowledged it. Whatever fails in
-   between, the same records are offered again in the same order.
-2. `send_batch` itself raising means "not accepted": offer again, same producer. The
-   *acknowledgement* failing leaves a hole in the idempotent producer's sequence: that producer is
-   retired (its other batches still finish) and the writer goes on with a new one from the first
-   unacknowledged record.
-3. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
-   sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps. Its time
-   to live, which aiokafka applies where a partition has no leader, is taken from it: a batch that
-   was written before the leader fell would be written again by another producer.
-4. A record that the broker finds too large is handed back to its owner (`on_too_large`), which
-   gives it another outcome. A refused timestamp becomes now. A batch that was refused for either is
-   offered again in halves (`refusals.py`), so that its other records stay as they are.
-5. Nothing is offered while this worker may have been given up by its group (`lease.py`).
-6. Records of a lane that is no longer open are dropped: its next owner will write them.
-
-Why one unacknowledged batch: pipelined sends break the order when a broker pauses (facts measured
-on aiokafka 0.14.0). Batches of up to BATCH_BYTES make up for it.
+Policy: a record that is too large goes back to its sender, which gives it another outcome; whatever
+else fails is offered for as long as it takes, since a sink that is gone or refuses pauses the task.
+Nothing is offered while this worker may have been given up by its group (`consume/lease.py`).
+Records of a lane that is no longer open are dropped: its next owner will write them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from typing import Any
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownError
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
-from streams.kafka.client import forgive_failed_batches, pace_metadata
-from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Parcel, Record
-from streams.kafka.produce.writer import PartitionWriter
-
-logger = logging.getLogger(__name__)
-
-
-ASK_AGAIN_S = 0.05
-STOP_WITHIN_S = 2.0
-"""How long a stop waits for what is under way: a batch without a leader would never end."""
+from streams.kafka.produce.ordered_queue import OrderedQueue
+from streams.kafka.produce.parcels import Complaints, Parcel, Record, complain_of_silence
+from streams.kafka.produce.producers import Producers
 
 
 class Sink:
-    """All writers of a worker over one producer.
+    """All queues of a worker over one producer; what is delivered is told to each parcel's sender.
 
-    `may_write()`: whether what the worker owns is still its own (`consume/lease.py`); nothing is
-    offered while it is not.
-    `on_delivered(lane, slots)`: these are durable; called per lane in order.
-    `on_too_large(lane, slot, topic, record)`: the broker refused this record for its size; returns
-    a smaller one for the same place, or None where the slot was put with another outcome, or the
-    same one where nothing is smaller: then it is offered for as long as it takes.
-    `on_defect(error)`: a writer failed in a way that no rule covers; it writes nothing more.
+    `may_write()`: whether what the worker owns is still its own; nothing is offered while it is
+    not. `on_defect(error)`: a queue failed in a way that no rule covers; it writes nothing more.
     """
+
+    known_within_s = 40.0
 
     def __init__(
         self,
-        producer_keywords: Mapping[str, Any],
+        producers: Producers,
         *,
-        on_delivered: Callable[[Any, Sequence[Any]], None],
-        on_too_large: Callable[[Any, Any, str, Record], Record | None],
         on_defect: Callable[[BaseException], None],
         may_write: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._may_write = may_write
-        self._keywords = dict(producer_keywords)
-        self._keywords.setdefault("acks", "all")
-        self._on_delivered = on_delivered
-        self._on_too_large = on_too_large
-        self.defect = on_defect
-        self._writers: dict[TopicPartition, PartitionWriter] = {}
-        self._producer: AIOKafkaProducer | None = None
-        self._renewing = asyncio.Lock()
-        self._retired: set[asyncio.Task[None]] = set()
-        self._settled = asyncio.Event()
-        self._offers: Counter[Any] = Counter()
-        self._unused: dict[Any, asyncio.Event] = {}
+        self.producers = producers
+        self.may_write = may_write
+        self._on_defect = on_defect
+        self._queues: dict[TopicPartition, OrderedQueue] = {}
+        self._complaints: dict[TopicPartition, Complaints] = defaultdict(Complaints)
 
     async def start(self) -> None:
-        """Connect. Raises KafkaError where no broker answers.
+        """Connect. Raises KafkaError where no broker answers."""
+        await self.producers.start()
 
-        A broker that gives out no producer ids (the embedded one) gets a plain producer: what it
-        acknowledges late may be written twice.
-        """
-        try:
-            self._producer = await self._connect()
-        except UnknownError:
-            if not self.idempotent:
-                raise
-            logger.warning("this broker has no idempotent producers: for trying out only")
-            self._keywords["enable_idempotence"] = False
-            self._producer = await self._connect()
-
-    @property
-    def idempotent(self) -> bool:
-        """Whether a batch that is sent again is written once; known after `start`."""
-        return bool(self._keywords.get("enable_idempotence"))
-
-    async def _connect(self) -> AIOKafkaProducer:
-        producer = AIOKafkaProducer(max_batch_size=BATCH_BYTES, linger_ms=0, **self._keywords)
-        try:
-            await producer.start()
-        except BaseException:
-            await producer.stop()
-            raise
-        if self.idempotent:
-            producer._message_accumulator._batch_ttl = math.inf
-        pace_metadata(producer.client)
-        forgive_failed_batches(producer)
-        return producer
-
-    async def look_again(self) -> None:
-        """Ask the broker for the topics' partitions anew. Raises KafkaError."""
-        await (await self.producer()).client.force_metadata_update()
-
-    async def partitions(self, topic: str) -> int:
-        """How many partitions a topic had when the broker was last asked. Raises KafkaError."""
-        return len(await (await self.producer()).partitions_for(topic))
+    async def stop(self) -> None:
+        """Close without waiting for what is queued."""
+        await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
+        await self.producers.stop()
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         """Queue records behind what this sink partition already has to write."""
         where = TopicPartition(topic, partition)
-        writer = self._writers.get(where)
-        if writer is None:
-            writer = self._writers[where] = PartitionWriter(self, where)
-        writer.put(parcel)
+        queue = self._queues.get(where)
+        if queue is None:
+            queue = self._queues[where] = OrderedQueue(self, where)
+        queue.put(parcel)
 
     def pending(self) -> int:
         """Records of open lanes that are queued or unacknowledged."""
-        return sum(writer.pending() for writer in self._writers.values())
+        return sum(queue.pending() for queue in self._queues.values())
 
-    async def flush(self) -> None:
-        """Return when every record of an open lane is acknowledged."""
-        while self.pending():
-            self._settled.clear()
-            await self._settled.wait()
+    # -- policy --------------------------------------------------------------------------------
 
-    async def stop(self) -> None:
-        """Close without waiting for what is queued."""
-        tasks = [writer.task for writer in self._writers.values() if writer.task is not None]
-        for task in [*tasks, *self._retired]:
-            task.cancel()
-        await asyncio.gather(*tasks, *self._retired, return_exceptions=True)
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
+    def delivered(self, where: TopicPartition, first: int, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            parcel.sender.delivered(parcel.lane, parcel.slots)
 
-    async def permission(self) -> None:
-        """Return when this worker may write."""
-        while not self._may_write():  # noqa: ASYNC110  it is time that tells
-            await asyncio.sleep(ASK_AGAIN_S)
+    def dropped(self, parcel: Parcel) -> None:
+        """Its lane's next owner writes it."""
 
-    async def producer(self) -> AIOKafkaProducer:
-        """The producer in use, also while another writer is renewing it."""
-        async with self._renewing:
-            assert self._producer is not None
-            return self._producer
+    def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
+        slot, record = parcel.slots[place], parcel.records[place]
+        instead: Record | None = parcel.sender.too_large(parcel.lane, slot, where.topic, record)
+        return instead
 
-    async def renew(self, failed: Any) -> None:
-        """Retire this producer, unless another writer already did."""
-        async with self._renewing:
-            if self._producer is not failed:
-                return
-            while True:
-                try:
-                    self._producer = await self._connect()
-                    break
-                except KafkaError as error:
-                    logger.warning("no new producer yet: %s", error)
-                    await asyncio.sleep(OFFER_AGAIN_S)
-            self._retire(failed)
+    def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
+        self._complaints[where].say(message, where, error)
 
-    @contextmanager
-    def offering(self, producer: Any) -> Iterator[None]:
-        """A writer is giving the producer a batch: until it has it, the producer is not stopped.
-        (aiokafka would leave the writer waiting for metadata that nobody fetches any more.)"""
-        self._offers[producer] += 1
-        try:
-            yield
-        finally:
-            self._offers[producer] -= 1
-            if not self._offers[producer]:
-                del self._offers[producer]
-                if producer in self._unused:
-                    self._unused.pop(producer).set()
+    def silent(self, where: TopicPartition, waited_s: float) -> None:
+        complain_of_silence(where, waited_s)
 
-    async def _stop_unused(self, producer: AIOKafkaProducer) -> None:
-        if self._offers[producer]:
-            unused = self._unused[producer] = asyncio.Event()
-            await unused.wait()
-        await producer.stop()
-
-    def _retire(self, failed: AIOKafkaProducer) -> None:
-        retired = asyncio.ensure_future(self._stop_unused(failed))
-        self._retired.add(retired)
-        retired.add_done_callback(self._retired.discard)
-
-    def settled(self, lane: Any, slots: Sequence[Any]) -> None:
-        self._on_delivered(lane, slots)
-
-    def moved(self) -> None:
-        self._settled.set()
-
-    def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None:
-        return self._on_too_large(lane, slot, topic, record)
+    def ended(self, queue: OrderedQueue, error: BaseException) -> None:
+        self._on_defect(error)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -39,9 +39,9 @@ from aiokafka.errors import (
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
-from streams.kafka.client import forgive_failed_batches
 from streams.kafka.produce.lane_writer import LaneWriter
-from streams.kafka.produce.parcels import BATCH_BYTES, OFFER_AGAIN_S, Complaints, Parcel, Record
+from streams.kafka.produce.parcels import Complaints, Parcel
+from streams.kafka.produce.producers import OFFER_AGAIN_S, make_producer, start_producer
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,6 @@ class Transactions:
         committed: Callable[[TopicPartition], Awaitable[Committed | None]],
         progress: Callable[[Any, Collection[Any]], Committed],
         presses: Callable[[Any], bool],
-        on_delivered: Callable[[Any, Sequence[Any]], None],
-        on_too_large: Callable[[Any, Any, str, Record], Record | None],
         on_lost: Callable[[Any], None],
         on_defect: Callable[[BaseException], None],
     ) -> None:
@@ -90,8 +88,6 @@ class Transactions:
         self.committed = committed
         self.progress = progress
         self.presses = presses
-        self.on_delivered = on_delivered
-        self.on_too_large = on_too_large
         self.on_lost = on_lost
         self.on_defect = on_defect
         self.complaints = Complaints()
@@ -115,7 +111,7 @@ class Transactions:
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         """Queue outcomes of a lane; they leave in the order in which they are put."""
-        writer = self._writers.get(parcel.lane.partition)
+        writer = self._writers.get(parcel.lane.where)
         if writer is not None:  # else it is assigned anew just now, and the lane not open
             writer.put(TopicPartition(topic, partition), parcel)
 
@@ -126,7 +122,7 @@ class Transactions:
         return all(done)
 
     async def _commit(self, lane: Any) -> bool:
-        writer = self._writers.get(lane.partition)
+        writer = self._writers.get(lane.where)
         return writer is not None and not writer.pending() and await writer.commit(lane)
 
     def pending(self) -> int:
@@ -155,17 +151,15 @@ class Transactions:
         """A producer that owns this partition's id from now on; tries until it is there. Raises
         BrokerError where trying is of no use."""
         while True:
-            producer = AIOKafkaProducer(
-                **self._keywords,
-                acks="all",
-                linger_ms=0,
-                max_batch_size=BATCH_BYTES,
-                transactional_id=f"{self.worker_id}/{partition.topic}/{partition.partition}",
-                transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            producer = make_producer(
+                {
+                    **self._keywords,
+                    "transactional_id": f"{self.worker_id}/{partition.topic}/{partition.partition}",
+                    "transaction_timeout_ms": int(TRANSACTION_TIMEOUT_S * 1000),
+                }
             )
             try:
-                await producer.start()
-                forgive_failed_batches(producer)
+                await start_producer(producer, idempotent=True)
                 return producer
             except HOPELESS as error:
                 self.retire(producer)
@@ -189,7 +183,7 @@ class Transactions:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
-    _heard(producer)
+    _retrieve_all(producer)
     try:
         # `stop` would wait for the broker to take what is queued; nothing is worth waiting for.
         sender = producer._sender.sender_task
@@ -199,12 +193,12 @@ async def _close(producer: AIOKafkaProducer) -> None:
     except Exception as error:
         logger.debug("closing a producer: %r", error)
     finally:
-        _heard(producer)
+        _retrieve_all(producer)
 
 
-def _heard(producer: AIOKafkaProducer) -> None:
-    """How its last transaction and its batches ended is known: asyncio would say, at length, that
-    nobody asked."""
+def _retrieve_all(producer: AIOKafkaProducer) -> None:
+    """Ask how its last transaction and its batches ended: asyncio would log, at length, that nobody
+    did."""
     accumulator = producer._message_accumulator
     left = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
     waiters = [producer._txn_manager.wait_for_transaction_end()]

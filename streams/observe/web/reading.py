@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 
 STUCK_AFTER_S = 60.0
 """Longer than a rebalance or the election of a partition's leader takes."""
@@ -24,10 +24,10 @@ class Readable(Protocol):
     @property
     def draining(self) -> bool: ...
     @property
-    def lanes(self) -> Sequence[Lane]: ...
-    def position(self, lane: Lane) -> int | None: ...
-    def end(self, lane: Lane) -> int | None: ...
-    def has_room(self, lane: Lane) -> bool: ...
+    def partitions(self) -> Sequence[Partition]: ...
+    def position(self, partition: Partition) -> int | None: ...
+    def end(self, partition: Partition) -> int | None: ...
+    def has_room(self, partition: Partition) -> bool: ...
 
 
 class Stuck(NamedTuple):
@@ -46,29 +46,29 @@ class Starving(NamedTuple):
 
 
 class ReadingWatch:
-    """Remembers since when each lane has not been read although it could be."""
+    """Remembers since when each partition has not been read although it could be."""
 
     def __init__(self, worker: Readable) -> None:
         self._worker = worker
-        self._starving: dict[Lane, Starving] = {}
+        self._starving: dict[Partition, Starving] = {}
 
     def look(self, now: float) -> list[Stuck]:
         """The partitions that are stuck. `now`: the loop's seconds."""
-        starving: dict[Lane, Starving] = {}
+        starving: dict[Partition, Starving] = {}
         stuck: list[Stuck] = []
-        for lane in () if self._worker.draining else self._worker.lanes:
-            position, end = self._worker.position(lane), self._worker.end(lane)
+        for partition in () if self._worker.draining else self._worker.partitions:
+            position, end = self._worker.position(partition), self._worker.end(partition)
             if position is None or end is None or position >= end:
                 continue
-            if not self._worker.has_room(lane):
+            if not self._worker.has_room(partition):
                 continue
-            before = self._starving.get(lane)
+            before = self._starving.get(partition)
             if before is None or before.position != position:
                 before = Starving(position, now)
-            starving[lane] = before
+            starving[partition] = before
             for_s = now - before.since
             if for_s >= STUCK_AFTER_S:
-                topic, partition = lane.partition.topic, lane.partition.partition
+                topic, partition = partition.where.topic, partition.where.partition
                 stuck.append(Stuck(topic, partition, position, end, round(for_s, 1)))
         self._starving = starving
         return stuck

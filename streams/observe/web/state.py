@@ -14,8 +14,7 @@ from typing import Any, Protocol
 
 from streams.core.call import State
 from streams.core.inspect import Blocking, Statistics
-from streams.observe.metrics import plain_codes
-from streams.worker.partition import Lane
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 
@@ -29,11 +28,11 @@ class Viewed(Protocol):
     @property
     def tasks(self) -> Sequence[TaskShell]: ...
     @property
-    def lanes(self) -> Sequence[Lane]: ...
-    def position(self, lane: Lane) -> int | None: ...
-    def end(self, lane: Lane) -> int | None: ...
-    def lag(self, lane: Lane) -> int | None: ...
-    def has_room(self, lane: Lane) -> bool: ...
+    def partitions(self) -> Sequence[Partition]: ...
+    def position(self, partition: Partition) -> int | None: ...
+    def end(self, partition: Partition) -> int | None: ...
+    def lag(self, partition: Partition) -> int | None: ...
+    def has_room(self, partition: Partition) -> bool: ...
 
 
 class StateView:
@@ -65,17 +64,10 @@ class StateView:
 
     def _task(self, task: TaskShell, clock: _Clock) -> dict[str, Any]:
         statistics, tally, calls = task.statistics(), task.tally, task.call_tally
-        lanes = sorted(
-            (lane for lane in self._worker.lanes if lane.task is task),
-            key=lambda lane: lane.partition.partition,
+        partitions = sorted(
+            (partition for partition in self._worker.partitions if partition.task is task),
+            key=lambda partition: partition.where.partition,
         )
-        paused = None
-        if statistics.paused_until is not None:
-            paused = {
-                "reason": statistics.paused_reason,
-                "until_ms": clock.epoch_ms(statistics.paused_until),
-                "message": statistics.paused_message,
-            }
         return {
             "name": task.parts.name,
             "source": task.parts.source,
@@ -92,49 +84,41 @@ class StateView:
                 "reordering": statistics.reordering,
                 "delivering": statistics.delivering,
             },
-            "dead_letters": plain_codes(tally.dead_letters),
-            "calls": {
-                "in_flight": statistics.in_flight,
-                "max_in_flight": task.parts.limits.max_in_flight,
-                "max_in_flight_seen": statistics.max_in_flight_seen,
-                "started": statistics.calls,
-                "retries": statistics.retries,
-                "splits": statistics.splits,
-                "by_status": dict(calls.by_status),
-                "mean_items": round(tally.called_items / statistics.calls, 2)
-                if statistics.calls
-                else None,
-            },
-            "paused": paused,
+            "dead_letters": dict(tally.dead_letters),
+            "calls": _calls(task, statistics),
+            "paused": _paused(statistics, clock),
             "throttled_s": round(calls.throttled_s(clock.now), 3),
             "latency_ms": {
                 "p50": tally.latencies.percentile(0.5),
                 "p99": tally.latencies.percentile(0.99),
             },
-            "tokens": {"input": tally.input_tokens, "output": tally.output_tokens},
-            "cost_usd": tally.cost_nano_usd / 1e9,
-            "held_bytes": statistics.held,
-            "partitions": [self._partition(lane, statistics, clock) for lane in lanes],
+            "tokens": {"input": calls.input_tokens, "output": calls.output_tokens},
+            "cost_usd": calls.cost_nano_usd / 1e9,
+            "held_bytes": statistics.buffered_bytes,
+            "partitions": [
+                self._partition(task, partition, statistics, clock) for partition in partitions
+            ],
         }
 
-    def _partition(self, lane: Lane, statistics: Statistics, clock: _Clock) -> dict[str, Any]:
-        known = statistics.lanes.get(lane)
-        task = lane.task
-        blocking = task.blocking(lane)
+    def _partition(
+        self, task: TaskShell, partition: Partition, statistics: Statistics, clock: _Clock
+    ) -> dict[str, Any]:
+        found = statistics.lanes.get(partition)
+        blocking = task.blocking(partition)
         return {
-            "partition": lane.partition.partition,
-            "watermark": task.watermark(lane),
-            "committed": lane.committed.offset if lane.committed.made else None,
-            "position": self._worker.position(lane),
-            "end": self._worker.end(lane),
-            "lag": self._worker.lag(lane),
-            "watermark_age_s": round(task.watermark_age_s(lane), 3),
-            "held_bytes": task.held(lane),
-            "full": not self._worker.has_room(lane),
-            "unsettled": known.unsettled if known else 0,
-            "reordering": known.reordering if known else 0,
-            "delivering": known.delivering if known else 0,
-            "halted": known.halted if known else False,
+            "partition": partition.where.partition,
+            "watermark": task.watermark(partition),
+            "committed": partition.committed.offset if partition.committed.made else None,
+            "position": self._worker.position(partition),
+            "end": self._worker.end(partition),
+            "lag": self._worker.lag(partition),
+            "watermark_age_s": round(task.watermark_age_s(partition), 3),
+            "held_bytes": task.held(partition),
+            "full": not self._worker.has_room(partition),
+            "unsettled": found.unsettled if found else 0,
+            "reordering": found.reordering if found else 0,
+            "delivering": found.delivering if found else 0,
+            "halted": found.halted if found else False,
             "blocking": None if blocking is None else _blocking(blocking, statistics, task, clock),
         }
 
@@ -148,6 +132,30 @@ class _Clock:
 
     def epoch_ms(self, loop_s: float | None) -> int | None:
         return None if loop_s is None else self.now_ms + round((loop_s - self.now) * 1000)
+
+
+def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
+    items, calls = task.call_tally.called_items, statistics.calls
+    return {
+        "in_flight": statistics.in_flight,
+        "max_in_flight": task.parts.limits.max_in_flight,
+        "max_in_flight_seen": statistics.max_in_flight_seen,
+        "started": calls,
+        "retries": statistics.retries,
+        "splits": statistics.splits,
+        "by_status": dict(task.call_tally.by_status),
+        "mean_items": round(items / calls, 2) if calls else None,
+    }
+
+
+def _paused(statistics: Statistics, clock: _Clock) -> dict[str, Any] | None:
+    if statistics.paused_until is None:
+        return None
+    return {
+        "reason": statistics.paused_reason,
+        "until_ms": clock.epoch_ms(statistics.paused_until),
+        "message": statistics.paused_message,
+    }
 
 
 def _blocking(

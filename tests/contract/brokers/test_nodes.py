@@ -10,36 +10,36 @@ from tests.contract.brokers.clients import producing, send, values
 
 
 @pytest.mark.needs("nodes")
-async def test_a_killed_node_comes_back_with_its_data(broker, topic):
+async def test_a_killed_node_comes_back_with_its_data(own_broker, topic):
     name = await topic()
-    await send(broker.bootstrap, name, [b"%d" % n for n in range(100)])
-    broker.nodes[0].kill()
-    assert not broker.nodes[0].alive
-    broker.nodes[0].start()
-    assert await values(broker.bootstrap, name, 100) == [b"%d" % n for n in range(100)]
+    await send(own_broker.bootstrap, name, [b"%d" % n for n in range(100)])
+    own_broker.nodes[0].kill()
+    assert not own_broker.nodes[0].alive
+    own_broker.nodes[0].start()
+    assert await values(own_broker.bootstrap, name, 100) == [b"%d" % n for n in range(100)]
 
 
 @pytest.mark.needs("nodes")
-async def test_a_stopped_node_comes_back_with_its_data(broker, topic):
+async def test_a_stopped_node_comes_back_with_its_data(own_broker, topic):
     name = await topic()
-    await send(broker.bootstrap, name, [b"kept"])
-    broker.nodes[0].stop()
-    broker.nodes[0].start()
-    assert await values(broker.bootstrap, name, 1) == [b"kept"]
+    await send(own_broker.bootstrap, name, [b"kept"])
+    own_broker.nodes[0].stop()
+    own_broker.nodes[0].start()
+    assert await values(own_broker.bootstrap, name, 1) == [b"kept"]
 
 
 @pytest.mark.needs("freeze")
-async def test_a_frozen_node_answers_again_after_the_thaw(broker, topic):
+async def test_a_frozen_node_answers_again_after_the_thaw(own_broker, topic):
     name = await topic()
-    async with producing(broker.bootstrap) as producer:
+    async with producing(own_broker.bootstrap) as producer:
         await producer.send_and_wait(name, b"before", partition=0)
-        broker.nodes[0].freeze()
+        own_broker.nodes[0].freeze()
         sending = asyncio.create_task(producer.send_and_wait(name, b"meanwhile", partition=0))
         await asyncio.wait([sending], timeout=1)
         assert not sending.done()
-        broker.nodes[0].thaw()
+        own_broker.nodes[0].thaw()
         await sending
-    assert await values(broker.bootstrap, name, 2) == [b"before", b"meanwhile"]
+    assert await values(own_broker.bootstrap, name, 2) == [b"before", b"meanwhile"]
 
 
 async def test_a_cluster_of_three_goes_on_without_one(cluster, topic):

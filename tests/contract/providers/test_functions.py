@@ -116,6 +116,27 @@ async def test_an_item_error_for_a_whole_microbatch_is_divided_and_for_one_item_
         await caller.aclose()
 
 
+class ListedError(ItemError):
+    code: Any = ("no", "code")
+
+    def __init__(self):
+        pass
+
+
+async def test_an_item_error_with_a_code_that_is_none_is_a_function_error_of_its_items():
+    """A list as a code ended the worker: it cannot be counted."""
+    for caller in both(lambda items: [ItemError([1, 2]) for _ in items]):
+        assert "InvalidCodeError at test_functions.py:" in (await fault_of(caller)).message
+    for caller in both(lambda items: [ListedError(), 2, 3]):
+        answers = (await caller(ITEMS)).answers
+        assert (answers[0].code, answers[1:]) == ("function_error", [2, 3])
+        await caller.aclose()
+    for caller in both(ListedError()):
+        [answer] = (await caller(ITEMS[:1])).answers
+        assert answer.code == "function_error"
+        await caller.aclose()
+
+
 async def test_another_error_in_an_items_place_is_that_items_alone():
     """As `asyncio.gather(..., return_exceptions=True)` gives them."""
     for caller in both([1, ValueError("secret"), 3]):
@@ -226,6 +247,27 @@ async def test_a_second_cancellation_leaves_the_function_behind():
     assert done
     end.set()
     await caller.aclose()
+
+
+async def test_threads_are_used_again_and_never_keep_the_interpreter():
+    """What a function keeps for its thread, a session or a connection, serves the next call."""
+    seen: list[threading.Thread] = []
+
+    def notes(items: Sequence[Item]) -> list[int]:
+        seen.append(threading.current_thread())
+        return [1] * len(items)
+
+    caller = function_caller(notes, max_in_flight=4)
+    for _ in range(40):
+        await caller(ITEMS)
+    await asyncio.gather(*(caller(ITEMS) for _ in range(40)))  # more than there are threads
+    assert len(seen) == 80
+    assert 1 <= len(set(seen)) <= 4
+    assert all(thread.daemon for thread in seen)
+    await caller.aclose()
+    for thread in set(seen):
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in seen)
 
 
 async def test_as_many_threads_run_as_calls_may_be_in_flight():

@@ -11,13 +11,14 @@ from streams.errors import CallError, Fault
 from streams.operations import Prompt
 from streams.providers import anthropic as claude
 from streams.providers import voyage
+from streams.providers.port import json_of
 
 PROMPT = Prompt("system", "user", {"type": "object"}, 100)
 REQUEST = httpx2.Request("POST", "http://127.0.0.1/v1/messages")
 
 
 def arguments(model: str, prompt: Prompt = PROMPT) -> dict[str, object]:
-    return claude.message_arguments(model, claude.traits(model), prompt)
+    return claude.message_params(model, claude.traits(model), prompt)
 
 
 @pytest.mark.parametrize(
@@ -107,5 +108,5 @@ def test_what_the_voyage_sdk_or_its_session_raises_has_a_fault(error, fault):
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b"\xff", b"null"])
 def test_a_body_that_is_no_json_object_is_a_bad_reply(body):
     with pytest.raises(CallError) as caught:
-        claude.completion_of("claude-haiku-5-5", body)
+        claude.completion_of("claude-haiku-5-5", json_of(body))
     assert caught.value.fault is Fault.BAD_REPLY

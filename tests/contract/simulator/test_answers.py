@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from streams.simulator.answers import Plan, by_hash
 from streams.simulator.patterns import PatternError, matching
 from streams.simulator.prompt import PromptItem, items_in
 from streams.simulator.schemas import check_schema
+from streams.simulator.synthesis import Plan, by_hash
 from streams.simulator.text_pieces import FORMATS, first_sentence, phrase
 
 NAMES = st.text(string.ascii_lowercase, min_size=1, max_size=6)

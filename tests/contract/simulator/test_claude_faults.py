@@ -81,13 +81,13 @@ async def test_the_script_may_say_when_to_try_again(start, claude, given, header
     assert error.response.headers[header] == value
 
 
-async def test_the_sdks_own_retry_follows_retry_after_ms_and_is_seen_in_the_ledger(start, claude):
+async def test_the_sdks_own_retry_follows_retry_after_ms_and_is_seen_in_the_journal(start, claude):
     rule = {"fault": "overloaded", "retry_after_ms": 30, "times": 2}
     simulator = await start(script=[rule])
     client = claude(simulator, max_retries=2)
     message = await client.messages.create(**microbatch(texts(2)))
     assert len(results_of(message)) == 2
-    records = list(simulator.simulation.ledger.since(0))
+    records = list(simulator.simulation.journal.since(0))
     assert [(record["attempt"], record["status"]) for record in records] == [
         (0, 529),
         (1, 529),
@@ -111,7 +111,7 @@ async def test_any_other_status_and_body_can_be_scripted(start, claude):
 
 
 async def test_a_call_that_hangs_ends_with_the_clients_timeout(start, claude):
-    """The ledger then shows it as gone, and it is not open any more."""
+    """The journal then shows it as gone, and it is not open any more."""
     simulator = await start(script=[{"fault": "hang"}])
     error = await failure(claude(simulator, timeout=0.2))
     assert isinstance(error, anthropic.APITimeoutError)
@@ -135,7 +135,7 @@ async def test_a_delay_comes_on_top_of_the_latency(start, claude):
     client = claude(simulator)
     for _ in range(2):
         await client.messages.create(**microbatch(texts(1)))
-    delayed, ordinary = simulator.simulation.ledger.since(0)
+    delayed, ordinary = simulator.simulation.journal.since(0)
     assert (delayed["fault"], ordinary["fault"]) == ("delay", "")
     assert delayed["ended_at"] - delayed["arrived_at"] >= 0.15
     assert ordinary["ended_at"] - ordinary["arrived_at"] >= 0.03

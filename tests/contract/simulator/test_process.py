@@ -53,7 +53,7 @@ def test_it_prints_one_line_when_it_is_ready_and_ends_cleanly(sent, code):
 
 
 def test_it_ends_at_once_though_a_call_hangs(tmp_path):
-    """What is open is dropped, and stands in the ledger as gone."""
+    """What is open is dropped, and stands in the journal as gone."""
     script, ledger = tmp_path / "faults.toml", tmp_path / "ledger.jsonl"
     script.write_text('[[rule]]\nfault = "hang"\n')
     with started("--script", str(script), "--ledger", str(ledger)) as (process, line):

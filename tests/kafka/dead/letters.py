@@ -42,13 +42,18 @@ def written(
     now_ms: int = 1_790_000_001_000,
     limit_bytes: int | None = None,
 ) -> SinkRecord:
-    """What the worker sends to the dead-letter topic."""
+    """What the worker sends to the dead-letter topic. `code`: also one that no worker writes."""
     slot = Slot(of.topic, of.offset, of)
     slot.calls = 3
     slot.call = Call([slot], "new", "count")
     slot.call.id = "mood-1"
     encoder = Encoder(task=task, model=None, fingerprint="f")
-    return encoder.dead_letter(slot, ItemError(code, message), now_ms, limit_bytes=limit_bytes)
+    error = ItemError("any", message)
+    key, value, headers, stamp = encoder.dead_letter(slot, error, now_ms, limit_bytes=limit_bytes)
+    names = [name for name, _ in headers]
+    ours = len(names) - 1 - names[::-1].index("streams-error-code")
+    headers = [*headers[:ours], (names[ours], code.encode()), *headers[ours + 1 :]]
+    return key, value, headers, stamp
 
 
 def record(of: Item, *, partition: int = 0, offset: int = 0, **fields: Any) -> Record:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from streams.core.account import Pauses
 from streams.core.engine import Engine
 from streams.core.order import ORDERS, NoOrder
-from streams.core.retries import Aftermath, Repeats
-from streams.core.window import _Cut
+from streams.core.retries import Aftermath, Retries
+from streams.core.task_pause import TaskPause
+from streams.core.windows import _Cut
 from streams.errors import Fault
 from streams.policies import retry
 from tests.simulation.mutants.registry import Patch, mutant
@@ -22,9 +22,9 @@ def _(patch: Patch) -> None:
 
 @mutant("one call more than max_in_flight")
 def _(patch: Patch) -> None:
-    limit = Pauses.limit.fget
+    limit = TaskPause.limit.fget
     assert limit is not None
-    patch.setattr(Pauses, "limit", property(lambda self: limit(self) + 1))
+    patch.setattr(TaskPause, "limit", property(lambda self: limit(self) + 1))
     patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
 
 
@@ -32,8 +32,8 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     begin = _Cut.__init__
 
-    def roomy(self: _Cut, window: Any) -> None:
-        begin(self, window)
+    def roomy(self: _Cut, window: Any, max_items: int) -> None:
+        begin(self, window, max_items)
         self.max_tokens *= 2
 
     patch.setattr(_Cut, "__init__", roomy)
@@ -58,25 +58,25 @@ def _(patch: Patch) -> None:
 
 @mutant("half of a divided microbatch is forgotten")
 def _(patch: Patch) -> None:
-    divided = Repeats._divided
+    divided = Retries._divided
     patch.setattr(
-        Repeats, "_divided", lambda self, slots, parts: list(divided(self, slots, parts))[:1]
+        Retries, "_divided", lambda self, slots, parts: list(divided(self, slots, parts))[:1]
     )
     patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
 
 
 @mutant("a refused item's neighbours are refused with it")
 def _(patch: Patch) -> None:
-    after_failure = Repeats.after_failure
+    after_failure = Retries.after_failure
 
-    def together(self: Repeats, batch: Any, live: Any, error: Any, step: Any, **only: Any) -> Any:
+    def together(self: Retries, batch: Any, live: Any, error: Any, step: Any, **only: Any) -> Any:
         if error.fault is Fault.REFUSED:
             from streams.errors import ItemError
 
             return Aftermath([(slot, ItemError("refused")) for slot in live], [])
         return after_failure(self, batch, live, error, step, **only)
 
-    patch.setattr(Repeats, "after_failure", together)
+    patch.setattr(Retries, "after_failure", together)
 
 
 @mutant("an outage counts as the items' fault")
@@ -105,7 +105,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Engine, "__init__", begin)
 
 
-@mutant("equal keys leave as they come")
+@mutant("equal keys leave as they come", found_by=19)
 def _(patch: Patch) -> None:
     patch.setitem(ORDERS, "key", NoOrder)
     patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)

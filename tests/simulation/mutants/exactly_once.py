@@ -9,8 +9,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from streams.kafka.produce import lane_writer
-from streams.kafka.produce.groups import Ended, Group
-from streams.kafka.produce.lane_writer import LaneWriter
+from streams.kafka.produce.group import Group
+from streams.kafka.produce.lane_writer import Ended, LaneWriter
 from streams.kafka.produce.transactions import Transactions
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, exactly_once, mutant
@@ -43,12 +43,12 @@ def _ended(patch: Patch, otherwise: dict[Ended, Ended]) -> None:
     patch.setattr(LaneWriter, "_look_again", looked)
 
 
-@mutant("a commit whose answer was lost is taken for an abort", exactly_once)
+@mutant("a commit whose answer was lost is taken for an abort", exactly_once, found_by=81)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.DONE: Ended.UNDONE})
 
 
-@mutant("a commit whose answer was lost is taken for somebody else's", exactly_once)
+@mutant("a commit whose answer was lost is taken for somebody else's", exactly_once, found_by=81)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.DONE: Ended.LOST})
 
@@ -74,7 +74,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Worker, "before_lanes", late)
 
 
-@mutant("each process has transactional ids of its own", exactly_once)
+@mutant("each process has transactional ids of its own", exactly_once, found_by=102)
 def _(patch: Patch) -> None:
     begin, number = Transactions.__init__, count()
 

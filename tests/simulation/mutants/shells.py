@@ -10,8 +10,9 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.committed import Committed
 from streams.kafka.consume.reader import LaneReader
-from streams.worker.partition import Lane
-from streams.worker.settling import Settling
+from streams.running.runner import Runner
+from streams.worker.commits import Settling
+from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
 from tests.simulation.mutants.registry import Patch, mutant
@@ -21,7 +22,7 @@ from tests.simulation.mutants.registry import Patch, mutant
 def _(patch: Patch) -> None:
     progress = TaskShell.progress
 
-    def further(self: TaskShell, lane: Lane) -> Committed:
+    def further(self: TaskShell, lane: Partition) -> Committed:
         said = progress(self, lane)
         known = self._engine.lanes.get(lane)
         return said._replace(offset=said.offset + 1) if known and known.unsettled else said
@@ -29,17 +30,17 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "progress", further)
 
 
-@mutant("what a revoked lane has queued is still written")
+@mutant("what a revoked lane has queued is still written", found_by=36)
 def _(patch: Patch) -> None:
     close = TaskShell.close
 
-    def left_open(self: TaskShell, lane: Lane) -> None:
+    def left_open(self: TaskShell, lane: Partition) -> None:
         close(self, lane)
         lane.open = True
 
     patch.setattr(TaskShell, "close", left_open)
     # Next to nothing is left queued otherwise: a sink would have to be away for that long.
-    patch.setattr("streams.worker.worker.DELIVER_WITHIN_S", 1.0)
+    patch.setitem(Worker.__init__.__kwdefaults__, "deliver_within_s", 1.0)
 
 
 @mutant("nothing is committed when partitions are revoked")
@@ -71,19 +72,19 @@ def _(patch: Patch) -> None:
     patch.setattr(Settling, "wait", hasty)
 
 
-@mutant("a reader that was moved stays where it is")
+@mutant("a reader that was moved stays where it is", found_by=90)
 def _(patch: Patch) -> None:
     patch.setattr(LaneReader, "_moved", lambda self, partition: False)
 
 
 @mutant("a lane begins one record late")
 def _(patch: Patch) -> None:
-    begin = Lane.__init__
+    begin = Partition.__init__
 
-    def late(self: Lane, partition: Any, start: Committed, task: TaskShell) -> None:
+    def late(self: Partition, partition: Any, start: Committed, task: TaskShell) -> None:
         begin(self, partition, start._replace(offset=start.offset + 1), task)
 
-    patch.setattr(Lane, "__init__", late)
+    patch.setattr(Partition, "__init__", late)
 
 
 @mutant("room that comes back is not told")
@@ -93,7 +94,7 @@ def _(patch: Patch) -> None:
 
 @mutant("the timer is not set")
 def _(patch: Patch) -> None:
-    patch.setattr(TaskShell, "_set_timer", lambda self: None)
+    patch.setattr(Runner, "_set_timer", lambda self: None)
 
 
 @mutant("a commit that failed counts as made")
@@ -112,12 +113,12 @@ def _(patch: Patch) -> None:
 
 @mutant("what an earlier owner has settled beyond the watermark is done again")
 def _(patch: Patch) -> None:
-    begin = Lane.__init__
+    begin = Partition.__init__
 
-    def forgetful(self: Lane, partition: Any, start: Committed, task: TaskShell) -> None:
+    def forgetful(self: Partition, partition: Any, start: Committed, task: TaskShell) -> None:
         begin(self, partition, start._replace(beyond=()), task)
 
-    patch.setattr(Lane, "__init__", forgetful)
+    patch.setattr(Partition, "__init__", forgetful)
 
 
 @mutant("what is settled beyond the watermark is not committed")
@@ -130,7 +131,7 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "progress", silent)
 
 
-@mutant("a partition moved to its log's end waits for somebody to write")
+@mutant("a partition moved to its log's end waits for somebody to write", found_by=90)
 def _(patch: Patch) -> None:
     moved = LaneReader._moved
 
@@ -140,7 +141,7 @@ def _(patch: Patch) -> None:
     patch.setattr(LaneReader, "_moved", where_fetched)
 
 
-@mutant("results are written while the last commit is under way")
+@mutant("results are written while the last commit is under way", found_by=206)
 def _(patch: Patch) -> None:
     async def nothing(self: Settling, lanes: Any, within_s: float) -> None:
         await asyncio.sleep(0)
@@ -152,18 +153,18 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     arrived = TaskShell.arrived
 
-    def to_the_last(self: TaskShell, lane: Lane, records: Any, position: int) -> None:
+    def to_the_last(self: TaskShell, lane: Partition, records: Any, position: int) -> None:
         if records:
             arrived(self, lane, records, records[-1].offset + 1)
 
     patch.setattr(TaskShell, "arrived", to_the_last)
 
 
-@mutant("a partition that others have had goes on as it was")
+@mutant("a partition that others have had goes on as it was", found_by=140)
 def _(patch: Patch) -> None:
     resume = TaskShell.resume
 
-    def blind(self: TaskShell, lane: Lane, start: Committed) -> bool:
+    def blind(self: TaskShell, lane: Partition, start: Committed) -> bool:
         done: bool = resume(self, lane, self.progress(lane))
         return done
 

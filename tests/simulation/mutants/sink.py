@@ -1,65 +1,75 @@
-"""Faults put into the plain sink by hand."""
+"""Faults put into the ordered queue by hand."""
 
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from streams.kafka.produce import writer
-from streams.kafka.produce.sink import Sink
-from streams.kafka.produce.writer import PartitionWriter
+from streams.kafka.produce import ordered_queue
+from streams.kafka.produce.ordered_queue import OrderedQueue
+from streams.kafka.produce.producers import Producers
 from tests.simulation.mutants.registry import Patch, mutant
+
+WRITTEN = SimpleNamespace(offset=0)
 
 
 @mutant("a failed acknowledgement counts as one")
 def _(patch: Patch) -> None:
-    send = PartitionWriter._send
+    acknowledgement = ordered_queue.acknowledgement
 
-    async def done(self: PartitionWriter, producer: Any, batch: Any, taken: int) -> bool:
-        offer = self._offer
-        offered = []
+    async def believed(*arguments: Any) -> Any:
+        try:
+            return await acknowledgement(*arguments)
+        except KafkaError:
+            return WRITTEN
 
-        async def noted(producer: Any, batch: Any) -> Any:
-            offered.append(await offer(producer, batch))
-            return offered[-1]
-
-        patch.setattr(self, "_offer", noted, raising=False)
-        return await send(self, producer, batch, taken) or bool(offered)
-
-    patch.setattr(PartitionWriter, "_send", done)
+    patch.setattr(ordered_queue, "acknowledgement", believed)
 
 
 @mutant("outcomes count as delivered when they are sent")
 def _(patch: Patch) -> None:
-    async def unheard(*_: Any) -> None:
+    async def unheard(*_: Any) -> Any:
         await asyncio.sleep(0)
+        return WRITTEN
 
-    if hasattr(writer, "acknowledgement"):
-        patch.setattr(writer, "acknowledgement", unheard)
-    else:
-        patch.setattr(PartitionWriter, "_acknowledgement", unheard)
+    patch.setattr(ordered_queue, "acknowledgement", unheard)
 
 
-@mutant("a writer goes on with a producer that has a hole in its sequence")
+@mutant("a queue goes on with a producer that has a hole in its sequence")
 def _(patch: Patch) -> None:
-    async def kept(self: Sink, failed: Any) -> None:
+    async def same(*_: Any) -> None:
         await asyncio.sleep(0)
 
-    patch.setattr(Sink, "renew", kept)
+    patch.setattr(Producers, "renew", same)
 
 
 @mutant("a batch that was not accepted is forgotten")
 def _(patch: Patch) -> None:
-    offer = PartitionWriter._offer
+    offer = OrderedQueue._offer
 
-    async def swallowed(self: PartitionWriter, producer: Any, batch: Any) -> Any:
+    async def swallowed(self: OrderedQueue, producer: Any, batch: Any) -> Any:
         try:
             return await offer(self, producer, batch)
         except KafkaError:
             done = asyncio.get_running_loop().create_future()
-            done.set_result(None)
+            done.set_result(WRITTEN)
             return done
 
-    patch.setattr(PartitionWriter, "_offer", swallowed)
+    patch.setattr(OrderedQueue, "_offer", swallowed)
+
+
+@mutant("what is put while a write ends is left behind")
+def _(patch: Patch) -> None:
+    """The defect that the ledger's own writer had."""
+    write_all = OrderedQueue._run
+
+    async def lingering(self: OrderedQueue) -> None:
+        await write_all(self)
+        self._task = asyncio.current_task()
+        await asyncio.sleep(0)
+        self._task = None
+
+    patch.setattr(OrderedQueue, "_run", lingering)

@@ -1,0 +1,123 @@
+"""What the demo publishes: docstrings of the standard library, or the records of a file, read and
+checked as `streams publish` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from streams.codec.pointers import MissingError, Text
+from streams.demo.texts import demo_items
+from streams.errors import StreamsError, UsageError
+from streams.jobs.publish.formats import Format, Source
+from streams.jobs.publish.rejects import Rejects
+from streams.jobs.publish.rows import Records, Reject, too_long
+
+LARGEST_BYTES = 1_000_000
+"""Of a record: every broker takes it, and so does the producer."""
+
+
+class DemoItem(NamedTuple):
+    """`value`: the record, byte for byte. `text`: what the task reads of it; None: it has none, and
+    becomes a dead letter. `name`: what a person calls it."""
+
+    value: bytes
+    text: str | None
+    name: str
+
+
+class Input(NamedTuple):
+    """A file of items. `path`: None is standard input. `format`: None: told by the name. `text`: a
+    JSON Pointer or a template."""
+
+    path: Path | None
+    format: Format | None = None
+    text: str = "/text"
+
+    def __str__(self) -> str:
+        return f"--input {self.path or '-'}"
+
+
+def docstring_items(count: int) -> list[DemoItem]:
+    """So many docstrings."""
+    found = demo_items(count)
+    return [DemoItem(orjson.dumps(item), item["text"], item["id"]) for item in found]
+
+
+def items_of(source: Input, most: int, tell: Callable[[str], None]) -> list[DemoItem]:
+    """The first `most` records of a file. What is no valid record is told, with its line and the
+    reason, and counted; so is what is left out because it is too much.
+
+    Raises UsageError for a file that cannot be read, holds nothing or has no text, and
+    StreamsError where it has lines and none is valid.
+    """
+    opened = Source(source.path, source.format)
+    rejects = Rejects(None, tell, keeps="streams publish --rejects FILE")
+    items: list[DemoItem] = []
+    finder = Text(source.text)
+    first: dict[str, Any] = {}
+    try:
+        for line, value, document in _valid(opened.records(LARGEST_BYTES), rejects):
+            if len(items) == most:
+                tell(f"the first {most} records of {source.path or '-'}; --items N for more")
+                break
+            first = first or document
+            items.append(_item(finder, line, value, document))
+    finally:
+        opened.close()
+    if rejects.count:
+        tell(f"lines rejected: {rejects.count}")
+    if not items and rejects.count:
+        raise StreamsError(f"{source}: not one line is a valid record")
+    if not items:
+        raise UsageError(f"{source}: holds no records")
+    without = sum(item.text is None for item in items)
+    if without == len(items):
+        raise UsageError(f"{source}: no record has a text at {source.text}; {_advice(first)}")
+    if without:
+        tell(f"records without a text at {source.text}, which become dead letters: {without}")
+    return items
+
+
+def _advice(document: dict[str, Any]) -> str:
+    """Which field may be the text: the one with the longest string."""
+    strings = {name: len(value) for name, value in document.items() if isinstance(value, str)}
+    if not strings:
+        return "say where it is with --text"
+    longest = max(strings, key=lambda name: strings[name])
+    pointer = longest.replace("~", "~0").replace("/", "~1")
+    return f"say where it is: the fields are {', '.join(document)}, perhaps --text '/{pointer}'"
+
+
+def _valid(
+    stretches: Iterator[Records], rejects: Rejects
+) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Line, value and document of each record that may be published, in order. Rejects are counted
+    as far as the records are taken."""
+    for stretch in stretches:
+        waiting = sorted(stretch.rejects, reverse=True)
+        for line, value, document in zip(
+            stretch.lines, stretch.values, stretch.documents, strict=True
+        ):
+            while waiting and waiting[-1].line < line:
+                rejects.add([waiting.pop()])
+            if len(value) > LARGEST_BYTES:
+                reason = too_long(len(value), LARGEST_BYTES)
+                rejects.add([Reject(line, reason, value, len(value))])
+            else:
+                yield line, value, document
+        rejects.add(waiting[::-1])
+
+
+def _item(finder: Text, line: int, value: bytes, document: dict[str, Any]) -> DemoItem:
+    name = document.get("id")
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        name = f"line {line}"
+    try:
+        text: str | None = finder.find(document)
+    except (MissingError, ValueError):
+        text = None
+    return DemoItem(value, text, str(name))

@@ -1,0 +1,121 @@
+"""Writes for a command that ends: every record is acknowledged, or the command fails.
+
+Policy: a partition that refuses a batch, or acknowledges nothing for SILENCE_S, ends all of it with
+a `BrokerError`: whoever gave the command is there to see it and to decide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    KafkaTimeoutError,
+    RequestTimedOutError,
+)
+
+from streams.errors import BrokerError
+from streams.kafka.client import SILENCE_S
+from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
+from streams.kafka.produce.parcels import Parcel, Record
+from streams.kafka.produce.producers import BATCH_BYTES, NO_IDEMPOTENCE, Producers
+
+
+def job_producers(
+    keywords: Mapping[str, Any], tell: Callable[[str], None], batch_bytes: int = BATCH_BYTES
+) -> Producers:
+    """Idempotent, or plain where the broker cannot (the embedded one) or may not let us, which is
+    told. `batch_bytes`: what the topic takes."""
+    return Producers(
+        {**keywords, "request_timeout_ms": int(SILENCE_S * 1000)},
+        batch_bytes=min(BATCH_BYTES, batch_bytes),
+        plain_after=(*NO_IDEMPOTENCE, ClusterAuthorizationFailedError),
+        tell=tell,
+    )
+
+
+class JobWriter:
+    """`explain(where, reason)`: the line for the user, of a partition that does not take records;
+    reason None: it stopped answering. `on_sent(count)`: so many more are acknowledged.
+    `queued_bytes`: of the keys and values that are not. `open`: False once it has failed or
+    stopped."""
+
+    known_within_s = SILENCE_S
+
+    def __init__(
+        self,
+        producers: Producers,
+        explain: Callable[[TopicPartition, str | None], str],
+        on_sent: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        self.producers = producers
+        self.open = True
+        self.queued_bytes = 0
+        self._explain = explain
+        self._on_sent = on_sent
+        self._queues: dict[TopicPartition, OrderedQueue] = {}
+        self._changes = Changes()
+        self._error: BaseException | None = None
+
+    def put(self, where: TopicPartition, records: Sequence[Record]) -> None:
+        """Queue records behind those of this partition that were put before."""
+        queue = self._queues.get(where)
+        if queue is None:
+            queue = self._queues[where] = OrderedQueue(self, where)
+        sizes = [len(key or b"") + len(value or b"") for key, value, _, _ in records]
+        self.queued_bytes += sum(sizes)
+        queue.put(Parcel(None, self, sizes, records))
+
+    async def room(self, limit_bytes: int) -> None:
+        """Return when no more than so much is queued. Raises what writing raised."""
+        await self._until(lambda: self.queued_bytes <= limit_bytes)
+
+    async def finish(self) -> None:
+        """Return when everything is acknowledged. Raises what writing raised."""
+        await self._until(lambda: not any(queue.pending() for queue in self._queues.values()))
+
+    async def stop(self) -> None:
+        """Write nothing more; what is under way may still be written."""
+        self.open = False
+        await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
+
+    async def _until(self, true: Callable[[], bool]) -> None:
+        await self._changes.until(lambda: self._error is not None or true())
+        if self._error is not None:
+            raise self._error
+
+    # -- policy --------------------------------------------------------------------------------
+
+    def may_write(self) -> bool:
+        return True
+
+    def delivered(self, where: TopicPartition, first: int, parcels: Sequence[Parcel]) -> None:
+        for parcel in parcels:
+            self.queued_bytes -= sum(parcel.slots)
+            self._on_sent(len(parcel.records))
+        self._changes.note()
+
+    def dropped(self, parcel: Parcel) -> None:
+        """After a failure: nobody waits for it."""
+
+    def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
+        return parcel.records[place]
+
+    def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
+        if isinstance(error, KafkaTimeoutError | RequestTimedOutError):
+            raise BrokerError(self._explain(where, None)) from error
+        reason = f"{type(error).__name__} {error}".strip()
+        raise BrokerError(self._explain(where, reason)) from error
+
+    def silent(self, where: TopicPartition, waited_s: float) -> None:
+        if waited_s >= SILENCE_S:
+            raise BrokerError(self._explain(where, None))
+
+    def ended(self, queue: OrderedQueue, error: BaseException) -> None:
+        self._error = self._error or error
+        self.open = False
+        self._changes.note()

@@ -1,0 +1,174 @@
+"""The one factory of aiokafka producers, and the producer that a set of queues shares.
+
+What every producer gets, each a fact measured on aiokafka 0.14.0:
+1. `acks=all`, no linger: whoever has more to send puts it into the next batch.
+2. Metadata are asked for at most every METADATA_EVERY_S (`pace_metadata`).
+3. A batch may fail while it waits to be sent again (`forgive_failed_batches`).
+4. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
+   but gives it up after 40 s where its partition has no leader. It may have been written before the
+   leader fell, and another producer would write it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, UnknownError
+
+from streams.kafka.client import pace_metadata
+
+logger = logging.getLogger(__name__)
+
+BATCH_BYTES = 256 * 1024
+OFFER_AGAIN_S = 0.5
+STOP_WITHIN_S = 2.0
+"""How long a stop waits for what is under way: a batch without a leader would never end."""
+
+NO_IDEMPOTENCE = (UnknownError,)
+"""What a broker says that gives out no producer ids (the embedded one)."""
+
+
+class _Pending(set[Any]):
+    def remove(self, batch: Any) -> None:
+        self.discard(batch)
+
+
+def forgive_failed_batches(producer: Any) -> None:
+    """Let a batch of an `AIOKafkaProducer` fail while it waits to be sent again: aiokafka takes it
+    out of the batches on their way, where it is not, and asyncio would log the KeyError."""
+    producer._message_accumulator._pending_batches = _Pending()
+
+
+def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -> AIOKafkaProducer:
+    """A producer that is not started yet."""
+    keywords = {"acks": "all", "linger_ms": 0, **keywords}
+    return AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+
+
+async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> None:
+    """Connect it. Raises KafkaError; then it still has to be stopped."""
+    await producer.start()
+    if idempotent:
+        producer._message_accumulator._batch_ttl = math.inf
+    pace_metadata(producer.client)
+    forgive_failed_batches(producer)
+
+
+class Producers:
+    """The producer in use and those that are retired; a client to `connect` as any other.
+
+    `batch_bytes`: of a batch at most. `plain_after`: errors of a start after which a producer
+    without idempotence is tried: what that one acknowledges late may be written twice. `tell`: says
+    so.
+    """
+
+    def __init__(
+        self,
+        keywords: Mapping[str, Any],
+        *,
+        batch_bytes: int = BATCH_BYTES,
+        plain_after: tuple[type[KafkaError], ...] = NO_IDEMPOTENCE,
+        tell: Callable[[str], None] = logger.warning,
+    ) -> None:
+        self._keywords = {"enable_idempotence": True, **keywords}
+        self._batch_bytes = batch_bytes
+        self._plain_after = plain_after
+        self._tell = tell
+        self._current: AIOKafkaProducer | None = None
+        self._renewing = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+        self._offers: Counter[Any] = Counter()
+        self._unused: dict[Any, asyncio.Event] = {}
+
+    async def start(self) -> None:
+        """Connect. Raises KafkaError where no broker answers."""
+        try:
+            self._current = await self._connect()
+        except self._plain_after:
+            if not self.idempotent:
+                raise
+            self._tell("this broker has no idempotent producers: a retry may write a record twice")
+            self._keywords["enable_idempotence"] = False
+            self._current = await self._connect()
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether a batch that is sent again is written once; certain after `start`."""
+        return bool(self._keywords["enable_idempotence"])
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = make_producer(self._keywords, self._batch_bytes)
+        try:
+            await start_producer(producer, idempotent=self.idempotent)
+        except BaseException:
+            await producer.stop()
+            raise
+        return producer
+
+    async def stop(self) -> None:
+        """Close without waiting for what is queued. Nobody may be offering a batch any more."""
+        for retired in self._retired:
+            retired.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        producer, self._current = self._current, None
+        if producer is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
+
+    async def look_again(self) -> None:
+        """Ask the broker for the topics' partitions anew. Raises KafkaError."""
+        await (await self.current()).client.force_metadata_update()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic had when the broker was last asked. Raises KafkaError."""
+        return len(await (await self.current()).partitions_for(topic))
+
+    async def current(self) -> AIOKafkaProducer:
+        """The producer in use; while another queue is renewing it, the new one."""
+        async with self._renewing:
+            assert self._current is not None
+            return self._current
+
+    async def renew(self, failed: Any, no_answer: Callable[[KafkaError], None]) -> None:
+        """Retire this producer, unless another queue already did; its other batches still finish.
+        `no_answer(error)`: there is no new one yet; what it raises ends the tries."""
+        async with self._renewing:
+            if self._current is not failed:
+                return
+            while True:
+                try:
+                    self._current = await self._connect()
+                    break
+                except KafkaError as error:
+                    no_answer(error)
+                    await asyncio.sleep(OFFER_AGAIN_S)
+            retired = asyncio.ensure_future(self._stop_unused(failed))
+            self._retired.add(retired)
+            retired.add_done_callback(self._retired.discard)
+
+    @contextmanager
+    def offering(self, producer: Any) -> Iterator[None]:
+        """A queue is giving the producer a batch: until it has it, the producer is not stopped.
+        (aiokafka would leave the queue waiting for metadata that nobody fetches any more.)"""
+        self._offers[producer] += 1
+        try:
+            yield
+        finally:
+            self._offers[producer] -= 1
+            if not self._offers[producer]:
+                del self._offers[producer]
+                if producer in self._unused:
+                    self._unused.pop(producer).set()
+
+    async def _stop_unused(self, producer: AIOKafkaProducer) -> None:
+        if self._offers[producer]:
+            unused = self._unused[producer] = asyncio.Event()
+            await unused.wait()
+        await producer.stop()

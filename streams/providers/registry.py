@@ -1,0 +1,110 @@
+"""Which providers there are, and how a task gets the caller that uses one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, Protocol, cast
+
+from streams.errors import ConfigError
+from streams.operations import TaskOperation, make_operation
+from streams.operations.exchange import Operation
+from streams.providers.port import (
+    Direct,
+    Provider,
+    ProviderFactory,
+    ProviderSettings,
+)
+from streams.providers.task_caller import TaskCaller
+
+_BUILT_IN: Final = ("anthropic", "voyage")
+
+
+class TaskCalls(Protocol):
+    """A task's `[task.calls]`."""
+
+    @property
+    def timeout_s(self) -> float: ...
+
+
+class Task(TaskOperation, Protocol):
+    """What a caller needs to know of a task; `streams.settings.TaskSettings` is one."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def calls(self) -> TaskCalls: ...
+
+
+_factories: dict[str, ProviderFactory] = {}
+
+
+def register_provider(name: str, factory: ProviderFactory) -> None:
+    """Makes `provider = name` available to every task made from now on. Raises ValueError for a
+    name that is taken."""
+    if name in provider_names():
+        raise ValueError(f"the provider {name!r} is there already")
+    _factories[name] = factory
+
+
+def provider_names() -> list[str]:
+    """The providers that a task can name."""
+    return sorted({*_BUILT_IN, *_factories})
+
+
+def make_caller(
+    task: Task, settings: ProviderSettings | None, *, environ: Mapping[str, str]
+) -> TaskCaller:
+    """The caller of a task whose operation is not "custom". Imports the provider's SDK.
+
+    `settings`: what is under `[provider.<name>]`; None: nothing. Raises ConfigError with every
+    problem found: operation, schema, SDK, key.
+    """
+    problems: list[str] = []
+    operation: Operation | None = None
+    provider: Provider | None = None
+    try:
+        operation = make_operation(task)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    try:
+        provider = _provider(task, settings, environ)
+    except ConfigError as error:
+        problems.extend(error.problems)
+    if provider is not None and operation is not None:
+        problems.extend(_misfit(task, provider))
+    if operation is None or provider is None or problems:
+        raise ConfigError(problems)
+    return TaskCaller(operation, provider, task.calls.timeout_s)
+
+
+def _provider(
+    task: Task, settings: ProviderSettings | None, environ: Mapping[str, str]
+) -> Provider:
+    made = _factory(task)(task, settings, environ)
+    if hasattr(made, "read"):
+        return cast(Provider, made)
+    return Direct(made, account=(task.provider, task.model))
+
+
+def _factory(task: Task) -> ProviderFactory:
+    if task.provider == "anthropic":
+        from streams.providers.anthropic import make_anthropic
+
+        return make_anthropic
+    if task.provider == "voyage":
+        from streams.providers.voyage import make_voyage
+
+        return make_voyage
+    if task.provider in _factories:
+        return _factories[task.provider]
+    names = ", ".join(provider_names())
+    raise ConfigError([f"task.{task.name}.provider: {task.provider!r} is not one of {names}"])
+
+
+def _misfit(task: Task, provider: Provider) -> list[str]:
+    if task.operation in provider.operations:
+        return []
+    can = " and ".join(sorted(provider.operations))
+    return [f"task.{task.name}.provider: {task.provider} does {can}, not {task.operation}"]

@@ -1,0 +1,93 @@
+"""The calls of one task: its operation and its provider, with one `send` between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from streams.errors import CallError, Fault
+from streams.model import Item, Reply
+from streams.operations.exchange import Operation, Response
+from streams.providers.port import Account, Params, Provider, WireReply
+from streams.providers.secrecy import reworded, without_texts
+
+
+class TaskCaller:
+    """Makes the calls of one task: `await caller(items)`, one call each, from any number of asyncio
+    tasks at once. The runner ends a call that outlasts `timeout_s`; the SDK's own limit lies above.
+
+    `request` and `read` are the two halves of a call, for items whose request travels in another
+    way: within a Message Batch.
+    """
+
+    def __init__(self, operation: Operation, provider: Provider, timeout_s: float) -> None:
+        self._operation = operation
+        self._provider = provider
+        self._timeout_s = timeout_s
+
+    @property
+    def account(self) -> Account:
+        """Whose limits the calls count in; it does not show the key."""
+        return self._provider.account
+
+    def request(self, items: Sequence[Item]) -> Params:
+        """The one request for these items, at least one."""
+        return self._provider.request(self._operation.request(items))
+
+    def read(self, items: Sequence[Item], message: Any) -> Reply:
+        """The answers to these items in the API's reply to their request, and what they cost.
+        Raises CallError for a reply that is of no use to any of them, with its `usage`."""
+        response = self._response(message)
+        try:
+            answers = self._operation.read(items, response)
+        except CallError as error:
+            error.usage = response.usage
+            raise
+        return Reply(answers, response.usage)
+
+    async def __call__(self, items: Sequence[Item]) -> Reply:
+        """Raises CallError, with `usage` where the failed call was billed; nothing else."""
+        if not items:
+            return Reply([])
+        wire = WireReply(None)
+        try:
+            wire = await self._send(items)
+            return self.read(items, wire.message)._replace(rate_limits=wire.rate_limits)
+        except CallError as error:
+            failure = reworded(error, without_texts(error.message, items))
+        # Raised outside the handler: the error as it was must not hang on this one as its context.
+        failure.rate_limits = wire.rate_limits or failure.rate_limits
+        raise failure
+
+    def describe(self) -> dict[str, Any]:
+        """What the results depend on: the keywords of `streams.codec.fingerprint.fingerprint`."""
+        operation, provider = self._operation.describe(), self._provider.describe()
+        settings = {**operation.get("settings", {}), **provider.get("settings", {})}
+        return {**operation, **provider, "settings": settings}
+
+    async def aclose(self) -> None:
+        """Closes the connections; once, after the last call."""
+        await self._provider.aclose()
+
+    async def _send(self, items: Sequence[Item]) -> WireReply:
+        try:
+            return await self._provider.send(self.request(items), self._timeout_s)
+        except CallError:
+            raise
+        except Exception as error:
+            failure = _defect(error)
+        raise failure
+
+    def _response(self, message: Any) -> Response:
+        try:
+            return self._provider.read(message)
+        except CallError:
+            raise
+        except Exception as error:
+            failure = _defect(error)
+        raise failure
+
+
+def _defect(error: Exception) -> CallError:
+    """What a registered provider raised: the engine knows CallError alone."""
+    return CallError(Fault.BAD_REPLY, f"the provider failed: {type(error).__name__}")
