@@ -15,7 +15,6 @@ without items. At most `max_buffered_mb` and a fifth (contract G8).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -85,8 +84,7 @@ async def _highest_mb(made: Topics, backlog: Backlog, *, idle: bool) -> float:
             await _fill(made, source, backlog)
         async with running(["worker"], made, sink, environ) as contender:
             if not idle:
-                with contextlib.suppress(RuntimeError):
-                    await contender.work(backlog.partitions * backlog.records, within_s=FULL_S)
+                await contender.work(backlog.partitions * backlog.records, within_s=FULL_S)
             else:
                 await asyncio.sleep(IDLE_S)
             highest_mb = _resident_at_most_mb(contender.pid)

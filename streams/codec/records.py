@@ -230,7 +230,7 @@ def held_bytes(item: Item) -> int:
     rest = len(raw)
     size += rest
     if text in value.values():
-        rest -= min(len(text), rest)
+        rest -= min(text_bytes(text), rest)
     else:  # made of other strings, which the value holds as well
         size += text.__sizeof__()
     if raw.rfind(b"{") <= 0 and raw.find(b"[") < 0:
