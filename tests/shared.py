@@ -107,6 +107,8 @@ class Shared:
     def choice(self) -> Choice:
         """Raises UnavailableError."""
         with self._lock:
+            if self.problem is not None:
+                raise UnavailableError(self.problem)
             if self.chosen is None:
                 try:
                     self.chosen = choose(os.environ.get(VARIABLE))

@@ -204,6 +204,7 @@ _OBJECT_BYTES = 200
 _ARRAY_BYTES = 80
 _HEADER_BYTES = 170
 _MOST_PER_BYTE = 80
+_WIDE = 2
 
 
 def held_bytes(item: Item) -> int:
@@ -212,7 +213,8 @@ def held_bytes(item: Item) -> int:
     Measured on CPython 3.11 with tracemalloc, and held to it by `tests/records/test_weights.py`:
     900 bytes for the item, its slot and their numbers, whatever the record holds; the value, the
     key and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and
-    the decoded value by its commas and brackets, at most 80 bytes for each byte that is not text.
+    the decoded value by its commas, brackets and other strings, at most 80 bytes for each byte that
+    is not text.
     Its result is not in it.
     """
     value, text, _, key, headers, _, _, _, _, raw = item
@@ -228,7 +230,7 @@ def held_bytes(item: Item) -> int:
     rest = len(raw)
     size += rest
     if text in value.values():
-        rest -= min(len(text), rest)
+        rest -= min(text_bytes(text), rest)
     else:  # made of other strings, which the value holds as well
         size += text.__sizeof__()
     if raw.rfind(b"{") <= 0 and raw.find(b"[") < 0:
@@ -236,4 +238,5 @@ def held_bytes(item: Item) -> int:
     else:
         structure = _MEMBER_BYTES * raw.count(b",")
         structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
-    return size + min(structure, _MOST_PER_BYTE * rest)
+    strings = rest if raw.isascii() else _WIDE * rest  # those beside the text
+    return size + min(structure + strings, _MOST_PER_BYTE * rest)

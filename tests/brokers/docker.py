@@ -8,8 +8,10 @@ killed then leaves its container behind.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
+import warnings
 from typing import Any
 
 from streams.errors import BrokerError
@@ -36,15 +38,19 @@ def missing() -> str | None:
         import docker
     except ImportError:
         return "needs the dev extra (testcontainers)"
-    try:
-        client = docker.from_env(timeout=5)
+    problem = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
         try:
-            client.ping()
-        finally:
-            client.close()
-    except Exception as error:  # whatever the client raises: there is no engine to use
-        return f"no Docker engine answers ({type(error).__name__})"
-    return None
+            client = docker.from_env(timeout=5)
+            try:
+                client.ping()
+            finally:
+                client.close()
+        except Exception as error:  # whatever the client raises: there is no engine to use
+            problem = f"no Docker engine answers ({type(error).__name__})"
+        gc.collect()  # the socket that its client leaves open, while nobody minds
+    return problem
 
 
 class DockerNode:

@@ -8,12 +8,14 @@ import inspect
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
-from aiokafka.consumer.fetcher import Fetcher, FetchResult
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import Sender, SendProduceReqHandler
 from aiokafka.producer.transaction_manager import TransactionManager
+from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from faust.app.base import App
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import aiokafka as driver
@@ -58,6 +60,9 @@ def _parameters(function) -> list[str]:
         (Fetcher, "fetched_records", ["self", "partitions", "timeout", "max_records"]),
         (Fetcher, "_create_fetch_waiter", ["self"]),
         (FetchResult, "getall", ["self", "max_records"]),
+        (FetchResult, "check_assignment", ["self", "tp"]),
+        (FetchResult, "has_more", ["self"]),
+        (FetchResult, "_update_position", ["self"]),
         (GroupCoordinator, "ensure_coordinator_known", ["self"]),
         (GroupCoordinator, "coordinator_dead", ["self"]),
         (GroupCoordinator, "_send_req", ["self", "request"]),
@@ -137,6 +142,38 @@ def test_a_rebalance_in_progress_can_be_asked_for():
 
 def test_the_fetcher_keeps_what_it_fetched_by_partition():
     assert "self._records = " in inspect.getsource(Fetcher.__init__).replace(": ", " ")
+
+
+def test_records_are_taken_from_a_fetch_as_aiokafka_takes_them():
+    """`streams.kafka.consume.open_batches` is `getall` with an end by bytes."""
+    source = inspect.getsource(FetchResult.getall)
+    for name in ("check_assignment", "has_more", "_partition_records", "_update_position"):
+        assert name in source
+
+
+def test_the_batches_of_a_fetch_can_be_watched():
+    """Its source is asked for when the first record is taken, and only for these."""
+    source = inspect.getsource(PartitionRecords._unpack_records)
+    assert "records = self._records\n" in source
+    assert source.count("records.") == len(("has_next", "next_batch"))
+    assert "self._records_iterator = self._unpack_records()" in inspect.getsource(PartitionRecords)
+    assert MemoryRecords(b"").size_in_bytes() == 0
+
+
+def test_a_batch_says_what_offsets_it_has_and_whether_it_is_compressed():
+    builder = DefaultRecordBatchBuilder(2, DefaultRecordBatch.CODEC_ZSTD, 0, -1, -1, 0, 1000)
+    for offset in range(3):
+        builder.append(offset, 0, None, b"value", [])
+    batch = MemoryRecords(bytes(builder.build())).next_batch()
+    facts = (batch.base_offset, batch.next_offset, batch.compression_type)
+    assert facts == (0, 3, DefaultRecordBatch.CODEC_ZSTD)
+
+
+def test_what_waits_can_be_kept_from_holding_up_a_nodes_fetches():
+    for kind in (FetchResult, FetchError):
+        assert "self._backoff" in inspect.getsource(kind.calculate_backoff)
+    assert "self._wait_consume_future" in inspect.getsource(Fetcher.fetched_records)
+    assert "self._fetch_max_bytes" in inspect.getsource(Fetcher._get_actions_per_node)
 
 
 def test_an_idempotent_batch_is_repeated_for_ever():

@@ -63,6 +63,8 @@ SHAPES: dict[str, Callable[[int], Any]] = {
     "plain": lambda n: {"id": n, "text": words(120), "user": words(8), "stars": 4, "lang": "en"},
     "nested": lambda n: {"text": words(99), "price": 4.5, "tags": ["a", words(4)], "by": {"a": n}},
     "long": lambda n: {"id": n, "text": words(10_000)},
+    "a long string beside the text": lambda n: {"text": words(9), "body": words(10_000)},
+    "a wide one": lambda n: {"text": words(9), "body": words(1_000) + "汉字"},
     "chinese": lambda n: {"id": n, "text": "汉字" * 150},
     "one emoji": lambda n: {"id": n, "text": words(1_000) + "😀"},
     "many members": lambda n: {"text": words(9), **{f"f{i}": words(6) for i in range(20)}},

@@ -6,7 +6,8 @@ Rules of this file:
    again later: first what lanes without room have waiting, then batches left open. So a batch may
    be inflated more than once; else one that inflates to more than there is room for would have to
    be kept, or to hold up every other partition until its last record is taken.
-3. A batch is open at a time, and stays so only within the limit.
+3. Batches are opened one at a time, and one stays open only where there is room to inflate another
+   like it, which is there twice for that moment.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Prefetch:
         if after is NOTHING:
             del fetcher._records[partition]
             fetcher._notify(fetcher._wait_consume_future)
-        elif after.inflated and self._bytes > self._limit:
+        elif after.inflated and self._bytes + 2 * after.inflated > self._limit:
             self._give_back(partition, fetched._partition_records.next_fetch_offset, after)
         return records, size
 
