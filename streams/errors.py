@@ -46,14 +46,14 @@ class BrokerError(StreamsError):
 CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """What an error code looks like. It becomes a header, a metric's label and a word in logs."""
 
-_SHOWN_CHARACTERS: Final = 40
+_MAX_SHOWN_CHARACTERS: Final = 40
 
 
 class InvalidCodeError(StreamsError, ValueError):
     """An `ItemError` was given something that is no error code; raised where that happens."""
 
     def __init__(self, code: object) -> None:
-        shown = repr(code[:_SHOWN_CHARACTERS]) if isinstance(code, str) else type(code).__name__
+        shown = repr(code[:_MAX_SHOWN_CHARACTERS]) if isinstance(code, str) else type(code).__name__
         super().__init__(
             "an ItemError's code is a word of a to z, 0 to 9 and _, at most 64 characters, that "
             f"starts with a letter, such as 'not_a_review'; this is {shown}"

@@ -60,10 +60,10 @@ class Process:
     def run(self) -> int:
         """Returns the exit code; ends the process where a stop hangs or is asked for twice."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)  # to the end of the process, which comes next
+            signal.signal(number, self._on_signal)  # to the end of the process, which comes next
         return asyncio.run(self._serve())
 
-    def _signalled(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         # A plain handler, not the loop's: it runs also while a function of the user's blocks it.
         self._signals += 1
         if self._signals > 1:
@@ -85,7 +85,7 @@ class Process:
 
     async def _serve(self) -> int:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._uncaught)
+        self._loop.set_exception_handler(self._on_uncaught_error)
         if self._signals:  # one came before there was a loop to tell
             self._stop.set()
         self._app.on_fatal = lambda error: self._stop.set()
@@ -115,7 +115,7 @@ class Process:
         for waiting in (stopping, crashed):
             waiting.cancel()
 
-    def _uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def _on_uncaught_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised and nobody waits for it. If it is one of ours, what it was to do is not
         done, and no rule says what follows: the worker stops rather than stand still."""
         loop.default_exception_handler(context)

@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------
 
 
-def paid(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
+def paid_slots(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
     """Which of a call's slots have their outcome from it, once the engine has been told how it
     ended. `answers`: of its reply; empty where it failed.
 
@@ -195,11 +195,11 @@ class Trail:
     `first`: where this owner read from; None: it did not. `end`: the ledger's end at assignment;
     None: unknown. `highest`: the greatest source offset among the answers that were found.
 
-    What stands from `end` on may be an earlier owner's: calls that it had under way are recorded
-    when they are answered. So `end` is not passed before `late_below` says what those can be of.
+    Records from `end` on may be an earlier owner's: it records its calls under way when they are
+    answered. So nothing passes `end` before `bound_late_calls` says which items those can be of.
 
-    The ledger is seen as stretches: where one begins, and the highest source offset in it. Behind
-    an item that is never done, neighbours are merged: the next owner reads a little more.
+    The ledger is divided into stretches: where one begins, and the highest source offset in it.
+    Behind an item that is never done, neighbours are merged: the next owner reads a little more.
     """
 
     def __init__(self, first: int | None, end: int | None, highest: int = -1) -> None:
@@ -212,10 +212,10 @@ class Trail:
             self._late = [self._end, inf]
             self._stretches.append(self._late)
 
-    def wrote(self, first: int, count: int, highest: int) -> None:
-        """So many records of ours stand from ledger offset `first` on; `highest` of their items'
-        offsets. Told in the ledger's order. `first` is below 0 where the broker does not know any
-        more where: then it is anywhere behind the records before."""
+    def add_written(self, first: int, count: int, highest: int) -> None:
+        """`count` records of ours begin at ledger offset `first`; `highest` of their items'
+        offsets. Called in the ledger's order. `first` is below 0 where the broker no longer knows
+        the offset: then it is somewhere behind the records before."""
         if first < 0:
             first = self._end or 0
         last = self._stretches[-1] if self._stretches else None
@@ -225,20 +225,20 @@ class Trail:
         if len(self._stretches) > MAX_STRETCHES:
             self._merge()
 
-    def late_below(self, offset: int) -> None:
+    def bound_late_calls(self, offset: int) -> None:
         """No earlier owner's call is under way any more; they were of items below `offset`."""
         if self._late is not None:
             self._late[1] = min(self._late[1], offset - 1)
 
-    def settled(self, watermark: int) -> None:
-        """Every item below it is; what stands in front of all others' answers is forgotten."""
+    def forget_below(self, watermark: int) -> None:
+        """Items below the watermark are settled: drop the stretches in front with only these."""
         stretches = self._stretches
         while stretches and stretches[0][1] < watermark:
             stretches.popleft()
 
     def begin(self, watermark: int) -> int | None:
-        """From where on the ledger may hold an answer of an item at or above this watermark, which
-        may be one that is still to be committed; None: unknown. Monotonic in the watermark."""
+        """The first ledger offset that may hold an answer of an item at or above this watermark,
+        which need not be committed yet; None: unknown. Monotonic in the watermark."""
         for first, highest in self._stretches:
             if highest >= watermark:
                 return int(first)
@@ -246,7 +246,7 @@ class Trail:
 
     def _merge(self) -> None:
         """Two neighbours become one, which begins where the first does. The late stretch stays by
-        itself: its highest is yet to be told."""
+        itself: its highest offset is not known yet."""
         merged: deque[list[float]] = deque()
         alone = True  # the last merged one has no second half yet
         for stretch in self._stretches:

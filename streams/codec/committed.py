@@ -38,7 +38,7 @@ class Committed(NamedTuple):
     offset: int
     beyond: Ranges = ()
     ledger_offset: int | None = None
-    made: bool = True
+    is_committed: bool = True
 
     @property
     def metadata(self) -> str:

@@ -49,7 +49,7 @@ class Decoded(NamedTuple):
     settled: dict[int, Outcome]
 
 
-class Most(NamedTuple):
+class TextLimit(NamedTuple):
     """What one text may take, by `estimate_tokens` and in bytes of UTF-8."""
 
     tokens: int
@@ -62,7 +62,7 @@ class Decoder:
     `text`, `id`: see `streams.codec.pointers`; both may raise ValueError. An id that is missing or
     null is `topic/partition/offset`; any other JSON value is kept, objects and arrays too.
     `tombstones`: what becomes of a record with a null value; `dead_letter` has the code
-    `tombstone`. `most`: a longer text is cut to what fits; None: it stays as it is.
+    `tombstone`. `limit`: a longer text is cut to what fits; None: it stays as it is.
     """
 
     def __init__(
@@ -71,20 +71,20 @@ class Decoder:
         text: str = "/text",
         id: str = "/id",
         tombstones: Tombstones = "forward",
-        most: Most | None = None,
+        limit: TextLimit | None = None,
     ) -> None:
         self._text = Text(text)
         self._id = Pointer(id)
         self._tombstones: Tombstones = tombstones
-        self._most = most
+        self._limit = limit
 
     def decode(self, records: Sequence[SourceRecord]) -> Decoded:
         """Never raises for what a record holds, and no record changes another's item."""
         decoded = self._decode(records)
-        if self._most is not None:
+        if self._limit is not None:
             items = decoded.items
             for n, item in enumerate(items):
-                text = cut(item.text, self._most)
+                text = cut(item.text, self._limit)
                 if text is not item.text:
                     items[n] = item._replace(text=text)
         return decoded
@@ -179,22 +179,22 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def cut(text: str, most: Most) -> str:
+def cut(text: str, limit: TextLimit) -> str:
     """The longest beginning of the text that takes no more; the text itself where it fits."""
     fits, too_long = 0, len(text) + 1
-    if _fits(text, most):
+    if _fits(text, limit):
         return text
     while too_long - fits > 1:  # a longer text never takes less
         middle = (fits + too_long) // 2
-        if _fits(text[:middle], most):
+        if _fits(text[:middle], limit):
             fits = middle
         else:
             too_long = middle
     return text[:fits]
 
 
-def _fits(text: str, most: Most) -> bool:
-    return estimate_tokens(text) <= most.tokens and text_bytes(text) <= most.bytes
+def _fits(text: str, limit: TextLimit) -> bool:
+    return estimate_tokens(text) <= limit.tokens and text_bytes(text) <= limit.bytes
 
 
 _ITEM_BYTES = 900
@@ -203,11 +203,11 @@ _MEMBER_BYTES = 115
 _OBJECT_BYTES = 200
 _ARRAY_BYTES = 80
 _HEADER_BYTES = 170
-_MOST_PER_BYTE = 80
+_MAX_PER_BYTE = 80
 _WIDE = 2
 
 
-def held_bytes(item: Item) -> int:
+def memory_bytes(item: Item) -> int:
     """About how much memory an item holds until it is settled, on the high side; for back-pressure.
 
     Measured on CPython 3.11 with tracemalloc, and held to it by `tests/records/test_weights.py`:
@@ -239,4 +239,4 @@ def held_bytes(item: Item) -> int:
         structure = _MEMBER_BYTES * raw.count(b",")
         structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
     strings = rest if raw.isascii() else _WIDE * rest  # those beside the text
-    return size + min(structure + strings, _MOST_PER_BYTE * rest)
+    return size + min(structure + strings, _MAX_PER_BYTE * rest)

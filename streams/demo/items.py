@@ -55,7 +55,7 @@ def items_of(source: Input, most: int, tell: Callable[[str], None]) -> list[Demo
     StreamsError where it has lines and none is valid.
     """
     opened = Source(source.path, source.format)
-    rejects = Rejects(None, tell, keeps="streams publish --rejects FILE")
+    rejects = Rejects(None, tell, option="streams publish --rejects FILE")
     items: list[DemoItem] = []
     finder = Text(source.text)
     first: dict[str, Any] = {}

@@ -79,7 +79,7 @@ class Breaker:
 
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
-        self._run = self._dead = self._decided = 0
+        self._run = self._dead_letters = self._decided_items = 0
         self.trips = 0
 
     def decided(self, results: int, dead_letters: int) -> str | None:
@@ -87,16 +87,18 @@ class Breaker:
         Then counting starts afresh."""
         limits = self._limits
         self._run = 0 if results else self._run + dead_letters
-        self._dead += dead_letters
-        self._decided += results + dead_letters
+        self._dead_letters += dead_letters
+        self._decided_items += results + dead_letters
         message = None
         if self._run >= limits.run:
             message = f"{self._run} items in a row are dead letters"
-        elif self._decided < limits.window:
+        elif self._decided_items < limits.window:
             return None
-        elif self._dead > limits.share * self._decided:
-            message = f"{self._dead} of the last {self._decided} items are dead letters"
+        elif self._dead_letters > limits.share * self._decided_items:
+            message = (
+                f"{self._dead_letters} of the last {self._decided_items} items are dead letters"
+            )
         self.trips = 0 if message is None else self.trips + 1
         self._run = self._run if message is None else 0
-        self._dead = self._decided = 0
+        self._dead_letters = self._decided_items = 0
         return message

@@ -42,24 +42,24 @@ class Traits(NamedTuple):
 
     `thinking`, `effort`: what keeps it from thinking, as far as it can be; None: not sent.
     `thinking_tokens`: room for thinking that cannot be stopped; it counts in max_tokens.
-    `cached_from`: tokens from which on a prefix is cached; shorter ones silently are not.
+    `cache_min_tokens`: tokens from which on a prefix is cached; shorter ones silently are not.
     """
 
     thinking: str | None = None
     effort: str | None = None
     thinking_tokens: int = 0
-    cached_from: int = 1_024
+    cache_min_tokens: int = 1_024
 
 
 _TRAITS: Final[Mapping[str, Traits]] = {  # the longest prefix of the model's name counts
-    "claude-haiku-5-5": Traits("disabled", cached_from=512),
+    "claude-haiku-5-5": Traits("disabled", cache_min_tokens=512),
     "claude-sonnet-5-5": Traits("between_tools"),
-    "claude-haiku-4-5": Traits(cached_from=4_096),
+    "claude-haiku-4-5": Traits(cache_min_tokens=4_096),
     "claude-sonnet-4-": Traits(),
-    "claude-opus-4-": Traits(cached_from=4_096),
-    "claude-opus-": Traits(effort="low", thinking_tokens=8_192, cached_from=512),
-    "claude-fable-": Traits(effort="low", thinking_tokens=8_192, cached_from=512),
-    "": Traits(thinking_tokens=8_192, cached_from=4_096),  # not known: may think
+    "claude-opus-4-": Traits(cache_min_tokens=4_096),
+    "claude-opus-": Traits(effort="low", thinking_tokens=8_192, cache_min_tokens=512),
+    "claude-fable-": Traits(effort="low", thinking_tokens=8_192, cache_min_tokens=512),
+    "": Traits(thinking_tokens=8_192, cache_min_tokens=4_096),  # not known: may think
 }
 
 
@@ -130,7 +130,7 @@ def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str
     params: dict[str, Any] = {
         "model": model,
         "max_tokens": min(MAX_OUTPUT_TOKENS, prompt.max_tokens + model_traits.thinking_tokens),
-        "system": _system(prompt.system, model_traits.cached_from),
+        "system": _system(prompt.system, model_traits.cache_min_tokens),
         "messages": [{"role": "user", "content": prompt.user}],
         "output_config": output_config,
     }
@@ -139,10 +139,10 @@ def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str
     return params
 
 
-def _system(text: str, cached_from: int) -> str | list[dict[str, Any]]:
+def _system(text: str, cache_min_tokens: int) -> str | list[dict[str, Any]]:
     """Marked for the cache where it is long enough (4 bytes to a token): on the block itself, as a
     mark on the request would take in the items, and pay for writing them each time."""
-    if len(text.encode()) // 4 < cached_from:
+    if len(text.encode()) // 4 < cache_min_tokens:
         return text
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 

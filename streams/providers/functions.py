@@ -87,7 +87,7 @@ class FunctionCaller:
 
     async def _in_thread(self, items: Sequence[Item]) -> Any:
         context = contextvars.copy_context()
-        running = self._threads.run(partial(context.run, _caught, self._function, items))
+        running = self._threads.run(partial(context.run, _call_and_catch, self._function, items))
         try:
             value, error = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -101,7 +101,7 @@ class FunctionCaller:
             del error  # it would hold this frame, and this frame it
 
 
-def _caught(
+def _call_and_catch(
     function: CustomFunction, items: Sequence[Item]
 ) -> tuple[Any, Exception | SystemExit | None]:
     """The error as a value: no future takes a StopIteration, it would never be done."""

@@ -53,7 +53,7 @@ _LONG_PROMPT_PRICES: Final[Mapping[str, Price]] = {
 _DATED: Final = re.compile(r"-\d{8}$")
 
 
-def known_price(model: str) -> bool:
+def has_price(model: str) -> bool:
     """Whether the model's price is known; if not, its calls are counted as costing nothing."""
     return _name(model) in _PRICES
 

@@ -87,7 +87,7 @@ class _Run:
         self._tokens = tokens
         self._results: list[Any] = []
         self._missing = 0
-        self._drawn_all = False
+        self._input_ended = False
         self._changed = asyncio.Event()
         self._defect: BaseException | None = None
         self._runner = Runner(
@@ -103,7 +103,7 @@ class _Run:
     async def results(self) -> list[Any]:
         try:
             self._draw()
-            while not self._drawn_all or self._missing:
+            while not self._input_ended or self._missing:
                 await self._changed.wait()
                 self._changed.clear()
                 if self._defect is not None:
@@ -118,17 +118,17 @@ class _Run:
         limits = self._limits
         room = ROOM_CALLS * limits.max_items * limits.max_in_flight
         while (
-            not self._drawn_all
+            not self._input_ended
             and self._runner.in_flight < limits.max_in_flight
             and self._missing < room
         ):
-            drawn = list(islice(self._items, limits.max_items))
-            self._drawn_all = len(drawn) < limits.max_items
+            new_items = list(islice(self._items, limits.max_items))
+            self._input_ended = len(new_items) < limits.max_items
             first = len(self._results)
-            self._results += [None] * len(drawn)
-            self._missing += len(drawn)
-            self._runner.handle(Arrived(self._slots(drawn, first)))
-        if self._drawn_all:
+            self._results += [None] * len(new_items)
+            self._missing += len(new_items)
+            self._runner.handle(Arrived(self._slots(new_items, first)))
+        if self._input_ended:
             self._runner.handle(Flush())
 
     def _slots(self, items: list[Any], first: int) -> list[Slot]:

@@ -97,7 +97,7 @@ class Runner:
         self._acting = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._woken: asyncio.Handle | None = None
+        self._wake_handle: asyncio.Handle | None = None
         self._ended = False
         self.engine = Engine(
             limits, call_prefix=call_prefix, random=random, account=account, wake=self._wake
@@ -134,7 +134,7 @@ class Runner:
         if not self._ended:
             self._ended = True
             self.engine.leave()
-        for handle in (self._timer, self._woken):
+        for handle in (self._timer, self._wake_handle):
             if handle is not None:
                 handle.cancel()
         for call in self._calls.values():
@@ -203,11 +203,11 @@ class Runner:
 
     def _wake(self) -> None:
         """The account has news: look again, in a turn of its own and once."""
-        if self._woken is None and not self._ended:
-            self._woken = self._loop.call_soon(self._look_again)
+        if self._wake_handle is None and not self._ended:
+            self._wake_handle = self._loop.call_soon(self._look_again)
 
     def _look_again(self) -> None:
-        self._woken = None
+        self._wake_handle = None
         self.handle(Tick())
 
     # -- calls -----------------------------------------------------------------------------------

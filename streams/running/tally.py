@@ -52,7 +52,7 @@ class CallTally:
     """Counts of one engine's calls since its start; times in the loop's seconds.
 
     `by_status`: calls that ended, "ok" for those that were answered, else the fault or "cancelled".
-    `answered_s`: what those that were answered took together.
+    `answered_calls_s`: what those that were answered took together.
     `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
     microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
     replies and billed refusals, whatever becomes of their items.
@@ -64,7 +64,7 @@ class CallTally:
         self.seconds = Distribution(CALL_S)
         self.items = Distribution(ITEMS)
         self.wait_s = Distribution(WAIT_S)
-        self.answered_s = 0.0
+        self.answered_calls_s = 0.0
         self.input_tokens = 0
         self.output_tokens = 0
         self.cost_nano_usd = 0
@@ -87,16 +87,16 @@ class CallTally:
     def ended(self, event: Replied | Failed | Cancelled, seconds: float) -> None:
         if isinstance(event, Failed):
             self.by_status[event.error.fault.value] += 1
-            self._paid(event.error.usage)
+            self._add_usage(event.error.usage)
         elif isinstance(event, Replied):
             self.by_status[OK] += 1
-            self.answered_s += seconds
-            self._paid(event.usage)
+            self.answered_calls_s += seconds
+            self._add_usage(event.usage)
         else:
             self.by_status[CANCELLED] += 1
         self.seconds.add(seconds)
 
-    def _paid(self, usage: Usage | None) -> None:
+    def _add_usage(self, usage: Usage | None) -> None:
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens
@@ -253,5 +253,5 @@ def _times(tasks: Sequence[TaskCounts], items: int) -> tuple[float, float]:
     first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
     last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
     answered = sum(task.calls.by_status[OK] for task in tasks)
-    mean_call_s = sum(task.calls.answered_s for task in tasks) / answered if answered else 0.0
+    mean_call_s = sum(task.calls.answered_calls_s for task in tasks) / answered if answered else 0.0
     return max(last) - min(first) if first and last else 0.0, items * mean_call_s

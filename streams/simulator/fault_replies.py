@@ -69,7 +69,7 @@ def error_reply(rule: Rule, call: Call) -> Reply | None:
     return reply
 
 
-def spoilt_body(reply: Reply, rule: Rule | None) -> Reply:
+def corrupt_body(reply: Reply, rule: Rule | None) -> Reply:
     """The reply with the body that the rule leaves of it, where that is a matter of bytes alone."""
     if rule is not None and rule.fault == "empty_body":
         return reply._replace(body=b"")

@@ -18,7 +18,7 @@ from streams.simulator.control import PREFIX, control, read_ahead
 from streams.simulator.embeddings import texts_in
 from streams.simulator.endpoints import MAX_BATCH_BYTES, Endpoint, find, max_bytes
 from streams.simulator.fault_names import CONNECTION
-from streams.simulator.journal import GONE
+from streams.simulator.journal import CLIENT_CLOSED
 from streams.simulator.messages import read_items
 from streams.simulator.script import Rule
 from streams.simulator.simulation import Simulation
@@ -71,7 +71,7 @@ class Server:
         try:
             return await self._exchange(request, call, endpoint)
         except asyncio.CancelledError:
-            call.status = GONE
+            call.status = CLIENT_CLOSED
             raise
         except Exception:
             # A defect of ours: aiohttp logs it and answers 500.
@@ -98,7 +98,7 @@ class Server:
                     await self._wait(call, call.delay_s)
                     return _sent(call, scripted)
             _check_key(call)
-            reply = faults.spoilt_body(await endpoint.respond(self.simulation, call, rule), rule)
+            reply = faults.corrupt_body(await endpoint.respond(self.simulation, call, rule), rule)
         except RefusalError as refusal:
             call.answered = call.cost_nano_usd = 0
             await self._wait(call, call.delay_s)
@@ -120,9 +120,9 @@ class Server:
     async def _wait(self, call: Call, due_s: float) -> None:
         """Sleeps until `due_s` after the call's arrival."""
         if due_s > 0:
-            left_s = call.started + due_s - self.simulation.now()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
+            remaining_s = call.started + due_s - self.simulation.now()
+            if remaining_s > 0:
+                await asyncio.sleep(remaining_s)
 
     async def _no_reply(
         self, request: web.BaseRequest, call: Call, rule: Rule

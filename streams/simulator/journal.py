@@ -15,7 +15,7 @@ from streams.errors import UsageError
 from streams.simulator.calls import Call
 from streams.simulator.catalogue import NANO_USD
 
-GONE = 499
+CLIENT_CLOSED = 499
 """The status of a request whose client went away before it was answered."""
 
 

@@ -42,7 +42,7 @@ _SENTENCES: Final = frozenset(
     ("text", "summary", "answer", "title", "reason", "explanation", "description", "result")
 )
 _SHARES: Final = frozenset(("score", "confidence", "probability", "likelihood", "share"))
-_PLANS_KEPT: Final = 64
+_MAX_PLANS: Final = 64
 
 
 class Answer(NamedTuple):
@@ -212,7 +212,7 @@ class Plans:
         key = orjson.dumps(schema)
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= _PLANS_KEPT:
+            if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             plan = self._plans[key] = Plan(schema)
         return plan

@@ -32,7 +32,7 @@ OMITTED = {
     "streams-headers-omitted": "headers",
     "streams-key-omitted": "key",
 }
-REDRIVEN = "streams-redriven"
+REDRIVES_HEADER = "streams-redriven"
 """How often the record was sent again; the source's own header from then on."""
 
 
@@ -59,7 +59,9 @@ class DeadLetter(NamedTuple):
     @property
     def redriven(self) -> int:
         """How often it had been sent again before it failed this time."""
-        return max((_number(value) for name, value in self.headers if name == REDRIVEN), default=0)
+        return max(
+            (_number(value) for name, value in self.headers if name == REDRIVES_HEADER), default=0
+        )
 
     @property
     def place(self) -> str:
@@ -119,10 +121,10 @@ class Choice(NamedTuple):
         )
 
 
-def sent_again(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+def redrive_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
     """The headers of the letter's record when it is sent again."""
-    own = [each for each in letter.headers if each[0] != REDRIVEN]
-    return [*own, (REDRIVEN, b"%d" % (letter.redriven + 1))]
+    own = [each for each in letter.headers if each[0] != REDRIVES_HEADER]
+    return [*own, (REDRIVES_HEADER, b"%d" % (letter.redriven + 1))]
 
 
 def _number(value: bytes | None) -> int:

@@ -90,10 +90,10 @@ async def original(lookup: Lookup, letter: DeadLetter) -> Any:
     """The source record of a letter that left out a part of it. Raises ValueError, with the reason,
     where the source does not have it any more: its offset may be another record's by now."""
     record, offsets = await lookup.record(letter.source)
-    left_out = " and ".join(letter.omitted)
+    lost = " and ".join(letter.omitted)
     if record is None:
         raise ValueError(
-            f"it is without its {left_out}, and {_place(letter.source)} is gone from the source"
+            f"it is without its {lost}, and {_place(letter.source)} is gone from the source"
             f" (it has offsets {offsets.start} to {offsets.stop - 1})"
         )
     sizes = {"value": len(record.value or b""), "key": len(record.key or b"")}
@@ -102,7 +102,7 @@ async def original(lookup: Lookup, letter: DeadLetter) -> Any:
     stamp = None if record.timestamp < 0 else record.timestamp
     if not same or stamp != letter.source_timestamp_ms:
         raise ValueError(
-            f"it is without its {left_out}, and {_place(letter.source)} is another record by now"
+            f"it is without its {lost}, and {_place(letter.source)} is another record by now"
         )
     return record
 

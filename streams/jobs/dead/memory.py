@@ -21,7 +21,7 @@ from streams.core.ranges import covered, joined, packed_bytes
 from streams.errors import StreamsError
 from streams.kafka.broker.tansu import refuse_on_embedded
 from streams.kafka.client import answered
-from streams.kafka.consume.offsets import AGAIN_S, fetch_committed
+from streams.kafka.consume.offsets import RETRY_INTERVAL_S, fetch_committed
 
 Read = tuple[int, int, bool]
 """Partition and offset of a record that was read, and whether it is done."""
@@ -57,15 +57,14 @@ class Memory(NamedTuple):
             for committed in self.partitions.values()
         )
 
-    def after(self, read: Sequence[Read], reached: dict[int, int]) -> Memory:
-        """What is done once these records are. They come in offset order, each partition's after
-        those that came before. `reached`: how far each partition has been read, brought up to date.
-        Offsets between two records hold none (compacted, or a transaction's mark): nothing is to be
-        done about them."""
+    def after(self, read: Sequence[Read], next_offsets: dict[int, int]) -> Memory:
+        """The memory after these records. They come in offset order, each partition's after those
+        that came before. `next_offsets`: how far each partition is read; updated here.
+        Offsets between two records hold none (compacted, or a transaction's mark) and are done."""
         fresh: dict[int, list[tuple[int, int]]] = {}
         for partition, offset, done in read:
-            first = reached.get(partition, offset)
-            reached[partition] = offset + 1
+            first = next_offsets.get(partition, offset)
+            next_offsets[partition] = offset + 1
             fresh.setdefault(partition, []).append((first, offset if done else offset - 1))
         partitions = dict(self.partitions)
         for partition, ranges in fresh.items():
@@ -80,7 +79,7 @@ class Memory(NamedTuple):
         return Memory(partitions)
 
 
-class Keeper:
+class MemoryStore:
     """Reads and commits a `Memory` over a started consumer of the group, which reads no records.
     `embedded`: that broker keeps offsets, and nothing beyond them."""
 
@@ -99,7 +98,7 @@ class Keeper:
             except KafkaError as error:
                 if not error.retriable:
                     raise
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
             else:
                 return Memory({place.partition: committed for place, committed in found.items()})
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.codec.results import record_bytes
-from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, sent_again
+from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, redrive_headers
 from streams.jobs.dead.lookup import Lookup, original
 from streams.jobs.dead.memory import Memory
 from streams.kafka.client import answered
@@ -17,7 +17,7 @@ from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
 from streams.policies.code_counts import CodeCounts
 
-REASONS_SHOWN = 5
+MAX_REASONS = 5
 """Skipped letters of which the reason is told."""
 
 
@@ -39,7 +39,7 @@ class Redrive:
 @dataclass
 class Progress:
     """What has happened so far; every change calls `changed`. `sent`: letters acknowledged (with
-    `dry`: that would be sent). `skipped`: letters that could not be, by code. `went_on`:
+    `dry`: that would be sent). `skipped`: letters that could not be, by code. `continued`:
     whether an earlier run had sent some, which are left out now."""
 
     tell: Callable[[str], None]
@@ -49,12 +49,12 @@ class Progress:
     into: Counter[str] = field(default_factory=Counter)
     codes: CodeCounts = field(default_factory=CodeCounts)
     skipped: CodeCounts = field(default_factory=CodeCounts)
-    went_on: bool = False
+    continued: bool = False
     position: int = 0
     size: int | None = None
 
     @property
-    def left_out(self) -> int:
+    def skipped_count(self) -> int:
         return self.skipped.total()
 
     def add(self, planned: Sequence[Planned]) -> None:
@@ -72,7 +72,7 @@ def summary(job: Redrive, progress: Progress) -> Mapping[str, Any]:
     return {
         "redriven": 0 if job.dry else progress.sent,
         **({"would_redrive": progress.sent, "dry_run": True} if job.dry else {}),
-        "skipped": progress.left_out,
+        "skipped": progress.skipped_count,
         "into": dict(progress.into),
         "codes": dict(progress.codes),
         "elapsed_s": round(elapsed, 3),
@@ -108,12 +108,12 @@ class Planner:
         if full or not job.choice.holds(letter):
             return None, before
         try:
-            return await self._made(letter), True
+            return await self._plan(letter), True
         except ValueError as error:
             self._skip(letter, str(error))
             return None, before
 
-    async def _made(self, letter: DeadLetter) -> Planned:
+    async def _plan(self, letter: DeadLetter) -> Planned:
         """Raises ValueError, with the reason, for a letter that cannot be sent."""
         topic = self._job.into or letter.source.topic
         target, source = await self.topic(topic), await self.topic(letter.source.topic)
@@ -121,12 +121,14 @@ class Planner:
             raise ValueError(f"the topic {topic} does not exist: create it, or send --into another")
         if letter.omitted:
             if source is None or letter.source.partition >= source.partitions:
-                left_out = " and ".join(letter.omitted)
-                raise ValueError(f"it is without its {left_out}, and its source partition is gone")
+                missing_parts = " and ".join(letter.omitted)
+                raise ValueError(
+                    f"it is without its {missing_parts}, and its source partition is gone"
+                )
             found = await original(self._lookup, letter)
             parts = {"key": found.key, "value": found.value, "headers": list(found.headers)}
             letter = letter._replace(**parts, omitted={})
-        headers = sent_again(letter)
+        headers = redrive_headers(letter)
         size = record_bytes(letter.key, letter.value, headers)
         if size > target.max_message_bytes:
             raise ValueError(f"{topic} takes {target.max_message_bytes} bytes, and it has {size}")
@@ -136,9 +138,9 @@ class Planner:
 
     def _skip(self, letter: DeadLetter, reason: str) -> None:
         skipped = self._progress.skipped
-        if skipped.total() < REASONS_SHOWN:
+        if skipped.total() < MAX_REASONS:
             self._progress.tell(f"skipped {letter.place}: {reason}")
-        elif skipped.total() == REASONS_SHOWN:
+        elif skipped.total() == MAX_REASONS:
             self._progress.tell("more are skipped; the last line has their number")
         skipped.add(letter.code)
 

@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.errors import BrokerError
 from streams.jobs.dead.lookup import Lookup
-from streams.jobs.dead.memory import Keeper, Memory, Read, group_of
+from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
 from streams.jobs.dead.plan import Planned, Planner, Progress, Redrive
 from streams.kafka.client import SILENCE_S, answered, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
@@ -58,15 +58,15 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
         embedded = await answered(is_embedded(admin))
-        keeper = Keeper(consumer, job.topic, partitions, embedded=embedded)
+        store = MemoryStore(consumer, job.topic, partitions, embedded=embedded)
         producers = job_producers(arguments, progress.tell)
         async with contextlib.AsyncExitStack() as stack:
             if not job.dry:
                 await stack.enter_async_context(connected(producers, servers))
-            memory = await answered(keeper.read()) if facts is not None else Memory({})
+            memory = await answered(store.read()) if facts is not None else Memory({})
             letters = LetterWriter(producers, progress)
             try:
-                await _Run(job, progress, planner, keeper, letters, memory).all(kafka)
+                await _Run(job, progress, planner, store, letters, memory).all(kafka)
             finally:
                 await letters.stop()
 
@@ -105,20 +105,20 @@ class _Run:
         job: Redrive,
         progress: Progress,
         planner: Planner,
-        keeper: Keeper,
+        store: MemoryStore,
         letters: LetterWriter,
         memory: Memory,
     ) -> None:
         self._job, self._progress = job, progress
-        self._planner, self._keeper, self._letters = planner, keeper, letters
+        self._planner, self._store, self._letters = planner, store, letters
         self._memory = memory
-        self._reached: dict[int, int] = {}
+        self._next_offsets: dict[int, int] = {}
 
     async def all(self, kafka: KafkaSettings) -> None:
         job, progress = self._job, self._progress
-        progress.went_on = bool(self._memory.partitions) and not job.everything
+        progress.continued = bool(self._memory.partitions) and not job.everything
         start = Start("offsets", offsets={} if job.everything else self._memory.starts)
-        self._reached = dict(start.offsets)
+        self._next_offsets = dict(start.offsets)
         async with aclosing(tail(kafka, job.topic, start, to_end=True)) as batches:
             async for records in batches:
                 for chunk in _chunks(records, job.rate):
@@ -127,9 +127,9 @@ class _Run:
                     if job.rate is not None:
                         due = progress.started + progress.sent / job.rate
                         await asyncio.sleep(max(0.0, due - time.monotonic()))
-                    await _to_its_end(self._carry_out(chunk))
+                    await _finish_step(self._run_chunk(chunk))
 
-    async def _carry_out(self, records: Sequence[Any]) -> None:
+    async def _run_chunk(self, records: Sequence[Any]) -> None:
         """One chunk: planned, sent, acknowledged, remembered."""
         read: list[Read] = []
         planned: list[Planned] = []
@@ -138,18 +138,18 @@ class _Run:
             if plan is not None:
                 planned.append(plan)
             read.append((record.partition, record.offset, done))
-        memory = self._memory.after(read, self._reached)
+        memory = self._memory.after(read, self._next_offsets)
         if not self._job.dry:
-            self._keeper.check_room(memory)
-            await self._keeper.check_alone(self._memory)
+            self._store.check_room(memory)
+            await self._store.check_alone(self._memory)
             await self._letters.send(planned)
-            await self._keeper.check_alone(self._memory)
-            await answered(self._keeper.commit(memory, self._memory))
+            await self._store.check_alone(self._memory)
+            await answered(self._store.commit(memory, self._memory))
         self._memory = memory
         self._progress.add(planned)
 
 
-async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
+async def _finish_step(step: Coroutine[Any, Any, None]) -> None:
     """Ctrl-C waits until what has been sent is acknowledged and remembered."""
     task = asyncio.ensure_future(step)
     try:

@@ -56,7 +56,7 @@ class Progress:
         self.size: int | None = None
 
     @property
-    def left_out(self) -> int:
+    def skipped_count(self) -> int:
         return self.rejected
 
     def add_sent(self, records: int) -> None:
@@ -112,7 +112,7 @@ async def _pump(
     progress: Progress,
     rate: float | None,
 ) -> None:
-    taken = 0
+    sent_count = 0
     try:
         async for chunk in _in_thread(chunks):
             rejects.add(chunk.rejects)
@@ -122,10 +122,10 @@ async def _pump(
                 values = chunk.values[start : start + step]
                 keys = chunk.keys[start : start + step] if chunk.keys is not None else None
                 if rate is not None:
-                    due = progress.started + taken / rate
+                    due = progress.started + sent_count / rate
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await sending.put(values, keys)
-                taken += len(values)
+                sent_count += len(values)
             progress.position = chunk.position
         await sending.finish()
     finally:

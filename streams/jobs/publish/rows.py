@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 BLOCK_BYTES = 1 << 20
-KEPT_BYTES = 1000
+REJECT_BYTES = 1000
 """How much of a line that is too long stays, for the rejects."""
 
 
@@ -59,31 +59,31 @@ def blocks_of(descriptor: int) -> Iterator[bytes]:
 def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
     """Lines ended by LF; the last may lack its end. `longest`: bytes kept of a line."""
     number, position = 1, 0
-    held: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
     for block in blocks:
         position += len(block)
         parts = block.split(b"\n")
         size += len(parts[0])
         if size <= longest:
-            held.append(parts[0])
+            pieces.append(parts[0])
         else:
-            held = [b"".join([*held, parts[0][:KEPT_BYTES]])[:KEPT_BYTES]]
+            pieces = [b"".join([*pieces, parts[0][:REJECT_BYTES]])[:REJECT_BYTES]]
         if len(parts) == 1:
             continue
         rest = parts.pop()
-        parts[0] = b"".join(held)
+        parts[0] = b"".join(pieces)
         yield Lines(number, parts, size if size > longest else 0, position)
         number += len(parts)
-        held, size = [rest], len(rest)
+        pieces, size = [rest], len(rest)
     if size:
-        last = b"".join(held)
+        last = b"".join(pieces)
         if size > longest:
-            yield Lines(number, [last[:KEPT_BYTES]], size, position)
+            yield Lines(number, [last[:REJECT_BYTES]], size, position)
         else:
             yield Lines(number, [last], 0, position)
 
 
-def too_long(size: int, most: int) -> str:
+def too_long(size: int, limit: int) -> str:
     """The reason of a line that no record can carry."""
-    return f"too large: {size} bytes, and the topic takes {most}"
+    return f"too large: {size} bytes, and the topic takes {limit}"

@@ -30,7 +30,7 @@ class Readable(Protocol):
     def has_room(self, partition: Partition) -> bool: ...
 
 
-class Stuck(NamedTuple):
+class StuckPartition(NamedTuple):
     """A partition that is not read on from `position`; `for_s`: seconds since that was noticed."""
 
     topic: str
@@ -40,7 +40,7 @@ class Stuck(NamedTuple):
     for_s: float
 
 
-class Starving(NamedTuple):
+class StarvingPartition(NamedTuple):
     position: int
     since: float
 
@@ -50,12 +50,12 @@ class ReadingWatch:
 
     def __init__(self, worker: Readable) -> None:
         self._worker = worker
-        self._starving: dict[Partition, Starving] = {}
+        self._starving: dict[Partition, StarvingPartition] = {}
 
-    def look(self, now: float) -> list[Stuck]:
+    def look(self, now: float) -> list[StuckPartition]:
         """The partitions that are stuck. `now`: the loop's seconds."""
-        starving: dict[Partition, Starving] = {}
-        stuck: list[Stuck] = []
+        starving: dict[Partition, StarvingPartition] = {}
+        stuck: list[StuckPartition] = []
         for partition in () if self._worker.draining else self._worker.partitions:
             position, end = self._worker.position(partition), self._worker.end(partition)
             if position is None or end is None or position >= end:
@@ -64,11 +64,11 @@ class ReadingWatch:
                 continue
             before = self._starving.get(partition)
             if before is None or before.position != position:
-                before = Starving(position, now)
+                before = StarvingPartition(position, now)
             starving[partition] = before
             for_s = now - before.since
             if for_s >= STUCK_AFTER_S:
                 topic, partition = partition.where.topic, partition.where.partition
-                stuck.append(Stuck(topic, partition, position, end, round(for_s, 1)))
+                stuck.append(StuckPartition(topic, partition, position, end, round(for_s, 1)))
         self._starving = starving
         return stuck

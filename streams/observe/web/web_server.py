@@ -25,7 +25,7 @@ from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-PORTS_TRIED = 100
+MAX_PORTS = 100
 LEAVE_WITHIN_S = 0.05
 """What an answer that is being sent gets when the server stops; no connection is waited for."""
 
@@ -78,11 +78,13 @@ class WebServer:
         except BaseException:
             await self.stop()
             raise
-        self.url = f"http://{self._named(port)}"
+        self.url = f"http://{self._address(port)}"
         if port == self._port:
             logger.info("serving %s", self.url)
         else:
-            logger.warning("worker.web: %s is taken; serving %s", self._named(self._port), self.url)
+            logger.warning(
+                "worker.web: %s is taken; serving %s", self._address(self._port), self.url
+            )
         self._look()
 
     async def stop(self) -> None:
@@ -94,7 +96,7 @@ class WebServer:
             await runner.cleanup()
 
     async def _listen(self, runner: web.AppRunner) -> int:
-        for port in range(self._port, min(self._port + PORTS_TRIED, 65_536)):
+        for port in range(self._port, min(self._port + MAX_PORTS, 65_536)):
             site = web.TCPSite(runner, self._host, port)
             try:
                 await site.start()
@@ -102,15 +104,15 @@ class WebServer:
                 if error.errno != errno.EADDRINUSE:
                     reason = error.strerror or str(error)
                     raise ConfigError(
-                        [f"worker.web: cannot serve {self._named(port)}: {reason}"]
+                        [f"worker.web: cannot serve {self._address(port)}: {reason}"]
                     ) from error
             else:
                 return port
         raise ConfigError(
-            [f"worker.web: {self._named(self._port)} and the ports after it are taken"]
+            [f"worker.web: {self._address(self._port)} and the ports after it are taken"]
         )
 
-    def _named(self, port: int) -> str:
+    def _address(self, port: int) -> str:
         return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
 
     def _look(self) -> None:
