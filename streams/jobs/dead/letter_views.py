@@ -36,7 +36,7 @@ def row(letter: DeadLetter) -> str:
 
 
 def facts(letter: DeadLetter) -> dict[str, Any]:
-    """What `--json` tells of a letter in a list."""
+    """What `--json` prints for a letter in a list."""
     topic, partition, offset = letter.source
     return {
         "partition": letter.partition,
@@ -108,7 +108,8 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
 
 
 def _pretty(value: bytes | None) -> Iterator[str]:
-    """JSON indented, else text as it is, else base64. Escapes what plays with a terminal."""
+    """JSON indented, else text as it is, else base64. Escapes characters that control a
+    terminal."""
     if value is None:
         yield "(null)"
         return

@@ -1,9 +1,9 @@
 """Which dead letters have been sent again: a value, which a consumer group's offsets hold.
 
-A group of its own for each dead-letter topic (`group_of`) has committed, per partition, the offset
-below which every letter has been sent again, and in the commit's metadata the ranges above it that
-have been too (`streams.codec.committed`): letters that a filter passed over, or that could not be
-sent, stay to be done. Kafka's own tools show and reset it like any other group.
+Each dead-letter topic has a consumer group of its own (`group_of`). It commits, per partition, the
+offset below which every letter is done, and in the commit's metadata the ranges above it that are
+done too (`streams.codec.committed`). Letters that a filter skipped, or that could not be sent, are
+not done. Kafka's own tools show and reset this group like any other.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from streams.kafka.client import answered
 from streams.kafka.consume.offsets import RETRY_INTERVAL_S, fetch_committed
 
 Read = tuple[int, int, bool]
-"""Partition and offset of a record that was read, and whether it is done."""
+"""Partition and offset of a record, and whether it is done."""
 
 
 def group_of(topic: str, into: str | None) -> str:
-    """The group that remembers; letters sent into another topic than their own are remembered
-    apart. ("/" stands in no topic's name.)"""
+    """The group whose offsets hold the memory; letters sent into another topic than their own have
+    a separate one. ("/" is legal in no topic name.)"""
     return f"streams-dead-{topic}" if into is None else f"streams-dead-{topic}/{into}"
 
 
 class Memory(NamedTuple):
-    """`partitions`: what is committed of each; one that is not named has nothing done."""
+    """`partitions`: the commit of each; a partition without one has nothing done."""
 
     partitions: Mapping[int, Committed]
 
@@ -46,7 +46,8 @@ class Memory(NamedTuple):
 
     @property
     def starts(self) -> dict[int, int]:
-        """Where reading has to begin in each partition to meet all that is not done."""
+        """Where to begin in each partition, so that reading covers all letters that are not
+        done."""
         return {partition: committed.offset for partition, committed in self.partitions.items()}
 
     @property
@@ -81,7 +82,7 @@ class Memory(NamedTuple):
 
 class MemoryStore:
     """Reads and commits a `Memory` over a started consumer of the group, which reads no records.
-    `embedded`: that broker keeps offsets, and nothing beyond them."""
+    `embedded`: that broker keeps offsets, but no metadata."""
 
     def __init__(self, consumer: Any, topic: str, partitions: int, *, embedded: bool) -> None:
         self._consumer = consumer
@@ -91,7 +92,7 @@ class MemoryStore:
         self._consumer.assign(self._places)
 
     async def read(self) -> Memory:
-        """What is committed now; asks until the coordinator can say. Raises KafkaError."""
+        """The current commits; repeats until the coordinator answers. Raises KafkaError."""
         while True:
             try:
                 found = await fetch_committed(self._consumer._coordinator, self._places)
@@ -113,8 +114,8 @@ class MemoryStore:
             )
 
     async def check_alone(self, memory: Memory) -> None:
-        """Raises StreamsError where somebody else has committed since this was read or committed,
-        and BrokerError."""
+        """Raises StreamsError if another process has committed since this memory was read or
+        committed, and BrokerError."""
         if await answered(self.read()) != memory:
             raise StreamsError(
                 f"another redrive of {self._topic} is under way; run this one again when it has"
@@ -122,7 +123,7 @@ class MemoryStore:
             )
 
     async def commit(self, memory: Memory, before: Memory) -> None:
-        """Commit what has changed since `before`. Raises KafkaError."""
+        """Commit the changes since `before`. Raises KafkaError."""
         changed = {
             place: OffsetAndMetadata(committed.offset, committed.metadata)
             for place in self._places

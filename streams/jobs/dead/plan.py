@@ -1,4 +1,4 @@
-"""A redrive: what to send again, how far that has come, and what becomes of each letter."""
+"""A redrive: what to send again, its progress, and what happens to each letter."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from streams.kafka.topics import TopicFacts, describe
 from streams.policies.code_counts import CodeCounts
 
 MAX_REASONS = 5
-"""Skipped letters of which the reason is told."""
+"""How many skipped letters are reported with their reason."""
 
 
 @dataclass(frozen=True)
 class Redrive:
     """What to send again. `into`: a topic for all of them, None: each into its own source.
-    `everything`: also what has been sent again before. `count`: at most so many, `rate`: letters a
+    `everything`: also letters sent again before. `count`: at most so many, `rate`: letters a
     second; None: no limit. `dry`: only look."""
 
     topic: str
@@ -38,9 +38,9 @@ class Redrive:
 
 @dataclass
 class Progress:
-    """What has happened so far; every change calls `changed`. `sent`: letters acknowledged (with
-    `dry`: that would be sent). `skipped`: letters that could not be, by code. `continued`:
-    whether an earlier run had sent some, which are left out now."""
+    """The state so far; every change calls `changed`. `sent`: acknowledged letters (with `dry`:
+    letters to send). `skipped`: letters that could not be sent, by code. `continued`: an earlier
+    run has sent some, which are not sent again."""
 
     tell: Callable[[str], None]
     changed: Callable[[Any], None]
@@ -80,7 +80,7 @@ def summary(job: Redrive, progress: Progress) -> Mapping[str, Any]:
 
 
 class Planned(NamedTuple):
-    """A letter and what is sent of it, and where."""
+    """A letter, its record to send, and where to."""
 
     letter: DeadLetter
     topic: str
@@ -89,7 +89,7 @@ class Planned(NamedTuple):
 
 
 class Planner:
-    """Plans for one redrive. Topics are described when a letter first names them."""
+    """Plans one redrive. Asks for a topic's facts when a letter first names it."""
 
     def __init__(self, job: Redrive, progress: Progress, admin: Any, lookup: Lookup) -> None:
         self._job, self._progress = job, progress
@@ -97,8 +97,8 @@ class Planner:
         self._facts: dict[str, TopicFacts | None] = {}
 
     async def plan(self, record: Any, memory: Memory, *, room: int) -> tuple[Planned | None, bool]:
-        """What is to be sent for a record, and whether it is done then. `room`: letters that this
-        chunk has already."""
+        """What to send for a record, and whether the record is done then. `room`: letters already
+        in this chunk."""
         job, progress = self._job, self._progress
         before = memory.has(record.partition, record.offset)
         letter = letter_of(record)
@@ -152,7 +152,7 @@ class Planner:
 
 
 def _partition(letter: DeadLetter, partitions: int, *, same: bool) -> int:
-    """The source's partition where the topic has as many, else by key; keyless letters go to the
+    """The source's partition if the topic has as many, else by key; keyless letters go to the
     source's partition modulo theirs (contract G2)."""
     from streams.jobs.publish.places import place_of
 

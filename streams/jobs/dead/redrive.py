@@ -1,13 +1,13 @@
 """Sends dead letters again to where they came from: `streams dead redrive`.
 
-    tail ─► chunk ─► plan ─► sent, each partition in order ─► acknowledged ─► remembered
+    tail ─► chunk ─► plan ─► send, each partition in order ─► acknowledgement ─► commit
 
 Rules of this file:
-1. A letter is remembered only after its acknowledgement. Killed in between, a chunk at most is sent
-   a second time; nothing is ever passed over. Ctrl-C waits for the chunk.
-2. What cannot be sent (a value that was left out and is gone, a topic that is gone, too large) is
-   told, and stays to be done.
-3. Somebody else's commits in our group mean a second redrive of the same letters: we stop.
+1. A letter is committed as done only after its acknowledgement. After a kill in between, at most
+   one chunk is sent a second time; no letter is ever missed. Ctrl-C waits for the chunk.
+2. A letter that cannot be sent (its omitted value or its topic no longer exists, or it is too
+   large) is reported, and is not done.
+3. Commits of another process in our group mean a second redrive of the same letters: we stop.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ STOP_WITHIN_S = 5.0
 
 
 async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> None:
-    """Sends all that is chosen and not done; returns when it is acknowledged and remembered.
+    """Sends all selected letters that are not done; returns when they are acknowledged and
+    committed.
 
-    Raises BrokerError for a broker that does not answer or refuses, StreamsError where another
-    redrive is under way or no more can be remembered. `progress` is right at any moment.
+    Raises BrokerError for a broker that does not answer or refuses, StreamsError if another redrive
+    is under way or the memory is full. `progress` is correct at any moment.
     """
     arguments, servers = client_arguments(kafka), kafka.bootstrap_servers
     group = group_of(job.topic, job.into)
@@ -130,7 +131,7 @@ class _Run:
                     await _finish_step(self._run_chunk(chunk))
 
     async def _run_chunk(self, records: Sequence[Any]) -> None:
-        """One chunk: planned, sent, acknowledged, remembered."""
+        """One chunk: plan, send, wait for the acknowledgement, commit."""
         read: list[Read] = []
         planned: list[Planned] = []
         for record in records:
@@ -150,7 +151,7 @@ class _Run:
 
 
 async def _finish_step(step: Coroutine[Any, Any, None]) -> None:
-    """Ctrl-C waits until what has been sent is acknowledged and remembered."""
+    """Ctrl-C waits until the sent letters are acknowledged and committed."""
     task = asyncio.ensure_future(step)
     try:
         await asyncio.shield(task)

@@ -32,7 +32,7 @@ class _Row(NamedTuple):
 
 
 class _Feed:
-    """Hands lines to the csv module and remembers which of them made the current record."""
+    """Gives lines to the csv module and records which of them belong to the current record."""
 
     def __init__(self, stretches: Iterator[Lines], longest: int) -> None:
         self._stretches = stretches
@@ -59,11 +59,11 @@ class _Feed:
         return record_lines[1].decode("utf-8", "surrogateescape") + "\n"
 
     def again(self) -> None:
-        """Put back all but the first of the lines taken."""
+        """Put back all lines of the record except the first."""
         self._waiting.extendleft(reversed(self.record_lines[1:]))
 
     def is_dry(self) -> bool:
-        """Whether the next line has to be waited for."""
+        """Whether the next line must still be read."""
         return not self._waiting
 
 
@@ -127,7 +127,7 @@ class Table:
         else:
             try:
                 value = orjson.dumps(document)
-            except TypeError:  # bytes that are no UTF-8 came through as lone surrogates
+            except TypeError:  # bytes that are not UTF-8 became lone surrogates
                 reason = "not UTF-8"
         if reason:
             stretch.rejects.append(Reject(row.line, reason, row.raw, len(row.raw)))
@@ -147,7 +147,7 @@ def _reason(error: csv.Error) -> str:
 
 
 def _header(row: list[str], line: int) -> list[str]:
-    """The names of the columns, each there and there once."""
+    """The names of the columns, each exactly once."""
     names = [name.strip() for name in row]
     twice = sorted({name for name in names if names.count(name) > 1})
     if "" in names or twice:

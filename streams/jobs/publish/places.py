@@ -6,14 +6,14 @@ from typing import Final
 
 MAX_KEYS_BYTES: Final = 16 * 1024 * 1024
 ENTRY_BYTES: Final = 160
-"""What remembering a key takes beside its bytes: two objects, and its share of the table."""
+"""The memory of a key beside its bytes: two objects, and its part of the table."""
 
 
 class Places:
     """The partitions of keys, among `partitions` of a topic.
 
-    Murmur2 in Python takes 0.5 us a byte, so that places are remembered: of the keys that came last
-    in at most `limit_bytes` of memory.
+    Murmur2 in Python takes 0.5 us a byte, so places are cached: of the latest keys, in at most
+    `limit_bytes` of memory.
     """
 
     def __init__(self, partitions: int, limit_bytes: int = MAX_KEYS_BYTES) -> None:
@@ -33,7 +33,7 @@ class Places:
         if size > self._limit_bytes:
             return place
         if self.keys_bytes + size > self._limit_bytes:
-            self._places.clear()  # cheaper than to know which of them is the oldest
+            self._places.clear()  # cheaper than finding the oldest one
             self.keys_bytes = 0
         self._places[key] = place
         self.keys_bytes += size

@@ -1,4 +1,4 @@
-"""Where lines go that are not published: a file of JSON lines, or the first few to the terminal."""
+"""Where rejected lines go: to a file of JSON lines, or the first few to the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ MAX_REPORTED = 5
 
 class Rejects:
     """Counts the rejects. `path`: the file that takes them, replaced if it exists; None: `tell`
-    gets line number and reason of the first five, never a text. `option`: what would keep all."""
+    gets line number and reason of the first five, never a text. `option`: the option that would
+    keep all."""
 
     def __init__(
         self, path: Path | None, tell: Callable[[str], None], option: str = "--rejects FILE"
@@ -49,7 +50,7 @@ class Rejects:
 
 
 def _entry(reject: Reject) -> dict[str, Any]:
-    """`text`, or `base64` where it is no UTF-8; of a cut line also `bytes`, its true size."""
+    """`text`, or `base64` if it is not UTF-8; for a cut line also `bytes`, its true size."""
     entry: dict[str, Any] = {"line": reject.line, "reason": reject.reason}
     if reject.size > len(reject.raw):
         entry["bytes"] = reject.size

@@ -1,7 +1,7 @@
-"""What the readers of every format hand over, and how lines come out of a stream of bytes.
+"""What the readers of every format return, and how to split a stream of bytes into lines.
 
-Memory is constant whatever the file holds: a block is 1 MiB, and a line longer than what the topic
-takes is not kept, only counted.
+Memory is constant, whatever the file holds: a block is 1 MiB, and a line above the topic's limit is
+only counted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 BLOCK_BYTES = 1 << 20
 REJECT_BYTES = 1000
-"""How much of a line that is too long stays, for the rejects."""
+"""How much of a line that is too long goes to the rejects."""
 
 
 class Reject(NamedTuple):
@@ -37,9 +37,8 @@ class Records(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Whole lines without LF; a CR before it is still there. `first`: the number of the first.
-    `cut`: the true size of the first line, of which only the start was kept; 0 if all of it is
-    there. `position`: bytes read."""
+    """Whole lines without LF; a CR before it stays. `first`: the number of the first line. `cut`:
+    the true size of the first line if only its start is here; else 0. `position`: bytes read."""
 
     first: int
     lines: list[bytes]
@@ -48,9 +47,9 @@ class Lines(NamedTuple):
 
 
 def blocks_of(descriptor: int) -> Iterator[bytes]:
-    """What the file or pipe has, as it comes: a slow pipe gives small blocks at once.
+    """Blocks of the file or pipe, as they come: a slow pipe gives small blocks at once.
 
-    Read below Python's buffers: a thread that waits in one of those cannot be left behind.
+    Reads below Python's buffers: a thread that waits in one of those cannot be left behind.
     """
     while block := os.read(descriptor, BLOCK_BYTES):
         yield block
@@ -85,5 +84,5 @@ def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
 
 
 def too_long(size: int, limit: int) -> str:
-    """The reason of a line that no record can carry."""
+    """The reason for a line that is too large for a record."""
     return f"too large: {size} bytes, and the topic takes {limit}"
