@@ -26,8 +26,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ROOM_CALLS = 8
-"""Items that are drawn and have no outcome: at most what this many times `max_in_flight` calls
-hold. It takes retries that wait for their turn to get there."""
+"""Limit of items without an outcome that are taken from the input, as a multiple of what
+`max_in_flight` calls hold. Only retries that wait for their turn can reach it."""
 
 
 async def map_batches(
@@ -156,7 +156,7 @@ def _limits(
 ) -> Limits:
     return Limits(
         max_items=index(max_items),
-        max_wait_s=inf,  # only the end of the items closes a window that is not full
+        max_wait_s=inf,  # a window that is not full is closed only by the end of the items
         max_tokens=None if max_tokens is None else index(max_tokens),
         max_in_flight=index(max_in_flight),
         max_attempts=index(max_attempts),
@@ -169,7 +169,7 @@ def _limits(
 def _counts(
     tokens: Callable[[Any], int] | None, max_tokens: int | None
 ) -> Callable[[Any], int] | None:
-    """What counts an item's tokens; None: nobody has to."""
+    """The function that counts an item's tokens; None: not needed."""
     if tokens is not None and max_tokens is None:
         raise ValueError("tokens counts for max_tokens: give that too")
     return _estimate if tokens is None and max_tokens is not None else tokens
