@@ -25,7 +25,7 @@ _TOKENS_EACH: Final = 512
 _TOKENS_AT_LEAST: Final = 4_096
 
 _MAX_LEVELS: Final = 64
-"""Levels of a schema to follow; references may nest, but never recurse (`prepare`)."""
+"""How many levels of a schema to follow; references may nest, but never recurse (`prepare`)."""
 
 
 class Extract:
