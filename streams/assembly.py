@@ -1,4 +1,4 @@
-"""Puts a worker's parts together at start, and takes them apart again."""
+"""Connects a worker's parts at the start, and closes them at the end."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Plan(NamedTuple):
 
 
 class Assembly:
-    """Everything a worker needs that is not Faust's. `kafka`: how to reach the broker, also the
-    embedded one, which has its port from the beginning."""
+    """Everything a worker needs besides Faust. `kafka`: how to reach the broker, also the embedded
+    one, whose port is known from the start."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self._settings = settings
@@ -113,7 +113,7 @@ class Assembly:
             await self._web.start()
 
     async def stop(self) -> None:
-        """Close everything that was begun; also after a start that failed half-way."""
+        """Close everything that was started; also after a start that failed half-way."""
         if self._web is not None:
             await self._web.stop()
         if self._worker is not None:
@@ -178,7 +178,7 @@ class Assembly:
         }
 
     def _make_transactions(self, worker: Worker, sink: Sink) -> Transactions | None:
-        """Where outcomes go in exactly_once; None: to the sink."""
+        """The transactional writers in exactly_once; None: outcomes go to the sink."""
         settings = self._settings.worker
         if settings.guarantee != "exactly_once":
             return None
@@ -243,7 +243,7 @@ class Assembly:
         )
 
     def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
-        """That of all tasks whose calls count in the same limits; None: the task's own."""
+        """The account shared by all tasks with the same limits; None: the task's own."""
         if key is None:
             return None
         if key not in self._accounts:

@@ -44,7 +44,7 @@ class BrokerError(StreamsError):
 
 
 CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""What an error code looks like. It becomes a header, a metric's label and a word in logs."""
+"""The form of an error code. It becomes a header, a metric's label and a word in logs."""
 
 _MAX_SHOWN_CHARACTERS: Final = 40
 
@@ -90,7 +90,7 @@ class ItemError(StreamsError):
         self._code = str.__str__(code)  # of an enum's member its text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Made again without __init__, which takes other arguments than an exception keeps."""
+        """Copies without __init__, whose arguments differ from those that an exception stores."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""Commands that are named and not there yet: refused, never silently accepted."""
+"""Commands that have a name but do not exist yet: refused, never silently accepted."""
 
 from __future__ import annotations
 

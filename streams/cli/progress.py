@@ -1,4 +1,4 @@
-"""How far a long command has come: a bar on a terminal, a plain line now and then otherwise."""
+"""The progress of a long command: a bar on a terminal, otherwise a plain line now and then."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 60
 
 
 class ObservedWorker(Protocol):
-    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+    """The attributes of a worker that are read; `streams.worker.worker.Worker` has them."""
 
     @property
     def tasks(self) -> Sequence[TaskShell]: ...
@@ -161,7 +161,7 @@ class WorkerMetrics(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Family]:
-        """Nothing: the registry would else collect once to learn the names."""
+        """Empty: otherwise the registry would collect once to learn the names."""
         return ()
 
     def collect(self) -> Iterator[Family]:

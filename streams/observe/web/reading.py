@@ -19,7 +19,7 @@ LOOK_EVERY_S = 5.0
 
 
 class Readable(Protocol):
-    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+    """The attributes of a worker that are read; `streams.worker.worker.Worker` has them."""
 
     @property
     def draining(self) -> bool: ...
@@ -31,7 +31,8 @@ class Readable(Protocol):
 
 
 class StuckPartition(NamedTuple):
-    """A partition that is not read on from `position`; `for_s`: seconds since that was noticed."""
+    """A partition where reading does not go on from `position`; `for_s`: seconds since we
+    noticed."""
 
     topic: str
     partition: int
@@ -46,7 +47,7 @@ class StarvingPartition(NamedTuple):
 
 
 class ReadingWatch:
-    """Remembers since when each partition has not been read although it could be."""
+    """Remembers since when each partition is not read although it could be."""
 
     def __init__(self, worker: Readable) -> None:
         self._worker = worker

@@ -19,7 +19,7 @@ from streams.worker.task import TaskShell
 
 
 class ViewedWorker(Protocol):
-    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+    """The attributes of a worker that are read; `streams.worker.worker.Worker` has them."""
 
     @property
     def ready(self) -> bool: ...
@@ -124,7 +124,7 @@ class StateView:
 
 
 class _Clock:
-    """One moment in both of the times that a worker keeps."""
+    """The same moment on both clocks of a worker."""
 
     def __init__(self) -> None:
         self.now = asyncio.get_running_loop().time()

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAX_PORTS = 100
 LEAVE_WITHIN_S = 0.05
-"""What an answer that is being sent gets when the server stops; no connection is waited for."""
+"""The time for a response in progress when the server stops; it does not wait for connections."""
 
 PAGE = Path(__file__).with_name("page.html")
 PAGE_HEADERS = {
@@ -41,7 +41,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class WebServer:
-    """Shows one worker. `address`: "host:port" to listen on. `worker_id`: what the page is headed.
+    """Shows one worker. `address`: "host:port" to listen on. `worker_id`: the heading of the page.
 
     `url`: where it listens; None: it does not.
     """
@@ -58,8 +58,8 @@ class WebServer:
         self.url: str | None = None
 
     async def start(self) -> None:
-        """Listen; where the port is taken, on the next that is free. Raises ConfigError where this
-        machine does not let us."""
+        """Listen on the port, or on the next free one. Raises ConfigError where this machine does
+        not allow it."""
         app = web.Application()
         for path, handler in (
             ("/", self._page),
@@ -116,7 +116,7 @@ class WebServer:
         return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
 
     def _look(self) -> None:
-        """Being stuck shows only to someone who looks more than once."""
+        """Only repeated looks can show that reading is stuck."""
         loop = asyncio.get_running_loop()
         self._reading.look(loop.time())
         self._looking = loop.call_later(LOOK_EVERY_S, self._look)
