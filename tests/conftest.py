@@ -24,12 +24,17 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import parallel
 from tests.brokers.choose import VARIABLE, Broker, describe, problem_with, start, supports
 from tests.brokers.features import KAFKA
 from tests.chaos import reporting
 from tests.shared import FAILED, NotStartedError, Shared, SharedBroker
+
+# An example that takes long on a busy machine says nothing.
+settings.register_profile("streams", deadline=None)
+settings.load_profile("streams")
 
 SHORT_RUNS = 5
 THOROUGH_RUNS = 200

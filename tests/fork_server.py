@@ -56,8 +56,11 @@ class Job(NamedTuple):
 def main(address: str) -> None:
     """Serves until it is killed. In a process that was forked off: becomes what was asked for."""
     for name in MODULES:
-        with contextlib.suppress(ImportError):  # an extra that is not installed
+        try:
             importlib.import_module(name)
+        except ModuleNotFoundError as error:  # an extra that is not installed
+            if (error.name or "").startswith(("streams", "faust")):
+                raise  # it has moved, and this list with it
     assert threading.active_count() == 1, "a thread would not survive the fork"
     gc.collect()
     gc.freeze()  # or the first collection of each would copy all of it

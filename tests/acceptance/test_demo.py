@@ -35,7 +35,7 @@ def test_the_demo_on_the_embedded_broker_loses_repeats_and_reorders_nothing():
     done = streams("demo", "--items", "500", "--json")
     _check(done, 500)
     # The stream's own: that the worker needs 10 s for its start was half of them.
-    assert json.loads(done.stdout)["latency_ms_p50"] < 5_000
+    assert json.loads(done.out)["latency_ms_p50"] < 5_000
 
 
 REVIEWS = [
@@ -56,18 +56,18 @@ def test_ones_own_csv_gets_ones_own_labels_and_its_bad_rows_are_told(tmp_path):
     path.write_text("\n".join(["id,review", *rows, "too,many,values", ""]))
     own = ("--text", "/review", "--labels", "positive,negative", "--instructions", "The opinion?")
     done = streams("demo", "--input", str(path), *own)
-    assert done.returncode == 0, done.stderr
-    assert "line 8: 3 values for 2 columns" in done.stderr
-    assert "lines rejected: 1" in done.stderr
+    assert done.code == 0, done.err
+    assert "line 8: 3 values for 2 columns" in done.err
+    assert "lines rejected: 1" in done.err
     # The simulator's encoder is no model, but of these it knows nearly all.
-    shown = [line for line in done.stdout.splitlines() if " of 6 " in line]
+    shown = [line for line in done.out.splitlines() if " of 6 " in line]
     labels = {text[:20]: label for text, label in REVIEWS}
     right = sum(label in line for line in shown for text, label in labels.items() if text in line)
     assert len(shown) == 5
-    assert right >= 4, done.stdout
+    assert right >= 4, done.out
     for label in ("positive", "negative"):
-        assert any(label in line and "%" in line for line in done.stdout.splitlines())
-    assert "documentation" not in done.stdout
+        assert any(label in line and "%" in line for line in done.out.splitlines())
+    assert "documentation" not in done.out
 
 
 @pytest.mark.kafka

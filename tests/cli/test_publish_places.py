@@ -5,13 +5,12 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.jobs.publish.places import MAX_KEYS_BYTES, Places, place_of
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from([b"", b"a", b"bb", b"c" * 60, b"d" * 500]), max_size=60))
 def test_a_key_goes_where_kafkas_partitioner_puts_it_whatever_is_remembered(
     keys: list[bytes],

@@ -104,12 +104,13 @@ async def test_a_broker_that_nobody_reaches_for_two_sessions_is_found_again(own_
 async def test_sigterm_while_the_network_is_cut_ends_with_1_in_time_and_another_goes_on(
     own_broker, behind
 ):
-    async with Scene(own_broker, WORK._replace(shutdown_s=6)) as scene:
+    async with Scene(own_broker, WORK._replace(shutdown_s=6, latency_ms=200)) as scene:
         scene.may_stop_with_1 = True
         cut_off = scene.fleet.start(behind.bootstrap)
         await scene.publish(400)
         await scene.begun()
-        await scene.publish(400)
+        await scene.publish(1600)
+        await scene.begun(401)  # in the midst of them, or there is nothing left to commit
         behind.network.cut()
         await asyncio.sleep(0.5)
         await scene.stop(cut_off)

@@ -156,15 +156,16 @@ class _Round:
     def _write(self, slots: list[Slot]) -> None:
         encoded = self._tested.encoder.encode(slots, 0)
         for place, (slot, record) in enumerate(zip(slots, encoded.records, strict=True)):
-            assert record is not None
             error = encoded.dead.get(place)
             if error is None:
+                assert record is not None
                 value = orjson.loads(record[1] or b"")
                 assert value["id"] == slot.item.id
                 assert self._is_result(value["result"]), f"{value['result']} is no result"
             else:
                 assert error.code != "invalid_result", f"{slot.outcome!r} cannot be written"
-                assert record[1] == slot.item.raw
+                assert record is None
+                assert self._tested.encoder.dead_letter(slot, error, 0)[1] == slot.item.raw
             self._tested.outcomes["result" if error is None else error.code] += 1
 
     def _is_result(self, result: Any) -> bool:

@@ -38,7 +38,7 @@ def end(call: Call, items: Sequence[Kind]) -> None:
         call.answer([place if items[place] == "good" else ItemError("bad") for place in call.items])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     items=kinds,
     max_items=st.integers(1, 9),

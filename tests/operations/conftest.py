@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 
 from streams.model import Item
 
-at_leisure = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+at_leisure = settings(suppress_health_check=[HealthCheck.too_slow])
 """For property tests: a busy machine is no failure of theirs."""
 
 

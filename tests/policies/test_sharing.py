@@ -26,7 +26,7 @@ def test_shares_are_in_proportion(total: int, weights: list[int], expected: list
     assert shares(total, weights) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 10**6), min_size=1, max_size=50))
 def test_shares_add_up_and_none_is_off_by_a_unit(total: int, weights: list[int]) -> None:
     given_out = shares(total, weights)

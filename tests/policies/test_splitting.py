@@ -23,7 +23,7 @@ def test_items_are_divided_evenly_and_in_order(items: str, parts: int, runs: lis
     assert divide(items, parts) == runs
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(), min_size=1, max_size=200), st.integers(1, 50))
 def test_dividing_loses_nothing_and_makes_no_empty_part(items: list[int], parts: int) -> None:
     runs = divide(items, parts)
@@ -44,7 +44,7 @@ def test_how_many_parts_leave_each_item_alone_in_time(
     assert parts_until_alone(size, attempts_left) == parts
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 5_000), st.integers(1, 8))
 def test_the_largest_part_is_one_item_when_no_attempt_is_left(size: int, attempts: int) -> None:
     for left in range(attempts, 0, -1):

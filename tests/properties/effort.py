@@ -13,7 +13,6 @@ def effort(examples: int, **other: int) -> settings:
     """So many examples at the usual effort, without a deadline, with the seed of a failure."""
     return settings(
         max_examples=max(1, int(examples * _EFFORT)),
-        deadline=None,
         print_blob=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         **other,  # type: ignore[arg-type]

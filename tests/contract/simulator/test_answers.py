@@ -63,7 +63,7 @@ ITEMS = st.lists(st.text(max_size=60), min_size=1, max_size=5).map(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(objects(SCHEMAS), ITEMS, st.integers(0, 9))
 def test_an_answer_satisfies_its_schema_and_has_one_record_per_item(record, items, seed):
     """Whatever the record's schema, the texts and the seed."""
@@ -82,7 +82,7 @@ def test_an_answer_satisfies_its_schema_and_has_one_record_per_item(record, item
     assert Plan(schema).answer("prompt", items, by_hash(seed), seed).root == answer.root
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(objects(LEAVES))
 def test_the_schemas_of_these_tests_are_ones_that_the_api_accepts(schema):
     check_schema(schema)

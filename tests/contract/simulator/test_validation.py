@@ -228,7 +228,7 @@ def replaced(value, path, new):
     return copied
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.data())
 def test_whatever_stands_anywhere_in_a_request_it_is_refused_or_answered(data):
     """Never an error of our own."""
