@@ -1,4 +1,4 @@
-"""The prompt cache: which part of a prompt is read from it, which part is written to it."""
+"""The prompt cache: which part of a prompt is read from it, and which part is written to it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PromptCache:
         self._alive_until: dict[bytes, float] = {}
 
     def use(self, body: Mapping[str, Any], model: Model, now: float) -> Cached:
-        """Reads the longest known prefix, writes the rest up to the last breakpoint."""
+        """Reads the longest prefix in the cache, writes the rest up to the last breakpoint."""
         found = [p for p in prefixes(body) if p.tokens >= model.cache_minimum]
         if not found:
             return NOTHING

@@ -74,7 +74,7 @@ class Server:
             call.status = CLIENT_CLOSED
             raise
         except Exception:
-            # A defect of ours: aiohttp logs it and answers 500.
+            # A defect of this server: aiohttp logs it and answers 500.
             call.status = 500
             raise
         finally:
@@ -127,7 +127,7 @@ class Server:
     async def _no_reply(
         self, request: web.BaseRequest, call: Call, rule: Rule
     ) -> web.StreamResponse:
-        """Never answers, or resets the connection; nothing that was made reaches the client."""
+        """Never answers, or resets the connection; no part of the reply reaches the client."""
         call.answered = 0
         if rule.fault == "hang":
             await faults.never()
@@ -177,7 +177,7 @@ async def _read(request: web.BaseRequest, call: Call) -> None:
 
 
 def _check_key(call: Call) -> None:
-    """Any key will do, in either header, but there must be one; and Anthropic's version."""
+    """Any key is accepted, in either header, but there must be one; and Anthropic's version."""
     bearer = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
     if call.provider == "voyage":
         if not bearer:

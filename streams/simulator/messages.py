@@ -91,7 +91,7 @@ async def answer(
 
 
 async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Composed:
-    """The answer's text: by the request's schema, or an extract where it has none."""
+    """The answer's text: by the request's schema, or an extract if it has none."""
     prompt = last_user_text(call.body)
     thinking = _thinking_tokens(call.body, len(call.items))
     schema = schema_of(call.body)
@@ -141,7 +141,7 @@ def read_items(body: Mapping[str, Any]) -> list[PromptItem]:
 
 
 def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema of the structured answer that is asked for; None: plain text."""
+    """The schema of the requested structured answer; None: plain text."""
     config = body.get("output_config")
     form = config.get("format") if isinstance(config, dict) else None
     schema = form.get("schema") if isinstance(form, dict) else None
@@ -149,7 +149,7 @@ def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _thinking_tokens(body: Mapping[str, Any], items: int) -> int:
-    """What the model thinks before it answers: 0 where that is off or not worth it."""
+    """The tokens that the model thinks before it answers: 0 if thinking is off, or not worth it."""
     thinking = body.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if kind is None and not CLAUDE[body["model"]].thinks:

@@ -31,7 +31,7 @@ class Bucket:
         self._at = now
 
     def level(self, now: float) -> float:
-        """What is in it now; below zero after more was taken than was there."""
+        """The current level; below zero if more was taken than it held."""
         if now > self._at:
             self._level = min(self.capacity, self._level + (now - self._at) * self.rate_per_s)
             self._at = now
@@ -41,7 +41,7 @@ class Bucket:
         self._level = self.level(now) - amount
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Seconds until `amount` is in it (or it is full, if it never holds so much); 0: now."""
+        """Seconds until it holds `amount` (or is full, if it never holds so much); 0: now."""
         shortage = min(amount, self.capacity) - self.level(now)
         return max(0.0, shortage / self.rate_per_s)
 
@@ -63,7 +63,7 @@ class Buckets(NamedTuple):
 
 def admit(buckets: Buckets, model: str, input_tokens: int, now: float, wall: float) -> None:
     """Takes one request and its input tokens. Raises RefusalError (429 with `retry-after`, and the
-    headers of the limits) where a bucket lacks them; then nothing is taken."""
+    headers of the limits) if a bucket lacks them; then nothing is taken."""
     demands = (
         (buckets.requests, 1, "requests"),
         (buckets.input_tokens, input_tokens, "input tokens"),

@@ -65,7 +65,7 @@ def check_schema(schema: Any) -> None:
 
 
 def _check_form(schema: dict[str, Any]) -> None:
-    """Refuses what is no JSON Schema at all."""
+    """Refuses a schema that is not valid JSON Schema."""
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:

@@ -76,7 +76,7 @@ class Rule:
         return output // 2 if self.tokens is None else self.tokens
 
     def chosen(self, items: Sequence[PromptItem], n: int) -> list[int]:
-        """The places of the items that the fault befalls: those with the text, else `count` of
+        """The places of the items that the fault applies to: those with the text, else `count` of
         them from place `n mod len(items)` on."""
         if self.text is not None:
             return [place for place, item in enumerate(items) if self.text in item.text]
@@ -85,7 +85,7 @@ class Rule:
 
 
 class Script:
-    """Rules and how often each has counted and played."""
+    """Rules with two counts each: the calls that match, and those that get the fault."""
 
     def __init__(self, rules: Iterable[Rule], seed: int) -> None:
         self.rules = tuple(rules)
@@ -94,12 +94,12 @@ class Script:
         self._play_counts = [0] * len(self.rules)
 
     def match(self, call: Call) -> Rule | None:
-        """The rule whose fault this call meets; adds the delays of those that only delay."""
+        """The fault rule for this call; adds the delays of rules that only delay."""
         matched: Rule | None = None
         for place, rule in enumerate(self.rules):
             if not rule.fits(call):
                 continue
-            # Every rule counts the call, also when one before it has given it its fault.
+            # Every rule counts the call, even if an earlier rule gives it its fault.
             self._call_counts[place] += 1
             if matched is not None or not self._due(place, rule):
                 continue
@@ -116,7 +116,7 @@ class Script:
         self._play_counts = [0] * len(self.rules)
 
     def played(self) -> list[dict[str, Any]]:
-        """For `/state`: each rule's fault, how many calls it counted and how many met it."""
+        """For `/state`: each rule's fault, how many calls match it and how many got it."""
         rows = zip(self.rules, self._call_counts, self._play_counts, strict=True)
         return [
             {"fault": rule.fault, "seen": seen, "played": played} for rule, seen, played in rows

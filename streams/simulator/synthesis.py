@@ -27,7 +27,7 @@ Choose = Callable[[str, str, Sequence[Any]], Any]
 
 
 class Subject(NamedTuple):
-    """What a value is made for: an item's text and how its enums are chosen."""
+    """The input of a value: an item's text and the choice of its enums."""
 
     text: str
     choose: Choose
@@ -203,7 +203,7 @@ def _number(kind: str, path: str) -> Maker:
 
 
 class Plans:
-    """The plans of the schemas seen lately."""
+    """The plans of recent schemas."""
 
     def __init__(self) -> None:
         self._plans: dict[bytes, Plan] = {}

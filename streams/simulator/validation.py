@@ -1,4 +1,4 @@
-"""What the Messages API refuses with 400 or 404, in its words as far as they are known.
+"""The requests that the Messages API refuses with 400 or 404, in its own words where we know them.
 
 Sources: the API reference, the migration notes of version 2026-10-21 and the model pages (2026-11).
 """
