@@ -58,7 +58,7 @@ class Boot(BootStrategy):
 
 
 class App(faust.App):
-    """A Faust app whose tasks run as microbatches; agents, topics and timers work as ever.
+    """A Faust app whose tasks run as microbatches; agents, topics and timers work as usual.
 
     Made by `from_config`. Raises ConfigError for settings that cannot be used.
     """

@@ -5,7 +5,7 @@ StreamsError
 ├── UsageError         the command line: one line, exit code 2
 ├── BrokerError        the broker or a topic: one line, exit code 1
 ├── ItemError          one item: it becomes a dead letter with this code
-├── InvalidCodeError   an ItemError was given a code that is none; also a ValueError
+├── InvalidCodeError   an ItemError got an invalid code; also a ValueError
 ├── Retry              a custom function asks for its microbatch to be tried again later
 └── CallError          one API call: its `Fault` decides what follows
 """
@@ -50,7 +50,7 @@ _MAX_SHOWN_CHARACTERS: Final = 40
 
 
 class InvalidCodeError(StreamsError, ValueError):
-    """An `ItemError` was given something that is no error code; raised where that happens."""
+    """An `ItemError` got an invalid error code; raised at that place."""
 
     def __init__(self, code: object) -> None:
         shown = repr(code[:_MAX_SHOWN_CHARACTERS]) if isinstance(code, str) else type(code).__name__
@@ -95,8 +95,8 @@ class ItemError(StreamsError):
 
 
 def plain(error: ItemError) -> ItemError:
-    """The error as an `ItemError` whose code is one, whatever a subclass makes of it: itself, or
-    one like it. A subclass whose code is none gives `function_error`."""
+    """The error as an `ItemError` with a valid code, even of a strange subclass: itself, or a copy.
+    A subclass with an invalid code gives `function_error`."""
     if type(error) is ItemError:
         return error
     try:
@@ -115,7 +115,7 @@ class Retry(StreamsError):  # noqa: N818  # the contract's name, and it is a req
 
 
 class Fault(StrEnum):
-    """What a failed call says. The rules that follow from each are in `streams.core.engine`."""
+    """The kind of a call's failure. What follows from each is in `streams.policies.retry`."""
 
     REJECTED = "rejected"  # 400, 413, 422: something in this request
     REFUSED = "refused"  # the model declined to answer
@@ -139,7 +139,7 @@ class CallError(StreamsError):
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `rate_limits`: what the response says about the account's limits; None: nothing.
     `message` never holds an item's text or a key.
-    `__cause__`: what the caller's own function raised, where whoever gets the outcome is to see it.
+    `__cause__`: the error of the caller's own function, for the receiver of the outcome.
     """
 
     def __init__(
@@ -168,8 +168,8 @@ class CallError(StreamsError):
 
 
 def raised_at(error: BaseException) -> str:
-    """Where the error was raised, as " at app.py:12 in topics"; empty where nobody raised it. Its
-    message is left out: it may quote an item. A code that is none is the caller's error."""
+    """Where the error was raised, as " at app.py:12 in topics"; empty if it was never raised. Its
+    message is left out: it may quote an item. An invalid code is the caller's error."""
     frames = [
         (frame.f_code, line)
         for frame, line in walk_tb(error.__traceback__)

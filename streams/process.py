@@ -4,7 +4,7 @@
                                    │
                                    └─► watchdog thread: ends the process at `shutdown_timeout_s`
 
-Codes: 0 everything that has an outcome is committed; 1 it could not be, or the worker failed; 130 a
+Codes: 0 all outcomes are committed; 1 they could not be committed, or the worker failed; 130 a
 second signal. Faust's own worker is not used: its stop survives a frozen broker for more than a
 minute and ignores the second signal (measured on 0.15.3).
 """
@@ -46,7 +46,7 @@ LEAVE_WITHIN_S = 3.0
 
 
 class Process:
-    """Runs one app until it is told to stop."""
+    """Runs one app until it has to stop."""
 
     def __init__(self, app: App, *, as_json: bool) -> None:
         self._app = app
@@ -79,8 +79,8 @@ class Process:
 
     @staticmethod
     def _end_now(code: int) -> None:
-        # Nothing is flushed: everything was when it was written, and where nobody reads the pipe
-        # any more it would be waited for here, too.
+        # No flush: every write has flushed already, and if nobody reads the pipe any more a flush
+        # would wait here for ever.
         os._exit(code)
 
     async def _serve(self) -> int:
@@ -116,8 +116,8 @@ class Process:
             waiting.cancel()
 
     def _on_uncaught_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback raised and nobody waits for it. If it is one of ours, what it was to do is not
-        done, and no rule says what follows: the worker stops rather than stand still."""
+        """A callback raised an error that nobody awaits. If it is one of ours, its work is not done
+        and no rule covers that: the worker stops instead of standing still."""
         loop.default_exception_handler(context)
         error = context.get("exception")
         if error is not None and "handle" in context and _is_ours(error):

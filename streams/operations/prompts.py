@@ -1,8 +1,8 @@
 """The one shape of every prompt: the task in `system`, the items as JSON data in the user's turn.
 
-Items share a call, and one of them may be written by somebody who wants to change the answers of
-the others. Therefore: the text of an item never leaves its JSON string; ids are made here ("1" to
-"N"), never taken from the items; the rules stand in `system`, where no item can write.
+Items share a call, and the author of one may want to change the answers of the others. So: the text
+of an item never leaves its JSON string; ids are made here ("1" to "N"), never taken from the items;
+the rules stand in `system`, where no item can write.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@
 
     "Halved" ends with three one by one (`streams.policies.splitting`).
 
-    + where `Limits.function_errors` is "counted": whoever calls `map_batches` says how often to
-      try. In a topic an error that a function raises is final at once: it says so by `RETRY` where
-      it may pass.
+    + where `Limits.function_errors` is "counted": the caller of `map_batches` says how often to
+      try. In a topic an error of a function is final at once: the function raises `Retry` if the
+      error may pass.
 
     * while other calls succeed: one was answered since this microbatch's last failure, or since
       its first call began; or nothing else is left to call, and it failed so before, less than a

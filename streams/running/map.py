@@ -56,7 +56,7 @@ async def map_batches(
     (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random). `split`: first halve such a
     call, at once, until the item that causes it is alone; `max_attempts` counts for that item.
 
-    What failed stands in its place as an `ItemError`: one that `process` returned or raised, or
+    A failed item has an `ItemError` in its place: one that `process` returned or raised, or
     "function_error" or "timeout" for each item of a call that failed for good; what was raised is
     its `__cause__`. Errors that `process` returns among its answers (as `asyncio.gather` does) are
     "function_error" too. `streams.Retry(after_s)`, raised by `process`, makes the same call again

@@ -7,7 +7,7 @@
 Rules of this file:
 1. Every decision is the engine's. A door (a topic's task, a list, callers) supplies arrivals and
    takes outcomes; nothing else differs between them.
-2. `Delivered` comes from whoever takes the outcomes, at once or much later: that is back-pressure.
+2. `Delivered` comes from the taker of the outcomes, at once or much later: that is back-pressure.
 3. Every call that starts ends in exactly one event: also one that is cancelled before it ran, and
    one that raises a BaseException (a panic in a Rust extension).
 4. Each call runs in its own copy of the context that the runner was made in: no call sees what

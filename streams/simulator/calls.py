@@ -11,7 +11,7 @@ from streams.simulator.wire import Provider
 
 
 class Call:
-    """What is known of one request. Filled step by step; times in seconds.
+    """The facts of one request. Filled step by step; times in seconds.
 
     `n`: its number, from 1. `counted`: it stands for one of the model's calls (messages,
     embeddings, ...), so it counts in `concurrent`. `concurrent`: how many such calls were open when

@@ -15,7 +15,7 @@ from streams.simulator.synthesis import Answer
 UNKNOWN_ID: Final = "no-such-id"
 OUTSIDE: Final = "none of these"
 _UNUSABLE: Final = frozenset(("missing", "conflicting", "unknown_id", "outside_enum", "wrong_type"))
-"""Faults after which the items that they befall have no usable record."""
+"""Faults that leave their items without a usable record."""
 
 
 def corrupt_records(

@@ -1,11 +1,11 @@
-"""Which partitions this worker has, and which it had: the life of a `Partition`.
+"""The life of a `Partition`: which ones this worker owns, and which ones may come back.
 
-    assigned ─► open ──revoked──► suspended ──assigned again──► open, if nobody else has touched it
+    assigned ─► open ──revoked──► suspended ──assigned again──► open, if its commit is still ours
                                       └──────────────────────► closed, else
 
 A suspended partition's calls go on, and nothing of it is written or committed. If the next
-assignment brings it back, committed as this worker left it, it goes on with all it holds: nobody
-else has done any of it. If not, it is closed, and what it holds is dropped.
+assignment brings it back with this worker's last commit, it goes on with all it holds: no other
+worker has done any of it. If not, it is closed, and what it holds is dropped.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The call ledger at work: records what calls answer, and knows at assignment what was answered.
+"""The call ledger at work: records the answers of calls, and finds them again at an assignment.
 
     reply ─► engine ─► record ─► writer ─► {id}.{source}.ledger
     assignment ─► read ─► Partition.answers ─► arrival: the outcome is there already
 
-A call runs on when its partitions were revoked, and what it answers is recorded all the same: it is
-paid. Where the ledger cannot be read or written, the tasks go on without, and say so.
+A call runs on after its partitions are revoked, and its answers are recorded too: they are paid.
+If the ledger cannot be read or written, the tasks go on without it, and log that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Hands back what this worker has: when partitions are revoked, and when it stops.
 
-    halt ─► calls in flight end ─► output closes ─► what is on its way is delivered ─► last commit
+    halt ─► calls in flight end ─► output closes ─► released outcomes are delivered ─► last commit
 
-Nothing is lost by what cannot be finished in time: the next owner starts at what was committed.
+Work that cannot be finished in time is not lost: the next owner starts at the last commit.
 """
 
 from __future__ import annotations

@@ -1,22 +1,22 @@
-"""What may come in, and taking it in: memory bounded by one budget and shared evenly (contract G8).
+"""Decides how many records may come in, and takes them in: one memory budget, shared evenly (G8).
 
     max_buffered_mb  | items and their results | waiting       | copies | on its way |
                                1/2                 1/4            1/8       1/8
     with a ledger              3/8                 1/8            1/8       1/8      | 2 x 1/8 |
 
-- *Items* that are not settled, by their memory once they are decoded, with room for their results.
-  Each partition may hold its share. One without room is not read, and is read again when half its
-  share is free; a backlog in one partition takes nothing from another.
-- *Waiting*: fetched and not taken, an open batch with its inflated bytes; also what items leave
-  unused, up to half.
-- *Copies* while something is sent, and while a batch is inflated: twice the largest one of late,
-  which others give up where that is more than an eighth, down to an eighth for items.
-- *On its way* from the broker: one fetch, there twice while it is taken apart.
-- *Ledger*: what waits to be written, and what was read at the assignment.
+- *Items*: unsettled items, by their memory after decoding, with room for their results. Each
+  partition may hold its share. A partition without room is not read, and is read again when half
+  its share is free; a backlog in one partition takes nothing from another.
+- *Waiting*: records that are fetched and not taken, with the inflated bytes of an open batch. It
+  may also use what items leave free, up to half of the budget.
+- *Copies*: of what is sent, and of a batch while it is inflated: twice the largest recent batch. If
+  that is more than an eighth, the other parts shrink, items down to an eighth.
+- *On its way* from the broker: one fetch, in memory twice while it is parsed.
+- *Ledger*: entries that wait to be written, and entries that were read at the assignment.
 
-A partition that holds nothing may take one record whatever its size, as long as all together have
-room: records larger than a share pass, a few at a time, and their partitions wait for each other.
-Those whose records fit do not wait for them: each may have one record at any time.
+A partition that holds nothing may take one record of any size, as long as there is room in total:
+so records larger than a share pass, a few at a time, and their partitions wait for each other.
+Partitions whose records fit do not wait for them: each may have one record at any time.
 """
 
 from __future__ import annotations

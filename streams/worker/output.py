@@ -1,8 +1,8 @@
-"""Where the outcomes of a task go: results to the sink, dead letters beside them, drops nowhere.
+"""Writes a task's outcomes: results to the sink, dead letters beside them; drops leave nothing.
 
 Every outcome can be written (contract section 2): a result too large for the sink is a dead letter
 `result_too_large`, one without a key whose sink is compacted is a dead letter `no_key`; a dead
-letter too large loses its value, then what else it must.
+letter that is too large loses its value, then its headers, key and message as far as necessary.
 """
 
 from __future__ import annotations

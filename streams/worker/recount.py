@@ -1,7 +1,7 @@
-"""Topics grow while a worker runs: before each assignment their partitions are counted anew.
+"""Topics grow while a worker runs: before each assignment their partitions are counted again.
 
-Counted there and nowhere else, so that all workers of a group change their mind at the same moment:
-the rule of contract G2 (same partition where counts match, else by key) is one rule for one
+They are counted only there, so that all workers of a group switch at the same moment: the rule of
+contract G2 (same partition where counts match, else by key) is one rule for one
 generation of the group.
 """
 

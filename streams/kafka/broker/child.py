@@ -2,7 +2,7 @@
 
 A child is started through a launcher that first forks a watcher and then becomes the server
 itself (same process id). The watcher waits for the end of a pipe whose other end only we hold:
-when we are gone, however that happened, it kills the server's whole process group. A pipe works on
+when we end, in any way, it kills the server's whole process group. A pipe works on
 every POSIX system and does not care which of our threads started the child.
 """
 
@@ -34,8 +34,8 @@ if os.fork() == 0:
 os.close(pipe)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Runs in a bare interpreter (about 10 ms). The watcher gives up the child's output, so that
-whoever reads it sees its end when the server ends."""
+"""Runs in a bare interpreter (about 10 ms). The watcher closes its copy of the child's output, so
+that the output ends when the server ends."""
 
 LOWEST_PORT: Final = 15_000
 HIGHEST_PORT: Final = 32_000

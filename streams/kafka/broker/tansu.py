@@ -1,8 +1,8 @@
 """The embedded broker: Tansu out of a wheel, for trying out without installing Kafka.
 
 It speaks Kafka's protocol, keeps everything in memory, listens on 127.0.0.1 only and ends with the
-process that started it. What it cannot do is in `LIMITS`; whoever needs one of those asks
-`refuse_on_embedded` first and gets a `ConfigError` with the way out.
+process that started it. `LIMITS` lists what it cannot do; code that needs one of those calls
+`refuse_on_embedded` first, which raises a `ConfigError` with the way out.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Prefetch:
                     self._give_back(partition, positions[partition], wait)
                 if self._bytes <= limit:
                     break
-        self._hold_up_nobody(fetched[tp] for tp in waits if tp in fetched and tp not in room)
+        self._age_waiting(fetched[tp] for tp in waits if tp in fetched and tp not in room)
         full = self._bytes > limit
         for partition in positions:
             # aiokafka throws away what a paused partition has waiting when it is taken.
@@ -90,7 +90,7 @@ class Prefetch:
             self._give_back(partition, fetched._partition_records.next_fetch_offset, after)
         return records, size
 
-    def _hold_up_nobody(self, fetched: Iterable[Any]) -> None:
+    def _age_waiting(self, fetched: Iterable[Any]) -> None:
         """aiokafka fetches nothing more from a node while some of its records wait that are younger
         than 0.1 s; records that wait for room may wait long."""
         found = False

@@ -119,7 +119,7 @@ class LaneReader:
         self._changed.set()
 
     def join_again(self) -> None:
-        """Have the group assign its partitions anew."""
+        """Make the group assign its partitions again."""
         self._consumer._coordinator.request_rejoin()
 
     def position_of(self, partition: TopicPartition) -> int | None:

@@ -22,10 +22,10 @@ MISSING_AFTER_S = 10.0
 
 
 async def watch_sources(
-    consumer: AIOKafkaConsumer, sources: Iterable[str], gone: Callable[[BrokerError], None]
+    consumer: AIOKafkaConsumer, sources: Iterable[str], on_missing: Callable[[BrokerError], None]
 ) -> None:
-    """Call `gone` once when one of these topics has been missing for `MISSING_AFTER_S`; until then,
-    run until cancelled. Costs no request while all topics exist."""
+    """Call `on_missing` once when one of these topics has been missing for `MISSING_AFTER_S`; until
+    then, run until cancelled. Costs no request while all topics exist."""
     names = sorted(sources)
     missing_since: dict[str, float] = {}
     while True:
@@ -41,5 +41,5 @@ async def watch_sources(
         missing_since = {name: missing_since.get(name, now) for name in missing}
         for name, since in missing_since.items():
             if now - since >= MISSING_AFTER_S:
-                gone(BrokerError(f"the source topic {name} was deleted: create it again"))
+                on_missing(BrokerError(f"the source topic {name} was deleted: create it again"))
                 return

@@ -1,7 +1,7 @@
 """Writes for a command that ends: every record is acknowledged, or the command fails.
 
 Policy: a partition that refuses a batch, or acknowledges nothing for SILENCE_S, ends all of it with
-a `BrokerError`: whoever gave the command is there to see it and to decide.
+a `BrokerError`: the user of the command sees it and can decide.
 """
 
 from __future__ import annotations

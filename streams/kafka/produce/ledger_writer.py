@@ -1,13 +1,13 @@
-"""Writes and reads the ledger's topics; what stands in them is `streams.codec.answers`'s.
+"""Writes and reads the ledger's topics; `streams.codec.answers` defines the records.
 
 Rules of this file:
-1. Nothing waits for the ledger but its own next batch: results are neither delayed by it nor held
-   back where it cannot be written. It is written outside of any transaction, since a paid call
-   stays paid whatever becomes of its results.
-2. Entries stay until the broker has them. Where it does not take them, those of items that are
-   settled meanwhile are dropped. What is more than `room_bytes` in all is not taken. A record may
-   stand twice in the ledger; that does no harm.
-3. What is wrong is logged once, and once that it is right again.
+1. Only the ledger's own next batch waits for the ledger: it never delays results, even if it
+   cannot be written. It is written outside of any transaction, since a paid call stays paid
+   whatever happens to its results.
+2. Entries stay in the queue until the broker has them. While it does not take them, entries of
+   settled items are dropped. The queue takes at most `room_bytes`. A record may be in the ledger
+   twice; that does no harm.
+3. A failure is logged once, and its end once.
 """
 
 from __future__ import annotations

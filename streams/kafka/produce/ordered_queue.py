@@ -12,13 +12,13 @@ Rules of this file:
 4. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
    sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps. It is
    never given up (`producers.py`); an owner who cannot wait so long raises in `silent`.
-5. A record that the broker finds too large is handed back to its owner, who has a smaller one for
-   its place, or none, or insists on it. A refused timestamp becomes now. A batch that was refused
-   for either is offered again in halves (`Refusals`), so that its other records stay as they are.
+5. If the broker finds a record too large, its owner gives a smaller one for its place, or none, or
+   the same one again. A refused timestamp becomes now. A batch refused for either reason is offered
+   again in halves (`Refusals`), so that its other records stay as they are.
 6. Nothing is offered while the owner may not write.
 7. Records of a lane that is no longer open are dropped.
-8. Whether there is something to write is asked of the queue itself, never of its task: what is put
-   while a write ends is neither overlooked nor left behind.
+8. Only the queue itself says whether there is something to write, never its task: so a put during
+   the end of a write is neither overlooked nor left behind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Records on their way to a partition, how they fill a batch, and what the broker refused of them.
+"""Records on their way to a partition, how they fill a batch, and how to react to refusals.
 
 A batch is refused as a whole; the broker does not say for which record (aiokafka 0.14 drops the
-field that does). So a refused batch is offered again in halves, down to the record that it was.
+field that does). So a refused batch is offered again in halves, down to the single record.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The one factory of aiokafka producers, and the producer that a set of queues shares.
 
 What every producer gets, each a fact measured on aiokafka 0.14.0:
-1. `acks=all`, no linger: whoever has more to send puts it into the next batch.
-2. Metadata are asked for at most every METADATA_EVERY_S (`pace_metadata`).
+1. `acks=all`, no linger: later records go into the next batch.
+2. It asks for metadata at most every METADATA_EVERY_S (`pace_metadata`).
 3. A batch may fail while it waits to be sent again (`forgive_failed_batches`).
 4. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
    but gives it up after 40 s where its partition has no leader. It may have been written before the

@@ -1,8 +1,8 @@
 """Outcomes leave for Kafka at least once: an ordered queue per sink partition, one producer.
 
-Policy: a record that is too large goes back to its sender, which gives it another outcome; whatever
-else fails is offered for as long as it takes, since a sink that is gone or refuses pauses the task.
-Nothing is offered while this worker may have been given up by its group (`consume/lease.py`).
+Policy: a record that is too large goes back to its sender, which gives it another outcome; every
+other failure is repeated without limit, since a sink that is gone or refuses pauses the task.
+Nothing is offered while the group may have removed this worker (`consume/lease.py`).
 Records of a lane that is no longer open are dropped: its next owner will write them.
 """
 

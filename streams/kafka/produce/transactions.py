@@ -7,13 +7,13 @@ Rules of this file and of `lane_writer.py`:
    earlier owner had pending, and fences that owner for good. It is started before the committed
    offset is read: read earlier, that offset could be one that a pending transaction is about to
    move (aiokafka 0.14 does not ask for stable offsets).
-2. A transaction carries outcomes and what may be committed once they are durable, nothing else.
-   Outcomes that were put together leave together.
-3. Whatever fails, the remedy is one: a new producer under the same id, which ends what was pending;
-   then what is committed tells what became of it. As before: the same outcomes are written again,
-   from memory, without a second call. As it was to be: they are durable. Anything else: somebody
-   else owns the partition, and the lane is lost (`on_lost`).
-4. Outcomes of a lane that is not open are dropped, as by the plain sink.
+2. A transaction carries outcomes and the commit that they allow, nothing else. Outcomes of one
+   `put` leave together.
+3. Every failure has the same remedy: a new producer under the same id, which ends the pending
+   transaction; then the commit tells what happened to it. The old offset: the same outcomes are
+   written again, from memory, without a second call. The new offset: they are durable. Any other:
+   another worker owns the partition, and the lane is lost (`on_lost`).
+4. Outcomes of a closed lane are dropped, as in the plain sink.
 5. Transactions are grouped by time (`interval_s`, longer with many partitions) and by memory
    (`presses`): each costs some 20 ms of waiting and 5 requests, whatever it holds. Those of
    different partitions overlap.

@@ -1,8 +1,8 @@
-"""Whether reading is stuck: records are there, there is room for them, and none comes.
+"""Finds out whether reading is stuck: there are records and room for them, and none comes.
 
-A worker cannot see that in one look, so it looks every few seconds. Records are there where the end
-of the log, as last fetched, lies beyond the reader's position; the position passes what is no
-record (transaction markers, compacted offsets), so an idle topic is never taken for a stuck one.
+One look cannot show that, so a worker looks every few seconds. There are records if the end of the
+log, at its last fetch, is beyond the reader's position; the position also moves over offsets
+without a record (transaction markers, compacted), so an idle topic never looks stuck.
 """
 
 from __future__ import annotations
