@@ -25,7 +25,7 @@ from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
-from streams.kafka.topics import TopicFacts, TopicSpec, prepared
+from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
 from streams.policies.breaker import BreakerLimits
 from streams.providers import function_caller, make_caller
@@ -137,7 +137,9 @@ class Assembly:
         admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
         try:
             async with connected(admin, self.kafka.bootstrap_servers):
-                facts, created = await prepared(admin, sources, list(dict.fromkeys(specs)))
+                facts, created = await prepare_with_retries(
+                    admin, sources, list(dict.fromkeys(specs))
+                )
         except KafkaError as error:
             raise BrokerError(
                 f"the broker refuses to describe or create topics: {error}"

@@ -89,7 +89,7 @@ class Encoder:
         embedding: Layout = "floats",
     ) -> None:
         self._task = task
-        self._facts_written = {"task": task, "model": model, "fingerprint": fingerprint}
+        self._encoded_facts = {"task": task, "model": model, "fingerprint": fingerprint}
         self._templates: dict[str, bytes] = {}
         self._embedding: Layout = embedding
         self._enrichment = Enrichment(task)
@@ -152,7 +152,7 @@ class Encoder:
 
     def _template(self, topic: str) -> bytes:
         """The envelope with placeholders for the values that differ between items."""
-        facts = {**self._facts_written, "topic": topic}
+        facts = {**self._encoded_facts, "topic": topic}
         written = {name: orjson.dumps(value).replace(b"%", b"%%") for name, value in facts.items()}
         self._templates[topic] = template = (
             b'{"id":%%b,"task":%(task)b,"result":%%b,"source":{"topic":%(topic)b,'

@@ -54,8 +54,8 @@ def pace_metadata(client: Any) -> None:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(last_update_at + METADATA_EVERY_S - clock())
         last_update_at = clock()
-        answered: bool = await send_update(*arguments)
-        return answered
+        broker_answer: bool = await send_update(*arguments)
+        return broker_answer
 
     client._metadata_update = update
 
@@ -147,7 +147,7 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             raise no_broker(servers, reason) from error
 
 
-async def answered(request: Awaitable[T]) -> T:
+async def broker_answer(request: Awaitable[T]) -> T:
     """Await a request to the broker. Raises BrokerError where it refuses or does not answer."""
     from aiokafka.errors import KafkaError
 

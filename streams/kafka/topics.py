@@ -105,7 +105,7 @@ def _is_set_on_topic(entry: Mapping[str, Any]) -> bool:
     return not entry.get("is_default", True)
 
 
-async def prepared(
+async def prepare_with_retries(
     admin: AIOKafkaAdminClient, sources: Sequence[str], specs: Sequence[TopicSpec]
 ) -> tuple[dict[str, TopicFacts], list[str]]:
     """`prepare`, repeated for `PREPARE_WITHIN_S` where that may help: aiokafka's admin client asks

@@ -82,7 +82,7 @@ class Call:
         self.delay_s = 0.0
 
 
-class Composed:
+class Draft:
     """A message in the making. `text`: the answer's text; `answered`: items with a valid record in
     it; `thinking_tokens`: 0 for none; `before`: content blocks that come first."""
 

@@ -66,8 +66,8 @@ class Assignment:
                 partition = Partition(where, start, task)
                 task.open(partition)
             self.open[where] = partition
-        gone = self.suspended.keys() - missing
-        self._close({where: self.suspended.pop(where) for where in gone})
+        dropped = self.suspended.keys() - missing
+        self._close({where: self.suspended.pop(where) for where in dropped})
 
     def suspend(self) -> None:
         """All partitions are revoked."""

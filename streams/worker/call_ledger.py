@@ -97,7 +97,7 @@ class Ledger:
             producers,
             room_bytes=room_bytes,
             on_written=self._on_written,
-            settled_below=self._settled_below,
+            watermark_of=self._watermark_of,
         )
 
     async def start(self) -> None:
@@ -130,7 +130,7 @@ class Ledger:
         if trail is not None:
             trail.add_written(first, count, highest)
 
-    def _settled_below(self, where: TopicPartition) -> int:
+    def _watermark_of(self, where: TopicPartition) -> int:
         partition, _ = self._open.get(self._source(where), (None, 0.0))
         return 0 if partition is None else partition.task.watermark(partition)
 

@@ -126,7 +126,7 @@ class Settling:
         self._sink = sink
         self._transactions = transactions
 
-    def undelivered(self) -> int:
+    def undelivered_count(self) -> int:
         """How many outcomes are with the sinks and not acknowledged by a broker."""
         more = 0 if self._transactions is None else self._transactions.pending()
         return self._sink.pending() + more
@@ -139,7 +139,7 @@ class Settling:
             if self._transactions is not None:
                 self._transactions.hurry()
             busy = any(task.busy if calls else task.writing for task in self._tasks)
-            if not busy and not self.undelivered():
+            if not busy and not self.undelivered_count():
                 return
             await asyncio.sleep(CHECK_S)
 

@@ -64,7 +64,7 @@ class Handover:
             deliver_s = 0.0
         await self._settling.hold(partitions, max(1.0, deliver_s))
         committed = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
-        self._complete = committed and not self._settling.undelivered()
+        self._complete = committed and not self._settling.undelivered_count()
         self._assignment.suspend()
 
     def assigned(self) -> None:
@@ -88,7 +88,7 @@ class Handover:
         done = await self._committer.once(max(0.1, deadline - clock())) and self._complete
         if not done:
             done = await all_committed(partitions, self._committed, max(0.1, deadline - clock()))
-        if unwritten := self._settling.undelivered():
+        if unwritten := self._settling.undelivered_count():
             logger.error("%d outcomes could not be written in time", unwritten)
             done = False
         assignment.close()

@@ -143,7 +143,7 @@ class Room:
             return Share(max(1, min(records, FIRST_RECORDS)), room // FIRST_GROWTH)
         return Share(max(1, min(records, MAX_RECORDS)), room // GROWTH)
 
-    def regained(self, partition: Partition, partitions: int) -> bool:
+    def can_read(self, partition: Partition, partitions: int) -> bool:
         """Whether a partition that was not read can be read again; `partitions`: how many share the
         budget."""
         if self._all_full:

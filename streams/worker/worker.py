@@ -236,7 +236,7 @@ class Worker:
 
     def on_room(self, partition: Partition) -> None:
         """Outcomes are delivered: a partition that was full may be read again."""
-        if self._consumer is not None and self._room.regained(partition, len(self._assignment)):
+        if self._consumer is not None and self._room.can_read(partition, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
 
     def on_defect(self, error: BaseException) -> None:

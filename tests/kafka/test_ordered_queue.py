@@ -263,7 +263,7 @@ async def test_a_ledger_that_falls_silent_fails_until_it_answers(monkeypatch, ca
     async with asyncio.timeout(10):
         await user.writer.flush(10.0)
     assert "cannot be written" in caplog.text
-    user.settled_below = 3
+    user.watermark_of = 3
     await asyncio.sleep(0.05)
     assert user.left() == 2, "the batch on its way, and the one that is not settled"
     user.broker.release()

@@ -24,7 +24,7 @@ from streams.kafka.topics import (
     describe,
     grow,
     prepare,
-    prepared,
+    prepare_with_retries,
 )
 
 SOURCE = TopicFacts(
@@ -94,7 +94,9 @@ class Away(Admin):
 async def test_a_node_that_is_away_is_no_reason_not_to_start_while_others_can_tell():
     """aiokafka asks any of them, also the one that has just died."""
     admin: Any = Away(NodeNotReadyError(), NodeNotReadyError())
-    facts, _ = await prepared(admin, ["source"], [TopicSpec("sink", "source", compacts=True)])
+    facts, _ = await prepare_with_retries(
+        admin, ["source"], [TopicSpec("sink", "source", compacts=True)]
+    )
     assert set(facts) == {"source", "sink"}
 
 
@@ -119,11 +121,11 @@ async def test_a_cluster_that_has_no_controller_yet_is_asked_again():
 async def test_what_asking_again_does_not_help_is_told_at_once_and_the_rest_in_the_end(monkeypatch):
     admin: Any = Away(ClusterAuthorizationFailedError())
     with pytest.raises(ClusterAuthorizationFailedError):
-        await prepared(admin, ["source"], [])
+        await prepare_with_retries(admin, ["source"], [])
     monkeypatch.setattr(topics, "PREPARE_WITHIN_S", -1.0)
     admin = Away(NodeNotReadyError())
     with pytest.raises(NodeNotReadyError):
-        await prepared(admin, ["source"], [])
+        await prepare_with_retries(admin, ["source"], [])
 
 
 async def described(**settings: tuple[str, bool]) -> TopicFacts:

@@ -53,7 +53,7 @@ def facts(letter: DeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "batch_id": letter.batch_id,
         "failed_at_ms": letter.failed_at_ms,
-        "redriven": letter.redriven,
+        "redriven": letter.redrives,
         "omitted": dict(letter.omitted),
     }
 
@@ -90,8 +90,8 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
     yield f"source     {'/'.join(map(str, letter.source))}{at}"
     yield f"tries      {letter.attempts} calls; the last: {printable(letter.batch_id) or 'none'}"
     yield f"failed at  {time_text(letter.failed_at_ms)}"
-    if letter.redriven:
-        yield f"redriven   {letter.redriven} times before it failed again"
+    if letter.redrives:
+        yield f"redriven   {letter.redrives} times before it failed again"
     for what, size in letter.omitted.items():
         count = f"{size} headers" if what == "headers" else f"{size} bytes"
         yield (

@@ -57,7 +57,7 @@ class DeadLetter(NamedTuple):
     omitted: Mapping[str, int]
 
     @property
-    def redriven(self) -> int:
+    def redrives(self) -> int:
         """How often it was sent again before this failure."""
         return max(
             (_number(value) for name, value in self.headers if name == REDRIVES_HEADER), default=0
@@ -125,7 +125,7 @@ class Choice(NamedTuple):
 def redrive_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
     """The headers of the letter's record for a redrive."""
     own = [each for each in letter.headers if each[0] != REDRIVES_HEADER]
-    return [*own, (REDRIVES_HEADER, b"%d" % (letter.redriven + 1))]
+    return [*own, (REDRIVES_HEADER, b"%d" % (letter.redrives + 1))]
 
 
 def _number(value: bytes | None) -> int:

@@ -20,7 +20,7 @@ from streams.codec.committed import MAX_BEYOND_BYTES, Committed
 from streams.core.ranges import covered, joined, packed_bytes
 from streams.errors import StreamsError
 from streams.kafka.broker.tansu import refuse_on_embedded
-from streams.kafka.client import answered
+from streams.kafka.client import broker_answer
 from streams.kafka.consume.offsets import RETRY_INTERVAL_S, fetch_committed
 
 Read = tuple[int, int, bool]
@@ -116,7 +116,7 @@ class MemoryStore:
     async def check_alone(self, memory: Memory) -> None:
         """Raises StreamsError if another process has committed since this memory was read or
         committed, and BrokerError."""
-        if await answered(self.read()) != memory:
+        if await broker_answer(self.read()) != memory:
             raise StreamsError(
                 f"another redrive of {self._topic} is under way; run this one again when it has"
                 " ended"

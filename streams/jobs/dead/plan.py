@@ -12,7 +12,7 @@ from streams.codec.results import record_bytes
 from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, redrive_headers
 from streams.jobs.dead.lookup import Lookup, original
 from streams.jobs.dead.memory import Memory
-from streams.kafka.client import answered
+from streams.kafka.client import broker_answer
 from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
 from streams.policies.code_counts import CodeCounts
@@ -57,11 +57,11 @@ class Progress:
     def skipped_count(self) -> int:
         return self.skipped.total()
 
-    def add(self, planned: Sequence[Planned]) -> None:
+    def add(self, plans: Sequence[LetterPlan]) -> None:
         """These letters are acknowledged."""
-        self.sent += len(planned)
-        self.into.update(plan.topic for plan in planned)
-        for plan in planned:
+        self.sent += len(plans)
+        self.into.update(plan.topic for plan in plans)
+        for plan in plans:
             self.codes.add(plan.letter.code)
         self.changed(self)
 
@@ -79,7 +79,7 @@ def summary(job: Redrive, progress: Progress) -> Mapping[str, Any]:
     }
 
 
-class Planned(NamedTuple):
+class LetterPlan(NamedTuple):
     """A letter, its record to send, and where to."""
 
     letter: DeadLetter
@@ -96,7 +96,9 @@ class Planner:
         self._admin, self._lookup = admin, lookup
         self._facts: dict[str, TopicFacts | None] = {}
 
-    async def plan(self, record: Any, memory: Memory, *, room: int) -> tuple[Planned | None, bool]:
+    async def plan(
+        self, record: Any, memory: Memory, *, room: int
+    ) -> tuple[LetterPlan | None, bool]:
         """What to send for a record, and whether the record is done then. `room`: letters already
         in this chunk."""
         job, progress = self._job, self._progress
@@ -113,7 +115,7 @@ class Planner:
             self._skip(letter, str(error))
             return None, before
 
-    async def _plan(self, letter: DeadLetter) -> Planned:
+    async def _plan(self, letter: DeadLetter) -> LetterPlan:
         """Raises ValueError, with the reason, for a letter that cannot be sent."""
         topic = self._job.into or letter.source.topic
         target, source = await self.topic(topic), await self.topic(letter.source.topic)
@@ -134,7 +136,7 @@ class Planner:
             raise ValueError(f"{topic} takes {target.max_message_bytes} bytes, and it has {size}")
         same = source is not None and source.partitions == target.partitions
         partition = _partition(letter, target.partitions, same=same)
-        return Planned(letter, topic, partition, (letter.key, letter.value, headers, None))
+        return LetterPlan(letter, topic, partition, (letter.key, letter.value, headers, None))
 
     def _skip(self, letter: DeadLetter, reason: str) -> None:
         skipped = self._progress.skipped
@@ -146,7 +148,7 @@ class Planner:
 
     async def topic(self, name: str) -> TopicFacts | None:
         if name not in self._facts:
-            found = await answered(describe(self._admin, [name]))
+            found = await broker_answer(describe(self._admin, [name]))
             self._facts[name] = found.get(name)
         return self._facts[name]
 

@@ -25,8 +25,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from streams.errors import BrokerError
 from streams.jobs.dead.lookup import Lookup
 from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
-from streams.jobs.dead.plan import Planned, Planner, Progress, Redrive
-from streams.kafka.client import SILENCE_S, answered, client_arguments, connected
+from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
+from streams.kafka.client import SILENCE_S, broker_answer, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
 from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.producers import Producers
@@ -58,13 +58,13 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
             raise BrokerError(f"the topic {job.into} does not exist: create it first")
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
-        embedded = await answered(is_embedded(admin))
+        embedded = await broker_answer(is_embedded(admin))
         store = MemoryStore(consumer, job.topic, partitions, embedded=embedded)
         producers = job_producers(arguments, progress.tell)
         async with contextlib.AsyncExitStack() as stack:
             if not job.dry:
                 await stack.enter_async_context(connected(producers, servers))
-            memory = await answered(store.read()) if facts is not None else Memory({})
+            memory = await broker_answer(store.read()) if facts is not None else Memory({})
             letters = LetterWriter(producers, progress)
             try:
                 await _Run(job, progress, planner, store, letters, memory).all(kafka)
@@ -79,10 +79,10 @@ class LetterWriter:
         self._progress = progress
         self._writer = JobWriter(producers, self._explain)
 
-    async def send(self, planned: Sequence[Planned]) -> None:
+    async def send(self, plans: Sequence[LetterPlan]) -> None:
         """Returns when all are acknowledged. Raises BrokerError."""
         by_place: dict[TopicPartition, list[Record]] = {}
-        for plan in planned:
+        for plan in plans:
             place = TopicPartition(plan.topic, plan.partition)
             by_place.setdefault(place, []).append(plan.record)
         for place, records in by_place.items():
@@ -133,21 +133,21 @@ class _Run:
     async def _run_chunk(self, records: Sequence[Any]) -> None:
         """One chunk: plan, send, wait for the acknowledgement, commit."""
         read: list[Read] = []
-        planned: list[Planned] = []
+        plans: list[LetterPlan] = []
         for record in records:
-            plan, done = await self._planner.plan(record, self._memory, room=len(planned))
+            plan, done = await self._planner.plan(record, self._memory, room=len(plans))
             if plan is not None:
-                planned.append(plan)
+                plans.append(plan)
             read.append((record.partition, record.offset, done))
         memory = self._memory.after(read, self._next_offsets)
         if not self._job.dry:
             self._store.check_room(memory)
             await self._store.check_alone(self._memory)
-            await self._letters.send(planned)
+            await self._letters.send(plans)
             await self._store.check_alone(self._memory)
-            await answered(self._store.commit(memory, self._memory))
+            await broker_answer(self._store.commit(memory, self._memory))
         self._memory = memory
-        self._progress.add(planned)
+        self._progress.add(plans)
 
 
 async def _finish_step(step: Coroutine[Any, Any, None]) -> None:

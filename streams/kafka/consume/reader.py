@@ -81,12 +81,12 @@ class LaneReader:
         self._lanes: dict[TopicPartition, Any] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._allowance = CLOSED
-        self._under_way = False
+        self._round_open = False
         self._changed = asyncio.Event()
         self._next: TopicPartition | None = None  # where the next round begins
         self._prefetch = Prefetch(consumer)
         self._openings = 0
-        self._sought: dict[TopicPartition, int] = {}
+        self._seek_counts: dict[TopicPartition, int] = {}
 
     def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         """Start reading these partitions at the given offsets; replaces what was open."""
@@ -103,14 +103,14 @@ class LaneReader:
         self._openings += 1
         self._lanes.clear()
         self._positions.clear()
-        self._sought.clear()
+        self._seek_counts.clear()
         self._allowance = CLOSED
         self._changed.set()
 
     def allow(self, allowance: Allowance) -> None:
         """The worker took the last round; `allowance`: what the next may bring."""
         self._allowance = allowance
-        self._under_way = False
+        self._round_open = False
         self._changed.set()
 
     def set_allowance(self, allowance: Allowance) -> None:
@@ -142,7 +142,7 @@ class LaneReader:
                 check_health(self._consumer)
                 self._changed.clear()
                 self._limit_prefetch()
-                if self._under_way or not await self._round():
+                if self._round_open or not await self._round():
                     await self._wait()
             except ConsumerStoppedError:
                 return
@@ -151,7 +151,7 @@ class LaneReader:
             except Exception as error:
                 if self._worker_loop.is_closed():
                     return
-                self._worker_loop.call_soon_threadsafe(self._fail, _explained(error))
+                self._worker_loop.call_soon_threadsafe(self._fail, _explain(error))
                 await asyncio.sleep(IDLE_CHECK_S)
 
     def _limit_prefetch(self) -> None:
@@ -172,7 +172,7 @@ class LaneReader:
             if self._openings != opening:  # rule 2: a rebalance during an await
                 lists.clear()
             if lists:
-                self._under_way = True
+                self._round_open = True
                 self._worker_loop.call_soon_threadsafe(self._deliver, lists)
         return bool(lists)
 
@@ -197,7 +197,7 @@ class LaneReader:
             room -= size
             now = self._positions[partition] = self._position(partition)
             if records:
-                self._sought.pop(partition, None)
+                self._seek_counts.pop(partition, None)
             if records or now > before:
                 lists.append((lane, records, now))
 
@@ -229,7 +229,7 @@ class LaneReader:
         expected = self._positions[partition]
         if self._position(partition) == expected:
             return False
-        times = self._sought[partition] = self._sought.get(partition, 0) + 1
+        times = self._seek_counts[partition] = self._seek_counts.get(partition, 0) + 1
         if times > MAX_SEEKS:
             raise OffsetOutOfRangeError({partition: expected})
         self._consumer.seek(partition, expected)
@@ -250,7 +250,7 @@ class LaneReader:
                 waiter.cancel()
 
 
-def _explained(error: Exception) -> Exception:
+def _explain(error: Exception) -> Exception:
     """An offset out of range, explained for a person; other errors unchanged."""
     if not isinstance(error, OffsetOutOfRangeError):
         return error

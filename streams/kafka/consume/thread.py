@@ -48,7 +48,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     mundane_level = "debug"
     _reader: LaneReader | None = None
     _member: Member | None = None
-    _under_way: Sequence[asyncio.Task[None]] = ()
+    _reader_tasks: Sequence[asyncio.Task[None]] = ()
     _initial_sources: Set[str] = frozenset()
     _initial_partitions: Set[TopicPartition] = frozenset()
 
@@ -83,16 +83,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         host.lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
 
-        def gone(error: BrokerError) -> None:
+        def on_missing(error: BrokerError) -> None:
             loop.call_soon_threadsafe(host.on_reader_error, error)
 
-        self._under_way = (
+        self._reader_tasks = (
             asyncio.ensure_future(self._reader.run()),
-            asyncio.ensure_future(watch_sources(consumer, host.sources, gone)),
+            asyncio.ensure_future(watch_sources(consumer, host.sources, on_missing)),
         )
 
     async def on_thread_stop(self) -> None:
-        for task in self._under_way:
+        for task in self._reader_tasks:
             task.cancel()
         try:
             await super().on_thread_stop()
@@ -164,7 +164,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         where the coordinator does not say."""
         return await fetch_committed(self._ensure_consumer()._coordinator, partitions)
 
-    async def committed_for_sure(
+    async def stable_committed(
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Committed]:
         """The same for transactions, which must not begin from an outdated answer: a coordinator
@@ -245,7 +245,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Committed]:
         if self.host.transactional:
-            return await self.committed_for_sure(partitions)
+            return await self.stable_committed(partitions)
         return await self.committed(partitions)
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:

@@ -174,7 +174,7 @@ class Consumer(driver.Consumer):
     async def committed(self, partition: TopicPartition) -> Committed | None:
         """What the group has committed for a partition; None: nothing. Raises KafkaError."""
         found: dict[TopicPartition, Committed] = await self._call(
-            self._thread.committed_for_sure([partition])
+            self._thread.stable_committed([partition])
         )
         return found.get(partition)
 

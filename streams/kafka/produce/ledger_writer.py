@@ -56,7 +56,7 @@ class LedgerWriter:
 
     `on_written(where, first, count, highest)`: `count` records begin at offset `first` (below 0:
     the broker no longer knows the offset); `highest` of their items' offsets.
-    `settled_below(where)`: answers below this source offset are not needed any more.
+    `watermark_of(where)`: answers below this source offset are not needed any more.
     """
 
     lookup_timeout_s = SILENCE_S
@@ -67,12 +67,12 @@ class LedgerWriter:
         *,
         room_bytes: int,
         on_written: Callable[[TopicPartition, int, int, int], None],
-        settled_below: Callable[[TopicPartition], int],
+        watermark_of: Callable[[TopicPartition], int],
     ) -> None:
         self.producers = producers
         self._room_bytes = room_bytes
         self._on_written = on_written
-        self._settled_below = settled_below
+        self._watermark_of = watermark_of
         self._queues: dict[TopicPartition, OrderedQueue] = {}
         self._failing: set[TopicPartition] = set()
         self._changes = Changes()
@@ -116,7 +116,7 @@ class LedgerWriter:
                 await self._changes.until(lambda: not self.writing)
 
     def is_obsolete(self, where: TopicPartition, highest: int) -> bool:
-        return where in self._failing and highest < self._settled_below(where)
+        return where in self._failing and highest < self._watermark_of(where)
 
     # -- policy --------------------------------------------------------------------------------
 

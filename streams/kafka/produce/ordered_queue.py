@@ -102,7 +102,7 @@ class OrderedQueue:
         self._owner = owner
         self._parcels: deque[Parcel] = deque()
         self._removed = 0  # records of the first parcel that have left the queue
-        self._under_way = 0  # records behind those that wait for their acknowledgement
+        self._in_flight = 0  # records behind those that wait for their acknowledgement
         self._refusals = Refusals()
         self._task: asyncio.Task[None] | None = None  # from `put` until nothing is left
 
@@ -137,7 +137,7 @@ class OrderedQueue:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # any kind: a panic in a Rust extension is a BaseException
-            self._task, self._under_way = None, 0
+            self._task, self._in_flight = None, 0
             self._owner.ended(self, error)
         else:
             # in the same step that finds the queue empty: the next put starts a new task
@@ -168,16 +168,16 @@ class OrderedQueue:
             if await self._owner.producers.current() is producer:
                 await self._again("%s/%s does not accept records: %r", error)
             return
-        self._under_way = count
+        self._in_flight = count
         try:
             written = await acknowledgement(acknowledged, self._silent)
         except KafkaError as error:
-            self._under_way = 0
+            self._in_flight = 0
             await self._refused(error, count, batch.size())
             tell = partial(self._owner.failed, self.where, "%s/%s has no new producer yet: %r")
             await self._owner.producers.renew(producer, tell)
         else:
-            self._under_way = 0
+            self._in_flight = 0
             self._deliver(count, written.offset)
 
     async def _offer(self, producer: AIOKafkaProducer, batch: Any) -> asyncio.Future[Any]:
@@ -273,7 +273,7 @@ class OrderedQueue:
     def _drop(self, should_drop: Callable[[Parcel], bool]) -> None:
         """Drop these parcels, except those with records in the batch in flight."""
         remaining: deque[Parcel] = deque()
-        started = self._removed + self._under_way
+        started = self._removed + self._in_flight
         for parcel in self._parcels:
             if started > 0 or not should_drop(parcel):
                 remaining.append(parcel)

@@ -93,7 +93,7 @@ class Transactions:
         self.on_defect = on_defect
         self.warning_log = WarningLog()
         self._writers: dict[TopicPartition, LaneWriter] = {}
-        self._retired: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def interval_s(self) -> float:
@@ -141,8 +141,8 @@ class Transactions:
         for writer in self._writers.values():
             writer.retire()
         self._writers.clear()
-        if self._retired:
-            _, left = await asyncio.wait(self._retired, timeout=STOP_WITHIN_S)
+        if self._closing:
+            _, left = await asyncio.wait(self._closing, timeout=STOP_WITHIN_S)
             for retired in left:
                 retired.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -180,8 +180,8 @@ class Transactions:
     def retire(self, producer: AIOKafkaProducer) -> None:
         """Close it in the background; its results do not count any more."""
         retired = asyncio.ensure_future(_close(producer))
-        self._retired.add(retired)
-        retired.add_done_callback(self._retired.discard)
+        self._closing.add(retired)
+        retired.add_done_callback(self._closing.discard)
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

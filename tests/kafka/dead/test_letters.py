@@ -78,12 +78,12 @@ def test_a_record_that_is_no_dead_letter_of_ours_is_none(headers: list[tuple[str
 def test_a_letter_sent_again_has_the_sources_headers_and_how_often_it_was() -> None:
     letter = letter_of(record(item(7)))
     assert letter is not None
-    assert letter.redriven == 0
+    assert letter.redrives == 0
     again = redrive_headers(letter)
     assert again == [("h", b"1"), ("h", None), ("streams-redriven", b"1")]
     letter = letter_of(record(item(8, headers=again)))
     assert letter is not None
-    assert letter.redriven == 1
+    assert letter.redrives == 1
     assert redrive_headers(letter) == [("h", b"1"), ("h", None), ("streams-redriven", b"2")]
 
 
