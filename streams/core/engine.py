@@ -281,7 +281,8 @@ class Engine:
         self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float
     ) -> list[Action]:
         """A call is over: releases what may go, queues the retries."""
-        answered += call.conclude(aftermath.final)
+        if aftermath.final:
+            answered += call.conclude(aftermath.final)
         for retry, wait_s in aftermath.retries:
             self.admission.retry(retry, now, wait_s)
             self._note(retry.slots, now, "{0.cause} in {1:.3f} s", retry, wait_s)
