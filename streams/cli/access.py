@@ -31,10 +31,10 @@ async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
     else:
         for check in await _broker(settings):
             yield check
-    asked = set()
+    checked_models = set()
     for task in settings.tasks:
-        if task.operation != "custom" and (task.provider, task.model) not in asked:
-            asked.add((task.provider, task.model))
+        if task.operation != "custom" and (task.provider, task.model) not in checked_models:
+            checked_models.add((task.provider, task.model))
             yield await _api(settings, task, environ)
 
 

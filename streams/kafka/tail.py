@@ -168,11 +168,11 @@ async def _reached(consumer: Any, ends: Mapping[Any, int]) -> bool:
 async def _high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
     """The ends that a fetch reports; with "latest" reading goes on from there. Records that this
     fetch brings count as older."""
-    begun = {place: await consumer.position(place) for place in consumer.assignment()}
-    while any(consumer.highwater(place) is None for place in begun):
+    starts = {place: await consumer.position(place) for place in consumer.assignment()}
+    while any(consumer.highwater(place) is None for place in starts):
         await consumer.getmany(timeout_ms=100)
-    ends = {place: consumer.highwater(place) for place in begun}
-    for place, at in (ends if start.kind == "latest" else begun).items():
+    ends = {place: consumer.highwater(place) for place in starts}
+    for place, at in (ends if start.kind == "latest" else starts).items():
         consumer.seek(place, at)
     return ends
 

@@ -82,10 +82,10 @@ def make_caller(
 def _provider(
     task: Task, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> Provider:
-    made = _factory(task)(task, settings, environ)
-    if hasattr(made, "read"):
-        return cast(Provider, made)
-    return Direct(made, account=(task.provider, task.model))
+    provider = _factory(task)(task, settings, environ)
+    if hasattr(provider, "read"):
+        return cast(Provider, provider)
+    return Direct(provider, account=(task.provider, task.model))
 
 
 def _factory(task: Task) -> ProviderFactory:

@@ -162,10 +162,10 @@ class LaneWriter:
                         await self._urgent.wait()
             self._urgent.clear()
             self._next_at = loop.time() + self._owner.interval_s
-            asked = len(self._commits)
+            requests = len(self._commits)
             ended = await self._transact()
             if ended is not Ended.UNDONE:  # later requests belong to the next transaction
-                self._commits.answer(asked, committed=ended is Ended.DONE)
+                self._commits.answer(requests, committed=ended is Ended.DONE)
 
     # -- one transaction -------------------------------------------------------------------------
 

@@ -107,9 +107,9 @@ class Transactions:
         writers, self._writers = self._writers, {}
         for writer in writers.values():
             writer.retire()
-        made = [LaneWriter(self, partition) for partition in partitions]
-        await asyncio.gather(*(writer.start() for writer in made))
-        self._writers = {writer.partition: writer for writer in made}
+        new = [LaneWriter(self, partition) for partition in partitions]
+        await asyncio.gather(*(writer.start() for writer in new))
+        self._writers = {writer.partition: writer for writer in new}
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         """Queue outcomes of a lane; they leave in this order."""
