@@ -1,7 +1,7 @@
 """The composition root: settings -> a `faust.App` with its tasks. The only module that names
 concrete classes of every room.
 
-`streams.app.app` is made from the environment when it is first asked for, so that
+`streams.app.app` is made from the environment at its first use, so that
 `faust -A streams.app worker` runs the configured tasks.
 """
 

@@ -119,7 +119,7 @@ class Fault(StrEnum):
 
     REJECTED = "rejected"  # 400, 413, 422: something in this request
     REFUSED = "refused"  # the model declined to answer
-    TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked in halves
+    TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked again in halves
     TOO_LARGE = "too_large"  # more than the model's context or the API's body limit
     BAD_REPLY = "invalid_answer"  # a reply that cannot be read at all
     TIMEOUT = "timeout"  # no reply within timeout_s
@@ -161,7 +161,7 @@ class CallError(StreamsError):
         super().__init__(f"{fault.value}: {message}" if message else fault.value)
 
     def item_error(self) -> ItemError:
-        """The outcome of an item whose call failed so for good; a new one for each item."""
+        """The outcome of an item after the last failure of its call; a new one for each item."""
         error = ItemError(self.fault.value, self.message)
         error.__cause__ = self.__cause__
         return error

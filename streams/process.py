@@ -38,11 +38,11 @@ SWITCH_S = 0.0005
 
 COLLECT_EVERY_S = 10.0
 COLLECT_SHARE = 200
-"""A collection takes a millisecond, or some tens of them where 64 MB of items wait; where it takes
-longer, it comes less often."""
+"""A collection takes a millisecond, or some tens of them while 64 MB of items wait; a longer one
+runs less often."""
 
 LEAVE_WITHIN_S = 3.0
-"""Kept of `shutdown_timeout_s` for leaving the group and closing connections."""
+"""The part of `shutdown_timeout_s` for leaving the group and closing connections."""
 
 
 class Process:
@@ -58,7 +58,7 @@ class Process:
         self._timeout_s = app.streams_settings.worker.shutdown_timeout_s
 
     def run(self) -> int:
-        """Returns the exit code; ends the process where a stop hangs or is asked for twice."""
+        """Returns the exit code; ends the process if a stop hangs or a second signal comes."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)  # to the end of the process, which comes next
         return asyncio.run(self._serve())

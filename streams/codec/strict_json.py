@@ -7,7 +7,7 @@
   an integer of more than 4,300 digits.
 - Of duplicate keys the last one counts, as in every common parser; `raw` keeps them all.
 
-Writing refuses what JSON cannot hold (NaN, infinity, keys that are no strings) and what common
+Writing refuses what JSON cannot hold (NaN, infinity, keys that are not strings) and what common
 parsers cannot read (integers beyond 64 bits, lone surrogates, more than 254 levels).
 """
 

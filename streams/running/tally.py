@@ -55,7 +55,7 @@ class CallTally:
     `answered_calls_s`: what those that were answered took together.
     `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
     microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
-    replies and billed refusals, whatever becomes of their items.
+    replies and billed refusals, whatever happens to their items.
     """
 
     def __init__(self) -> None:

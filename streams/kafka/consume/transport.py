@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_INTERVAL_S = 0.5
 LEADERS_EVERY_S = 5.0
-"""How often a partition without a leader is asked for its offsets."""
+"""How often to ask for the offsets of a partition without a leader."""
 
 
 class RebalanceListener(driver.ConsumerRebalanceListener):

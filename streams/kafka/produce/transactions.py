@@ -3,8 +3,8 @@ outcomes of a source partition.
 
 Rules of this file and of `lane_writer.py`:
 1. Each source partition has a producer of its own, with a transactional id that names it
-   (`{worker id}/{topic}/{partition}`; "/" is legal in no topic name). Starting it ends whatever an
-   earlier owner had pending, and fences that owner for good. It is started before the committed
+   (`{worker id}/{topic}/{partition}`; "/" is not legal in a topic name). Starting it ends a pending
+   transaction of an earlier owner, and fences that owner. It is started before the committed
    offset is read: read earlier, that offset could be one that a pending transaction is about to
    move (aiokafka 0.14 does not ask for stable offsets).
 2. A transaction carries outcomes and the commit that they allow, nothing else. Outcomes of one
