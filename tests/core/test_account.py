@@ -251,6 +251,29 @@ def test_after_a_pause_the_calls_of_all_engines_ramp_up_together_and_in_equal_pa
     assert company.account.statistics().ramp is None
 
 
+@pytest.mark.parametrize("more", [0, 9])
+def test_slow_calls_of_one_engine_from_before_a_pause_do_not_stop_another(more: int) -> None:
+    """They fill the ramp until they are answered, which may take a minute. `more`: items that the
+    slow one would like to call, and stands in line for."""
+    company = Company(slow=of(max_in_flight=12), quick=of(max_in_flight=5))
+    slow, quick = company.members
+    slow.arrive(words("s", 10))
+    quick.arrive(words("q", 20)).fail("q0", Fault.THROTTLED, retry_after_s=1.0)
+    for call in ("q1", "q2", "q3", "q4"):
+        quick.reply(call)
+    slow.arrive(words("s", more, start=10))
+    company.at(1.0)
+    while in_flight(company)[0] > 10:  # a probe of its own
+        slow.reply(list(slow.in_flight)[-1])
+        company.turn()
+    seen = []
+    for _ in range(3):
+        quick.reply(next(iter(quick.in_flight)))
+        company.turn()
+        seen.append(in_flight(company))
+    assert seen[-1][1] > 0
+
+
 def test_a_place_that_comes_free_goes_to_who_has_waited_longest() -> None:
     """Calls that time out do not let the ramp grow: three engines share its two places."""
     company = Company(a=of(), b=of(), c=of())
