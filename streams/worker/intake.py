@@ -16,7 +16,8 @@
 
 A partition that holds nothing may take one record whatever its size, as long as all together have
 room: records larger than a share pass, a few at a time, and their partitions wait for each other.
-Those whose records fit do not wait for them: each may have one record at any time.
+Those whose records fit do not wait, not even while others hold all there is room for (after a
+rebalance a partition may hold much more than its new share): what is kept free is shared by them.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from streams.kafka.consume.open_batches import Share
@@ -51,7 +53,8 @@ FREE_SHARE = 0.5
 """What a partition without room holds at most when it is read again."""
 
 FREE_AGAIN = 0.9
-"""Of the items' budget: below it partitions are read again that had to wait for others."""
+"""Of the items' budget: below it partitions are read again that had to wait for others. As much as
+the rest of it is for those that do not wait."""
 
 MIN_FETCH_BYTES = 1_000_000
 
@@ -107,13 +110,19 @@ class Room:
         held = self._held()
         free = self._item_bytes - held
         self._all_full = free <= 0
+        share_bytes = self._item_bytes // len(self._partitions) if self._partitions else 0
         shares: dict[Partition, Share] = {}
         granted = 0.0
         for partition in partitions:
-            share = self._share(partition, self._item_bytes // len(self._partitions))
+            share = self._share(partition, share_bytes)
             if share is None:
                 self._full.add(partition)
-            elif not self._all_full or self._passes(partition):
+                continue
+            if self._all_full:
+                if not self._passes(partition):
+                    continue
+                share = self._share(partition, int(share_bytes * (1 - FREE_AGAIN)))
+            if share is not None:
                 shares[partition] = share
                 granted += share.records * partition.mean_bytes
         waiting_bytes = self._budget.waiting_bytes(
@@ -125,11 +134,13 @@ class Room:
         return sum(partition.task.held(partition) for partition in self._partitions)
 
     def _passes(self, partition: Partition) -> bool:
-        """Whether a partition may be read though others hold more than their share."""
-        fits = partition.measured and partition.mean_bytes <= self._item_bytes // len(
-            self._partitions
-        )
-        return fits and not partition.task.held(partition)
+        """Whether a partition may be read though others hold more than their share: it holds
+        nothing, and its records fit. One of which nothing is known is like the others."""
+        if partition.task.held(partition):
+            return False
+        means = [each.mean_bytes for each in self._partitions if each.measured]
+        mean_bytes = partition.mean_bytes if partition.measured else max(means, default=inf)
+        return mean_bytes <= self._item_bytes // len(self._partitions)
 
     def _share(self, partition: Partition, share: int) -> Share | None:
         """What the partition may get; None: it has no room."""
@@ -145,7 +156,7 @@ class Room:
     def came_back(self, partition: Partition, partitions: int) -> bool:
         """Whether a partition that was not read can be read again; `partitions`: how many share."""
         if self._all_full:
-            return self._held() <= self._item_bytes * FREE_AGAIN
+            return self._held() <= self._item_bytes * FREE_AGAIN or self._passes(partition)
         share = self._item_bytes // max(1, partitions)
         return partition in self._full and partition.task.held(partition) <= share * FREE_SHARE
 
