@@ -161,6 +161,8 @@ class Seat:
         self.asks_at: float | None = None
         self.announced_pause = False
         self.has_left = False
+        self.successes = 0
+        self._at_refusal: tuple[int, int] | None = None  # its successes and others', at the last
 
     @property
     def reserved_tokens(self) -> int:
@@ -239,6 +241,7 @@ class Seat:
         if not self.has_left:
             self.account.successes += 1
             self.account.succeeded_at = now
+            self.successes += 1
         self.answered(reservation)
 
     def answered(self, reservation: Reservation) -> None:
@@ -256,6 +259,13 @@ class Seat:
         if not self.has_left:
             account.pauses.failed(reservation.number, cause, error, now, account.calls)
         self.ended(reservation)
+
+    def refused_alone(self) -> bool:
+        """An account refusal; whether it concerns this member only (its schema, its parameters):
+        since its last one others were answered, and it was not."""
+        now = self.successes, self.account.successes - self.successes
+        before, self._at_refusal = self._at_refusal, now
+        return before is not None and now[0] == before[0] and now[1] > before[1]
 
     def timed_out(self, reservation: Reservation, now: float) -> None:
         """The call failed in a way of its own; if it was the probe, the pause goes on."""
