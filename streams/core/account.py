@@ -117,7 +117,7 @@ class Account:
         if pause is not None:
             return inf if ahead or self.probe is not None else pause.until
         fair = not ahead or len(seat.reservations) < ramp / len(line)
-        if fair and self.in_flight + ahead < ramp or self._bypasses(seat, line):
+        if (fair and self.in_flight + ahead < ramp) or self._bypasses(seat, line):
             return -inf
         return inf
 

@@ -94,7 +94,7 @@ class Pauses:
             self._choose()
 
     def answered(self, number: int, max_in_flight: int, last: int) -> None:
-        """Call `number` was answered; `max_in_flight`: of all members together. `last`: as above."""
+        """Call `number` was answered; `last` as above. `max_in_flight`: of all members together."""
         if self.current is None:
             self.limit_ramp(self.ramp * 2, max_in_flight)
             return

@@ -168,7 +168,7 @@ class Room:
 
     def has(self, partition: Partition) -> bool:
         """Whether more of the partition may be read."""
-        return not self._all_full and partition not in self._full
+        return partition not in self._full and (not self._all_full or self._passes(partition))
 
     def forget(self) -> None:
         """All partitions are gone."""

@@ -100,7 +100,9 @@ def test_a_lane_that_holds_more_than_its_share_stops_no_other(measured):
         other.measured, other.bytes = True, share.records * 2000
         assert other.bytes <= 32 * MB / 10
         assert other not in room.allowance([stuck, other]).shares
+        assert not room.has(other)
         other.bytes = 0
+        assert room.has(other), "else /health would not see that it is not read"
         assert room.came_back(other, 2), "all of it is delivered"
 
 
