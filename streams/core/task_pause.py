@@ -39,6 +39,20 @@ class TaskPause:
         self._last = 0  # the number of the engine's last call that began
         self._ramp = limits.max_in_flight
         self._announced: Paused | None = None  # the last that no Resumed followed
+        self._successes = 0
+        self._at_refusal: tuple[int, int] | None = None  # successes, its own and others'
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether `max_in_flight` alone limits the engine's calls, and nothing is to be announced;
+        then only its own events say when its next call is due."""
+        return (
+            self._shared.is_flowing
+            and self._pause is None
+            and self._announced is None
+            and self._ramp == self._limits.max_in_flight
+            and not self._seat.has_left
+        )
 
     @property
     def current(self) -> Pause | None:
@@ -100,7 +114,9 @@ class TaskPause:
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered; `result`: whether an item got a result by it."""
-        self._answered(call, now, result=result)
+        if self._pause is not None or self._ramp < self._limits.max_in_flight:
+            self._answered(call, now, result=result)
+        self._successes += 1
         self._seat.succeeded(call.reservation, now)
         self._ended(call)
 
@@ -109,7 +125,7 @@ class TaskPause:
     ) -> None:
         """A call failed, and `step` follows for its microbatch."""
         reservation = call.reservation
-        if cause is Cause.ACCOUNT and self._seat.refused_alone():
+        if cause is Cause.ACCOUNT and self._is_refused_alone():
             self._refused(call, error, now)
             self._seat.ended(reservation)
         elif cause is not None:
@@ -137,6 +153,13 @@ class TaskPause:
                 message += f", the last: {dead_letters[-1]}"
             until = now + self._limits.backoff.equal_jitter_s(breaker.trips, self._random())
             self._pause = Pause(Cause.BREAKER, until, message, self._last, breaker.trips)
+
+    def _is_refused_alone(self) -> bool:
+        """An account refusal; whether it concerns this task only (its schema, its parameters):
+        since its last one others were answered, and it was not."""
+        now = self._successes, self._seat.account.successes - self._successes
+        before, self._at_refusal = self._at_refusal, now
+        return before is not None and now[0] == before[0] and now[1] > before[1]
 
     def _refused(self, call: Call, error: CallError, now: float) -> None:
         """The account is in order, and refuses what this task calls."""
