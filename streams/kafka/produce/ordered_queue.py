@@ -119,8 +119,8 @@ class OrderedQueue:
             self._task = asyncio.ensure_future(self._run())
 
     def clear(self) -> None:
-        """Drop everything that is not under way."""
-        self._drop(lambda _: True)
+        """Drop everything. Only for an owner whose queue has `ended`: nothing is under way then."""
+        self._drop_first(lambda _: True)
 
     async def stop(self) -> None:
         """Write nothing more, for good, whatever is queued."""
@@ -146,9 +146,7 @@ class OrderedQueue:
         while not self._owner.may_write():  # noqa: ASYNC110  it is time that tells
             await asyncio.sleep(ASK_AGAIN_S)
         producer = await self._owner.producers.current()
-        while self._parcels and not self._parcels[0].lane.open:
-            self._owner.dropped(self._rest())
-            self._advance(len(self._parcels[0].records) - self._settled)
+        self._drop_first(lambda parcel: not parcel.lane.open)
         batch = producer.create_batch()
         taken = fill(batch, self._parcels, self._settled, self._refusals)
         if taken:
@@ -194,13 +192,13 @@ class OrderedQueue:
         return acknowledged
 
     def _silent(self, waited_s: float) -> None:
-        self._drop(lambda parcel: not parcel.lane.open)
+        self._drop_closed()
         self._owner.silent(self.where, waited_s)
 
     async def _again(self, message: str, error: KafkaError) -> None:
         """Tell the owner, and wait before the next offer."""
         self._owner.failed(self.where, message, error)
-        self._drop(lambda parcel: not parcel.lane.open)
+        self._drop_closed()
         await asyncio.sleep(OFFER_AGAIN_S)
 
     # -- what was refused ----------------------------------------------------------------------
@@ -226,9 +224,10 @@ class OrderedQueue:
         """The first unacknowledged record is too large by itself. False: there is no smaller one,
         and it stays where it is."""
         parcel, place = self._parcels[0], self._settled
-        record, instead = parcel.records[place], None
-        if parcel.lane.open:
-            instead = self._owner.too_large(self.where, parcel, place)
+        if not parcel.lane.open:
+            return True  # it is dropped before the next offer
+        record = parcel.records[place]
+        instead = self._owner.too_large(self.where, parcel, place)
         if instead is record:
             return False
         if instead is None:
@@ -266,12 +265,18 @@ class OrderedQueue:
             self._parcels.popleft()
             self._settled = 0
 
-    def _drop(self, unwanted: Callable[[Parcel], bool]) -> None:
-        """Let go of these parcels, but for those that a batch under way has begun."""
+    def _drop_first(self, unwanted: Callable[[Parcel], bool]) -> None:
+        """Let go of these parcels as far as they stand in front, begun or not."""
+        while self._parcels and unwanted(self._parcels[0]):
+            self._owner.dropped(self._rest())
+            self._advance(len(self._parcels[0].records) - self._settled)
+
+    def _drop_closed(self) -> None:
+        """Let go of what is of a closed lane, but for what a batch under way has begun."""
         left: deque[Parcel] = deque()
         begun = self._settled + self._under_way
         for parcel in self._parcels:
-            if begun > 0 or not unwanted(parcel):
+            if begun > 0 or parcel.lane.open:
                 left.append(parcel)
             else:
                 self._owner.dropped(parcel)
