@@ -53,7 +53,7 @@ class Pause:
 class Pauses:
     """`backoff`: of outages and throttling; `account_backoff`: of account refusals. `random`: draws
     from [0, 1). `current`: the pause that ends last; None: no pause. `ramp`: calls in flight while
-    they ramp up; inf: any number."""
+    they ramp up; inf: any number. `is_flowing`: neither pauses nor ramps up."""
 
     def __init__(
         self, backoff: Backoff, account_backoff: Backoff, random: Callable[[], float]
@@ -64,10 +64,7 @@ class Pauses:
         self._by_cause: dict[Cause, Pause] = {}
         self.current: Pause | None = None
         self.ramp = inf
-
-    @property
-    def is_flowing(self) -> bool:
-        return self.current is None and self.ramp == inf
+        self.is_flowing = True
 
     def failed(self, number: int, cause: Cause, error: CallError, now: float, last: int) -> None:
         """Call `number` failed; `last`: the number of the last call that has begun."""
@@ -105,10 +102,12 @@ class Pauses:
     def _choose(self) -> None:
         pauses = self._by_cause.values()
         self.current = max(pauses, key=lambda pause: pause.until, default=None)
+        self.is_flowing = self.current is None and self.ramp == inf
 
     def limit_ramp(self, calls: float, max_in_flight: int) -> None:
         """So many calls in flight from now on, unless that limits nobody."""
         self.ramp = calls if calls < max_in_flight else inf
+        self.is_flowing = self.current is None and self.ramp == inf
 
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
         refused = cause is Cause.ACCOUNT

@@ -40,6 +40,18 @@ class TaskPause:
         self._announced: Paused | None = None  # the last that no Resumed followed
 
     @property
+    def is_flowing(self) -> bool:
+        """Whether `max_in_flight` alone limits the engine's calls, and nothing is to be announced;
+        then only its own events say when its next call is due."""
+        return (
+            self._shared.is_flowing
+            and self._pause is None
+            and self._announced is None
+            and self._ramp == self._limits.max_in_flight
+            and not self._seat.has_left
+        )
+
+    @property
     def current(self) -> Pause | None:
         """The pause that ends last, the breaker's or the account's; None: calls may flow."""
         own, shared = self._pause, self._shared.current
@@ -99,7 +111,8 @@ class TaskPause:
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered; `result`: whether an item got a result by it."""
-        self._answered(call, now, result=result)
+        if self._pause is not None or self._ramp < self._limits.max_in_flight:
+            self._answered(call, now, result=result)
         self._seat.succeeded(call.reservation, now)
         self._ended(call)
 

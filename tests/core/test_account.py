@@ -118,6 +118,17 @@ def test_an_answer_to_an_old_call_of_another_engine_ends_an_outage() -> None:
     assert a.said() == [Paused("outage", 0.25, "no"), Resumed()]
 
 
+def test_an_engine_looks_when_its_call_is_due_though_another_paused_the_account_meanwhile() -> None:
+    company = Company(a=of(), b=of(max_wait_s=1.0, max_items=2))
+    a, b = company.members
+    b.arrive("b0")
+    a.arrive("a0").fail("a0", Fault.THROTTLED, retry_after_s=5.0)
+    assert b.engine.next_deadline() == 1.0
+    company.at(1.0)
+    assert company.account.statistics().in_line == 2
+    assert b.said() == [Paused("throttled", 5.0, "no")]
+
+
 def test_a_call_that_began_before_the_pause_of_another_engine_does_not_end_it() -> None:
     company = Company(a=of(), b=of())
     a, b = company.members
