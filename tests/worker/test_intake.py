@@ -19,7 +19,7 @@ class Partition:
         self.bytes = held
         self.mean_bytes = mean_bytes
         self.measured = measured
-        self.task: Any = SimpleNamespace(held=lambda lane: lane.bytes)
+        self.task: Any = SimpleNamespace(buffered_bytes=lambda lane: lane.bytes)
 
 
 def lanes(count: int, **facts: Any) -> list[Any]:
@@ -63,7 +63,7 @@ def test_a_lane_whose_next_record_does_not_fit_is_full():
     assert room.allowance([lane]).shares == {}
     assert not room.has(lane)
     lane.bytes = 16 * MB
-    assert room.came_back(lane, 1)
+    assert room.can_read(lane, 1)
 
 
 def test_a_lane_that_holds_nothing_may_take_a_record_larger_than_its_share():
@@ -82,9 +82,9 @@ def test_records_larger_than_their_shares_wait_for_each_other_and_for_nobody_els
     room = Room(Budget(64 * MB))
     assert [*room.allowance([*full, large, small]).shares] == [small]
     full[0].bytes = 0
-    assert not room.came_back(full[0], 13), "still more than nine tenths"
+    assert not room.can_read(full[0], 13), "still more than nine tenths"
     full[1].bytes = 0
-    assert room.came_back(full[1], 13)
+    assert room.can_read(full[1], 13)
     assert set(room.allowance([*full, large, small]).shares) == {large, small, *full[:2]}
 
 
