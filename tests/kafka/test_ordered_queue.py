@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from streams.errors import BrokerError
 from streams.kafka.produce import job_writer, ledger_writer, ordered_queue, parcels, producers
 from tests.kafka.producers import Broker, Stored
-from tests.kafka.queue_users import USERS, LedgerUser, SinkUser, User
+from tests.kafka.queue_users import TOPIC, USERS, LedgerUser, SinkUser, User
 
 HOUR_MS = 3_600_000
 Start = Callable[..., Awaitable[User]]
@@ -293,6 +293,40 @@ async def test_a_ledger_that_failed_is_offered_what_comes_later_though_its_item_
     user.put(b"1")
     await finished(user)
     assert user.written == [b"1"]
+    await user.stop()
+
+
+async def test_what_a_ledger_drops_as_too_large_gives_its_room_back_also_where_nobody_misses_it():
+    """It fell silent before it refused the answer: every such answer took room for ever."""
+    user = LedgerUser(Broker())
+    await user.start()
+    user.broker.hold = True
+    user.put(b"a")
+    await turns()
+    user.writer.silent(TOPIC, ledger_writer.SILENCE_S)
+    user.watermark_of = 1
+    user.broker.refused = [MessageSizeTooLargeError()]
+    user.broker.release()
+    await finished(user)
+    assert user.written == []
+    await user.stop()
+
+
+async def test_a_defect_costs_a_ledger_what_is_queued_and_nothing_that_comes_later():
+    """Also the rest of what was written in part: it would meet the defect again and again."""
+    user = LedgerUser(Broker())
+    await user.start()
+    halve = too_large_above(1)
+
+    def rule(topic: str, partition: int, records: list[Stored]) -> BaseException | None:
+        return RuntimeError() if records[0].value == b"b" else halve(topic, partition, records)
+
+    user.broker.rule = rule
+    user.put(b"a", b"b")
+    await finished(user)
+    user.put(b"c")
+    await finished(user)
+    assert user.written == [b"a", b"c"]
     await user.stop()
 
 

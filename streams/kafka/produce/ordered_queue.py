@@ -120,8 +120,8 @@ class OrderedQueue:
             self._task = asyncio.ensure_future(self._run())
 
     def clear(self) -> None:
-        """Drop everything that is not under way."""
-        self._drop(lambda _: True)
+        """Drop everything. Only for an owner whose queue has `ended`: nothing is in flight then."""
+        self._drop_first(lambda _: True)
 
     async def stop(self) -> None:
         """Write nothing more, whatever is in the queue."""
@@ -148,9 +148,7 @@ class OrderedQueue:
         while not self._owner.may_write():  # noqa: ASYNC110  it is time that tells
             await asyncio.sleep(MAY_WRITE_CHECK_S)
         producer = await self._owner.producers.current()
-        while self._parcels and not self._parcels[0].lane.open:
-            self._owner.dropped(self._rest())
-            self._advance(len(self._parcels[0].records) - self._removed)
+        self._drop_first(lambda parcel: not parcel.lane.open)
         batch = producer.create_batch()
         count = fill(batch, self._parcels, self._removed, self._refusals)
         if count:
@@ -198,13 +196,13 @@ class OrderedQueue:
         return acknowledged
 
     def _silent(self, waited_s: float) -> None:
-        self._drop(lambda parcel: not parcel.lane.open)
+        self._drop_closed()
         self._owner.silent(self.where, waited_s)
 
     async def _again(self, message: str, error: KafkaError) -> None:
         """Tell the owner, and wait before the next offer."""
         self._owner.failed(self.where, message, error)
-        self._drop(lambda parcel: not parcel.lane.open)
+        self._drop_closed()
         await asyncio.sleep(OFFER_INTERVAL_S)
 
     # -- what was refused ----------------------------------------------------------------------
@@ -222,18 +220,17 @@ class OrderedQueue:
 
     def _refused_timestamp(self, count: int) -> bool:
         now_ms = time.time() * 1000
-        first = self._parcels[0].records[self._removed][3]
-        sent = self._refusals.timestamp(first, now_ms)
+        sent = self._refusals.timestamp(self._parcels[0].records[self._removed][3], now_ms)
         return self._refusals.refused_timestamp(count, sent, now_ms)
 
     def _hand_back(self) -> bool:
         """The first unacknowledged record is too large by itself. False: there is no smaller one,
         and the record stays where it is."""
         parcel, place = self._parcels[0], self._removed
-        record, instead = parcel.records[place], None
-        if parcel.lane.open:
-            instead = self._owner.too_large(self.where, parcel, place)
-        if instead is record:
+        if not parcel.lane.open:
+            return True  # it is dropped before the next offer
+        instead = self._owner.too_large(self.where, parcel, place)
+        if instead is parcel.records[place]:
             return False
         if instead is None:
             self._advance(1)
@@ -248,20 +245,19 @@ class OrderedQueue:
         """The first `count` records are durable."""
         parcels = []
         while count:
-            parcel = self._rest(count)
-            parcels.append(parcel)
-            count -= len(parcel.records)
-            self._advance(len(parcel.records))
+            parcels.append(self._remove(count))
+            count -= len(parcels[-1].records)
         self._owner.delivered(self.where, first, parcels)
 
-    def _rest(self, count: int | None = None) -> Parcel:
-        """The rest of the first parcel, at most `count` records."""
+    def _remove(self, count: int | None = None) -> Parcel:
+        """Remove the rest of the first parcel, at most `count` records."""
         parcel, first = self._parcels[0], self._removed
         end = len(parcel.records) if count is None else first + count
-        if not first and end >= len(parcel.records):
-            return parcel
-        slots, records = parcel.slots[first:end], parcel.records[first:end]
-        return parcel._replace(slots=slots, records=records)
+        if first or end < len(parcel.records):
+            slots, records = parcel.slots[first:end], parcel.records[first:end]
+            parcel = parcel._replace(slots=slots, records=records)
+        self._advance(len(parcel.records))
+        return parcel
 
     def _advance(self, count: int) -> None:
         self._removed += count
@@ -270,12 +266,17 @@ class OrderedQueue:
             self._parcels.popleft()
             self._removed = 0
 
-    def _drop(self, should_drop: Callable[[Parcel], bool]) -> None:
-        """Drop these parcels, except those with records in the batch in flight."""
+    def _drop_first(self, should_drop: Callable[[Parcel], bool]) -> None:
+        """Drop these parcels as far as they stand in front, whether started or not."""
+        while self._parcels and should_drop(self._parcels[0]):
+            self._owner.dropped(self._remove())
+
+    def _drop_closed(self) -> None:
+        """Drop the parcels of closed lanes, except those with records in the batch in flight."""
         remaining: deque[Parcel] = deque()
         started = self._removed + self._in_flight
         for parcel in self._parcels:
-            if started > 0 or not should_drop(parcel):
+            if started > 0 or parcel.lane.open:
                 remaining.append(parcel)
             else:
                 self._owner.dropped(parcel)

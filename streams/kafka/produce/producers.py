@@ -29,7 +29,8 @@ logger = logging.getLogger(__name__)
 BATCH_BYTES = 256 * 1024
 OFFER_INTERVAL_S = 0.5
 STOP_WITHIN_S = 2.0
-"""How long a stop waits for producers to close: a batch without a leader never ends."""
+"""How long a stop waits for producers to close: a batch without a leader never ends, and TLS waits
+30 s for a broker that does not answer."""
 
 NO_IDEMPOTENCE = (UnknownError,)
 """The error of a broker that gives out no producer ids (the embedded one)."""
@@ -59,6 +60,11 @@ async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> Non
         producer._message_accumulator._batch_ttl = math.inf
     pace_metadata(producer.client)
     forgive_failed_batches(producer)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
 
 
 class Producers:
@@ -108,7 +114,7 @@ class Producers:
         try:
             await start_producer(producer, idempotent=self.idempotent)
         except BaseException:
-            await producer.stop()
+            await _close(producer)
             raise
         return producer
 
@@ -119,8 +125,7 @@ class Producers:
         await asyncio.gather(*self._closing, return_exceptions=True)
         producer, self._current = self._current, None
         if producer is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
+            await _close(producer)
 
     async def refresh_metadata(self) -> None:
         """Ask the broker again for the topics' partitions. Raises KafkaError."""
