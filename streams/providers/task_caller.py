@@ -71,7 +71,7 @@ class TaskCaller:
 
     async def _send(self, items: Sequence[Item]) -> WireReply:
         try:
-            wire = await self._provider.send(self.request(items), self._timeout_s)
+            wire: Any = await self._provider.send(self.request(items), self._timeout_s)
         except CallError:
             raise
         except (Exception, SystemExit) as error:
@@ -84,7 +84,7 @@ class TaskCaller:
 
     def _response(self, message: Any) -> Response:
         try:
-            response = self._provider.read(message)
+            response: Any = self._provider.read(message)
         except CallError:
             raise
         except (Exception, SystemExit) as error:
