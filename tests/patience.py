@@ -12,7 +12,8 @@ class Stopwatch:
     """`took_s`: the seconds since it was made, without `waited_s`.
 
     `waited_s`: those in which something here waited for a processor, as the kernel counts them
-    (PSI; 0 where it does not). At most half of all: twice a limit is too long on any machine.
+    (PSI; 0 where it does not). At most half of all: twice a limit is too long on any machine. So a
+    limit is at most half of what it would take if that which is tested were broken.
     """
 
     def __init__(self) -> None:

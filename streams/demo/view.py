@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -29,12 +30,21 @@ NAME_CHARACTERS = 24
 TEXT_CHARACTERS = 36
 
 
+class Printer(Console):
+    """A stream whose reader may have enough, as `head` does: the rest is dropped, and the exit code
+    is the demo's."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 class View:
     """`as_json`: the summary alone goes to stdout, as one object; all else goes to stderr."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
-        self._errors = Console(stderr=True, highlight=False)
+        self._errors = Printer(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
         self._errors.print(text, soft_wrap=True, markup=False)
@@ -75,7 +85,7 @@ class View:
                 f"{batch['index'] + 1} of {batch['size']}",
                 f"{usage['input_tokens']} in, {usage['output_tokens']} out",
             )
-        console = Console()
+        console = Printer()
         console.print(table)
         _counts(console, "label", findings.labels)
         _counts(console, "dead letters", findings.dead_letters)
@@ -88,7 +98,7 @@ class View:
         table = Table("figure", "value", title="summary")
         for key, value in summary.items():
             table.add_row(key, str(value))
-        Console().print(table)
+        Printer().print(table)
 
 
 def _counts(console: Console, what: str, counts: Counter[str]) -> None:

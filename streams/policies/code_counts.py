@@ -14,5 +14,5 @@ class CodeCounts(Counter[str]):
 
     def add(self, code: str) -> None:
         """Count one."""
-        known = code in self or len(self) < MAX_CODES
-        self[code if known else OTHER] += 1
+        by_name = code in self or len(self) < MAX_CODES
+        self[code if by_name else OTHER] += 1

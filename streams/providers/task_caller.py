@@ -7,7 +7,7 @@ from typing import Any
 
 from streams.errors import CallError, Fault
 from streams.model import Item, Reply
-from streams.operations.exchange import Operation, Response
+from streams.operations.exchange import Completion, Operation, Response, Vectors
 from streams.providers.port import Account, Params, Provider, WireReply
 from streams.providers.secrecy import reworded, without_texts
 
@@ -71,23 +71,32 @@ class TaskCaller:
 
     async def _send(self, items: Sequence[Item]) -> WireReply:
         try:
-            return await self._provider.send(self.request(items), self._timeout_s)
+            wire: Any = await self._provider.send(self.request(items), self._timeout_s)
         except CallError:
             raise
-        except Exception as error:
-            failure = _defect(error)
+        except (Exception, SystemExit) as error:
+            failure = _defect(type(error).__name__)
+        else:
+            if isinstance(wire, WireReply):
+                return wire
+            failure = _defect(f"send returned {type(wire).__name__}")
         raise failure
 
     def _response(self, message: Any) -> Response:
         try:
-            return self._provider.read(message)
+            response: Any = self._provider.read(message)
         except CallError:
             raise
-        except Exception as error:
-            failure = _defect(error)
+        except (Exception, SystemExit) as error:
+            failure = _defect(type(error).__name__)
+        else:
+            if isinstance(response, Completion | Vectors):
+                return response
+            failure = _defect(f"its response is {type(response).__name__}")
         raise failure
 
 
-def _defect(error: Exception) -> CallError:
-    """An error of a registered provider: the engine knows only CallError."""
-    return CallError(Fault.BAD_REPLY, f"the provider failed: {type(error).__name__}")
+def _defect(what: str) -> CallError:
+    """An error of a registered provider: the engine knows only CallError, and sys.exit() would end
+    the worker."""
+    return CallError(Fault.BAD_REPLY, f"the provider failed: {what}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ KEYWORDS: dict[str, Any] = {
 async def measure(items: Sequence[Item]) -> list[dict[str, Any] | ItemError | None]:
     """Answers with the item's own facts; an item's `text` can ask for another outcome."""
     if CALL_S:
+        sys.stderr.write("calling\n")
+        sys.stderr.flush()
         # Unequal calls, so that they finish out of order.
         await asyncio.sleep(CALL_S * (0.5 + (items[0].offset * 7919 % 10) / 10))
     return [_answer(item) for item in items]

@@ -91,7 +91,7 @@ async def test_a_second_signal_stops_at_once_with_130(broker, topic):
     try:
 
         async def calling() -> bool:
-            return "reading" in worker.log
+            return "calling" in worker.log
 
         await eventually(calling, 60, lambda: worker.log)
         worker.signal(signal.SIGINT)

@@ -201,3 +201,24 @@ async def test_tasks_of_a_provider_in_one_step_share_an_account_by_its_name_and_
     caller = make_caller(task, None, environ={})
     assert caller.account == make_caller(task, None, environ={}).account == ("one", task.model)
     assert (await caller(items_of(["a"]))).answers == [{"text": "x"}]
+
+
+@pytest.mark.parametrize("response", [None, {"text": "x"}, SystemExit(3)])
+@pytest.mark.parametrize("provider", [Echo, OneStep])
+async def test_whatever_a_registered_provider_does_its_call_fails_as_a_bad_reply(
+    provider, response, monkeypatch
+):
+    """It was an AttributeError, and sys.exit() ended the worker."""
+
+    async def send(self: Any, asked: Any, timeout_s: float) -> Any:
+        if isinstance(response, SystemExit):
+            raise response
+        return response
+
+    monkeypatch.setattr(registry, "_factories", {})
+    monkeypatch.setattr(provider, "send", send)
+    register_provider("odd", lambda task, settings, environ: provider())
+    caller = make_caller(task_of("generate", provider="odd"), None, environ={})
+    with pytest.raises(CallError, match="the provider failed") as caught:
+        await caller(items_of(["a"]))
+    assert caught.value.fault is Fault.BAD_REPLY
