@@ -119,7 +119,18 @@ class Account:
         if pause is not None:
             return inf if ahead or self.probe is not None else pause.until
         fair = not ahead or len(seat.reservations) < ramp / len(line)
-        return -inf if fair and self.in_flight + ahead < ramp else inf
+        if (fair and self.in_flight + ahead < ramp) or self._bypasses(seat, line):
+            return -inf
+        return inf
+
+    def _bypasses(self, seat: Seat, line: list[Seat]) -> bool:
+        """Whether it is the first whose own calls leave it a place, where all places are taken by
+        calls that began before the ramp-up: those may be slow, and one more does no harm."""
+        ramp, ramp_from = self.pauses.ramp, self.pauses.ramp_from
+        if next((each for each in line if len(each.reservations) < ramp), None) is not seat:
+            return False
+        begun = (each for member in self.seats for each in member.reservations)
+        return all(each.number <= ramp_from for each in begun)
 
     def grant(self, seat: Seat, tokens: int) -> Reservation:
         self.calls += 1
@@ -248,7 +259,7 @@ class Seat:
         """The API took the call and answered it, if only with a refusal of what is in it."""
         account = self.account
         if not self.has_left and not account.pauses.is_flowing:
-            account.pauses.answered(reservation.number, account.max_in_flight)
+            account.pauses.answered(reservation.number, account.max_in_flight, account.calls)
             if account.pause is None:
                 account.probe = None
         self.ended(reservation)

@@ -16,7 +16,9 @@
 
 A partition that holds nothing may take one record of any size, as long as there is room in total:
 so records larger than a share pass, a few at a time, and their partitions wait for each other.
-Partitions whose records fit do not wait for them: each may have one record at any time.
+Partitions whose records fit do not wait for them, even while others hold all the room (after a
+rebalance a partition may hold much more than its new share): a tenth of the budget is kept for
+them.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 from streams.kafka.consume.open_batches import Share
@@ -51,7 +54,8 @@ FREE_SHARE = 0.5
 """A partition without room is read again when it holds at most this part of its share."""
 
 FREE_AGAIN = 0.9
-"""Partitions that wait for others are read again below this part of the items' budget."""
+"""Partitions that wait for others are read again below this part of the items' budget. The rest of
+it is for partitions that do not wait."""
 
 MIN_FETCH_BYTES = 1_000_000
 
@@ -108,13 +112,19 @@ class Room:
         buffered = self._buffered_bytes()
         free = self._item_bytes - buffered
         self._all_full = free <= 0
+        share_bytes = self._item_bytes // len(self._partitions) if self._partitions else 0
         shares: dict[Partition, Share] = {}
         granted = 0.0
         for partition in partitions:
-            share = self._share(partition, self._item_bytes // len(self._partitions))
+            share = self._share(partition, share_bytes)
             if share is None:
                 self._full.add(partition)
-            elif not self._all_full or self._may_take_one(partition):
+                continue
+            if self._all_full:
+                if not self._may_take_one(partition):
+                    continue
+                share = self._share(partition, int(share_bytes * (1 - FREE_AGAIN)))
+            if share is not None:
                 shares[partition] = share
                 granted += share.records * partition.mean_bytes
         waiting_bytes = self._budget.waiting_bytes(
@@ -126,11 +136,13 @@ class Room:
         return sum(partition.task.buffered_bytes(partition) for partition in self._partitions)
 
     def _may_take_one(self, partition: Partition) -> bool:
-        """Whether a partition may be read although others hold more than their share."""
-        fits = partition.measured and partition.mean_bytes <= self._item_bytes // len(
-            self._partitions
-        )
-        return fits and not partition.task.buffered_bytes(partition)
+        """Whether a partition may be read although others hold more than their share: it holds
+        nothing, and its records fit. Unmeasured ones are taken for the others'."""
+        if partition.task.buffered_bytes(partition):
+            return False
+        means = [each.mean_bytes for each in self._partitions if each.measured]
+        mean_bytes = partition.mean_bytes if partition.measured else max(means, default=inf)
+        return mean_bytes <= self._item_bytes // len(self._partitions)
 
     def _share(self, partition: Partition, share: int) -> Share | None:
         """What the partition may get; None: it has no room."""
@@ -147,7 +159,8 @@ class Room:
         """Whether a partition that was not read can be read again; `partitions`: how many share the
         budget."""
         if self._all_full:
-            return self._buffered_bytes() <= self._item_bytes * FREE_AGAIN
+            freed = self._buffered_bytes() <= self._item_bytes * FREE_AGAIN
+            return freed or self._may_take_one(partition)
         share = self._item_bytes // max(1, partitions)
         buffered = partition.task.buffered_bytes(partition)
         return partition in self._full and buffered <= share * FREE_SHARE
@@ -161,7 +174,7 @@ class Room:
 
     def has(self, partition: Partition) -> bool:
         """Whether more of the partition may be read."""
-        return not self._all_full and partition not in self._full
+        return partition not in self._full and (not self._all_full or self._may_take_one(partition))
 
     def forget(self) -> None:
         """All partitions are gone."""

@@ -4,9 +4,10 @@ Rules of this file:
 1. Only the ledger's own next batch waits for the ledger: it never delays results, even if it
    cannot be written. It is written outside of any transaction, since a paid call stays paid
    whatever happens to its results.
-2. Entries stay in the queue until the broker has them. While it does not take them, entries of
-   settled items are dropped. The queue takes at most `room_bytes`. A record may be in the ledger
-   twice; that does no harm.
+2. Entries stay in the queue until the broker has them. Those that it did not take are dropped once
+   their items are settled; every entry is offered once at least, since settled is not committed
+   yet. The queue takes at most `room_bytes`. A record may be in the ledger twice; that does no
+   harm.
 3. A failure is logged once, and its end once.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -38,17 +40,19 @@ MAX_READ_RECORDS = 2000
 
 
 class LedgerLane(NamedTuple):
-    """The lane of a call's entries for one ledger partition. `highest`: of their items' offsets."""
+    """The lane of a call's entries for one ledger partition. `highest`: of their items' offsets.
+    `failures`: of the partition before they were queued."""
 
     writer: LedgerWriter
     where: TopicPartition
     highest: int
+    failures: int
 
     @property
     def open(self) -> bool:
-        """False if the ledger fails and every item is settled: these entries are not needed any
-        more."""
-        return not self.writer.is_obsolete(self.where, self.highest)
+        """False if the ledger has failed since and every item is settled: these entries are not
+        needed any more."""
+        return not self.writer.is_obsolete(self)
 
 
 class LedgerWriter:
@@ -75,6 +79,7 @@ class LedgerWriter:
         self._watermark_of = watermark_of
         self._queues: dict[TopicPartition, OrderedQueue] = {}
         self._failing: set[TopicPartition] = set()
+        self._failures: Counter[TopicPartition] = Counter()
         self._changes = Changes()
         self.queued_bytes = 0
 
@@ -100,7 +105,8 @@ class LedgerWriter:
         self.queued_bytes += size
         offsets = [entry.offset for entry in entries]
         records: list[Record] = [(entry.key, entry.value, (), None) for entry in entries]
-        queue.put(Parcel(None, LedgerLane(self, where, max(offsets)), offsets, records))
+        lane = LedgerLane(self, where, max(offsets), self._failures[where])
+        queue.put(Parcel(None, lane, offsets, records))
 
     @property
     def writing(self) -> bool:
@@ -115,8 +121,9 @@ class LedgerWriter:
             async with asyncio.timeout(within_s):
                 await self._changes.until(lambda: not self.writing)
 
-    def is_obsolete(self, where: TopicPartition, highest: int) -> bool:
-        return where in self._failing and highest < self._watermark_of(where)
+    def is_obsolete(self, lane: LedgerLane) -> bool:
+        has_failed = self._failures[lane.where] > lane.failures
+        return has_failed and lane.highest < self._watermark_of(lane.where)
 
     # -- policy --------------------------------------------------------------------------------
 
@@ -163,6 +170,7 @@ class LedgerWriter:
                 why,
             )
         self._failing.add(where)
+        self._failures[where] += 1
         self._changes.note()
 
     def _mark_working(self, where: TopicPartition) -> None:
