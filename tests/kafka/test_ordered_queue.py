@@ -274,28 +274,6 @@ async def test_a_ledger_that_falls_silent_fails_until_it_answers(monkeypatch, ca
     await user.stop()
 
 
-async def test_a_ledger_that_failed_is_offered_what_comes_later_though_its_item_is_settled(
-    monkeypatch,
-):
-    """Settled is not committed yet: until then a crash would pay for the item again
-    (simulation, 9003154)."""
-    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.01)
-    user = LedgerUser(Broker())
-    await user.start()
-    user.broker.rule = lambda *_: KafkaTimeoutError("no")
-    user.put(b"0")
-    await turns()
-    user.watermark_of = 1
-    await finished(user)
-    assert user.written == []
-    user.broker.rule = lambda *_: None
-    user.watermark_of = 2  # as it is with a drop: settled when its call is answered
-    user.put(b"1")
-    await finished(user)
-    assert user.written == [b"1"]
-    await user.stop()
-
-
 async def test_what_a_ledger_drops_as_too_large_gives_its_room_back_also_where_nobody_misses_it():
     """It fell silent before it refused the answer: every such answer took room for ever."""
     user = LedgerUser(Broker())
@@ -327,6 +305,28 @@ async def test_a_defect_costs_a_ledger_what_is_queued_and_nothing_that_comes_lat
     user.put(b"c")
     await finished(user)
     assert user.written == [b"a", b"c"]
+    await user.stop()
+
+
+async def test_a_ledger_that_failed_is_offered_what_comes_later_though_its_item_is_settled(
+    monkeypatch,
+):
+    """Settled is not committed yet: until then a crash would pay for the item again
+    (simulation, 9003154)."""
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.01)
+    user = LedgerUser(Broker())
+    await user.start()
+    user.broker.rule = lambda *_: KafkaTimeoutError("no")
+    user.put(b"0")
+    await turns()
+    user.watermark_of = 1
+    await finished(user)
+    assert user.written == []
+    user.broker.rule = lambda *_: None
+    user.watermark_of = 2  # as it is with a drop: settled when its call is answered
+    user.put(b"1")
+    await finished(user)
+    assert user.written == [b"1"]
     await user.stop()
 
 
