@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import subprocess
+import symtable
 import sys
 from pathlib import Path
 
@@ -40,6 +42,32 @@ def file_of(module: str) -> Path | None:
 
 def impure_imports(source: str) -> set[str]:
     return {name for name in imports_of(source) if name.split(".")[0] in IMPURE}
+
+
+def missing_names(source: str) -> list[str]:
+    """What is imported from a module of ours and is not there, wherever the import stands."""
+    return [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("streams.")
+        for alias in node.names
+        if not file_of(f"{node.module}.{alias.name}")
+        and alias.name not in names_in(f"{node.module}")
+    ]
+
+
+def names_in(module: str) -> set[str]:
+    """What a module of ours has, with what it makes when it is asked for it."""
+    file = file_of(module)
+    if file is None:
+        return set()
+    table = symtable.symtable(file.read_text(), file.name, "exec")
+    made = set(streams.__all__) if module == "streams" else set()
+    return made | {
+        symbol.get_name()
+        for symbol in table.get_symbols()
+        if symbol.is_assigned() or symbol.is_imported()
+    }
 
 
 def pure_files() -> list[Path]:
@@ -113,6 +141,18 @@ def test_no_module_imports_a_higher_room() -> None:
 def test_an_import_of_a_higher_room_is_found() -> None:
     seeded = {**TEXTS, "streams.core.limits": "from streams.app import App"}
     assert ("streams.core.limits", "streams.app") in house.upward(house.arrows(seeded))
+
+
+def test_every_import_finds_what_it_names_also_one_that_seldom_runs() -> None:
+    """A move left `STREAMS_TEST_BROKER=embedded` with an import of a name that was gone."""
+    for room in (PACKAGE, PACKAGE.parent / "tests", PACKAGE.parent / "benchmarks"):
+        for file in room.rglob("*.py"):
+            assert missing_names(file.read_text()) == [], file
+
+
+def test_an_import_of_what_is_not_there_is_found() -> None:
+    source = "def late():\n    from streams.errors import Retry, Again\n    from streams.nowhere import it"
+    assert missing_names(source) == ["streams.errors.Again", "streams.nowhere.it"]
 
 
 def test_a_room_without_a_floor_is_no_room() -> None:

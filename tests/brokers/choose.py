@@ -89,10 +89,10 @@ def _missing(kind: str) -> str | None:
         from tests.brokers import docker
 
         return docker.missing()
-    from streams.kafka.broker.tansu import tansu as broker
+    from streams.kafka.broker import tansu
 
     try:
-        broker._binary()
+        tansu._binary()
     except BrokerError as error:
         return str(error)
     return None
