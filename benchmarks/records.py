@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
+from streams.codec.records import Decoder, estimate_tokens, memory_bytes, text_bytes
 from streams.codec.results import Encoder, Mode
 from streams.core.call import Call, Slot
 from streams.errors import ItemError
@@ -89,7 +89,7 @@ def main() -> None:
     items = default.decode(source).items
     report("estimate_tokens", lambda: [estimate_tokens(item.text) for item in items])
     report("text_bytes", lambda: [text_bytes(item.text) for item in items])
-    report("held_bytes", lambda: [held_bytes(item) for item in items])
+    report("memory_bytes", lambda: [memory_bytes(item) for item in items])
     labelled = slots_of(items, lambda n: {"label": "positive"})
     failed = slots_of(items, lambda n: ItemError("no_answer", "the reply has no record of it"))
     modes: tuple[Mode, ...] = ("envelope", "merge", "result")

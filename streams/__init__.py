@@ -13,19 +13,19 @@ If you are here to read the code, start with
 1. `streams.model` and `streams.errors`: the values that cross the rooms, and all that goes wrong;
 2. `streams.core` (`call`, `events`, `engine`, then as its docstring says) and
    `streams.policies.retry`: every decision, without a clock or a loop;
-3. `streams.running.runner` and `streams.running.map`: what drives the engine, behind the smallest
-   door there is;
+3. `streams.running.runner` and `streams.running.map`: the code around the engine, and the smallest
+   door;
 4. `streams.worker.task` and `streams.worker.worker`: the same runner between Kafka and an API, with
    `streams.codec.records` and `streams.codec.results` at its ends, and `streams.codec.answers`
    beside it;
 5. `streams.kafka.consume.transport`, `streams.kafka.consume.reader` and
    `streams.kafka.produce.sink`: how records come as lists and results leave in order;
-6. `streams.operations` and `streams.providers`: what is asked of the APIs, and what their answers
-   and errors mean;
-7. `streams.app` and `streams.settings`: how it is put together.
+6. `streams.operations` and `streams.providers`: requests to the APIs, and the meaning of their
+   answers and errors;
+7. `streams.app` and `streams.settings`: how the parts are put together.
 
-The names below are public; what is not listed here may change. Those that need more than this page
-are imported when they are first asked for, so that `import streams` stays light.
+The names below are public; all others may change. Names with heavy imports are imported at their
+first use, so that `import streams` stays light.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(_LATER[name]), name)
-    globals()[name] = found  # the next time it is there
+    globals()[name] = found  # found directly the next time
     return found
 
 

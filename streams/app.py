@@ -1,7 +1,7 @@
 """The composition root: settings -> a `faust.App` with its tasks. The only module that names
 concrete classes of every room.
 
-`streams.app.app` is made from the environment when it is first asked for, so that
+`streams.app.app` is made from the environment at its first use, so that
 `faust -A streams.app worker` runs the configured tasks.
 """
 
@@ -36,13 +36,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def heartbeat_s(session_timeout_s: float) -> float:
-    """How often a member says that it lives, which is also how soon it hears of a rebalance."""
+    """How often a member sends a heartbeat, and so how soon it hears of a rebalance."""
     return min(1.0, session_timeout_s / 6)
 
 
 class OwnSettings(FaustSettings):
-    """Faust's settings, deaf to Faust's own unprefixed environment variables: `BROKER_URL` and the
-    like would override what the configuration says."""
+    """Faust's settings, without Faust's own unprefixed environment variables: `BROKER_URL` and the
+    like would override the configuration."""
 
     def getenv(self, env_name: str) -> Any:
         return None
@@ -58,7 +58,7 @@ class Boot(BootStrategy):
 
 
 class App(faust.App):
-    """A Faust app whose tasks run as microbatches; agents, topics and timers work as ever.
+    """A Faust app whose tasks run as microbatches; agents, topics and timers work as usual.
 
     Made by `from_config`. Raises ConfigError for settings that cannot be used.
     """
@@ -163,7 +163,7 @@ class App(faust.App):
 
     @property
     def record_host(self) -> Worker:
-        """Who takes the records of the tasks' sources (`streams.kafka.consume.host.RecordHost`)."""
+        """The taker of the source records (`streams.kafka.consume.host.RecordHost`)."""
         if self._record_host is None:
             settings = self.streams_settings
             budget = Budget(
@@ -192,14 +192,16 @@ class App(faust.App):
             "fetch_max_wait_ms": 500,
             "fetch_max_bytes": budget.fetch_bytes,
             "max_partition_fetch_bytes": min(1_048_576, budget.fetch_bytes),
-            # What a transaction aborted never happened, and what is pending has not yet.
+            # Records of an aborted transaction do not count, and those of a pending one do not
+            # count yet.
             "isolation_level": "read_committed",
             # Offsets out of range must be an error; only agents need Faust's reset.
             "auto_offset_reset": "none" if alone else self.conf.consumer_auto_offset_reset,
         }
 
     def stop_for(self, error: BaseException) -> None:
-        """The worker cannot go on: its process ends with exit code 1. Only the first counts."""
+        """The worker cannot go on: its process ends with exit code 1. Only the first error
+        counts."""
         if self.fatal is None:
             self.fatal = error
             logger.error("%s", error)
@@ -235,7 +237,7 @@ class App(faust.App):
 
 
 def __getattr__(name: str) -> Any:
-    """`app`, from the environment, the first time it is asked for."""
+    """`app`, made from the environment at its first use."""
     if name == "app":
         made = App.from_config()
         globals()["app"] = made

@@ -1,4 +1,4 @@
-"""Puts a worker's parts together at start, and takes them apart again."""
+"""Connects a worker's parts at the start, and closes them at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from streams.codec.answers import TOPIC_SETTINGS
 from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
-from streams.codec.records import Decoder, Most
+from streams.codec.records import Decoder, TextLimit
 from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.limits import Limits
@@ -25,13 +25,13 @@ from streams.kafka.client import client_arguments, connect, connected
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
-from streams.kafka.topics import TopicFacts, Wanted, prepared
+from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
 from streams.policies.breaker import BreakerLimits
 from streams.providers import function_caller, make_caller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
-from streams.worker.call_ledger import Answering, Ledger
+from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
@@ -50,8 +50,8 @@ class Plan(NamedTuple):
 
 
 class Assembly:
-    """Everything a worker needs that is not Faust's. `kafka`: how to reach the broker, also the
-    embedded one, which has its port from the beginning."""
+    """Everything a worker needs besides Faust. `kafka`: how to reach the broker, also the embedded
+    one, whose port is known from the start."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self._settings = settings
@@ -113,7 +113,7 @@ class Assembly:
             await self._web.start()
 
     async def stop(self) -> None:
-        """Close everything that was begun; also after a start that failed half-way."""
+        """Close everything that was started; also after a start that failed half-way."""
         if self._web is not None:
             await self._web.stop()
         if self._worker is not None:
@@ -127,17 +127,19 @@ class Assembly:
             await asyncio.to_thread(self._broker.stop)
 
     async def _topics(self, tasks: Sequence[TaskSettings]) -> dict[str, TopicFacts]:
-        wanted = []
+        specs = []
         for task in tasks:
-            wanted.append(Wanted(task.sink, task.source, compacts=True))
-            wanted.append(Wanted(task.dead_letter, task.source, compacts=False))
+            specs.append(TopicSpec(task.sink, task.source, compacts=True))
+            specs.append(TopicSpec(task.dead_letter, task.source, compacts=False))
             if self._settings.worker.ledger:
-                wanted.append(self._ledger_wanted(task.source))
+                specs.append(self._ledger_spec(task.source))
         sources = [task.source for task in tasks]
         admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
         try:
             async with connected(admin, self.kafka.bootstrap_servers):
-                facts, created = await prepared(admin, sources, list(dict.fromkeys(wanted)))
+                facts, created = await prepare_with_retries(
+                    admin, sources, list(dict.fromkeys(specs))
+                )
         except KafkaError as error:
             raise BrokerError(
                 f"the broker refuses to describe or create topics: {error}"
@@ -146,9 +148,9 @@ class Assembly:
             logger.info("created %s", ", ".join(created))
         return facts
 
-    def _ledger_wanted(self, source: str) -> Wanted:
+    def _ledger_spec(self, source: str) -> TopicSpec:
         name = ledger_topic(self._settings.worker.id, source)
-        return Wanted(name, source, compacts=True, settings=TOPIC_SETTINGS)
+        return TopicSpec(name, source, compacts=True, settings=TOPIC_SETTINGS)
 
     async def _begin_ledger(
         self,
@@ -159,10 +161,10 @@ class Assembly:
     ) -> None:
         if not sink.producers.idempotent:
             refuse_on_embedded("end_offsets", "worker.ledger")
-        names = [self._ledger_wanted(each.source).name for each in parts]
+        names = [self._ledger_spec(each.source).name for each in parts]
         self._ledger = Ledger(
             self._settings.worker.id,
-            {each.source: Answering(each.fingerprint, each.timeout_s) for each in parts},
+            {each.source: LedgerTask(each.fingerprint, each.timeout_s) for each in parts},
             client_arguments(self.kafka),
             end_of=worker.end,
             room_bytes=Budget(self._settings.worker.max_buffered_mb * 1_000_000).ledger_bytes,
@@ -178,7 +180,7 @@ class Assembly:
         }
 
     def _make_transactions(self, worker: Worker, sink: Sink) -> Transactions | None:
-        """Where outcomes go in exactly_once; None: to the sink."""
+        """The transactional writers in exactly_once; None: outcomes go to the sink."""
         settings = self._settings.worker
         if settings.guarantee != "exactly_once":
             return None
@@ -215,7 +217,7 @@ class Assembly:
         described: dict[str, Any] = {"provider": "custom", "version": task.version}
         if plan.function is None:
             described = caller.describe()
-        made_by = fingerprint(**described)
+        digest = fingerprint(**described)
         limits = _limits(task)
         return TaskParts(
             name=task.name,
@@ -226,24 +228,24 @@ class Assembly:
                 text=task.text,
                 id=task.id,
                 tombstones=task.tombstones,
-                most=Most(task.batch.max_tokens, task.batch.max_bytes)
+                limit=TextLimit(task.batch.max_tokens, task.batch.max_bytes)
                 if task.too_large == "truncate"
                 else None,
             ),
             encoder=Encoder(
                 task=task.name,
                 model=task.model or None,
-                fingerprint=made_by,
+                fingerprint=digest,
                 mode=task.output.mode,
                 embedding=task.output.embedding,
             ),
             caller=caller,
-            fingerprint=made_by,
+            fingerprint=digest,
             account=self._account(caller.account, limits),
         )
 
     def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
-        """That of all tasks whose calls count in the same limits; None: the task's own."""
+        """The account shared by all tasks with the same limits; None: the task's own."""
         if key is None:
             return None
         if key not in self._accounts:

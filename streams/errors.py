@@ -5,7 +5,7 @@ StreamsError
 ├── UsageError         the command line: one line, exit code 2
 ├── BrokerError        the broker or a topic: one line, exit code 1
 ├── ItemError          one item: it becomes a dead letter with this code
-├── InvalidCodeError   an ItemError was given a code that is none; also a ValueError
+├── InvalidCodeError   an ItemError got an invalid code; also a ValueError
 ├── Retry              a custom function asks for its microbatch to be tried again later
 └── CallError          one API call: its `Fault` decides what follows
 """
@@ -44,16 +44,16 @@ class BrokerError(StreamsError):
 
 
 CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""What an error code looks like. It becomes a header, a metric's label and a word in logs."""
+"""The form of an error code. It becomes a header, a metric's label and a word in logs."""
 
-_SHOWN_CHARACTERS: Final = 40
+_MAX_SHOWN_CHARACTERS: Final = 40
 
 
 class InvalidCodeError(StreamsError, ValueError):
-    """An `ItemError` was given something that is no error code; raised where that happens."""
+    """An `ItemError` got an invalid error code; raised at that place."""
 
     def __init__(self, code: object) -> None:
-        shown = repr(code[:_SHOWN_CHARACTERS]) if isinstance(code, str) else type(code).__name__
+        shown = repr(code[:_MAX_SHOWN_CHARACTERS]) if isinstance(code, str) else type(code).__name__
         super().__init__(
             "an ItemError's code is a word of a to z, 0 to 9 and _, at most 64 characters, that "
             f"starts with a letter, such as 'not_a_review'; this is {shown}"
@@ -90,13 +90,13 @@ class ItemError(StreamsError):
         self._code = str.__str__(code)  # of an enum's member its text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Made again without __init__, which takes other arguments than an exception keeps."""
+        """Copies without __init__, whose arguments differ from those that an exception stores."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 def plain(error: ItemError) -> ItemError:
-    """The error as an `ItemError` whose code is one, whatever a subclass makes of it: itself, or
-    one like it. A subclass whose code is none gives `function_error`."""
+    """The error as an `ItemError` with a valid code, even of a strange subclass: itself, or a copy.
+    A subclass with an invalid code gives `function_error`."""
     if type(error) is ItemError:
         return error
     try:
@@ -115,11 +115,11 @@ class Retry(StreamsError):  # noqa: N818  # the contract's name, and it is a req
 
 
 class Fault(StrEnum):
-    """What a failed call says. The rules that follow from each are in `streams.core.engine`."""
+    """The kind of a call's failure. What follows from each is in `streams.policies.retry`."""
 
     REJECTED = "rejected"  # 400, 413, 422: something in this request
     REFUSED = "refused"  # the model declined to answer
-    TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked in halves
+    TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked again in halves
     TOO_LARGE = "too_large"  # more than the model's context or the API's body limit
     BAD_REPLY = "invalid_answer"  # a reply that cannot be read at all
     TIMEOUT = "timeout"  # no reply within timeout_s
@@ -139,7 +139,7 @@ class CallError(StreamsError):
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `rate_limits`: what the response says about the account's limits; None: nothing.
     `message` never holds an item's text or a key.
-    `__cause__`: what the caller's own function raised, where whoever gets the outcome is to see it.
+    `__cause__`: the error of the caller's own function, for the receiver of the outcome.
     """
 
     def __init__(
@@ -161,15 +161,15 @@ class CallError(StreamsError):
         super().__init__(f"{fault.value}: {message}" if message else fault.value)
 
     def item_error(self) -> ItemError:
-        """The outcome of an item whose call failed so for good; a new one for each item."""
+        """The outcome of an item after the last failure of its call; a new one for each item."""
         error = ItemError(self.fault.value, self.message)
         error.__cause__ = self.__cause__
         return error
 
 
 def raised_at(error: BaseException) -> str:
-    """Where the error was raised, as " at app.py:12 in topics"; empty where nobody raised it. Its
-    message is left out: it may quote an item. A code that is none is the caller's error."""
+    """Where the error was raised, as " at app.py:12 in topics"; empty if it was never raised. Its
+    message is left out: it may quote an item. An invalid code is the caller's error."""
     frames = [
         (frame.f_code, line)
         for frame, line in walk_tb(error.__traceback__)

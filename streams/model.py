@@ -15,7 +15,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Position(NamedTuple):
-    """Where a record stands in its source."""
+    """The position of a record in its source."""
 
     topic: str
     partition: int
@@ -48,8 +48,8 @@ class Item(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a call, or an item's share of its calls, took. Money in whole nano-dollars, so that
-    shares add up exactly; 1,000,000,000 are one dollar."""
+    """The usage of a call, or an item's share of it. Money in whole nano-dollars, so that shares
+    add up exactly; 1,000,000,000 are one dollar."""
 
     input_tokens: int
     output_tokens: int
@@ -60,12 +60,12 @@ class Unanswered(Enum):
     """An item that a reply left without a usable answer; the value is its dead-letter code."""
 
     MISSING = "no_answer"  # the reply has no record with its id
-    INVALID = "invalid_answer"  # it has one that breaks the schema, or two that differ
+    INVALID = "invalid_answer"  # its record breaks the schema, or two records differ
     CUT = "truncated"  # the reply was cut at max_tokens before it
 
 
 class Drop(Enum):
-    """The outcome of an item that leaves no trace: a custom function answered None."""
+    """The outcome of an item that leaves nothing: a custom function answered None."""
 
     DROP = "drop"
 
@@ -90,9 +90,9 @@ Outcome = Any
 
 
 class Quota(NamedTuple):
-    """One limit of an account as a response tells it. `limit`: per minute. `remaining`: what is
-    left of it now (Anthropic rounds tokens to thousands). `reset_s`: seconds until it is full.
-    None: the response does not say."""
+    """One limit of an account from a response. `limit`: per minute. `remaining`: what is left of it
+    now (Anthropic rounds tokens to thousands). `reset_s`: seconds until it is full. None: the
+    response does not say."""
 
     limit: int | None = None
     remaining: int | None = None

@@ -4,7 +4,7 @@
                                    │
                                    └─► watchdog thread: ends the process at `shutdown_timeout_s`
 
-Codes: 0 everything that has an outcome is committed; 1 it could not be, or the worker failed; 130 a
+Codes: 0 all outcomes are committed; 1 they could not be committed, or the worker failed; 130 a
 second signal. Faust's own worker is not used: its stop survives a frozen broker for more than a
 minute and ignores the second signal (measured on 0.15.3).
 """
@@ -38,15 +38,15 @@ SWITCH_S = 0.0005
 
 COLLECT_EVERY_S = 10.0
 COLLECT_SHARE = 200
-"""A collection takes a millisecond, or some tens of them where 64 MB of items wait; where it takes
-longer, it comes less often."""
+"""A collection takes a millisecond, or some tens of them while 64 MB of items wait; a longer one
+runs less often."""
 
 LEAVE_WITHIN_S = 3.0
-"""Kept of `shutdown_timeout_s` for leaving the group and closing connections."""
+"""The part of `shutdown_timeout_s` for leaving the group and closing connections."""
 
 
 class Process:
-    """Runs one app until it is told to stop."""
+    """Runs one app until it has to stop."""
 
     def __init__(self, app: App, *, as_json: bool) -> None:
         self._app = app
@@ -58,12 +58,12 @@ class Process:
         self._timeout_s = app.streams_settings.worker.shutdown_timeout_s
 
     def run(self) -> int:
-        """Returns the exit code; ends the process where a stop hangs or is asked for twice."""
+        """Returns the exit code; ends the process if a stop hangs or a second signal comes."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)  # to the end of the process, which comes next
+            signal.signal(number, self._on_signal)  # to the end of the process, which comes next
         return asyncio.run(self._serve())
 
-    def _signalled(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         # A plain handler, not the loop's: it runs also while a function of the user's blocks it.
         self._signals += 1
         if self._signals > 1:
@@ -79,13 +79,13 @@ class Process:
 
     @staticmethod
     def _end_now(code: int) -> None:
-        # Nothing is flushed: everything was when it was written, and where nobody reads the pipe
-        # any more it would be waited for here, too.
+        # No flush: every write has flushed already, and if nobody reads the pipe any more a flush
+        # would wait here for ever.
         os._exit(code)
 
     async def _serve(self) -> int:
         self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._uncaught)
+        self._loop.set_exception_handler(self._on_uncaught_error)
         if self._signals:  # one came before there was a loop to tell
             self._stop.set()
         self._app.on_fatal = lambda error: self._stop.set()
@@ -115,9 +115,9 @@ class Process:
         for waiting in (stopping, crashed):
             waiting.cancel()
 
-    def _uncaught(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A callback raised and nobody waits for it. If it is one of ours, what it was to do is not
-        done, and no rule says what follows: the worker stops rather than stand still."""
+    def _on_uncaught_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback raised an error that nobody awaits. If it is one of ours, its work is not done
+        and no rule covers that: the worker stops instead of standing still."""
         loop.default_exception_handler(context)
         error = context.get("exception")
         if error is not None and "handle" in context and _is_ours(error):

@@ -151,7 +151,9 @@ def test_every_import_finds_what_it_names_also_one_that_seldom_runs() -> None:
 
 
 def test_an_import_of_what_is_not_there_is_found() -> None:
-    source = "def late():\n    from streams.errors import Retry, Again\n    from streams.nowhere import it"
+    source = (
+        "def late():\n  from streams.errors import Retry, Again\n  from streams.nowhere import it"
+    )
     assert missing_names(source) == ["streams.errors.Again", "streams.nowhere.it"]
 
 

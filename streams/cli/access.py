@@ -1,6 +1,6 @@
-"""Asks the broker, the topics and the APIs of a configuration whether they are there.
+"""Checks that the broker, the topics and the APIs of a configuration are there.
 
-The API calls are the cheapest there are: a model's description from Anthropic (free), the embedding
+The API calls are the cheapest possible: a model's description from Anthropic (free), the embedding
 of one word from Voyage.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ANSWER_WITHIN_S = 10.0
 
 Check = tuple[str, bool, str]
-"""What was asked, whether it is fine, and one line about it."""
+"""The name of a check, whether it passed, and one line about it."""
 
 
 async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Check]:
@@ -31,10 +31,10 @@ async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
     else:
         for check in await _broker(settings):
             yield check
-    asked = set()
+    checked_models = set()
     for task in settings.tasks:
-        if task.operation != "custom" and (task.provider, task.model) not in asked:
-            asked.add((task.provider, task.model))
+        if task.operation != "custom" and (task.provider, task.model) not in checked_models:
+            checked_models.add((task.provider, task.model))
             yield await _api(settings, task, environ)
 
 
@@ -64,7 +64,7 @@ async def _broker(settings: Settings) -> list[Check]:
 
 
 def _roles(task: TaskSettings, worker: WorkerSettings) -> dict[str, str]:
-    """The topics that a worker creates if it must, and what each is."""
+    """The topics that a worker creates if they are missing, and the role of each."""
     roles = {task.sink: "sink", task.dead_letter: "dead letters"}
     return roles | ({ledger_topic(worker.id, task.source): "ledger"} if worker.ledger else {})
 

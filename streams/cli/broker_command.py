@@ -31,7 +31,7 @@ def broker(
         received.append(number)
         ended.set()
 
-    # Set here, because a shell starts what runs in its background deaf to Ctrl-C.
+    # Set here, because a shell starts background processes with Ctrl-C ignored.
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     with EmbeddedBroker(port=port) as running:

@@ -56,7 +56,7 @@ def check(
 
 
 def _try_operations(settings: Settings) -> None:
-    """Make what the worker would make: it is there that a schema is found to be none for the API.
+    """Create what the worker would create: only this finds a schema that the API does not take.
     Raises ConfigError with every problem."""
     from streams.operations import make_operation
 

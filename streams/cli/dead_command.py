@@ -84,7 +84,7 @@ def list_(
 
     asyncio.run(show())
     out.flush()
-    tell(f"{_told(codes, 'dead letter')} in {topic}")
+    tell(f"{_counts_text(codes, 'dead letter')} in {topic}")
     if others:
         tell(f"{others} other records are no dead letters; is {topic} the dead-letter topic?")
     return 0
@@ -176,8 +176,9 @@ def redrive(
         put_json(summary(job, progress))
     else:
         _report(job, progress)
-    if progress.left_out:
-        fail(f"{_told(progress.skipped, 'dead letter')} could not be sent again, and stay to be")
+    if progress.skipped_count:
+        skipped = _counts_text(progress.skipped, "dead letter")
+        fail(f"{skipped} could not be sent again, and stay to be")
         return 1
     return 0
 
@@ -185,12 +186,12 @@ def redrive(
 def _report(job: Redrive, progress: Progress) -> None:
     where = ", ".join(progress.into)
     to = f" to {where}" if where else ""
-    tell(f"{'would send' if job.dry else 'sent'} {_told(progress.codes, 'dead letter')}{to}")
-    if progress.went_on:
+    tell(f"{'would send' if job.dry else 'sent'} {_counts_text(progress.codes, 'dead letter')}{to}")
+    if progress.continued:
         tell("letters that an earlier run sent are left out (--all takes them too)")
 
 
-def _told(codes: Counter[str], what: str) -> str:
+def _counts_text(codes: Counter[str], what: str) -> str:
     from streams.kafka.record_views import printable
 
     total = codes.total()

@@ -1,4 +1,4 @@
-"""Commands that are named and not there yet: refused, never silently accepted."""
+"""Commands that have a name but do not exist yet: refused, never silently accepted."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}
 def add_to(app: typer.Typer) -> None:
     for name, help in COMMANDS.items():
         text = f"{help} (not available in this version)."
-        app.command(name, help=text, context_settings=_ANYTHING)(_refused(name))
+        app.command(name, help=text, context_settings=_ANYTHING)(_refusing_command(name))
 
 
-def _refused(name: str) -> Callable[..., int]:
+def _refusing_command(name: str) -> Callable[..., int]:
     def command(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> int:
         raise UsageError(f"{name} is not available in this version")
 

@@ -1,4 +1,4 @@
-"""`streams`: finds the command, runs it, and turns whatever comes out into an exit code."""
+"""`streams`: finds the command, runs it, and turns its result or error into an exit code."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         fail(str(error))
         return _after(session, FAILED)
     except BrokenPipeError:
-        # Whoever read our output has enough, as `head` does. Python would complain at its exit.
+        # The reader of our output has closed it, as `head` does. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except KeyboardInterrupt:
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _invoke(arguments: list[str], session: Session) -> int:
-    """Typer's own `main` would print boxes, and end on a broken pipe with 1."""
+    """Typer's own `main` would print boxes, and end with 1 on a broken pipe."""
     command = typer.main.get_command(app)
     try:
         with command.make_context("streams", arguments, obj=session) as context:
@@ -107,7 +107,7 @@ def _invoke(arguments: list[str], session: Session) -> int:
 
 
 def _usage_error(error: Exception) -> UsageError:
-    """What Typer found wrong with the command line, as one line that says where to look."""
+    """Typer's usage error as one line that says where to look."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "streams"
     if type(error).__name__ == "NoArgsIsHelpError":

@@ -1,4 +1,4 @@
-"""What commands say: lines to stderr, JSON to stdout."""
+"""How commands print: lines to stderr, JSON to stdout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def put_json(what: Any) -> None:
 
 
 def quiet_clients(*, debug: bool) -> None:
-    """Keep the Kafka client's own log lines off the terminal: each failure is told once, by us."""
+    """Keep the Kafka client's own log lines off the terminal: we report each failure once."""
     if debug:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO)
         return

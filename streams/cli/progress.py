@@ -1,4 +1,4 @@
-"""How far a long command has come: a bar on a terminal, a plain line now and then otherwise."""
+"""The progress of a long command: a bar on a terminal, otherwise a plain line now and then."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BAR_EVERY_S = 0.1
 
 
 class Progress(Protocol):
-    """What is shown: `sent` and `left_out` count; `position` of `size` (None: not known) is how far
-    the input has been read; `started` is on the monotonic clock."""
+    """What the bar shows: the counts `sent` and `skipped_count`; `position` of `size` (None: not
+    known), how far the input is read; `started`, on the monotonic clock."""
 
     @property
     def sent(self) -> int: ...
     @property
-    def left_out(self) -> int: ...
+    def skipped_count(self) -> int: ...
     @property
     def position(self) -> int: ...
     @property
@@ -29,13 +29,13 @@ class Progress(Protocol):
 
 
 class Bar:
-    """Shows a `Progress` on stderr; `tell` writes a line above the bar. `sent`, `left_out`: the
-    words for what these count."""
+    """Shows a `Progress` on stderr; `tell` writes a line above the bar. `sent`, `skipped`: the
+    words for these two counts."""
 
-    def __init__(self, sent: str = "published", left_out: str = "rejected") -> None:
-        self._words = sent, left_out
+    def __init__(self, sent: str = "published", skipped: str = "rejected") -> None:
+        self._words = sent, skipped
         self._bar: Any = None
-        self._shown_at = time.monotonic()
+        self._last_shown_at = time.monotonic()
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty():
@@ -46,14 +46,14 @@ class Bar:
                 TextColumn("{task.fields[sent]:,} records"),
                 BarColumn(),
                 TextColumn(
-                    "{task.fields[rate]:,.0f}/s  " + self._words[1] + " {task.fields[left_out]:,}"
+                    "{task.fields[rate]:,.0f}/s  " + self._words[1] + " {task.fields[skipped]:,}"
                 ),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task("", total=None, sent=0, rate=0.0, left_out=0)
+            self._task = self._bar.add_task("", total=None, sent=0, rate=0.0, skipped=0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,13 +68,13 @@ class Bar:
 
     def show(self, progress: Progress) -> None:
         now = time.monotonic()
-        if now - self._shown_at < (LINE_EVERY_S if self._bar is None else BAR_EVERY_S):
+        if now - self._last_shown_at < (LINE_EVERY_S if self._bar is None else BAR_EVERY_S):
             return
-        self._shown_at = now
+        self._last_shown_at = now
         rate = progress.sent / max(now - progress.started, 0.001)
         if self._bar is None:
-            sent, left_out = self._words
-            tell(f"{sent} {progress.sent}, {left_out} {progress.left_out} ({rate:,.0f}/s)")
+            sent, skipped = self._words
+            tell(f"{sent} {progress.sent}, {skipped} {progress.skipped_count} ({rate:,.0f}/s)")
             return
         self._bar.update(
             self._task,
@@ -82,5 +82,5 @@ class Bar:
             completed=progress.position,
             sent=progress.sent,
             rate=rate,
-            left_out=progress.left_out,
+            skipped=progress.skipped_count,
         )

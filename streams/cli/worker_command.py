@@ -31,7 +31,7 @@ def worker(
             config, os.environ, broker=broker, need_tasks=True, allow_custom=False
         )
     else:
-        # The application's own configuration counts; one that names none finds these.
+        # The application's own configuration counts; if it names none, it finds these variables.
         if config is not None:
             os.environ["STREAMS_CONFIG"] = str(config)
         if broker is not None:

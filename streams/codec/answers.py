@@ -1,4 +1,4 @@
-"""The call ledger: what was paid for, so that it is not paid for again after a crash.
+"""The call ledger: paid answers, so that nobody pays for them again after a crash.
 
 One record per item and answer, in topic `{worker id}.{source}.ledger`, in the source's partition:
 
@@ -8,11 +8,11 @@ One record per item and answer, in topic `{worker id}.{source}.ledger`, in the s
 
 The last member is the outcome: `result` (its JSON, byte for byte as the sink gets it), `vector`
 (base64 of little-endian float32), `error` (code and message of a dead letter) or `dropped`. With
-the other members it makes the very record that would have been emitted without the crash, but for
-the time of processing. `item`: a checksum of the item's value and text, so that an answer is never
-given to another item, whatever became of the topic or of the task's `text`.
+the other members it gives the same record as without the crash, except for the time of processing.
+`item`: a checksum of the item's value and text, so that another item never gets the answer, even if
+the topic or the task's `text` has changed.
 
-Answers that were left out (`Unanswered`) are no outcomes and are not recorded.
+Missing answers (`Unanswered`) are not outcomes and are not recorded.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ TOPIC_SETTINGS = (
     ("cleanup.policy", "delete"),
     ("retention.ms", str(RETENTION_MS)),
     ("retention.bytes", "-1"),
-    ("segment.ms", str(RETENTION_MS // 24)),  # only what is in a closed segment is deleted
+    ("segment.ms", str(RETENTION_MS // 24)),  # Kafka deletes only closed segments
 )
-"""Of a ledger, whatever its source has."""
+"""Settings of a ledger topic, whatever the source has."""
 
 RESULT = b',"result":'
 MAX_STRETCHES = 1_000
-"""Of a `Trail`, each some 150 bytes."""
+"""Limit of a `Trail`, some 150 bytes each."""
 
 MAX_MESSAGE_CHARACTERS = 1_000
-"""No more of an error's message leaves in a dead letter."""
+"""Limit of the error message in a dead letter."""
 
 
 class Entry(NamedTuple):
@@ -62,12 +62,12 @@ class Entry(NamedTuple):
 # -- writing -----------------------------------------------------------------------------------
 
 
-def paid(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
-    """Which of a call's slots have their outcome from it, once the engine has been told how it
-    ended. `answers`: of its reply; empty where it failed.
+def paid_slots(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[Slot]:
+    """The slots of a call that have their outcome from it, after the engine knows how it ended.
+    `answers`: of its reply; empty if it failed.
 
-    A slot whose lane was closed meanwhile is no business of the engine's, but its answer is paid
-    for all the same: it is given its outcome here.
+    The engine has dropped a slot whose lane was closed, but its answer is paid: it gets its outcome
+    here.
     """
     found = []
     answers = answers if len(answers) == len(slots) else ()
@@ -81,7 +81,7 @@ def paid(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> list[S
 
 
 def entry(slot: Slot, fingerprint: str) -> Entry:
-    """The record of a slot that has its outcome. Never raises for what the outcome holds."""
+    """The record of a slot that has its outcome. Never raises, whatever the outcome holds."""
     item, call = slot.item, slot.call
     assert call is not None
     value = (
@@ -126,7 +126,7 @@ def _outcome(outcome: Any) -> bytes:
 
 
 def _sendable(text: object) -> str:
-    """As a dead letter's headers have it: cut, and without lone surrogates."""
+    """As a dead letter's headers carry it: cut, and without lone surrogates."""
     return str(text)[:MAX_MESSAGE_CHARACTERS].encode("utf-8", "replace").decode()
 
 
@@ -134,15 +134,15 @@ def _sendable(text: object) -> str:
 
 
 class Keys:
-    """Tells which records of a ledger partition answer the items of a task as it is now."""
+    """Finds the records of a ledger partition that answer the items of a task as it is now."""
 
     def __init__(self, topic: str, partition: int, fingerprint: str) -> None:
         self._head = f"{topic}/{partition}/".encode()
         self._tail = f"/{fingerprint}".encode()
 
     def offset(self, key: bytes | None) -> int | None:
-        """The offset of the item that is answered; None: it is none of this task's, or the answer
-        is that of another prompt, model or version."""
+        """The offset of the answered item; None: not an answer of this task, or one of another
+        prompt, model or version."""
         if key is None or not key.startswith(self._head) or not key.endswith(self._tail):
             return None
         number = key[len(self._head) : -len(self._tail)]
@@ -150,9 +150,9 @@ class Keys:
 
 
 def restore(slot: Slot, value: bytes) -> bool:
-    """Give a slot that has just been made the outcome, microbatch, calls and usage of a record.
+    """Give a new slot the outcome, microbatch, calls and usage of a record.
 
-    False, and nothing is given: the answer is another item's, or nothing that we wrote.
+    False, and the slot is unchanged: the answer is another item's, or not of our form.
     """
     try:
         facts, outcome = _parts(value)
@@ -172,9 +172,9 @@ def restore(slot: Slot, value: bytes) -> bool:
 
 
 def _parts(value: bytes) -> tuple[dict[str, Any], Any]:
-    """The facts and the outcome. The result's bytes stay as they are: what a JSON reader makes of
-    them may be written in another way."""
-    place = value.find(RESULT)  # no string before it can hold this: its quotes would be escaped
+    """The facts and the outcome. The result's bytes stay as they are: a JSON reader could write the
+    same value in another way."""
+    place = value.find(RESULT)  # no earlier string can hold this: its quotes would be escaped
     if place >= 0:
         return orjson.loads(value[:place] + b"}"), orjson.Fragment(value[place + len(RESULT) : -1])
     facts = orjson.loads(value)
@@ -189,17 +189,17 @@ def _parts(value: bytes) -> tuple[dict[str, Any], Any]:
 
 
 class Trail:
-    """Where the answers of one lane stand in its ledger partition, and so from which ledger offset
-    its next owner has to read. It never passes an answer of an item that is not settled.
+    """Where the answers of one lane are in its ledger partition, and so from which ledger offset
+    its next owner has to read. That offset never passes an answer of an unsettled item.
 
     `first`: where this owner read from; None: it did not. `end`: the ledger's end at assignment;
-    None: unknown. `highest`: the greatest source offset among the answers that were found.
+    None: unknown. `highest`: the greatest source offset among the answers that this owner read.
 
-    What stands from `end` on may be an earlier owner's: calls that it had under way are recorded
-    when they are answered. So `end` is not passed before `late_below` says what those can be of.
+    Records from `end` on may be an earlier owner's: it records its calls in flight when they are
+    answered. So nothing passes `end` before `bound_late_calls` says which items those can be of.
 
-    The ledger is seen as stretches: where one begins, and the highest source offset in it. Behind
-    an item that is never done, neighbours are merged: the next owner reads a little more.
+    The ledger is divided into stretches: where one begins, and the highest source offset in it.
+    Behind an item that is never done, neighbours are merged: the next owner reads a little more.
     """
 
     def __init__(self, first: int | None, end: int | None, highest: int = -1) -> None:
@@ -212,10 +212,10 @@ class Trail:
             self._late = [self._end, inf]
             self._stretches.append(self._late)
 
-    def wrote(self, first: int, count: int, highest: int) -> None:
-        """So many records of ours stand from ledger offset `first` on; `highest` of their items'
-        offsets. Told in the ledger's order. `first` is below 0 where the broker does not know any
-        more where: then it is anywhere behind the records before."""
+    def add_written(self, first: int, count: int, highest: int) -> None:
+        """`count` records of ours begin at ledger offset `first`; `highest` of their items'
+        offsets. Called in the ledger's order. `first` is below 0 where the broker no longer knows
+        the offset: then it is somewhere behind the records before."""
         if first < 0:
             first = self._end or 0
         last = self._stretches[-1] if self._stretches else None
@@ -225,20 +225,20 @@ class Trail:
         if len(self._stretches) > MAX_STRETCHES:
             self._merge()
 
-    def late_below(self, offset: int) -> None:
-        """No earlier owner's call is under way any more; they were of items below `offset`."""
+    def bound_late_calls(self, offset: int) -> None:
+        """No earlier owner's call is in flight any more; they were of items below `offset`."""
         if self._late is not None:
             self._late[1] = min(self._late[1], offset - 1)
 
-    def settled(self, watermark: int) -> None:
-        """Every item below it is; what stands in front of all others' answers is forgotten."""
+    def forget_below(self, watermark: int) -> None:
+        """Items below the watermark are settled: drop the stretches in front with only these."""
         stretches = self._stretches
         while stretches and stretches[0][1] < watermark:
             stretches.popleft()
 
     def begin(self, watermark: int) -> int | None:
-        """From where on the ledger may hold an answer of an item at or above this watermark, which
-        may be one that is still to be committed; None: unknown. Monotonic in the watermark."""
+        """The first ledger offset that may hold an answer of an item at or above this watermark,
+        which need not be committed yet; None: unknown. Monotonic in the watermark."""
         for first, highest in self._stretches:
             if highest >= watermark:
                 return int(first)
@@ -246,9 +246,9 @@ class Trail:
 
     def _merge(self) -> None:
         """Two neighbours become one, which begins where the first does. The late stretch stays by
-        itself: its highest is yet to be told."""
+        itself: its highest offset is not known yet."""
         merged: deque[list[float]] = deque()
-        alone = True  # the last merged one has no second half yet
+        alone = True  # the last merged stretch has no second half yet
         for stretch in self._stretches:
             last = merged[-1] if merged else None
             if last is None or not alone or self._late is stretch or self._late is last:

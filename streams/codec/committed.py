@@ -6,8 +6,8 @@ Metadata are one line of text that travels with the offset, also inside a transa
 
 `beyond`: ranges of offsets above the watermark that are settled already (order "key" and "none"),
 as `streams.core.ranges` writes them, base64url without padding. `ledger`: the offset of the
-ledger's partition below which nothing is of interest any more. A part with nothing to say is left
-out; metadata of anybody else's say nothing.
+ledger's partition below which no record is needed any more. An empty part is left out; metadata of
+other programs count as empty.
 
 Kafka takes 4,096 bytes (`offset.metadata.max.bytes`), and more than that ends an aiokafka producer
 (facts measured on 0.14.0), so a text never passes MAX_METADATA_BYTES.
@@ -24,25 +24,25 @@ from streams.core.ranges import Ranges, pack, unpack
 MAX_METADATA_BYTES = 3500
 HEAD = "streams/1"
 LEDGER_BYTES = len(f"{HEAD} beyond= ledger={2**63}")
-"""Everything in the metadata that is not the ranges, at its longest."""
+"""The longest metadata without the ranges."""
 
 MAX_BEYOND_BYTES = (MAX_METADATA_BYTES - LEDGER_BYTES) * 3 // 4
-"""The ranges' own bytes, before base64; the engine's `Limits.max_beyond_bytes`."""
+"""The limit of the ranges' bytes, before base64; the engine's `Limits.max_beyond_bytes`."""
 
 
 class Committed(NamedTuple):
-    """`offset`: the watermark. `beyond`: what is settled above it. `ledger_offset`: where the
-    ledger is to be read from; None: there is none. `made`: False where nobody has committed yet,
-    and this is where the partition begins all the same."""
+    """`offset`: the watermark. `beyond`: settled ranges above it. `ledger_offset`: where to read
+    the ledger from; None: nowhere. `is_committed`: False if the group has no commit yet; the offset
+    is then where the partition begins."""
 
     offset: int
     beyond: Ranges = ()
     ledger_offset: int | None = None
-    made: bool = True
+    is_committed: bool = True
 
     @property
     def metadata(self) -> str:
-        """Raises ValueError where the ranges do not fit; the engine sees to it that they do."""
+        """Raises ValueError if the ranges do not fit; the engine makes sure that they do."""
         parts = [HEAD]
         if self.beyond:
             packed = pack(self.offset, self.beyond)
@@ -55,8 +55,8 @@ class Committed(NamedTuple):
 
     @classmethod
     def read(cls, offset: int, metadata: str) -> Self:
-        """What was committed; metadata that cannot be read, or are longer than we write them, say
-        nothing."""
+        """The values of a commit; metadata that cannot be read, or are longer than ours, count as
+        empty."""
         head, *parts = metadata.split(" ")
         if head != HEAD or len(metadata) > MAX_METADATA_BYTES:
             return cls(offset)
@@ -68,8 +68,8 @@ class Committed(NamedTuple):
             return cls(offset)
 
     def below(self, end: int) -> Self:
-        """The same without what lies at `end` or above: where a log has lost its tail, those
-        offsets will be other records'."""
+        """The same without ranges at `end` or above: if a log has lost its tail, other records will
+        get those offsets."""
         beyond = tuple((first, min(last, end - 1)) for first, last in self.beyond if first < end)
         return self._replace(beyond=beyond)
 

@@ -17,14 +17,14 @@ def fingerprint(
     settings: Mapping[str, Any] | None = None,
     version: str | None = None,
 ) -> str:
-    """16 hexadecimal digits: equal ones mean comparable results, whichever run or worker made them.
+    """16 hexadecimal digits: equal ones mean comparable results, from any run or worker.
 
     They are the first 64 bits of the SHA-256 of the arguments as JSON with sorted keys, without
-    whitespace, in UTF-8. `prompt`: all constant text that the model is given. `schema`: what the
-    answer must keep to. `settings`: whatever else changes an answer (labels in their order,
-    dimension, temperature); nothing that does not, such as the size of a microbatch's window.
-    `version`: a custom function's own. The order of a mapping's keys does not count, a list's does.
-    Raises TypeError or ValueError for what JSON cannot hold.
+    whitespace, in UTF-8. `prompt`: all constant text of the prompt. `schema`: of the answer.
+    `settings`: everything else that changes an answer (labels in their order, dimension,
+    temperature), and nothing that does not, such as the size of a microbatch's window. `version`: a
+    custom function's own. The order of a mapping's keys does not count, a list's does. Raises
+    TypeError or ValueError for values that JSON cannot hold.
     """
     facts = {
         "provider": provider,

@@ -1,7 +1,7 @@
 """Finds the text and the id of an item: JSON Pointers (RFC 6901) and templates made of them.
 
-Both are compiled once per task. What is wrong with one is a ValueError at that moment, with a
-message for whoever wrote it; what a document lacks is a `MissingError`, for that document alone.
+Both are compiled once per task. An error in one is a ValueError at that moment, with a message for
+its author; a value that a document lacks is a `MissingError`, for that document alone.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class MissingError(LookupError):
 class Pointer:
     """A compiled JSON Pointer.
 
-    `key`: the member it names, where it names a member of the document itself (`/text`); None for a
-    pointer of another depth. Raises ValueError for what is no JSON Pointer.
+    `key`: the member of the document itself that it names (`/text`); None for a pointer of another
+    depth. Raises ValueError for an invalid JSON Pointer.
     """
 
     __slots__ = ("_steps", "key", "source")
@@ -48,10 +48,10 @@ class Pointer:
         self.key = names[0] if len(names) == 1 else None
 
     def find(self, document: Any) -> Any:
-        """What the document has there. Raises `MissingError`.
+        """The document's value at the pointer. Raises `MissingError`.
 
-        Digits name a member of an object or an element of an array, whichever stands there; `-`,
-        the element after the last, is never there (RFC 6901, section 4).
+        Digits name a member of an object or an element of an array, whichever is there; `-`, the
+        element after the last, is never there (RFC 6901, section 4).
         """
         for name, index in self._steps:
             if type(document) is dict:
@@ -66,8 +66,8 @@ class Pointer:
 
 
 class Text:
-    """What an item's text is made of: a pointer (starts with `/`) or a template with `{/pointer}`
-    parts, all else in it standing for itself. `key`: as `Pointer.key`, None for a template.
+    """How to make an item's text: a pointer (starts with `/`) or a template with `{/pointer}`
+    parts, all other text in it literal. `key`: as `Pointer.key`, None for a template.
 
     Raises ValueError for a template without parts, which is a pointer that lacks its `/`.
     """
@@ -112,8 +112,8 @@ def _template(source: str) -> Callable[[Any], str]:
 
 
 def as_text(value: Any) -> str:
-    """A string as it is, anything else as compact JSON; a lone surrogate, which no API could be
-    sent, becomes U+FFFD. Raises ValueError for what JSON cannot hold."""
+    """A string as it is, anything else as compact JSON; a lone surrogate, which no API accepts,
+    becomes U+FFFD. Raises ValueError for values that JSON cannot hold."""
     if type(value) is not str:
         value = _compact(value)
     return value if value.isascii() else _SURROGATES.sub("\ufffd", value)
@@ -126,7 +126,7 @@ def _compact(value: Any) -> str:
         compact = b"null"
     if b"null" not in compact:
         return compact.decode()
-    # orjson writes null for infinity (1e999 is valid JSON): the slow way refuses it.
+    # orjson writes null for infinity (1e999 is valid JSON): the slow way raises.
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError:

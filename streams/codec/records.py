@@ -20,7 +20,7 @@ Tombstones = Literal["forward", "drop", "dead_letter"]
 
 
 class SourceRecord(Protocol):
-    """What is read of a record; aiokafka's `ConsumerRecord` has it."""
+    """The attributes of a record that are read; aiokafka's `ConsumerRecord` has them."""
 
     @property
     def topic(self) -> str: ...
@@ -49,8 +49,8 @@ class Decoded(NamedTuple):
     settled: dict[int, Outcome]
 
 
-class Most(NamedTuple):
-    """What one text may take, by `estimate_tokens` and in bytes of UTF-8."""
+class TextLimit(NamedTuple):
+    """The limit of one text, by `estimate_tokens` and in bytes of UTF-8."""
 
     tokens: int
     bytes: int
@@ -61,8 +61,8 @@ class Decoder:
 
     `text`, `id`: see `streams.codec.pointers`; both may raise ValueError. An id that is missing or
     null is `topic/partition/offset`; any other JSON value is kept, objects and arrays too.
-    `tombstones`: what becomes of a record with a null value; `dead_letter` has the code
-    `tombstone`. `most`: a longer text is cut to what fits; None: it stays as it is.
+    `tombstones`: what happens to a record with a null value; `dead_letter` has the code
+    `tombstone`. `limit`: a longer text is cut to this; None: no text is cut.
     """
 
     def __init__(
@@ -71,20 +71,20 @@ class Decoder:
         text: str = "/text",
         id: str = "/id",
         tombstones: Tombstones = "forward",
-        most: Most | None = None,
+        limit: TextLimit | None = None,
     ) -> None:
         self._text = Text(text)
         self._id = Pointer(id)
         self._tombstones: Tombstones = tombstones
-        self._most = most
+        self._limit = limit
 
     def decode(self, records: Sequence[SourceRecord]) -> Decoded:
-        """Never raises for what a record holds, and no record changes another's item."""
+        """Never raises, whatever a record holds, and no record changes another's item."""
         decoded = self._decode(records)
-        if self._most is not None:
+        if self._limit is not None:
             items = decoded.items
             for n, item in enumerate(items):
-                text = cut(item.text, self._most)
+                text = cut(item.text, self._limit)
                 if text is not item.text:
                     items[n] = item._replace(text=text)
         return decoded
@@ -149,7 +149,7 @@ class Decoder:
         except MissingError:
             return position
         if type(name) in (float, dict, list):
-            as_text(name)  # raises for what could not be written into the result
+            as_text(name)  # raises for a name that cannot be written into the result
         return position if name is None else name
 
     def _tombstone(self) -> Outcome:
@@ -179,22 +179,22 @@ def text_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def cut(text: str, most: Most) -> str:
-    """The longest beginning of the text that takes no more; the text itself where it fits."""
+def cut(text: str, limit: TextLimit) -> str:
+    """The longest beginning of the text within the limit; the text itself if it fits."""
     fits, too_long = 0, len(text) + 1
-    if _fits(text, most):
+    if _fits(text, limit):
         return text
     while too_long - fits > 1:  # a longer text never takes less
         middle = (fits + too_long) // 2
-        if _fits(text[:middle], most):
+        if _fits(text[:middle], limit):
             fits = middle
         else:
             too_long = middle
     return text[:fits]
 
 
-def _fits(text: str, most: Most) -> bool:
-    return estimate_tokens(text) <= most.tokens and text_bytes(text) <= most.bytes
+def _fits(text: str, limit: TextLimit) -> bool:
+    return estimate_tokens(text) <= limit.tokens and text_bytes(text) <= limit.bytes
 
 
 _ITEM_BYTES = 900
@@ -203,22 +203,21 @@ _MEMBER_BYTES = 115
 _OBJECT_BYTES = 200
 _ARRAY_BYTES = 80
 _HEADER_BYTES = 170
-_MOST_PER_BYTE = 80
+_MAX_PER_BYTE = 80
 _WIDE = 2
 
 
-def held_bytes(item: Item) -> int:
+def memory_bytes(item: Item) -> int:
     """About how much memory an item holds until it is settled, on the high side; for back-pressure.
 
-    Measured on CPython 3.11 with tracemalloc, and held to it by `tests/records/test_weights.py`:
-    900 bytes for the item, its slot and their numbers, whatever the record holds; the value, the
-    key and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and
-    the decoded value by its commas, brackets and other strings, at most 80 bytes for each byte that
-    is not text.
-    Its result is not in it.
+    Measured on CPython 3.11 with tracemalloc, and tested by `tests/records/test_weights.py`: 900
+    bytes for the item, its slot and their numbers, whatever the record holds; the value, the key
+    and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and the
+    decoded value by its commas, brackets and other strings, at most 80 bytes for each byte that is
+    not text. Its result is not included.
     """
     value, text, _, key, headers, _, _, _, _, raw = item
-    # The plainest way to each figure that was measured: this runs for every item.
+    # The simplest code for each measured figure: this runs for every item.
     size = _ITEM_BYTES + text.__sizeof__()
     if key is not None:
         size += len(key)
@@ -231,7 +230,7 @@ def held_bytes(item: Item) -> int:
     size += rest
     if text in value.values():
         rest -= min(text_bytes(text), rest)
-    else:  # made of other strings, which the value holds as well
+    else:  # made of other strings, which the value holds too
         size += text.__sizeof__()
     if raw.rfind(b"{") <= 0 and raw.find(b"[") < 0:
         structure = _MEMBER_BYTES * len(value)
@@ -239,4 +238,4 @@ def held_bytes(item: Item) -> int:
         structure = _MEMBER_BYTES * raw.count(b",")
         structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
     strings = rest if raw.isascii() else _WIDE * rest  # those beside the text
-    return size + min(structure + strings, _MOST_PER_BYTE * rest)
+    return size + min(structure + strings, _MAX_PER_BYTE * rest)

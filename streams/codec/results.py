@@ -30,7 +30,7 @@ _NANO = 1_000_000_000
 
 
 class SlotCall(Protocol):
-    """What is read of a microbatch (`streams.core.call.Call`)."""
+    """The attributes of a microbatch that are read (`streams.core.call.Call`)."""
 
     @property
     def id(self) -> str: ...
@@ -39,10 +39,10 @@ class SlotCall(Protocol):
 
 
 class ReleasedSlot(Protocol):
-    """What is read of a slot (`streams.core.call.Slot`) that the engine has released.
+    """The attributes of a released slot that are read (`streams.core.call.Slot`).
 
-    `call`: the one that gave the answer; None where there was no call. `calls`: the calls the item
-    was in. Tokens and money are its share of them.
+    `call`: the one that gave the answer; None if there was no call. `calls`: the calls the item was
+    in. Tokens and money are its share of them.
     """
 
     @property
@@ -64,8 +64,8 @@ class ReleasedSlot(Protocol):
 
 
 class Encoded(NamedTuple):
-    """`records`: one per slot, in the slots' order; None for an item that has nothing for the sink.
-    `dead`: the error of each that is a dead letter, by its place; the others of these are drops."""
+    """`records`: one per slot, in the slots' order; None for an item without a sink record. `dead`:
+    the errors of the dead letters among these, by place; the others are drops."""
 
     records: list[SinkRecord | None]
     dead: dict[int, ItemError]
@@ -74,8 +74,8 @@ class Encoded(NamedTuple):
 class Encoder:
     """Encodes the outcomes of one task.
 
-    `model`: None for a custom function, null in the envelope. `mode`: what a sink record's value
-    is: `envelope`, `merge` (the source object with the result spliced in, see
+    `model`: None for a custom function, null in the envelope. `mode`: the form of a sink record's
+    value: `envelope`, `merge` (the source object with the result spliced in, see
     `streams.codec.splice`) or `result` (bare). `embedding`: how a vector is written (`vectors.py`).
     """
 
@@ -89,7 +89,7 @@ class Encoder:
         embedding: Layout = "floats",
     ) -> None:
         self._task = task
-        self._facts_written = {"task": task, "model": model, "fingerprint": fingerprint}
+        self._encoded_facts = {"task": task, "model": model, "fingerprint": fingerprint}
         self._templates: dict[str, bytes] = {}
         self._embedding: Layout = embedding
         self._enrichment = Enrichment(task)
@@ -102,8 +102,8 @@ class Encoder:
             self._nulls = 1
 
     def encode(self, slots: Sequence[ReleasedSlot], now_ms: int) -> Encoded:
-        """One record per slot, in order. Never raises for what an outcome holds. `now_ms`: when
-        they were processed, in ms since the epoch."""
+        """One record per slot, in order. Never raises, whatever an outcome holds. `now_ms`: the
+        time of processing, in ms since the epoch."""
         records: list[SinkRecord | None] = []
         dead: dict[int, ItemError] = {}
         append, value_of = records.append, self._value
@@ -118,7 +118,7 @@ class Encoder:
                 try:
                     value = None if outcome is FORWARD else value_of(slot, now_ms)
                 except ItemError as caught:
-                    # Made anew: the raised one would keep this frame, and all in it, alive.
+                    # A new error: the raised one would keep this frame, and all in it, alive.
                     dead[len(records)] = ItemError(caught.code, caught.message)
                     append(None)
                 else:
@@ -133,7 +133,7 @@ class Encoder:
             name = orjson.dumps(item.id)
         except orjson.JSONEncodeError:
             name = _unusual_id(item.id)
-        # Formatted, since only the id and the result need a JSON writer: half the time.
+        # A format string: only the id and the result need a JSON writer. Half the time.
         return (self._templates.get(item.topic) or self._template(item.topic)) % (
             name,
             result,
@@ -151,8 +151,8 @@ class Encoder:
         )
 
     def _template(self, topic: str) -> bytes:
-        """The envelope with places for what differs from item to item."""
-        facts = {**self._facts_written, "topic": topic}
+        """The envelope with placeholders for the values that differ between items."""
+        facts = {**self._encoded_facts, "topic": topic}
         written = {name: orjson.dumps(value).replace(b"%", b"%%") for name, value in facts.items()}
         self._templates[topic] = template = (
             b'{"id":%%b,"task":%(task)b,"result":%%b,"source":{"topic":%(topic)b,'
@@ -192,17 +192,16 @@ class Encoder:
         *,
         limit_bytes: int | None = None,
     ) -> SinkRecord:
-        """The source's key, value and headers as they were, and what happened as further headers.
+        """The source's key, value and headers unchanged, and what happened as further headers.
 
-        A source may have headers of these names already (a dead letter sent again): of two of a
-        name the last is ours. The batch id is empty where the item was in no call, the timestamp
-        where the source has none; the message is cut at 1,000 bytes of UTF-8.
+        A source may already have headers of these names (a dead letter sent again): of two with one
+        name the last is ours. The batch id is empty if the item was in no call, the timestamp if
+        the source has none; the message is cut at 1,000 bytes of UTF-8.
 
-        `limit_bytes`: what the record may take at most, as `record_bytes` counts; None: no limit.
-        A record above it loses its value, then the source's headers, then its key, then the error
-        message, as far as it must; a header says so for each of the source's:
-        `streams-value-omitted: <bytes>`, `streams-headers-omitted: <count>`,
-        `streams-key-omitted: <bytes>`.
+        `limit_bytes`: limit of the record, as `record_bytes` counts; None: no limit. A record above
+        it loses its value, then the source's headers, then its key, then the error message, as far
+        as necessary; a header says so for each of the source's: `streams-value-omitted: <bytes>`,
+        `streams-headers-omitted: <count>`, `streams-key-omitted: <bytes>`.
         """
         item = slot.item
         key, value, headers, stamp = item.key, item.raw, item.headers, _timestamp(item)
@@ -241,7 +240,7 @@ class Encoder:
 
 
 def written(result: Any) -> bytes:
-    """A result as JSON. Raises ItemError `invalid_result` for what JSON cannot hold."""
+    """A result as JSON. Raises ItemError `invalid_result` if JSON cannot hold it."""
     value = write(result)
     if b"null" in value:
         refuse_null(result)
@@ -249,7 +248,7 @@ def written(result: Any) -> bytes:
 
 
 def _unusual_id(value: Any) -> bytes:
-    """An id that orjson does not write: a huge integer, a lone surrogate, many levels."""
+    """An id that orjson cannot write: a huge integer, a lone surrogate, many levels."""
     try:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
@@ -268,11 +267,11 @@ def _cut(text: object, limit_bytes: int) -> bytes:
 
 
 _BATCH_BYTES = 61  # the header of a record batch of version 2
-_RECORD_BYTES = 21  # the most that a record's own length, attributes, deltas and counts take
+_RECORD_BYTES = 21  # the largest size of a record's own length, attributes, deltas and counts
 
 
 def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """The most that the record takes in a batch of its own, in bytes, as Kafka counts it against
+    """The largest size of the record in a batch of its own, in bytes, as Kafka counts it against
     `max.message.bytes`, before compression."""
     size = _BATCH_BYTES + _RECORD_BYTES + _length_bytes(key) + _length_bytes(value)
     size += _varint_bytes(len(headers))

@@ -65,15 +65,15 @@ class Enrichment:
 
 
 class Span(NamedTuple):
-    """Where a value stands: `document[start:end]`."""
+    """Where a value is: `document[start:end]`."""
 
     start: int
     end: int
 
 
 def _append(document: bytes, end: int, member: bytes) -> bytes:
-    """Adds a member just before the brace that closes the object; only whitespace may stand between
-    that brace and `end`."""
+    """Adds a member just before the brace that closes the object; between that brace and `end`
+    there is only whitespace."""
     brace = document.rindex(b"}", 0, end)
     last = brace - 1
     while document[last] in _SPACE:

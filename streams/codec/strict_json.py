@@ -1,13 +1,13 @@
 """JSON as RFC 8259 has it, read and written without a silent change.
 
-- orjson reads nearly everything. What it refuses, or would change, the standard library reads: lone
-  surrogate escapes, and integers beyond 64 bits, which keep every digit.
+- orjson reads nearly everything. The standard library reads what orjson refuses or would change:
+  lone surrogate escapes, and integers beyond 64 bits, which keep every digit.
 - `invalid_json`: no JSON, no JSON object, not UTF-8, a byte order mark, NaN or Infinity, an empty
   value, more than 1,024 levels of nesting (about 950 where the standard library has to read),
   an integer of more than 4,300 digits.
 - Of duplicate keys the last one counts, as in every common parser; `raw` keeps them all.
 
-Writing refuses what JSON cannot hold (NaN, infinity, keys that are no strings) and what common
+Writing refuses what JSON cannot hold (NaN, infinity, keys that are not strings) and what common
 parsers cannot read (integers beyond 64 bits, lone surrogates, more than 254 levels).
 """
 
@@ -25,19 +25,19 @@ import orjson
 from streams.errors import ItemError
 
 WRITING: Final = orjson.OPT_SERIALIZE_NUMPY
-"""How results are written: numpy's arrays and numbers as arrays and numbers."""
+"""How results are written: numpy's arrays and numbers become JSON arrays and numbers."""
 
-# COPIED: orjson writes into at least 1,024 bytes and gives back what it did not need. Kept by the
-# hundred, such results make glibc return and fetch memory from the system each time: 3.4 us for a
-# short one, 7.5 us for an envelope. A copy of the right size costs 0.1 us.
+# COPIED: orjson writes into at least 1,024 bytes and gives back the rest. With hundreds of such
+# results glibc returns and fetches memory from the system each time: 3.4 us for a short one, 7.5 us
+# for an envelope. A copy of the right size costs 0.1 us.
 
 _HUGE = 2.0**63
 _TOO_DEEP = "the value is nested too deep"
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object that the bytes are. Raises ValueError, with a message that holds none of
-    them, for anything else."""
+    """The JSON object in these bytes. Raises ValueError for anything else, with a message that
+    quotes none of them."""
     try:
         value = orjson.loads(raw)
         if type(value) is dict and has_huge(value):
@@ -72,7 +72,7 @@ def _read_slowly(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"the value is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
-        reason = error.msg.partition(":")[0]  # what may follow a colon is the source's
+        reason = error.msg.partition(":")[0]  # the source decides what follows a colon
         raise ValueError(f"the value is not JSON: {reason} at character {error.pos}") from None
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
@@ -111,7 +111,7 @@ def write(value: Any) -> bytes:
         return b"%b" % orjson.dumps(value, None, WRITING)  # a copy, see COPIED
     except TypeError as error:  # orjson's message names types, never values
         raise ItemError("invalid_result", f"the result is not JSON: {error}") from None
-    except Exception as error:  # raised by an object of the user's while it was read
+    except Exception as error:  # raised by a user's object while it was read
         message = f"the result cannot be read: {type(error).__name__}"
         raise ItemError("invalid_result", message) from None
 

@@ -29,7 +29,7 @@ def render_vector(vector: bytes, layout: Layout) -> bytes:
     """The result as JSON: `{"embedding": [...], "dim": n}` or `{"embedding_b64": "...", "dim": n}`.
 
     Each number is the shortest decimal that reads back as the same float32 (0.1, where the double
-    of that float32 is 0.10000000149011612). Raises ValueError for bytes that are no whole numbers,
+    of that float32 is 0.10000000149011612). Raises ValueError for bytes that are not whole numbers,
     or hold NaN or infinity, which JSON cannot.
     """
     if not isinstance(vector, bytes) or len(vector) % 4:

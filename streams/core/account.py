@@ -10,6 +10,8 @@ Each engine is a member and has a `Seat`. Rules:
    the pause that it announced is over. It does not wake the member whose event is being handled:
    that one looks again by itself. `wake` returns before its engine handles anything.
 4. What a member says of a call after it has left counts no more.
+5. While calls flow nobody is to be woken: the event that let them flow again woke everybody who
+   waited. So a call that is granted and answered then, as most are, looks at no other member.
 """
 
 from __future__ import annotations
@@ -111,20 +113,31 @@ class Account:
         """From when on the member's next call may start; inf: only an event can tell."""
         if self.pauses.is_flowing:
             return -inf
-        pause, ramp = self.pause, self.pauses.ramp
+        pause, ramp = self.pauses.current, self.pauses.ramp
         line = [*self.line] if seat in self.line else [*self.line, seat]
         ahead = line.index(seat)
         if pause is not None:
             return inf if ahead or self.probe is not None else pause.until
         fair = not ahead or len(seat.reservations) < ramp / len(line)
-        return -inf if fair and self.in_flight + ahead < ramp else inf
+        if (fair and self.in_flight + ahead < ramp) or self._bypasses(seat, line):
+            return -inf
+        return inf
+
+    def _bypasses(self, seat: Seat, line: list[Seat]) -> bool:
+        """Whether it is the first whose own calls leave it a place, where all places are taken by
+        calls that began before the ramp-up: those may be slow, and one more does no harm."""
+        ramp, ramp_from = self.pauses.ramp, self.pauses.ramp_from
+        if next((each for each in line if len(each.reservations) < ramp), None) is not seat:
+            return False
+        begun = (each for member in self.seats for each in member.reservations)
+        return all(each.number <= ramp_from for each in begun)
 
     def grant(self, seat: Seat, tokens: int) -> Reservation:
         self.calls += 1
-        reservation = Reservation(self.calls, tokens, in_pause=self.pause is not None)
+        reservation = Reservation(self.calls, tokens, self.pauses.current is not None)
         if reservation.in_pause:
             self.probe = reservation
-        seat.reservations[reservation.number] = reservation
+        seat.reservations.add(reservation)
         if seat in self.line:
             del self.line[seat]
             self.wake_others(seat)
@@ -139,22 +152,22 @@ class Account:
 
 
 class Seat:
-    """One member's place. `reservations`: of its calls in flight, by number. `asks_at`: when it is
-    to ask again, where the account makes it wait. `announced_pause`: whether it is to hear of the
-    pause's end."""
+    """One member's place. `reservations`: of its calls in flight. `asks_at`: when it is to ask
+    again, where the account makes it wait. `announced_pause`: whether it is to hear of the pause's
+    end."""
 
     def __init__(self, account: Account, max_in_flight: int, wake: Callable[[], None]) -> None:
         self.account = account
         self.max_in_flight = max_in_flight
         self.wake = wake
-        self.reservations: dict[int, Reservation] = {}
+        self.reservations: set[Reservation] = set()
         self.asks_at: float | None = None
         self.announced_pause = False
         self.has_left = False
 
     @property
     def reserved_tokens(self) -> int:
-        return sum(reservation.tokens for reservation in self.reservations.values())
+        return sum(reservation.tokens for reservation in self.reservations)
 
     @property
     def opens_at(self) -> float:
@@ -185,20 +198,26 @@ class Seat:
 
     def reserve(self, tokens: int, now: float) -> Reservation | float:
         """The right to start a call now; or the time to ask again, and the member is in line."""
-        opens_at = self.opens_at
-        if opens_at <= now:
-            self.asks_at = None
-            return self.account.grant(self, tokens)
+        account = self.account
+        if self.has_left or not account.pauses.is_flowing:
+            opens_at = self.opens_at
+            if opens_at > now:
+                self._stand_in_line(opens_at)
+                return opens_at
+        self.asks_at = None
+        return account.grant(self, tokens)
+
+    def _stand_in_line(self, asks_at: float) -> None:
         if not self.has_left:
             self.account.line.setdefault(self)
-            self.asks_at = opens_at
-        return opens_at
+            self.asks_at = asks_at
 
     def withdraw(self) -> None:
         """It has nothing to call now, or may not for reasons of its own."""
         self.asks_at = None
-        if self in self.account.line:
-            del self.account.line[self]
+        line = self.account.line
+        if line and self in line:
+            del line[self]
             self.account.wake_others(self)
 
     def next_at(self, due_at: float) -> float:
@@ -226,16 +245,21 @@ class Seat:
 
     def succeeded(self, reservation: Reservation, now: float) -> None:
         """The API answered with a reply."""
-        if not self.has_left:
-            self.account.successes += 1
-            self.account.succeeded_at = now
-        self.answered(reservation)
+        if self.has_left:
+            return
+        account = self.account
+        account.successes += 1
+        account.succeeded_at = now
+        if account.pauses.is_flowing:
+            self.reservations.remove(reservation)  # and wakes nobody: rule 5
+        else:
+            self.answered(reservation)
 
     def answered(self, reservation: Reservation) -> None:
         """The API took the call and answered it, if only with a refusal of what is in it."""
         account = self.account
         if not self.has_left and not account.pauses.is_flowing:
-            account.pauses.answered(reservation.number, account.max_in_flight)
+            account.pauses.answered(reservation.number, account.max_in_flight, account.calls)
             if account.pause is None:
                 account.probe = None
         self.ended(reservation)
@@ -258,7 +282,7 @@ class Seat:
         if not self.has_left:
             if self.is_probe(reservation):
                 self.account.probe = None
-            del self.reservations[reservation.number]
+            self.reservations.remove(reservation)
             self.account.wake_others(self)
 
     def learn(self, rate_limits: RateLimits | None) -> None:
@@ -272,4 +296,4 @@ class Seat:
 
     def holds(self, reservation: Reservation) -> bool:
         """Whether the call counts in flight."""
-        return reservation.number in self.reservations
+        return reservation in self.reservations

@@ -19,7 +19,7 @@ from streams.core.call import Call, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.core.task_pause import TaskPause
-from streams.core.windows import Due, Windows
+from streams.core.windows import Window, Windows
 from streams.errors import CallError
 from streams.policies.retry import Step, rule
 
@@ -59,20 +59,20 @@ class Admission:
             self.seat.withdraw()
             return None
         limit = self.pauses.new_items_limit
-        tokens = due.tokens if isinstance(due, Call) else due.window.next_tokens(limit)
+        tokens = due.tokens if isinstance(due, Call) else due.next_tokens(limit)
         reservation = self.seat.reserve(tokens, now)
         if isinstance(reservation, float):
             return None
         if isinstance(due, Call):
             call = heappop(self._retries)[2]
         else:
-            tokens = due.window.tokens
+            tokens = due.tokens
             call = windows.cut(due, now, limit)
-            reservation.tokens = tokens - due.window.tokens
+            reservation.tokens = tokens - due.tokens
         self._start(call, reservation, now)
         return call
 
-    def _due(self, windows: Windows, now: float) -> Call | Due | None:
+    def _due(self, windows: Windows, now: float) -> Call | Window | None:
         """What is to be called now: a retry, or a new microbatch of a window."""
         retry = self._retries[0][2] if self._retries and self._retries[0][0] <= now else None
         if retry is not None and not self._prefers_new():
@@ -81,10 +81,14 @@ class Admission:
 
     def next_at(self, windows: Windows) -> float:
         """When the next call starts as things stand; inf: only an event can start one."""
+        return self.seat.next_at(self.due_at(windows))
+
+    def due_at(self, windows: Windows) -> float:
+        """The same, as far as the engine alone decides."""
         own_opens_at = self._own_opens_at()
         retry_at = self._retries[0][0] if self._retries else inf
         due_at = inf if own_opens_at == inf else min(retry_at, windows.next_at())
-        return self.seat.next_at(inf if due_at == inf else max(due_at, own_opens_at))
+        return inf if due_at == inf else max(due_at, own_opens_at)
 
     def opens_at(self) -> float:
         """From when on a call may start as things stand; inf: only an event can change that."""
@@ -126,7 +130,8 @@ class Admission:
             self.new_by_reason[call.reason] += 1
         self._turn = "retry" if call.cause == "new" else "new"
         self.calls[call.id] = call
-        self.max_in_flight_seen = max(self.max_in_flight_seen, len(self.calls))
+        if len(self.calls) > self.max_in_flight_seen:
+            self.max_in_flight_seen = len(self.calls)
         self.pauses.started(call)
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:

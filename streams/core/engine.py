@@ -80,7 +80,7 @@ class Engine:
         self._retries = Retries(limits, random)
         self._history = inspect.History() if tracing else None
         self._halted = False
-        self._next_at = inf
+        self._next_at: float | None = inf  # None: calls flow; computed where it is asked for
         self.buffered_bytes = 0
         self._handlers: dict[type, Callable[[Any, float], list[Action]]] = {
             Opened: self._opened,
@@ -100,16 +100,17 @@ class Engine:
     def handle(self, event: Event, now: float) -> list[Action]:
         """Takes one event in; returns what is to be done, in order. `now`: never goes back."""
         actions = self._handlers[type(event)](event, now)
-        news = self.admission.pauses.news()
-        if news is not None:
+        is_flowing = self.admission.pauses.is_flowing
+        if not is_flowing and (news := self.admission.pauses.news()) is not None:
             actions.append(news)
         self._start_calls(actions, now)
-        self._next_at = self.admission.next_at(self.windows)
+        self._next_at = None if is_flowing else self.admission.next_at(self.windows)
         return actions
 
     def next_deadline(self) -> float | None:
         """When to send a `Tick`; None: time alone changes nothing. A Tick then starts a call."""
-        return None if self._next_at == inf else self._next_at
+        next_at = self.admission.due_at(self.windows) if self._next_at is None else self._next_at
+        return None if next_at == inf else next_at
 
     def leave(self) -> None:
         """The engine stops: its account counts none of its calls any more, and it starts none."""
@@ -280,7 +281,8 @@ class Engine:
         self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float
     ) -> list[Action]:
         """A call is over: releases what may go, queues the retries."""
-        answered += call.conclude(aftermath.final)
+        if aftermath.final:
+            answered += call.conclude(aftermath.final)
         for retry, wait_s in aftermath.retries:
             self.admission.retry(retry, now, wait_s)
             self._note(retry.slots, now, "{0.cause} in {1:.3f} s", retry, wait_s)

@@ -218,7 +218,8 @@ def _check_seat(admission: Admission) -> None:
     seat, account = admission.seat, admission.seat.account
     if not seat.has_left:
         reservations = [call.reservation for call in admission.calls.values()]
-        assert list(seat.reservations.values()) == reservations
+        assert len(seat.reservations) == len(reservations)
+        assert seat.reservations == set(reservations)
         tokens = sum(call.tokens for call in admission.calls.values())
         assert seat.reserved_tokens == tokens, f"{seat.reserved_tokens} reserved for {tokens}"
         assert seat in account.seats

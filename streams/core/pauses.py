@@ -12,6 +12,8 @@ Rules, over all calls of the account, which are numbered in the order they begin
 3. After the pause exactly one call starts, the probe. Its answer ends every pause; its failure
    makes the next wait longer. An answer to an older call may end an outage before that.
 4. Then calls ramp up: two at a time, doubling with each answer, until that limits no member.
+   Calls that began before count, too; but those of one member, which may be slow, do not keep
+   the others from every call (`account.py`).
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Pause:
 class Pauses:
     """`backoff`: of outages and throttling; `account_backoff`: of account refusals. `random`: draws
     from [0, 1). `current`: the pause that ends last; None: no pause. `ramp`: calls in flight while
-    they ramp up; inf: any number."""
+    they ramp up; inf: any number. `ramp_from`: the last call that had begun when that began.
+    `is_flowing`: neither pauses nor ramps up."""
 
     def __init__(
         self, backoff: Backoff, account_backoff: Backoff, random: Callable[[], float]
@@ -64,10 +67,8 @@ class Pauses:
         self._by_cause: dict[Cause, Pause] = {}
         self.current: Pause | None = None
         self.ramp = inf
-
-    @property
-    def is_flowing(self) -> bool:
-        return self.current is None and self.ramp == inf
+        self.ramp_from = 0
+        self.is_flowing = True
 
     def failed(self, number: int, cause: Cause, error: CallError, now: float, last: int) -> None:
         """Call `number` failed; `last`: the number of the last call that has begun."""
@@ -90,8 +91,8 @@ class Pauses:
             pause.prolong(now + self._wait_s(pause.cause, pause.failures, None), last)
             self._choose()
 
-    def answered(self, number: int, max_in_flight: int) -> None:
-        """Call `number` was answered; `max_in_flight`: of all members together."""
+    def answered(self, number: int, max_in_flight: int, last: int) -> None:
+        """Call `number` was answered; `last` as above. `max_in_flight`: of all members together."""
         if self.current is None:
             self.limit_ramp(self.ramp * 2, max_in_flight)
             return
@@ -101,14 +102,17 @@ class Pauses:
         self._choose()
         if not self._by_cause:
             self.limit_ramp(RAMP_START, max_in_flight)
+            self.ramp_from = last
 
     def _choose(self) -> None:
         pauses = self._by_cause.values()
         self.current = max(pauses, key=lambda pause: pause.until, default=None)
+        self.is_flowing = self.current is None and self.ramp == inf
 
     def limit_ramp(self, calls: float, max_in_flight: int) -> None:
         """So many calls in flight from now on, unless that limits nobody."""
         self.ramp = calls if calls < max_in_flight else inf
+        self.is_flowing = self.current is None and self.ramp == inf
 
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
         refused = cause is Cause.ACCOUNT

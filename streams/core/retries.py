@@ -26,12 +26,15 @@ item that breaks connections."""
 class Aftermath(NamedTuple):
     """`final`: outcomes. `retries`: microbatches to call again, and the seconds each waits."""
 
-    final: list[tuple[Slot, ItemError]]
-    retries: list[tuple[Call, float]]
+    final: Sequence[tuple[Slot, ItemError]]
+    retries: Sequence[tuple[Call, float]]
 
     @property
     def errors(self) -> list[ItemError]:
         return [error for _, error in self.final]
+
+
+NOTHING = Aftermath((), ())
 
 
 class Retries:
@@ -72,16 +75,17 @@ class Retries:
 
     def after_unanswered(self, call: Call, unanswered: list[tuple[Slot, Unanswered]]) -> Aftermath:
         """A reply left these of its items without an answer; the others' answers stand."""
+        if not unanswered:
+            return NOTHING
         cut = [slot for slot, why in unanswered if why is Unanswered.CUT]
         asked = [(slot, why) for slot, why in unanswered if why is not Unanswered.CUT]
         if len(asked) == call.size > 1 and call.cause != "ask" and self._limits.split:
             return self._ask_whole(call, [slot for slot, _ in asked], _UNREADABLE)
-        final, retries = self._ask_each(asked)
-        if cut:
-            after_cut = self._halve_cut(call, cut)
-            final += after_cut.final
-            retries += after_cut.retries
-        return Aftermath(final, retries)
+        again = self._ask_each(asked)
+        if not cut:
+            return again
+        shorter = self._halve_cut(call, cut)
+        return Aftermath([*again.final, *shorter.final], [*again.retries, *shorter.retries])
 
     def _halve(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
         """Something in the request: halves at once, down to the item that it is."""

@@ -1,7 +1,8 @@
 """When an engine may call as far as it alone decides: the pause of its breaker.
 
 The breaker judges the answers of one task, so its pause is the engine's own; those of the account
-are in `pauses.py`. What both have in common:
+are in `pauses.py`. An account refusal that only this task gets (of its schema, say), while others
+are answered, pauses it in the same way. What the breaker and the account have in common:
 - A call that starts while either pauses is a probe; the breaker admits one at a time.
 - Only a probe that gives a result ends the breaker's pause, never a refusal. Its probes take a
   single new item each, so that a failure costs one dead letter.
@@ -38,6 +39,20 @@ class TaskPause:
         self._last = 0  # the number of the engine's last call that began
         self._ramp = limits.max_in_flight
         self._announced: Paused | None = None  # the last that no Resumed followed
+        self._successes = 0
+        self._at_refusal: tuple[int, int] | None = None  # successes, its own and others'
+
+    @property
+    def is_flowing(self) -> bool:
+        """Whether `max_in_flight` alone limits the engine's calls, and nothing is to be announced;
+        then only its own events say when its next call is due."""
+        return (
+            self._shared.is_flowing
+            and self._pause is None
+            and self._announced is None
+            and self._ramp == self._limits.max_in_flight
+            and not self._seat.has_left
+        )
 
     @property
     def current(self) -> Pause | None:
@@ -99,7 +114,9 @@ class TaskPause:
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered; `result`: whether an item got a result by it."""
-        self._answered(call, now, result=result)
+        if self._pause is not None or self._ramp < self._limits.max_in_flight:
+            self._answered(call, now, result=result)
+        self._successes += 1
         self._seat.succeeded(call.reservation, now)
         self._ended(call)
 
@@ -108,7 +125,10 @@ class TaskPause:
     ) -> None:
         """A call failed, and `step` follows for its microbatch."""
         reservation = call.reservation
-        if cause is not None:
+        if cause is Cause.ACCOUNT and self._is_refused_alone():
+            self._refused(call, error, now)
+            self._seat.ended(reservation)
+        elif cause is not None:
             self._seat.failed(reservation, cause, error, now)
         elif step in (Step.HALVE, Step.HALVE_THEN_COUNT, Step.ASK):
             self._answered(call, now, result=False)
@@ -133,6 +153,21 @@ class TaskPause:
                 message += f", the last: {dead_letters[-1]}"
             until = now + self._limits.backoff.equal_jitter_s(breaker.trips, self._random())
             self._pause = Pause(Cause.BREAKER, until, message, self._last, breaker.trips)
+
+    def _is_refused_alone(self) -> bool:
+        """An account refusal; whether it concerns this task only (its schema, its parameters):
+        since its last one others were answered, and it was not."""
+        now = self._successes, self._seat.account.successes - self._successes
+        before, self._at_refusal = self._at_refusal, now
+        return before is not None and now[0] == before[0] and now[1] > before[1]
+
+    def _refused(self, call: Call, error: CallError, now: float) -> None:
+        """The account is in order, and refuses what this task calls."""
+        if self._pause is None:
+            until = now + self._limits.account_backoff.ceiling_s(1)
+            self._pause = Pause(Cause.ACCOUNT, until, error.message, self._last)
+        elif call is self._probe:
+            self._prolong(self._pause, now)
 
     def _answered(self, call: Call, now: float, *, result: bool) -> None:
         self._ramp = min(self._limits.max_in_flight, self._ramp * 2)
@@ -163,7 +198,10 @@ class TaskPause:
 
     def _prolong(self, pause: Pause, now: float) -> None:
         pause.failures += 1
-        wait_s = self._limits.backoff.equal_jitter_s(pause.failures, self._random())
+        if pause.cause is Cause.ACCOUNT:
+            wait_s = self._limits.account_backoff.ceiling_s(pause.failures)
+        else:
+            wait_s = self._limits.backoff.equal_jitter_s(pause.failures, self._random())
         pause.prolong(now + wait_s, self._last)
 
     def _ended(self, call: Call) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Hashable, Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
-from typing import NamedTuple
 
 from streams.core.call import PENDING, Call, Slot, State
 from streams.core.limits import Limits
@@ -74,7 +73,7 @@ class Windows:
                 key = slots[start].call_key
                 window = self._open.get(key)
                 if window is None:
-                    window = self._open[key] = Window(self._limits)
+                    window = self._open[key] = Window(self._limits, key)
                 window.add(lane, slots[start:end])
                 start = end
 
@@ -87,20 +86,21 @@ class Windows:
                 del self._open[key]
         return slots
 
-    def due(self, now: float) -> Due | None:
+    def due(self, now: float) -> Window | None:
         """Of the windows that close now the one that is due the longest; None: none closes."""
-        best: Due | None = None
-        for key, window in self._open.items():
-            reason = window.closes(now, self.flushing)
-            if reason and (best is None or window.due_at < best.window.due_at):
-                best = Due(window, key, reason)
-        return best
+        due: Window | None = None
+        for window in self._open.values():
+            if window.closes(now, self.flushing) and (due is None or window.due_at < due.due_at):
+                due = window
+        return due
 
-    def cut(self, due: Due, now: float, limit: int) -> Call:
-        """A microbatch of `limit` items or fewer."""
-        call = Call(due.window.cut(now, limit), "new", due.reason)
-        if not due.window.count:
-            del self._open[due.key]
+    def cut(self, window: Window, now: float, limit: int) -> Call:
+        """A microbatch of `limit` items or fewer of a window that closes now."""
+        reason = window.closes(now, self.flushing)
+        assert reason is not None
+        call = Call(window.cut(now, limit), "new", reason)
+        if not window.count:
+            del self._open[window.key]
         return call
 
     def next_at(self) -> float:
@@ -113,19 +113,13 @@ class Windows:
         return next_at
 
 
-class Due(NamedTuple):
-    """A window that closes now, its call key, and why it closes."""
-
-    window: Window
-    key: Hashable
-    reason: str
-
-
 class Window:
-    """`count`, `tokens`, `bytes`: of what waits. `due_at`: when it closes by time; inf: empty."""
+    """`key`: the call key. `count`, `tokens`, `bytes`: of what waits. `due_at`: when it closes by
+    time; inf: empty."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, key: Hashable) -> None:
         self.limits = limits
+        self.key = key
         self.max_tokens = inf if limits.max_tokens is None else limits.max_tokens
         self.max_bytes = inf if limits.max_bytes is None else limits.max_bytes
         # A slot taken out of turn (deadline) stays in its queue, one taken in turn stays in
@@ -189,7 +183,7 @@ class Window:
 
     def next_tokens(self, limit: int) -> int:
         """About how many tokens the next microbatch of `limit` items or fewer takes."""
-        share = self.tokens * min(limit, self.count) / self.count
+        share = self.tokens if self.count <= limit else self.tokens * limit / self.count
         return int(min(share, self.max_tokens))
 
     def cut(self, now: float, limit: int) -> list[Slot]:

@@ -1,4 +1,4 @@
-"""What came out: the sink and the dead letters, read back and compared with what was published."""
+"""The demo's outcomes: the sink and the dead letters, read back and compared with the input."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Place = tuple[int, int]
 
 @dataclass
 class Findings:
-    """`samples`: the first few results, as (place of the item, envelope). `labels`: how many items
-    have which; `dead_letters`: by their code."""
+    """`samples`: the first few results, as (place of the item, envelope). `labels`: number of items
+    by label; `dead_letters`: by code."""
 
     verdict: Verdict = field(default_factory=lambda: Verdict(0, 0, 0))
     samples: list[tuple[Place, dict[str, Any]]] = field(default_factory=list)

@@ -1,5 +1,5 @@
-"""What the demo publishes: docstrings of the standard library, or the records of a file, read and
-checked as `streams publish` does."""
+"""The demo's input: docstrings of the standard library, or the records of a file, read and checked
+as `streams publish` does."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from streams.jobs.publish.rejects import Rejects
 from streams.jobs.publish.rows import Records, Reject, too_long
 
 LARGEST_BYTES = 1_000_000
-"""Of a record: every broker takes it, and so does the producer."""
+"""Limit of a record: every broker and the producer take it."""
 
 
 class DemoItem(NamedTuple):
-    """`value`: the record, byte for byte. `text`: what the task reads of it; None: it has none, and
-    becomes a dead letter. `name`: what a person calls it."""
+    """`value`: the record, byte for byte. `text`: the part that the task reads; None: it has none,
+    and becomes a dead letter. `name`: its name for a person."""
 
     value: bytes
     text: str | None
@@ -30,8 +30,8 @@ class DemoItem(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A file of items. `path`: None is standard input. `format`: None: told by the name. `text`: a
-    JSON Pointer or a template."""
+    """A file of items. `path`: None is standard input. `format`: None: guessed from the name.
+    `text`: a JSON Pointer or a template."""
 
     path: Path | None
     format: Format | None = None
@@ -42,27 +42,27 @@ class Input(NamedTuple):
 
 
 def docstring_items(count: int) -> list[DemoItem]:
-    """So many docstrings."""
+    """The first `count` docstrings as items."""
     found = demo_items(count)
     return [DemoItem(orjson.dumps(item), item["text"], item["id"]) for item in found]
 
 
-def items_of(source: Input, most: int, tell: Callable[[str], None]) -> list[DemoItem]:
-    """The first `most` records of a file. What is no valid record is told, with its line and the
-    reason, and counted; so is what is left out because it is too much.
+def items_of(source: Input, limit: int, tell: Callable[[str], None]) -> list[DemoItem]:
+    """The first `limit` records of a file. Invalid records are counted, and reported with line and
+    reason; further records are counted.
 
-    Raises UsageError for a file that cannot be read, holds nothing or has no text, and
-    StreamsError where it has lines and none is valid.
+    Raises UsageError for a file that cannot be read, is empty or has no text, and StreamsError if
+    it has lines and none is valid.
     """
     opened = Source(source.path, source.format)
-    rejects = Rejects(None, tell, keeps="streams publish --rejects FILE")
+    rejects = Rejects(None, tell, option="streams publish --rejects FILE")
     items: list[DemoItem] = []
     finder = Text(source.text)
     first: dict[str, Any] = {}
     try:
         for line, value, document in _valid(opened.records(LARGEST_BYTES), rejects):
-            if len(items) == most:
-                tell(f"the first {most} records of {source.path or '-'}; --items N for more")
+            if len(items) == limit:
+                tell(f"the first {limit} records of {source.path or '-'}; --items N for more")
                 break
             first = first or document
             items.append(_item(finder, line, value, document))
@@ -83,7 +83,7 @@ def items_of(source: Input, most: int, tell: Callable[[str], None]) -> list[Demo
 
 
 def _advice(document: dict[str, Any]) -> str:
-    """Which field may be the text: the one with the longest string."""
+    """The field that is probably the text: the one with the longest string."""
     strings = {name: len(value) for name, value in document.items() if isinstance(value, str)}
     if not strings:
         return "say where it is with --text"
@@ -95,8 +95,8 @@ def _advice(document: dict[str, Any]) -> str:
 def _valid(
     stretches: Iterator[Records], rejects: Rejects
 ) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Line, value and document of each record that may be published, in order. Rejects are counted
-    as far as the records are taken."""
+    """Line, value and document of each valid record, in order. Rejects are counted up to the last
+    record that is used."""
     for stretch in stretches:
         waiting = sorted(stretch.rejects, reverse=True)
         for line, value, document in zip(

@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 
 class Question(NamedTuple):
-    """What is asked of each item."""
+    """The question to the model about each item."""
 
     labels: tuple[str, ...]
     instructions: str = ""
@@ -97,7 +97,7 @@ async def _demo(
         app = App(settings, environ=ENVIRON)
         try:
             view.say("starting the worker: its group takes some seconds to form")
-            # Time enough for what would share the processor with the stream.
+            # Time for work that would otherwise share the processor with the stream.
             _, one_item_s = await asyncio.gather(
                 _started(app), _one_item_call_s(caller, base_url, items)
             )
@@ -118,7 +118,7 @@ async def _demo(
 
 
 async def _started(app: App) -> None:
-    """The worker has its partitions: what is published from now on is read at once."""
+    """The worker has its partitions: it reads new records at once."""
     await app.start()
     deadline = time.monotonic() + READY_WITHIN_S
     while not app.record_host.ready:
@@ -130,7 +130,8 @@ async def _started(app: App) -> None:
 
 
 async def _read_ahead(base_url: str, items: Sequence[DemoItem]) -> None:
-    """The simulator's encoder shares our processor: it reads before the clock runs."""
+    """The simulator's encoder shares our processor: it prepares the texts before the clock
+    starts."""
     body = orjson.dumps([item.text for item in items if item.text is not None])
     async with ClientSession() as session:
         await session.post(f"{base_url}/simulator/read", data=body)
@@ -161,7 +162,7 @@ def _settings(name: str, question: Question, text: str, address: str, base_url: 
 
 @asynccontextmanager
 async def _simulator() -> AsyncIterator[dict[str, Any]]:
-    """The simulator as a process of its own, so that it takes no time from the worker's loop."""
+    """The simulator as a separate process, so that it takes no time from the worker's loop."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "streams.simulator", "--port", "0", "--latency-ms", str(LATENCY_MS),
         stdout=asyncio.subprocess.PIPE,
@@ -189,7 +190,7 @@ async def _create(kafka: KafkaSettings, topic: str) -> None:
 async def _publish(
     kafka: KafkaSettings, topic: str, items: Sequence[DemoItem], view: View
 ) -> list[Place]:
-    """Publish every item; returns where each stands. Raises BrokerError."""
+    """Publish every item; returns the position of each. Raises BrokerError."""
     producer = AIOKafkaProducer(**client_arguments(kafka))
     async with connected(producer, kafka.bootstrap_servers):
         with view.progress("publishing", len(items)) as advance:
@@ -236,7 +237,8 @@ async def _finish(app: App, count: int, view: View) -> None:
 
 
 def _complete(summary: dict[str, Any], verdict: Verdict, one_item_s: float) -> dict[str, Any]:
-    """The worker's summary with what only the judge and the clock know, in the contract's order."""
+    """The worker's summary with the judge's numbers and the elapsed time, in the contract's
+    order."""
     first = ("items", "results", "dead_letters")
     summary = {**{key: summary[key] for key in first}, **verdict._asdict(), **summary}
     serial = summary["items"] * one_item_s

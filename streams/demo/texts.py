@@ -9,7 +9,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-MOST_CHARACTERS = 200
+MAX_CHARACTERS = 200
 
 
 def docstrings() -> Iterator[dict[str, Any]]:
@@ -32,7 +32,7 @@ def _of(tree: ast.AST, name: str) -> Iterator[dict[str, Any]]:
             inner = f"{name}.{node.name}"
             text = ast.get_docstring(node)
             if text:
-                yield {"id": inner, "text": text[:MOST_CHARACTERS]}
+                yield {"id": inner, "text": text[:MAX_CHARACTERS]}
             yield from _of(node, inner)
 
 

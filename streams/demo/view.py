@@ -68,8 +68,7 @@ class View:
             yield lambda count: progress.advance(bar, count)
 
     def results(self, findings: Findings, items: Mapping[Place, DemoItem]) -> None:
-        """A few of the results, and how many items have which label, for a person. `items`: by
-        where they stand."""
+        """A few results, and the number of items by label, for a person. `items`: by position."""
         if self._as_json:
             return
         table = Table(title="some results")
@@ -111,9 +110,9 @@ def _counts(console: Console, what: str, counts: Counter[str]) -> None:
     console.print(table)
 
 
-def _plain(text: str, most: int | None = None) -> Text:
-    """On one line, cut, with control characters escaped; square brackets are no markup."""
-    line = printable(" ".join(text[: 4 * most if most else None].split()))
-    if most is not None and len(line) > most:
-        line = f"{line[: most - 1]}…"
+def _plain(text: str, limit: int | None = None) -> Text:
+    """On one line, cut, with control characters escaped; square brackets are not markup."""
+    line = printable(" ".join(text[: 4 * limit if limit else None].split()))
+    if limit is not None and len(line) > limit:
+        line = f"{line[: limit - 1]}…"
     return Text(line)

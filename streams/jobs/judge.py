@@ -1,4 +1,4 @@
-"""Judges a run from what is in the topics alone: is anything lost, twice, or out of order?"""
+"""Judges a run from the topics alone: is anything lost, duplicated, or out of order?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Order = Literal["partition", "key", "none"]
 
 
 class Outcome(NamedTuple):
-    """One record of a sink or dead-letter topic, and the source position it speaks of. `key`: the
+    """One record of a sink or dead-letter topic, and the source position that it names. `key`: the
     item's."""
 
     topic: str
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 
 def outcome_of(record: Any) -> Outcome | None:
-    """The outcome that a record of a sink (envelope) or a dead-letter topic is; None: neither."""
+    """The outcome in a record of a sink (envelope) or a dead-letter topic; None: neither."""
     headers = dict(record.headers)
     if b := headers.get("streams-source-offset"):
         source = int(headers["streams-source-partition"]), int(b)

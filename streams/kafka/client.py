@@ -19,8 +19,8 @@ from streams.errors import BrokerError, ConfigError, UsageError
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
 
-# At DEBUG it logs whole requests, the one with the password among them; a program around us may
-# have everything at DEBUG.
+# At DEBUG it logs whole requests, also the one with the password; the program around us may log
+# everything at DEBUG.
 logging.getLogger("aiokafka.conn").setLevel(logging.INFO)
 
 CONNECT_WITHIN_S = 8.0
@@ -45,17 +45,17 @@ T = TypeVar("T")
 
 
 def pace_metadata(client: Any) -> None:
-    """Let an `AIOKafkaClient` ask for metadata at most every `METADATA_EVERY_S`. As long as what it
-    has to send or fetch has no leader, aiokafka asks again with each answer, without a pause."""
-    ask, asked_at = client._metadata_update, -math.inf
+    """Let an `AIOKafkaClient` ask for metadata at most every `METADATA_EVERY_S`. While what it has
+    to send or fetch has no leader, aiokafka asks again after each answer, without a pause."""
+    send_update, last_update_at = client._metadata_update, -math.inf
 
     async def update(*arguments: Any) -> bool:
-        nonlocal asked_at
+        nonlocal last_update_at
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(asked_at + METADATA_EVERY_S - clock())
-        asked_at = clock()
-        answered: bool = await ask(*arguments)
-        return answered
+        await asyncio.sleep(last_update_at + METADATA_EVERY_S - clock())
+        last_update_at = clock()
+        broker_answer: bool = await send_update(*arguments)
+        return broker_answer
 
     client._metadata_update = update
 
@@ -63,8 +63,8 @@ def pace_metadata(client: Any) -> None:
 def client_arguments(kafka: KafkaSettings) -> dict[str, Any]:
     """The keywords that aiokafka's producer, consumer, admin and bare client have in common.
 
-    Raises `UsageError` for "embedded", which is no address before somebody has started that broker,
-    and `ConfigError` for certificates that cannot be used.
+    Raises `UsageError` for "embedded", which has no address until a command has started that
+    broker, and `ConfigError` for certificates that cannot be used.
     """
     if kafka.bootstrap_servers == "embedded":
         raise UsageError(
@@ -147,12 +147,12 @@ async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WIT
             raise no_broker(servers, reason) from error
 
 
-async def answered(asked: Awaitable[T]) -> T:
-    """Await what asks the broker. Raises BrokerError where it refuses or does not answer."""
+async def broker_answer(request: Awaitable[T]) -> T:
+    """Await a request to the broker. Raises BrokerError where it refuses or does not answer."""
     from aiokafka.errors import KafkaError
 
     try:
-        return await asyncio.wait_for(asked, SILENCE_S)
+        return await asyncio.wait_for(request, SILENCE_S)
     except (TimeoutError, KafkaError) as error:
         reason = f"{type(error).__name__} {error}".strip()
         raise BrokerError(f"the broker refuses or does not answer: {reason}") from None
@@ -167,7 +167,7 @@ def no_broker(servers: str, reason: str) -> BrokerError:
 
 
 async def _close(client: Any) -> None:
-    """Close whatever there is; a broker that hangs must not keep us, either."""
+    """Close the client if there is one; a broker that hangs must not keep us."""
     close = getattr(client, "stop", None) or client.close
     with contextlib.suppress(Exception):
         await asyncio.wait_for(close(), 2.0)

@@ -1,7 +1,7 @@
-"""From where to where logs can be read, also where some of them have no leader just now.
+"""The first and the end offsets of logs, also while some partitions have no leader.
 
-aiokafka asks all partitions together and waits 40 s for the slowest: one without a leader would
-keep all the others waiting, and then fail them with it.
+aiokafka asks for all partitions together and waits 40 s for the slowest: one without a leader would
+keep all others waiting, and then fail them with it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Extent(NamedTuple):
 async def extents_of(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], within_s: float = WITHIN_S
 ) -> dict[TopicPartition, Extent]:
-    """Of these partitions; those whose leader does not say within `within_s` are left out. Raises
-    KafkaError where asking again is of no use."""
+    """The extents of these partitions, without those whose leader does not answer within
+    `within_s`. Raises KafkaError where asking again does not help."""
     try:
         return await _in_time(consumer, partitions, within_s)
     except TopicAuthorizationFailedError:
         raise
-    except (KafkaError, TimeoutError):  # one is enough: whose it was is to be found out
-        pass
+    except (KafkaError, TimeoutError):
+        pass  # one partition is enough to cause it: ask each one alone
     alone = [_in_time(consumer, [partition], within_s) for partition in partitions]
     found: dict[TopicPartition, Extent] = {}
     for answer in await asyncio.gather(*alone, return_exceptions=True):
@@ -50,7 +50,7 @@ async def extents_of(
 async def whole(
     consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
 ) -> dict[TopicPartition, Extent]:
-    """Of all these partitions, as long as it takes. Raises KafkaError."""
+    """The extents of all these partitions, however long that takes. Raises KafkaError."""
     first = await consumer.beginning_offsets(partitions)
     end = await consumer.end_offsets(partitions)
     return {tp: Extent(first[tp], end[tp]) for tp in partitions}

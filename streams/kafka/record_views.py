@@ -1,4 +1,4 @@
-"""A record as a person or a program wants to see it: one line of text, or one JSON object."""
+"""A record for a person or a program: one line of text, or one JSON object."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 
 
 def json_line(record: Any) -> bytes:
-    """One JSON object with its line end. `value`: the record's own JSON, byte for byte but for line
+    """One JSON object with its line end. `value`: the record's own JSON, byte for byte except line
     ends between its tokens; else a string, else `{"base64": ...}`; null for a tombstone. `headers`:
-    an object; a name that is there more than once has a list."""
+    an object; a repeated name has a list."""
     return orjson.dumps(
         {
             "topic": record.topic,
@@ -32,8 +32,8 @@ def json_line(record: Any) -> bytes:
 
 
 def text_line(record: Any) -> str:
-    """`partition:offset  time  key  value` between tabs, with its line end; control characters are
-    escaped, so that no record plays with the terminal."""
+    """`partition:offset time key value` between tabs, with its line end; control characters are
+    escaped, so that no record can control the terminal."""
     key = "-" if record.key is None else printable(_decoded(record.key))
     value = "(null)" if record.value is None else printable(_decoded(record.value))
     return f"{record.partition}:{record.offset}\t{time_text(record.timestamp)}\t{key}\t{value}\n"
@@ -50,12 +50,12 @@ def as_text(raw: bytes | None) -> str | dict[str, str] | None:
 
 
 def json_value(raw: bytes | None) -> Any:
-    """For orjson: the record's own JSON, else what `as_text` makes of it."""
+    """For orjson: the record's own JSON, else the result of `as_text`."""
     if raw is None:
         return None
     if not _is_json(raw):
         return as_text(raw)
-    # In valid JSON a line end can only stand between tokens, where a blank does as well.
+    # In valid JSON a line end can only stand between tokens, where a blank is as good.
     return orjson.Fragment(raw.replace(b"\n", b" ").replace(b"\r", b" "))
 
 
@@ -75,7 +75,7 @@ def _refuse(name: str) -> None:
 
 
 def headers_object(headers: Any) -> dict[str, Any]:
-    """By name; a name that is there more than once has a list."""
+    """By name; a repeated name has a list."""
     found: dict[str, list[Any]] = {}
     for name, value in headers:
         found.setdefault(name, []).append(as_text(value))
@@ -92,7 +92,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def time_text(timestamp_ms: int) -> str:
-    """ISO 8601 in UTC; the number itself where that has no such time."""
+    """ISO 8601 in UTC; the number itself if it is out of range."""
     try:
         moment = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
     except (ValueError, OverflowError, OSError):

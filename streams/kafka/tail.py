@@ -27,14 +27,14 @@ T = TypeVar("T")
 POLL_MS = 500
 EMBEDDED_CLUSTER_ID = "embedded"
 QUIET_S = 5.0
-"""After so long without a record the broker is asked whether it is still there."""
+"""After so long without a record, check that the broker still answers."""
 ANSWER_WITHIN_S = 9.0
 _AGO = re.compile(r"-(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 class Start(NamedTuple):
     """Where to begin in every partition: `at` is an offset or ms since the epoch. With "offsets"
-    each partition has its own; one that is not named begins at the earliest."""
+    each partition has its own; partitions without one begin at the earliest."""
 
     kind: Literal["earliest", "latest", "offset", "offsets", "time"]
     at: int = 0
@@ -81,9 +81,9 @@ async def tail(
     count: int | None = None,
     to_end: bool = False,
 ) -> AsyncGenerator[list[Any], None]:
-    """Records as they come, aiokafka's own, in lists; an empty list first, when it stands at its
+    """Records as they come, aiokafka's own, in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    with what the topic held when reading began.
+    where the topic ended when reading began.
 
     Raises BrokerError: the broker does not answer, now or later; there is no such topic."""
     from aiokafka.admin import AIOKafkaAdminClient
@@ -101,16 +101,16 @@ async def tail(
         if embedded and (to_end or start.kind == "latest"):
             ends = await _answer(servers, _high_watermarks(consumer, start))
         yield []
-        left, quiet_since = count, clock()
-        while left is None or left > 0:
+        remaining, quiet_since = count, clock()
+        while remaining is None or remaining > 0:
             if to_end and await _answer(servers, _reached(consumer, ends)):
                 return
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=left)
+            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=remaining)
             if records := list(chain.from_iterable(fetched.values())):
                 quiet_since = clock()
-                left = left and left - len(records)
+                remaining = remaining and remaining - len(records)
                 yield records
-            elif clock() - quiet_since >= QUIET_S:  # is there still such a topic?
+            elif clock() - quiet_since >= QUIET_S:  # Does the topic still exist?
                 await partitions_of(admin, topic, servers)
                 quiet_since = clock()
 
@@ -128,12 +128,12 @@ def _consumer(arguments: Mapping[str, Any]) -> Any:
     )
 
 
-async def _answer(servers: str, asked: Awaitable[T]) -> T:
-    """Await what asks the broker. Raises BrokerError where no answer comes."""
+async def _answer(servers: str, request: Awaitable[T]) -> T:
+    """Await a request to the broker. Raises BrokerError where no answer comes."""
     from aiokafka.errors import KafkaError
 
     try:
-        return await asyncio.wait_for(asked, ANSWER_WITHIN_S)
+        return await asyncio.wait_for(request, ANSWER_WITHIN_S)
     except TimeoutError:
         raise no_broker(servers, f"no answer within {ANSWER_WITHIN_S:g} s") from None
     except KafkaError as error:
@@ -147,7 +147,7 @@ async def partitions_of(admin: Any, topic: str, servers: str) -> list[int]:
 
 async def _partitions(admin: Any, topic: str) -> list[int]:
     """The topic's partitions. Raises BrokerError if there is no such topic."""
-    # All topics are asked for: to ask for one by name may create it, where the broker is set so.
+    # Ask for all topics: a request for one name may create it, if the broker is set so.
     topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
     if topics.get(topic):
         return sorted(partition["partition"] for partition in topics[topic])
@@ -166,13 +166,13 @@ async def _reached(consumer: Any, ends: Mapping[Any, int]) -> bool:
 
 
 async def _high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
-    """What a fetch says of the ends; with "latest" reading goes on from there. What is fetched
-    meanwhile was there before, as far as anybody can tell."""
-    begun = {place: await consumer.position(place) for place in consumer.assignment()}
-    while any(consumer.highwater(place) is None for place in begun):
+    """The ends that a fetch reports; with "latest" reading goes on from there. Records that this
+    fetch brings count as older."""
+    starts = {place: await consumer.position(place) for place in consumer.assignment()}
+    while any(consumer.highwater(place) is None for place in starts):
         await consumer.getmany(timeout_ms=100)
-    ends = {place: consumer.highwater(place) for place in begun}
-    for place, at in (ends if start.kind == "latest" else begun).items():
+    ends = {place: consumer.highwater(place) for place in starts}
+    for place, at in (ends if start.kind == "latest" else starts).items():
         consumer.seek(place, at)
     return ends
 
@@ -180,7 +180,7 @@ async def _high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
 async def _assign(
     consumer: Any, topic: str, partitions: list[int], start: Start
 ) -> Mapping[Any, int]:
-    """Stand at the start in every partition; returns where each ends."""
+    """Seek to the start in every partition; returns where each ends."""
     from aiokafka import TopicPartition
 
     where = [TopicPartition(topic, partition) for partition in partitions]
@@ -193,8 +193,8 @@ async def _assign(
     elif start.kind == "offset":
         at = {place: min(max(start.at, first[place]), last[place]) for place in where}
     elif start.kind == "offsets":
-        wanted = {place: start.offsets.get(place.partition, 0) for place in where}
-        at = {place: min(max(wanted[place], first[place]), last[place]) for place in where}
+        offsets = {place: start.offsets.get(place.partition, 0) for place in where}
+        at = {place: min(max(offsets[place], first[place]), last[place]) for place in where}
     elif start.kind == "time":
         found = await consumer.offsets_for_times(dict.fromkeys(where, start.at))
         at = {

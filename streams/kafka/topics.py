@@ -1,11 +1,11 @@
-"""Topics of a worker: the sources must exist; sinks, dead letters and ledgers are created as the
-source is.
+"""Topics of a worker: the sources must exist; sinks, dead letters and ledgers are created like the
+source.
 
-"As the source is": the same number of partitions and replicas, and the source's own settings,
+"Like the source" means: the same number of partitions and replicas, and the source's own settings,
 except that the broker stamps the time of writing (`message.timestamp.type=LogAppendTime`): a result
-keeps its source's timestamp in the envelope, and an old one must not have the sink's retention
-delete it. A dead letter topic is never compacted, also where that is the broker's default: it must
-take records without a key, and keep two of one key.
+keeps its source's timestamp in the envelope, and the sink's retention must not delete a result for
+an old one. A dead letter topic is never compacted, even if that is the broker's default: it must
+take records without a key, and keep two with the same key.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from streams.errors import BrokerError
 TOPIC_LEVEL = 1
 """`config_source` of a setting made on the topic itself (DescribeConfigs, Kafka protocol)."""
 
-CREATED_WITHIN_S = 15.0
-PREPARED_WITHIN_S = 5.0
+CREATE_WITHIN_S = 15.0
+PREPARE_WITHIN_S = 5.0
 DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 
 
@@ -40,9 +40,9 @@ class TopicFacts(NamedTuple):
     compacted: bool = False
 
 
-class Wanted(NamedTuple):
-    """A topic to create if it is missing, like `source`; `compacts`: whether it may be
-    compacted; `settings`: its own, whatever the source's are."""
+class TopicSpec(NamedTuple):
+    """A topic to create if it is missing, like `source`; `compacts`: whether it may be compacted;
+    `settings`: its own, which override the source's."""
 
     name: str
     source: str
@@ -51,13 +51,13 @@ class Wanted(NamedTuple):
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
-    """Facts of those topics that exist. Raises KafkaError."""
-    wanted = set(names)
-    # All topics are asked for: to ask for one by name may create it, where the broker is set so.
+    """Facts of the existing topics among these. Raises KafkaError."""
+    specs = set(names)
+    # Ask for all topics: a request for one name may create it, if the broker is set so.
     metadata = await admin.describe_topics()
     found = {}
     for topic in metadata:
-        if topic["topic"] not in wanted:
+        if topic["topic"] not in specs:
             continue
         if topic["error_code"] == 0 and topic["partitions"]:
             found[topic["topic"]] = topic["partitions"]
@@ -90,31 +90,31 @@ def _facts(partitions: int, replicas: int, entries: Iterable[Mapping[str, Any]])
         name, value = entry["config_names"], entry["config_value"]
         if name == "max.message.bytes" and value:
             most[0] = int(value)
-        if name == "segment.bytes" and value:  # a batch must fit into a segment, too
+        if name == "segment.bytes" and value:  # a batch must also fit into a segment
             most.append(int(value))
         if name == "cleanup.policy" and value:
             policy = value
-        if _made_on_topic(entry) and value is not None:
+        if _is_set_on_topic(entry) and value is not None:
             own[name] = value
     return TopicFacts(partitions, replicas, own, min(most), "compact" in policy.split(","))
 
 
-def _made_on_topic(entry: Mapping[str, Any]) -> bool:
+def _is_set_on_topic(entry: Mapping[str, Any]) -> bool:
     if "config_source" in entry:
         return bool(entry["config_source"] == TOPIC_LEVEL)
     return not entry.get("is_default", True)
 
 
-async def prepared(
-    admin: AIOKafkaAdminClient, sources: Sequence[str], wanted: Sequence[Wanted]
+async def prepare_with_retries(
+    admin: AIOKafkaAdminClient, sources: Sequence[str], specs: Sequence[TopicSpec]
 ) -> tuple[dict[str, TopicFacts], list[str]]:
-    """`prepare`, again for `PREPARED_WITHIN_S` where that may help: aiokafka's admin client asks
-    any node, also one that has just died while the others could tell."""
+    """`prepare`, repeated for `PREPARE_WITHIN_S` where that may help: aiokafka's admin client asks
+    any node, even one that has just died while others could answer."""
     clock = asyncio.get_running_loop().time
-    ends = clock() + PREPARED_WITHIN_S
+    ends = clock() + PREPARE_WITHIN_S
     while True:
         try:
-            return await prepare(admin, sources, wanted)
+            return await prepare(admin, sources, specs)
         except KafkaError as error:
             if not error.retriable or clock() > ends:
                 raise
@@ -122,21 +122,21 @@ async def prepared(
 
 
 async def prepare(
-    admin: AIOKafkaAdminClient, sources: Iterable[str], wanted: Iterable[Wanted]
+    admin: AIOKafkaAdminClient, sources: Iterable[str], specs: Iterable[TopicSpec]
 ) -> tuple[dict[str, TopicFacts], list[str]]:
-    """Check the sources and create what is missing; returns every topic's facts and what was
+    """Check the sources and create missing topics; returns every topic's facts and the names
     created. Raises BrokerError for a missing source, a refused creation, or a compacted topic that
-    must not be."""
-    sources, wanted = list(sources), list(wanted)
-    facts = await describe(admin, [*sources, *(topic.name for topic in wanted)])
+    must not be compacted."""
+    sources, specs = list(sources), list(specs)
+    facts = await describe(admin, [*sources, *(topic.name for topic in specs)])
     if missing := [name for name in sources if name not in facts]:
         names = ", ".join(missing)
         raise BrokerError(f"the source topic {names} does not exist: create it, or publish to it")
-    absent = [topic for topic in wanted if topic.name not in facts]
+    absent = [topic for topic in specs if topic.name not in facts]
     if absent:
         await _create(admin, [_like(topic, facts[topic.source]) for topic in absent])
         facts |= await _wait_for(admin, [topic.name for topic in absent])
-    if compacted := [t.name for t in wanted if facts[t.name].compacted and not t.compacts]:
+    if compacted := [t.name for t in specs if facts[t.name].compacted and not t.compacts]:
         names = ", ".join(compacted)
         raise BrokerError(
             f"the topic {names} is compacted: it refuses records without a key, and forgets what "
@@ -145,7 +145,7 @@ async def prepare(
     return facts, [topic.name for topic in absent]
 
 
-def _like(topic: Wanted, source: TopicFacts) -> NewTopic:
+def _like(topic: TopicSpec, source: TopicFacts) -> NewTopic:
     settings = {**source.settings, "message.timestamp.type": "LogAppendTime"}
     if not topic.compacts:
         settings["cleanup.policy"] = "delete"
@@ -163,19 +163,19 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
             raise BrokerError(f"the topic {name} could not be created: {reason}")
 
 
-async def _of_controller(asked: Awaitable[Any]) -> Any:
-    """Its answer. While no node says who the controller is, as where one has just started, aiokafka
-    raises an AttributeError."""
+async def _of_controller(request: Awaitable[Any]) -> Any:
+    """The answer of a request to the controller. While no node knows the controller, for example
+    just after a start, aiokafka raises an AttributeError."""
     try:
-        return await asked
+        return await request
     except AttributeError as error:
         raise NotControllerError("no node says which one is the controller") from error
 
 
 async def grow(admin: AIOKafkaAdminClient, counts: Mapping[str, int]) -> None:
-    """Give topics more partitions: so many in all. Raises KafkaError."""
-    wanted = {name: NewPartitions(total_count=count) for name, count in counts.items()}
-    answer = await _of_controller(admin.create_partitions(wanted))
+    """Increase topics to these numbers of partitions. Raises KafkaError."""
+    specs = {name: NewPartitions(total_count=count) for name, count in counts.items()}
+    answer = await _of_controller(admin.create_partitions(specs))
     for name, code, *_ in answer.topic_errors:
         if code:
             raise for_code(code)(name)
@@ -183,7 +183,7 @@ async def grow(admin: AIOKafkaAdminClient, counts: Mapping[str, int]) -> None:
 
 async def _wait_for(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, TopicFacts]:
     """A created topic takes a moment to reach every broker's metadata."""
-    deadline = asyncio.get_running_loop().time() + CREATED_WITHIN_S
+    deadline = asyncio.get_running_loop().time() + CREATE_WITHIN_S
     while True:
         try:
             facts = await describe(admin, names)

@@ -135,8 +135,8 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
 LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
-class Observed(Protocol):
-    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+class ObservedWorker(Protocol):
+    """The attributes of a worker that are read; `streams.worker.worker.Worker` has them."""
 
     @property
     def tasks(self) -> Sequence[TaskShell]: ...
@@ -151,7 +151,7 @@ Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
 class WorkerMetrics(Collector):
     """The metrics of one worker, in a registry of their own. Used in the worker's loop."""
 
-    def __init__(self, worker: Observed) -> None:
+    def __init__(self, worker: ObservedWorker) -> None:
         self._worker = worker
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -161,7 +161,7 @@ class WorkerMetrics(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Family]:
-        """Nothing: the registry would else collect once to learn the names."""
+        """Empty: otherwise the registry would collect once to learn the names."""
         return ()
 
     def collect(self) -> Iterator[Family]:
@@ -224,7 +224,7 @@ def _histograms(tasks: Sequence[TaskShell]) -> Sequence[Family]:
     return (seconds, items, wait, latency)
 
 
-def _partition_metrics(worker: Observed) -> Sequence[Family]:
+def _partition_metrics(worker: ObservedWorker) -> Sequence[Family]:
     reorder = _gauge("streams_reorder_items")
     lag = _gauge("streams_lag_items")
     age = _gauge("streams_watermark_age_seconds")

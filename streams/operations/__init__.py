@@ -32,7 +32,8 @@ OPERATIONS: Final = ("classify", "extract", "embed", "generate")
 
 
 class TaskOperation(Protocol):
-    """What an operation needs to know of a task; `streams.settings.TaskSettings` is one."""
+    """The attributes of a task that an operation reads; `streams.settings.TaskSettings` has
+    them."""
 
     @property
     def name(self) -> str: ...
@@ -51,7 +52,7 @@ class TaskOperation(Protocol):
 
 
 def make_operation(task: TaskOperation) -> Operation:
-    """The operation of a task. Raises ConfigError for one that is not here, or is not complete."""
+    """The operation of a task. Raises ConfigError for an unknown or incomplete operation."""
     place = f"task.{task.name}"
     instructions = task.instructions or ""
     if task.operation == "classify":

@@ -15,8 +15,8 @@ from streams.policies.retry import Step, rule
 
 
 class Row(NamedTuple):
-    """`reply`: what it is like. `usable`: whether its usable records become results, whatever
-    happens to the rest. `rest`: what the other items get; None: there are no others."""
+    """`reply`: its description. `usable`: whether its usable records become results, whatever
+    happens to the rest. `rest`: the answer of the other items; None: there are no others."""
 
     reply: str
     usable: bool
@@ -77,7 +77,7 @@ ROWS: Final = (
 
 
 def as_table() -> str:
-    """The rows as the page has them, in Markdown."""
+    """The rows in Markdown, as the page has them."""
     head = "| the reply | its usable records | the other items |\n|---|---|---|"
     lines = [f"| {row.reply} | {'kept' if row.usable else ''} | {row.follows} |" for row in ROWS]
     return "\n".join([head, *(line.replace("|  |", "| |") for line in lines)])

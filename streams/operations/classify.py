@@ -26,9 +26,9 @@ _FRAME_TOKENS_EACH: Final = 24
 class Classify:
     """Gives each item one of `labels`; its result is `{"label": str}`, spelled as configured.
 
-    `labels`: two at least, distinct. `instructions`: what to judge, in the user's own words.
-    A label in another case or Unicode form, or with blanks around it, is understood, unless two
-    labels differ in nothing else.
+    `labels`: at least two, distinct. `instructions`: what to judge, in the user's own words. A
+    label in another case or Unicode form, or with blanks around it, is accepted, unless two labels
+    differ only in that.
     """
 
     def __init__(self, labels: Sequence[str], instructions: str = "") -> None:

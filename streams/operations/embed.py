@@ -16,9 +16,9 @@ from streams.operations.prompts import without_surrogates
 
 class Embed:
     """Gives each item its vector, as `{"embedding_f32": bytes, "dim": int}`: little-endian float32,
-    which the encoder of results renders as the task's output asks.
+    which the encoder of results renders as the task's output requires.
 
-    `dimension`: None: whatever the model gives. `input_type`: "document", "query" or None.
+    `dimension`: None: the model's own. `input_type`: "document", "query" or None.
     """
 
     def __init__(self, dimension: int | None = None, input_type: str | None = None) -> None:
@@ -30,9 +30,9 @@ class Embed:
         return Texts(texts, self._input_type, self._dimension)
 
     def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
-        """Vectors are matched by their place, there are no ids: a reply of another length is of no
-        use to any item. Raises CallError BAD_REPLY, or ACCOUNT where a whole reply is of another
-        dimension than the task's: then none will fit."""
+        """Vectors are matched by place, since there are no ids: a reply of another length has no
+        usable answer. Raises CallError BAD_REPLY, or ACCOUNT if all vectors of a reply have another
+        dimension than the task's: then every reply will."""
         vectors = response.vectors if isinstance(response, Vectors) else None
         if not isinstance(vectors, list | tuple):
             raise CallError(Fault.BAD_REPLY, "the reply holds no vectors")
@@ -77,7 +77,7 @@ def _result(vector: Any) -> Answer:
 
 
 def _float32(vector: Any) -> bytes:
-    """Little-endian float32; empty for what is no vector."""
+    """Little-endian float32; empty for an invalid vector."""
     if isinstance(vector, bytes):
         return vector
     if not isinstance(vector, list):

@@ -1,8 +1,8 @@
-"""What operations and providers say to each other: two kinds of request, two of response.
+"""The values between operations and providers: two kinds of request, two of response.
 
-Values alone: an operation makes a request without knowing who will carry it, and reads a response
-without knowing who has. A provider turns the one into its API's request, and the API's reply into
-the other; it judges nothing in it.
+Only values: an operation makes a request without knowing which provider will send it, and reads a
+response without knowing which provider sent it. A provider turns the request into its API's
+request, and the API's reply into the response; it does not judge the content.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Texts(NamedTuple):
 
 
 class Completion(NamedTuple):
-    """What a model wrote, unjudged: `blocks` and `stop_reason` are the reply's own JSON values,
-    whatever they are. `usage`: None where the reply did not say."""
+    """A model's text, not checked: `blocks` and `stop_reason` are the reply's own JSON values,
+    whatever they are. `usage`: None if the reply has none."""
 
     blocks: Any
     stop_reason: Any
@@ -45,8 +45,8 @@ class Completion(NamedTuple):
 
 
 class Vectors(NamedTuple):
-    """One vector per text in the texts' order, unjudged: little-endian float32 as bytes, or a
-    list of floats. `usage`: None where the reply did not say."""
+    """One vector per text in the texts' order, not checked: little-endian float32 as bytes, or a
+    list of floats. `usage`: None if the reply has none."""
 
     vectors: Any
     usage: Usage | None = None
@@ -57,7 +57,7 @@ Response = Completion | Vectors
 
 
 class Operation(Protocol):
-    """What a task does to its items, in two steps, so that the request can travel as a call or
+    """What a task does to its items, in two steps, so that the request can be sent as a call or
     within a Message Batch. Pure: no clock, no I/O, no state between microbatches."""
 
     def request(self, items: Sequence[Item]) -> Request:
@@ -67,12 +67,12 @@ class Operation(Protocol):
     def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
         """One answer per item, in the items' order.
 
-        Raises CallError where the response is of no use to any of them; nothing else, whatever
+        Raises CallError if the response has no usable answer for any item; nothing else, whatever
         the response holds.
         """
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What the results depend on, as JSON: of `prompt`, `schema` and `settings` those that
-        there are, for `streams.codec.fingerprint`."""
+        """Everything that the results depend on, as JSON: the existing ones of `prompt`, `schema`
+        and `settings`, for `streams.codec.fingerprint`."""
         ...

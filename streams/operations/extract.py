@@ -25,7 +25,7 @@ _TOKENS_EACH: Final = 512
 _TOKENS_AT_LEAST: Final = 4_096
 
 _MAX_LEVELS: Final = 64
-"""Levels of a schema to follow; references may nest, but never recurse (`prepare`)."""
+"""How many levels of a schema to follow; references may nest, but never recurse (`prepare`)."""
 
 
 class Extract:
@@ -49,7 +49,7 @@ class Extract:
             instructions.strip(),
         )
         self._schema = reply_schema("data", prepared.schema, prepared.defs)
-        self._asked = schema
+        self._request_schema = schema
         self._validator = Draft202012Validator(schema)
 
     def request(self, items: Sequence[Item]) -> Prompt:
@@ -62,7 +62,7 @@ class Extract:
     def describe(self) -> dict[str, Any]:
         return {
             "prompt": constant_text(self._system),
-            "schema": self._asked,
+            "schema": self._request_schema,
             "settings": {"operation": "extract"},
         }
 
@@ -72,7 +72,7 @@ class Extract:
             return Unanswered.INVALID
         if self._valid(data):
             return data
-        data = respelled(self._asked, data)
+        data = respelled(self._request_schema, data)
         return data if self._valid(data) else Unanswered.INVALID
 
     def _valid(self, data: Any) -> bool:

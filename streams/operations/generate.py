@@ -18,7 +18,8 @@ from streams.operations.replies import read_answers
 
 _TOKENS_EACH: Final = 1_024
 _TOKENS_AT_LEAST: Final = 8_192
-"""A microbatch of few items may need more for each: one that was cut comes back in halves."""
+"""A microbatch of few items may need more for each: a reply that was cut is asked again in
+halves."""
 
 
 class Generate:

@@ -20,7 +20,7 @@ from streams.model import Answer, Unanswered
 from streams.operations.exchange import Completion, Response
 
 ReadRecord = Callable[[Mapping[str, Any]], Answer]
-"""Takes one record of a reply to its item's result, or to `Unanswered.INVALID`."""
+"""Turns one record of a reply into its item's result, or into `Unanswered.INVALID`."""
 
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["{}\[\]]', re.DOTALL)
 _RESULTS: Final = re.compile(r'"results"\s*:\s*\[')
@@ -34,9 +34,9 @@ _MAX_OPENINGS: Final = 4
 def read_answers(count: int, response: Response, read: ReadRecord) -> list[Answer]:
     """One answer per item, in the items' order: the ids "1" to `count` stand for their places.
 
-    An item is answered where its id comes exactly once with a valid record, or several times with
-    the same. Raises CallError (without usage) for a reply that is of no use to any item: REFUSED,
-    TOO_LARGE, TRUNCATED, BAD_REPLY.
+    An item is answered if its id comes exactly once with a valid record, or several times with the
+    same one. Raises CallError (without usage) for a reply without a usable answer for any item:
+    REFUSED, TOO_LARGE, TRUNCATED, BAD_REPLY.
     """
     if not isinstance(response, Completion):
         raise CallError(Fault.BAD_REPLY, "the provider answered with vectors, not with text")
@@ -58,7 +58,7 @@ def _answers_by_id(
         if not isinstance(record, dict):
             continue
         place = places.get(_id_of(record))
-        if place is None:  # an id that we did not give
+        if place is None:  # an id that is not ours
             continue
         answer, before = read(record), answers[place]
         if before is absent or _agree(before, answer):
@@ -77,7 +77,7 @@ def _text_of(completion: Completion) -> tuple[str, bool]:
         raise CallError(Fault.TOO_LARGE, "items and answers do not fit into the model's context")
     cut = reason == "max_tokens"
     blocks = completion.blocks if isinstance(completion.blocks, list) else []
-    # By type, never by place: thinking may come first, and models learn new kinds of blocks.
+    # By type, never by place: thinking may come first, and models get new kinds of blocks.
     texts = [
         block["text"]
         for block in blocks
@@ -97,7 +97,7 @@ def _places(count: int) -> Mapping[str, int]:
 
 
 def _id_of(record: Mapping[str, Any]) -> str:
-    """The record's id as text: the schema asks for a string, a number is understood as well."""
+    """The record's id as text: the schema requires a string, a number is accepted too."""
     value = record.get("id")
     if isinstance(value, str):
         return value.strip()
@@ -116,10 +116,10 @@ def _agree(one: Answer, other: Answer) -> bool:
 
 
 def records_in(text: str) -> list[Any] | None:
-    """The records of a reply in their order, of any JSON type; None: it has nothing like records.
+    """The records of a reply in their order, of any JSON type; None: there are no records in it.
 
-    Read as JSON where it is: `{"results": [...]}`, a bare array, a single record, or any of these
-    as a JSON string. Elsewhere the complete objects of the first array that has one with an id.
+    A JSON reply: `{"results": [...]}`, a bare array, a single record, or any of these as a JSON
+    string. Any other reply: the complete objects of the first array that has one with an id.
     """
     try:
         whole = orjson.loads(text)
@@ -159,8 +159,8 @@ def _openings(text: str) -> Iterator[int]:
 
 def _complete_objects(text: str, position: int) -> tuple[list[Any], bool]:
     """The objects that open and close from `position` on, up to the bracket that closes the array
-    around them; and whether there was nothing before that bracket. A string that is never closed
-    ends the search."""
+    around them; and whether there was nothing before that bracket. A string without an end stops
+    the search."""
     found: list[Any] = []
     empty = True
     depth = start = 0

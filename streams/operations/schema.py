@@ -77,9 +77,9 @@ _JSON: Final = json.JSONEncoder(
 
 
 class Prepared(NamedTuple):
-    """`schema`: what is sent for one answer. `defs`: what its references name, to be hoisted to the
+    """`schema`: the schema of one answer, as it is sent. `defs`: its definitions, to move to the
     root of the reply's schema. `problems`: one line each, starting with the place in the schema;
-    empty: it can be used."""
+    empty: the schema can be used."""
 
     schema: dict[str, Any]
     defs: dict[str, Any]
@@ -121,7 +121,8 @@ class _Preparation:
         self._root = root
         self._problems: list[str] = []
         self._names: dict[str, str] = {}  # pointer of a reference -> name in defs
-        self._open: list[str] = []  # references being followed: one that comes again recurses
+        # references that are being followed: a repeated one is a recursion
+        self._open: list[str] = []
         self._costs: dict[str, tuple[int, int]] = {}  # reference -> optionals, unions
         self._optional = 0
         self._unions = 0
@@ -183,7 +184,7 @@ class _Preparation:
             self._unions += 1
         for keyword in ("allOf", "anyOf", "oneOf"):
             if keyword in schema:
-                # The API has no oneOf; that exactly one fits is ours to check.
+                # The API has no oneOf; we check that exactly one fits.
                 sent = "anyOf" if keyword == "oneOf" else keyword
                 wire[sent] = [
                     self.subschema(inner, (*path, keyword, str(n)))
@@ -223,7 +224,8 @@ class _Preparation:
         return {"$ref": f"#/$defs/{self._names[reference]}"}
 
     def _define(self, reference: str, target: Any, path: tuple[str, ...]) -> None:
-        """Hoists what a reference names. Its counts are set aside: they count at each use."""
+        """Moves the definition of a reference to the root. Its counts are set aside: they count at
+        each use."""
         name = self._new_name(reference)
         before = self._optional, self._unions
         self._optional = self._unions = 0
@@ -240,7 +242,7 @@ class _Preparation:
         while name in self.defs or name in self._names.values():
             n += 1
             name = f"{base}_{n}"
-        self.defs[name] = {}  # no other definition gets this name
+        self.defs[name] = {}  # reserve this name
         return name
 
 

@@ -26,7 +26,7 @@ from streams.errors import Fault, ItemError
 from streams.model import Answer, Unanswered
 
 RUN = 100
-"""Five microbatches of 20 of which not one item had a result: about 200 calls."""
+"""Five microbatches of 20 without a result for any item: about 200 calls."""
 
 WINDOW = 400
 """Large enough that chance does not decide; at 20 items a call some 20 microbatches."""
@@ -52,14 +52,14 @@ class BreakerLimits:
 
     @classmethod
     def for_rounds_of(cls, items: int) -> BreakerLimits:
-        """For a task that has so many items in flight at most. Halving and asking again find the
-        bad items of such a round last, in a row, so that one of them may be bad from end to end."""
+        """For a task with at most so many items in flight. Halving and asking again find the bad
+        items of such a round last, in a row, so one round may be bad from end to end."""
         return cls(run=max(RUN, items), window=max(WINDOW, 2 * items))
 
 
 def results_and_failures(answers: Sequence[Answer]) -> tuple[int, list[ItemError]]:
     """How many answers of a reply count as results, and the dead letters among them that a call
-    caused: exceptions that a function put into its items' places."""
+    caused: exceptions that a function returned in its items' places."""
     results = 0
     failures = []
     for answer in answers:
@@ -75,28 +75,30 @@ _FUNCTION_ERROR = Fault.FUNCTION.value
 
 class Breaker:
     """The counts of one task, the only policy that remembers. `trips`: how often it tripped without
-    a `window` of items between that was in order; so long do its pauses grow."""
+    a good `window` of items in between; its pauses grow with it."""
 
     def __init__(self, limits: BreakerLimits) -> None:
         self._limits = limits
-        self._run = self._dead = self._decided = 0
+        self._run = self._dead_letters = self._decided_items = 0
         self.trips = 0
 
     def decided(self, results: int, dead_letters: int) -> str | None:
-        """A call decided about so many items; returns what has passed its limit, if anything has.
-        Then counting starts afresh."""
+        """A call decided about so many items; returns a message if a limit is passed. Then counting
+        starts again."""
         limits = self._limits
         self._run = 0 if results else self._run + dead_letters
-        self._dead += dead_letters
-        self._decided += results + dead_letters
+        self._dead_letters += dead_letters
+        self._decided_items += results + dead_letters
         message = None
         if self._run >= limits.run:
             message = f"{self._run} items in a row are dead letters"
-        elif self._decided < limits.window:
+        elif self._decided_items < limits.window:
             return None
-        elif self._dead > limits.share * self._decided:
-            message = f"{self._dead} of the last {self._decided} items are dead letters"
+        elif self._dead_letters > limits.share * self._decided_items:
+            message = (
+                f"{self._dead_letters} of the last {self._decided_items} items are dead letters"
+            )
         self.trips = 0 if message is None else self.trips + 1
         self._run = self._run if message is None else 0
-        self._dead = self._decided = 0
+        self._dead_letters = self._decided_items = 0
         return message

@@ -23,9 +23,9 @@
 
     "Halved" ends with three one by one (`streams.policies.splitting`).
 
-    + where `Limits.function_errors` is "counted": whoever calls `map_batches` says how often to
-      try. In a topic an error that a function raises is final at once: it says so by `RETRY` where
-      it may pass.
+    + where `Limits.function_errors` is "counted": the caller of `map_batches` says how often to
+      try. In a topic an error of a function is final at once: the function raises `Retry` if the
+      error may pass.
 
     * while other calls succeed: one was answered since this microbatch's last failure, or since
       its first call began; or nothing else is left to call, and it failed so before, less than a
@@ -96,7 +96,7 @@ WHILE_OTHERS_SUCCEED: dict[Fault, Rule] = {
 
 
 FunctionErrors = Literal["final", "counted"]
-"""What an error is that a function raises for an item alone."""
+"""The error of an item for which a function raised alone."""
 
 
 def rule(fault: Fault, *, others_succeed: bool, function_errors: FunctionErrors = "final") -> Rule:
@@ -109,9 +109,9 @@ def rule(fault: Fault, *, others_succeed: bool, function_errors: FunctionErrors 
 
 
 def requested_wait_s(retry_after_s: float | None) -> float | None:
-    """How long we were told to wait; None: not at all, or in a way that means nothing.
+    """How long the API asked us to wait; None: it did not ask, or the value makes no sense.
 
-    A header may say anything: NaN and infinity would never end, a negative time has passed.
+    A header may hold anything: NaN and infinity would never end, a negative time has passed.
     """
     if retry_after_s is None or not isfinite(retry_after_s):
         return None

@@ -1,7 +1,7 @@
-"""Sharing out a call's usage over its items, so that the shares add up exactly.
+"""Dividing a call's usage among its items, so that the shares add up exactly.
 
-The largest-remainder method (Hamilton's apportionment): everyone gets the whole part of their
-quota, and what is left goes, one each, to the largest fractions; equal fractions go by place.
+The largest-remainder method (Hamilton's apportionment): each item gets the whole part of its quota;
+the rest goes, one each, to the largest fractions; equal fractions in the order of the items.
 """
 
 from __future__ import annotations

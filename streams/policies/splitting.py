@@ -26,10 +26,10 @@ def divide(items: Sequence[T], parts: int) -> list[Sequence[T]]:
 
 
 def parts_to_isolate(size: int) -> int:
-    """How many parts to make of `size` items of which one is bad: halves, but three one by one.
+    """How many parts to make of `size` items with one bad item: halves, but three one by one.
 
     Halving three takes four calls for two of them and two for the third. One by one it is three for
-    each, so that none of 20 items costs more than 9 calls, wherever it stands (8.6 on average).
+    each, so that none of 20 items costs more than 9 calls, wherever it is (8.6 on average).
     """
     return 3 if size == 3 else 2
 

@@ -20,7 +20,7 @@ from streams.providers.port import (
     ProviderSettings,
     WireReply,
 )
-from streams.providers.prices import known_price
+from streams.providers.prices import has_price
 from streams.providers.registry import Task, make_caller, provider_names, register_provider
 from streams.providers.task_caller import TaskCaller
 
@@ -36,7 +36,7 @@ __all__ = [
     "TaskCaller",
     "WireReply",
     "function_caller",
-    "known_price",
+    "has_price",
     "make_caller",
     "provider_names",
     "register_provider",

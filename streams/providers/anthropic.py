@@ -38,28 +38,29 @@ _CONNECT_S: Final = 10.0
 
 
 class Traits(NamedTuple):
-    """What a model does not leave to us.
+    """Properties of a model that the caller cannot change.
 
-    `thinking`, `effort`: what keeps it from thinking, as far as it can be; None: not sent.
-    `thinking_tokens`: room for thinking that cannot be stopped; it counts in max_tokens.
-    `cached_from`: tokens from which on a prefix is cached; shorter ones silently are not.
+    `thinking`, `effort`: the settings that reduce its thinking as far as possible; None: not sent.
+    `thinking_tokens`: room for thinking that cannot be switched off; it counts in max_tokens.
+    `cache_min_tokens`: the shortest prefix that is cached, in tokens; shorter ones silently are
+    not.
     """
 
     thinking: str | None = None
     effort: str | None = None
     thinking_tokens: int = 0
-    cached_from: int = 1_024
+    cache_min_tokens: int = 1_024
 
 
 _TRAITS: Final[Mapping[str, Traits]] = {  # the longest prefix of the model's name counts
-    "claude-haiku-5-5": Traits("disabled", cached_from=512),
+    "claude-haiku-5-5": Traits("disabled", cache_min_tokens=512),
     "claude-sonnet-5-5": Traits("between_tools"),
-    "claude-haiku-4-5": Traits(cached_from=4_096),
+    "claude-haiku-4-5": Traits(cache_min_tokens=4_096),
     "claude-sonnet-4-": Traits(),
-    "claude-opus-4-": Traits(cached_from=4_096),
-    "claude-opus-": Traits(effort="low", thinking_tokens=8_192, cached_from=512),
-    "claude-fable-": Traits(effort="low", thinking_tokens=8_192, cached_from=512),
-    "": Traits(thinking_tokens=8_192, cached_from=4_096),  # not known: may think
+    "claude-opus-4-": Traits(cache_min_tokens=4_096),
+    "claude-opus-": Traits(effort="low", thinking_tokens=8_192, cache_min_tokens=512),
+    "claude-fable-": Traits(effort="low", thinking_tokens=8_192, cache_min_tokens=512),
+    "": Traits(thinking_tokens=8_192, cache_min_tokens=4_096),  # an unknown model: it may think
 }
 
 
@@ -95,7 +96,7 @@ class AnthropicProvider:
         else:
             return WireReply(json_of(body), rate_limits(headers, now=datetime.now(UTC)))
         # Raised here, outside the handler: the SDK's error, which holds the request with its texts
-        # and key, must not hang on ours as its context.
+        # and key, must not be the context of ours.
         raise failure
 
     def read(self, message: Any) -> Completion:
@@ -130,7 +131,7 @@ def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str
     params: dict[str, Any] = {
         "model": model,
         "max_tokens": min(MAX_OUTPUT_TOKENS, prompt.max_tokens + model_traits.thinking_tokens),
-        "system": _system(prompt.system, model_traits.cached_from),
+        "system": _system(prompt.system, model_traits.cache_min_tokens),
         "messages": [{"role": "user", "content": prompt.user}],
         "output_config": output_config,
     }
@@ -139,17 +140,17 @@ def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str
     return params
 
 
-def _system(text: str, cached_from: int) -> str | list[dict[str, Any]]:
-    """Marked for the cache where it is long enough (4 bytes to a token): on the block itself, as a
-    mark on the request would take in the items, and pay for writing them each time."""
-    if len(text.encode()) // 4 < cached_from:
+def _system(text: str, cache_min_tokens: int) -> str | list[dict[str, Any]]:
+    """With a cache mark if it is long enough (4 bytes to a token): on the block itself, since a
+    mark on the request would include the items, and pay for writing them each time."""
+    if len(text.encode()) // 4 < cache_min_tokens:
         return text
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
 
 def completion_of(model: str, message: Any) -> Completion:
-    """A message, unjudged: of a call, or of a batch's result. Raises CallError BAD_REPLY for what
-    is no JSON object."""
+    """A message, not checked: of a call, or of a batch's result. Raises CallError BAD_REPLY if it
+    is not a JSON object."""
     if not isinstance(message, Mapping):
         raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
     usage = claude_usage(model, message.get("usage"))
@@ -157,7 +158,7 @@ def completion_of(model: str, message: Any) -> Completion:
 
 
 def failure_of(error: Exception) -> CallError:
-    """Whatever the SDK raised, as the one error that the engine knows."""
+    """Any error of the SDK, as the one error that the engine knows."""
     import anthropic
 
     if isinstance(error, CallError):
@@ -207,8 +208,8 @@ def make_anthropic(
 
 
 def _http_client() -> Any:
-    """The SDK's aiohttp client: twice as many calls per second as its default one, and no slower
-    with hundreds in flight. None, which is the default one, where it cannot be had."""
+    """The SDK's aiohttp client: twice as many calls per second as its default one, and as fast with
+    hundreds in flight. None, which means the default one, if it is not available."""
     import anthropic
 
     try:

@@ -28,9 +28,9 @@ _MAX_THREADS: Final = 1_024
 class FunctionCaller:
     """Calls a custom function for each microbatch.
 
-    An async function runs in the loop. Any other runs in a thread, and its call is not over before
-    it returns: cancelling the call (a timeout) waits for it, so that no more than `max_in_flight`
-    ever run; a second cancellation (a worker that stops) leaves it behind.
+    An async function runs in the loop. Any other runs in a thread, and its call ends only when it
+    returns: cancelling the call (a timeout) waits for it, so that at most `max_in_flight` run at
+    any time; a second cancellation (a worker that stops) leaves it behind.
     """
 
     account: Final = None
@@ -48,7 +48,7 @@ class FunctionCaller:
 
     async def __call__(self, items: Sequence[Item]) -> Reply:
         """Raises CallError: FUNCTION for an error or a wrong count, RETRY for a `Retry`."""
-        size = len(items)  # the function may do with its list what it likes
+        size = len(items)  # a list of its own: the function may change it
         try:
             returned = await self._run(items)
         except asyncio.CancelledError:
@@ -87,7 +87,7 @@ class FunctionCaller:
 
     async def _in_thread(self, items: Sequence[Item]) -> Any:
         context = contextvars.copy_context()
-        running = self._threads.run(partial(context.run, _caught, self._function, items))
+        running = self._threads.run(partial(context.run, _call_and_catch, self._function, items))
         try:
             value, error = await asyncio.shield(running)
         except asyncio.CancelledError:
@@ -98,13 +98,13 @@ class FunctionCaller:
         try:
             raise error
         finally:
-            del error  # it would hold this frame, and this frame it
+            del error  # it would hold this frame, and this frame holds it
 
 
-def _caught(
+def _call_and_catch(
     function: CustomFunction, items: Sequence[Item]
 ) -> tuple[Any, Exception | SystemExit | None]:
-    """The error as a value: no future takes a StopIteration, it would never be done."""
+    """The error as a value: a future does not take a StopIteration, and would never be done."""
     try:
         return function(items), None
     except StopIteration as error:
@@ -139,7 +139,7 @@ def function_caller(
 ) -> FunctionCaller:
     """A caller for a custom function.
 
-    `version`: what the fingerprint of its results is made from. `max_in_flight`: the most threads
-    for a function that is not async.
+    `version`: the input of its results' fingerprint. `max_in_flight`: the limit of threads for a
+    function that is not async.
     """
     return FunctionCaller(function, version=version, max_in_flight=max_in_flight)

@@ -24,13 +24,13 @@ Params = Mapping[str, Any]
 `params`."""
 
 Account = tuple[str, ...]
-"""Whose limits a call counts in: (provider, base_url, digest of the key, model). Callers with equal
-accounts share pauses and limits."""
+"""The account that a call's limits belong to: (provider, base_url, digest of the key, model).
+Callers with equal accounts share pauses and limits."""
 
 
 class WireReply(NamedTuple):
-    """What one call brought. `message`: the API's reply as JSON values, unjudged.
-    `rate_limits`: what its headers say; None: nothing."""
+    """The result of one call. `message`: the API's reply as JSON values, not checked.
+    `rate_limits`: from its headers; None: no such headers."""
 
     message: Any
     rate_limits: RateLimits | None = None
@@ -41,16 +41,17 @@ class Provider(Protocol):
 
     @property
     def operations(self) -> frozenset[str]:
-        """The operations whose requests it carries."""
+        """The operations that it supports."""
         ...
 
     @property
     def account(self) -> Account:
-        """Whose limits its calls count in."""
+        """The account that its calls' limits belong to."""
         ...
 
     def request(self, request: Request) -> Params:
-        """The API's request. Raises CallError REJECTED for a request that it never carries."""
+        """The API's request. Raises CallError REJECTED for a request that the provider never
+        sends."""
         ...
 
     async def send(self, params: Params, timeout_s: float) -> WireReply:
@@ -64,12 +65,12 @@ class Provider(Protocol):
 
     def read(self, message: Any) -> Response:
         """The API's reply, from a call or from the result of a batch, whatever it holds. Raises
-        CallError BAD_REPLY for what is no reply at all."""
+        CallError BAD_REPLY if it is not a reply at all."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What the results depend on beside the operation, as JSON: `provider`, and of `model` and
-        `settings` those that there are, for `streams.codec.fingerprint`."""
+        """What the results depend on beside the operation, as JSON: `provider`, and if they exist
+        `model` and `settings`, for `streams.codec.fingerprint`."""
         ...
 
     async def aclose(self) -> None:
@@ -78,8 +79,8 @@ class Provider(Protocol):
 
 
 class DirectProvider(Protocol):
-    """A provider in one step, for an API of a user's own that has no batches: `send` takes the
-    operation's request and gives the operation's response."""
+    """A provider in one step, for a user's own API without batches: `send` takes the operation's
+    request and returns the operation's response."""
 
     @property
     def operations(self) -> frozenset[str]: ...
@@ -89,8 +90,8 @@ class DirectProvider(Protocol):
 
 
 class Direct:
-    """A `DirectProvider` behind the port. Its params are the operation's request as it is: they
-    travel as a call alone."""
+    """A `DirectProvider` behind the port. Its params are the operation's request itself: it can
+    only be sent as a call."""
 
     def __init__(self, provider: DirectProvider, account: Account) -> None:
         self._provider = provider
@@ -115,7 +116,7 @@ class Direct:
 
 
 class ProviderSettings(Protocol):
-    """What is under `[provider.<name>]`. `base_url`: None: the SDK's own."""
+    """The keys under `[provider.<name>]`. `base_url`: None: the SDK's own."""
 
     @property
     def base_url(self) -> str | None: ...
@@ -124,7 +125,7 @@ class ProviderSettings(Protocol):
 
 
 class TaskModel(Protocol):
-    """What a provider needs to know of a task."""
+    """The attributes of a task that a provider reads."""
 
     @property
     def name(self) -> str: ...
@@ -140,7 +141,7 @@ Raises ConfigError with the lines to show."""
 
 
 def json_of(body: bytes) -> Any:
-    """A body as JSON values; None: it is no JSON."""
+    """A body as JSON values; None: it is not JSON."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -148,16 +149,16 @@ def json_of(body: bytes) -> Any:
 
 
 def account_of(provider: str, base_url: str, key: str, model: str) -> Account:
-    """The account of a key, which it names by its digest alone."""
+    """The account of a key; it holds only the key's digest."""
     return provider, base_url, hashlib.sha256(key.encode()).hexdigest()[:16], model
 
 
 def api_key(
     provider: str, variable: str, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> tuple[str, str]:
-    """The key, and the line that says what is missing; one of the two is empty.
+    """The key, and a line that says what is missing; one of the two is empty.
 
-    From `api_key_file` where it is set, else from the environment variable.
+    From `api_key_file` if it is set, else from the environment variable.
     """
     path = settings.api_key_file if settings is not None else None
     if path is None:

@@ -18,7 +18,8 @@ AS_OF: Final = "2026-11-22"
 LONG_PROMPT_TOKENS: Final = 100_000
 
 MAX_TOKENS: Final = 10**9
-"""Of one kind in one call: more is not believed. Its cost would fit into no number of a result."""
+"""Limit of tokens of one kind in one call; a larger number is ignored. Its cost would fit into no
+number of a result."""
 
 
 class Price(NamedTuple):
@@ -53,7 +54,7 @@ _LONG_PROMPT_PRICES: Final[Mapping[str, Price]] = {
 _DATED: Final = re.compile(r"-\d{8}$")
 
 
-def known_price(model: str) -> bool:
+def has_price(model: str) -> bool:
     """Whether the model's price is known; if not, its calls are counted as costing nothing."""
     return _name(model) in _PRICES
 
@@ -85,8 +86,7 @@ def claude_usage(model: str, usage: Any) -> Usage | None:
 
 
 def voyage_usage(model: str, usage: Any) -> Usage | None:
-    """Tokens and cost of one reply. `usage`: the reply's own JSON value; None where it says
-    nothing."""
+    """Tokens and cost of one reply. `usage`: the reply's own JSON value; None if it has none."""
     if not isinstance(usage, Mapping):
         return None
     tokens = _count(usage.get("total_tokens"))
@@ -105,5 +105,5 @@ def _name(model: str) -> str:
 
 
 def _count(value: Any) -> int:
-    """The tokens that a reply speaks of; 0 for what is no number of tokens."""
+    """The number of tokens in a reply's field; 0 if the field is not a valid number."""
     return value if type(value) is int and 0 < value <= MAX_TOKENS else 0

@@ -1,4 +1,4 @@
-"""Which providers there are, and how a task gets the caller that uses one."""
+"""The providers by name, and how a task gets the caller that uses one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TaskCalls(Protocol):
 
 
 class Task(TaskOperation, Protocol):
-    """What a caller needs to know of a task; `streams.settings.TaskSettings` is one."""
+    """The attributes of a task that a caller reads; `streams.settings.TaskSettings` has them."""
 
     @property
     def provider(self) -> str: ...
@@ -41,8 +41,8 @@ _factories: dict[str, ProviderFactory] = {}
 
 
 def register_provider(name: str, factory: ProviderFactory) -> None:
-    """Makes `provider = name` available to every task made from now on. Raises ValueError for a
-    name that is taken."""
+    """Makes `provider = name` available to all tasks created later. Raises ValueError for a name in
+    use."""
     if name in provider_names():
         raise ValueError(f"the provider {name!r} is there already")
     _factories[name] = factory
@@ -82,10 +82,10 @@ def make_caller(
 def _provider(
     task: Task, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> Provider:
-    made = _factory(task)(task, settings, environ)
-    if hasattr(made, "read"):
-        return cast(Provider, made)
-    return Direct(made, account=(task.provider, task.model))
+    provider = _factory(task)(task, settings, environ)
+    if hasattr(provider, "read"):
+        return cast(Provider, provider)
+    return Direct(provider, account=(task.provider, task.model))
 
 
 def _factory(task: Task) -> ProviderFactory:

@@ -21,12 +21,12 @@ _PREFIX: Final = "anthropic-ratelimit-"
 """Voyage sends no such headers."""
 
 _MAX_DIGITS: Final = 15
-"""A limit with more digits is none."""
+"""A limit with more digits is ignored."""
 
 
 def rate_limits(headers: Headers, *, now: datetime) -> RateLimits | None:
-    """The account's limits as `anthropic-ratelimit-*` gives them; None: there are no such headers,
-    or none that can be read."""
+    """The account's limits from `anthropic-ratelimit-*`; None: there are no such headers, or they
+    cannot be read."""
     ours = {
         name.lower(): value for name, value in headers.items() if name.lower().startswith(_PREFIX)
     }
@@ -58,8 +58,8 @@ def retry_after_s(headers: Headers, *, now: datetime) -> float | None:
 
 
 def reset_after_s(headers: Headers, *, now: datetime) -> float | None:
-    """When the limits that are used up are full again, in seconds from now: what a 429 without
-    `Retry-After` says in its `anthropic-ratelimit-*` headers. None: they do not say."""
+    """When the exhausted limits are full again, in seconds from now: from the
+    `anthropic-ratelimit-*` headers of a 429 without `Retry-After`. None: they do not say."""
     start = _date(headers.get("date")) or now
     resets = []
     for kind in ("requests", "tokens", "input-tokens", "output-tokens"):

@@ -52,7 +52,7 @@ _ACCOUNT_CODES: Final = frozenset(
 )
 
 _OF_ITEMS: Final = re.compile(r"\W*(messages|input|texts)\b", re.IGNORECASE)
-"""A message that starts so speaks of the items, whatever words follow."""
+"""A message that starts like this is about the items, whatever words follow."""
 
 _TOO_LARGE: Final = re.compile(
     r"prompt is too long|exceed(s|ed)? (the )?(model'?s )?(maximum )?context|context (limit|length)"
@@ -77,7 +77,7 @@ _ACCOUNT: Final = re.compile(
 
 
 class Refusal(NamedTuple):
-    """What the body of an error says; all of it may be missing."""
+    """The fields of an error's body; all of them may be missing."""
 
     kind: str = ""
     code: str = ""
@@ -85,10 +85,10 @@ class Refusal(NamedTuple):
 
 
 def call_error(status: int, headers: Headers, body: Any, *, now: datetime) -> CallError:
-    """The error for a response that is none: `body` as decoded JSON, or as text or None.
+    """The error for a failed response: `body` as decoded JSON, or as text or None.
 
-    Never raises. `now`: the wall clock, for dates among the headers where the response has no
-    `Date` of its own.
+    Never raises. `now`: the wall clock, for dates among the headers if the response has no `Date`
+    of its own.
     """
     refusal = read_refusal(body)
     fault = fault_of(status, refusal)
@@ -130,7 +130,7 @@ def fault_of(status: int, refusal: Refusal) -> Fault:
         return _fault_of_400(refusal)
     if 400 <= status < 500:
         return Fault.REJECTED
-    # Below 400 nobody answers who speaks this API: a redirect that was not followed.
+    # A status below 400 is not an answer of this API: a redirect that was not followed.
     return Fault.SERVER if status >= 500 else Fault.ACCOUNT
 
 

@@ -42,8 +42,8 @@ def without_keys(message: str, keys: Iterable[str]) -> str:
 
 
 def without_texts(message: str, items: Sequence[Item]) -> str:
-    """The message, or a stand-in where a part of it stands in an item's text: an API may quote
-    what it refuses."""
+    """The message, or a stand-in if it shares a part with an item's text: an API may quote what
+    it refuses."""
     message = message[:_MAX_CHARACTERS]
     parts = [part.strip(" .,;()[]{}…") for part in _QUOTED.split(message)]
     long = [part for part in parts if len(part) >= _MIN_QUOTE]

@@ -27,7 +27,7 @@ class TaskCaller:
 
     @property
     def account(self) -> Account:
-        """Whose limits the calls count in; it does not show the key."""
+        """The account that the calls' limits belong to; it does not show the key."""
         return self._provider.account
 
     def request(self, items: Sequence[Item]) -> Params:
@@ -35,8 +35,8 @@ class TaskCaller:
         return self._provider.request(self._operation.request(items))
 
     def read(self, items: Sequence[Item], message: Any) -> Reply:
-        """The answers to these items in the API's reply to their request, and what they cost.
-        Raises CallError for a reply that is of no use to any of them, with its `usage`."""
+        """The answers to these items in the API's reply to their request, and their cost. Raises
+        CallError for a reply without a usable answer for any item, with its `usage`."""
         response = self._response(message)
         try:
             answers = self._operation.read(items, response)
@@ -55,7 +55,7 @@ class TaskCaller:
             return self.read(items, wire.message)._replace(rate_limits=wire.rate_limits)
         except CallError as error:
             failure = reworded(error, without_texts(error.message, items))
-        # Raised outside the handler: the error as it was must not hang on this one as its context.
+        # Raised outside the handler: the original error must not be the context of this one.
         failure.rate_limits = wire.rate_limits or failure.rate_limits
         raise failure
 
@@ -97,6 +97,6 @@ class TaskCaller:
 
 
 def _defect(what: str) -> CallError:
-    """What a registered provider did: the engine knows CallError alone, and sys.exit() would end
+    """A defect of a registered provider: the engine knows only CallError, and sys.exit() would end
     the worker."""
     return CallError(Fault.BAD_REPLY, f"the provider failed: {what}")

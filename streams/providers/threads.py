@@ -1,4 +1,4 @@
-"""Threads for functions that block, which nobody has to wait for."""
+"""Threads for blocking functions; a program that ends does not wait for them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 
 
 class Threads:
-    """At most `limit` threads, started as they are needed and used again; `name`: of each.
+    """At most `limit` threads, started on demand and reused; `name`: of each.
 
-    They are daemons: an interpreter that ends leaves them behind. It would join those of a
-    `ThreadPoolExecutor`, and `asyncio.run` those of the loop's own, however long they block.
+    They are daemons: an interpreter that ends leaves them behind. It would wait for those of a
+    `ThreadPoolExecutor`, and `asyncio.run` for those of the loop's own executor, however long they
+    block.
     """
 
     def __init__(self, limit: int, name: str) -> None:
@@ -25,8 +26,8 @@ class Threads:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
 
     def run(self, function: Callable[[], Any]) -> asyncio.Future[Any]:
-        """Start the function, or queue it while every thread is busy. The future has what it
-        returns or raises, and may be cancelled; the function runs on."""
+        """Start the function, or queue it while all threads are busy. The future gets its result or
+        error, and may be cancelled; the function runs on."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         self._queue.put(lambda: _run(function, loop, future))
@@ -37,8 +38,8 @@ class Threads:
         return future
 
     def close(self) -> None:
-        """Start nothing that is queued, and end the threads; those that run a function end when it
-        returns."""
+        """Start no more functions from the queue, and end the threads; a busy thread ends when its
+        function returns."""
         with contextlib.suppress(Empty):
             while True:
                 self._queue.get_nowait()

@@ -73,8 +73,8 @@ class VoyageProvider:
         }
 
     async def send(self, params: Params, timeout_s: float) -> WireReply:
-        if self._session is None:  # here, as a session belongs to the loop that it is made in
-            # The cap on calls in flight is the engine's.
+        if self._session is None:  # here, since a session belongs to the loop of its creation
+            # The engine limits the calls in flight.
             http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
             self._session = StrictSession(http)
         # A context variable: each call runs in its own task, so it is set in each.
@@ -93,7 +93,7 @@ class VoyageProvider:
             return WireReply(reply)
         finally:
             self._sdk.aiosession.reset(token)
-        # Outside the handler: the SDK's error holds texts, and must not hang on ours as context.
+        # Outside the handler: the SDK's error holds texts, and must not be the context of ours.
         raise failure
 
     def read(self, message: Any) -> Vectors:
@@ -111,8 +111,8 @@ class VoyageProvider:
 
 
 class StrictSession:
-    """What the SDK takes for its HTTP session: a response is complete and has status 200, or there
-    is none but our error."""
+    """The HTTP session for the SDK: a response is complete and has status 200, or our error is
+    raised."""
 
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._session = http
@@ -142,9 +142,9 @@ class StrictSession:
 
 
 def vectors_of(data: Any) -> list[Any] | None:
-    """The vectors in the order of the texts, by the `index` that each carries; without any index
-    in the order they came. Base64 becomes bytes; what is no base64 stays as it is, to be refused.
-    None: the reply has no list of vectors, or its indices do not number them."""
+    """The vectors in the order of the texts, by the `index` of each; without any index in the order
+    of the reply. Base64 becomes bytes; an invalid string stays, and is refused later. None: the
+    reply has no list of vectors, or its indices do not number them."""
     if not isinstance(data, list) or not all(isinstance(entry, Mapping) for entry in data):
         return None
     places = [entry.get("index") for entry in data]
@@ -169,7 +169,7 @@ def _bytes(embedding: Any) -> Any:
 
 
 def failure_of(error: Exception) -> CallError:
-    """Whatever the SDK or its session raised, as the one error that the engine knows."""
+    """Any error of the SDK or its session, as the one error that the engine knows."""
     if isinstance(error, CallError):
         return error
     if isinstance(error, aiohttp.ConnectionTimeoutError):

@@ -1,4 +1,4 @@
-"""What a worker says on stderr: its own news, and of the libraries below only what goes wrong."""
+"""What a worker logs on stderr: its own news, and only errors of the libraries below."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ MAX_TEMPLATES = 1_000
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 
 
-class OnceInAWhile(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Lets the same message of the libraries below pass once in 30 s: aiokafka repeats a warning
-    with every attempt, ten times a second and per partition. All others pass: what a user's
-    function says is the user's."""
+    with every attempt, ten times a second and per partition. All other messages pass, also those of
+    a user's function."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._passed_at: dict[tuple[str, str], float] = {}
+        self._last_logged: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.partition(".")[0] not in LIBRARIES:
             return True
-        # By the template, not the text: that differs in the partition alone.
+        # By template, not by text: the texts differ only in the partition.
         template, now = (record.name, str(record.msg)), time.monotonic()
-        if now - self._passed_at.get(template, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
+        if now - self._last_logged.get(template, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
             return False
-        if len(self._passed_at) >= MAX_TEMPLATES:
-            self._passed_at.clear()
-        self._passed_at[template] = now
+        if len(self._last_logged) >= MAX_TEMPLATES:
+            self._last_logged.clear()
+        self._last_logged[template] = now
         return True
 
 
-class Repeated:
-    """Something that goes wrong many times a second: logged when its message changes, and now and
-    then."""
+class RepeatLog:
+    """For an error that comes many times a second: logs it when its message changes, and then at
+    intervals."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._message, self._logged_at = "", 0.0
 
-    def say(self, message: str, again_after_s: float) -> None:
+    def say(self, message: str, repeat_after_s: float) -> None:
         now = time.monotonic()
-        if message != self._message or now - self._logged_at >= again_after_s:
+        if message != self._message or now - self._logged_at >= repeat_after_s:
             self._message, self._logged_at = message, now
             self._logger.warning("%s", message)
 
     def over(self) -> None:
-        """It went well: the next message is logged at once."""
+        """No error this time: the next message is logged at once."""
         self._message = ""
 
 
@@ -96,10 +96,10 @@ def configure(*, debug: bool = False) -> None:
         return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(FORMAT))
-    handler.addFilter(OnceInAWhile())
+    handler.addFilter(RepeatFilter())
     root.addHandler(handler)
     root.setLevel(logging.DEBUG if debug else logging.WARNING)
     logging.getLogger("streams").setLevel(logging.DEBUG if debug else logging.INFO)
     for name in ("streams.app", "streams.kafka.consume.transport"):
-        # Subclasses of Faust's services: Faust tells every step of their stop under these names.
+        # Subclasses of Faust's services: Faust logs every step of their stop under these names.
         logging.getLogger(name).setLevel(logging.DEBUG if debug else logging.WARNING)

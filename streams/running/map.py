@@ -26,8 +26,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ROOM_CALLS = 8
-"""Items that are drawn and have no outcome: at most what this many times `max_in_flight` calls
-hold. It takes retries that wait for their turn to get there."""
+"""Limit of items without an outcome that are taken from the input, as a multiple of what
+`max_in_flight` calls hold. Only retries that wait for their turn can reach it."""
 
 
 async def map_batches(
@@ -56,7 +56,7 @@ async def map_batches(
     (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random). `split`: first halve such a
     call, at once, until the item that causes it is alone; `max_attempts` counts for that item.
 
-    What failed stands in its place as an `ItemError`: one that `process` returned or raised, or
+    A failed item has an `ItemError` in its place: one that `process` returned or raised, or
     "function_error" or "timeout" for each item of a call that failed for good; what was raised is
     its `__cause__`. Errors that `process` returns among its answers (as `asyncio.gather` does) are
     "function_error" too. `streams.Retry(after_s)`, raised by `process`, makes the same call again
@@ -87,7 +87,7 @@ class _Run:
         self._tokens = tokens
         self._results: list[Any] = []
         self._missing = 0
-        self._drawn_all = False
+        self._input_ended = False
         self._changed = asyncio.Event()
         self._defect: BaseException | None = None
         self._runner = Runner(
@@ -103,7 +103,7 @@ class _Run:
     async def results(self) -> list[Any]:
         try:
             self._draw()
-            while not self._drawn_all or self._missing:
+            while not self._input_ended or self._missing:
                 await self._changed.wait()
                 self._changed.clear()
                 if self._defect is not None:
@@ -118,17 +118,17 @@ class _Run:
         limits = self._limits
         room = ROOM_CALLS * limits.max_items * limits.max_in_flight
         while (
-            not self._drawn_all
+            not self._input_ended
             and self._runner.in_flight < limits.max_in_flight
             and self._missing < room
         ):
-            drawn = list(islice(self._items, limits.max_items))
-            self._drawn_all = len(drawn) < limits.max_items
+            new_items = list(islice(self._items, limits.max_items))
+            self._input_ended = len(new_items) < limits.max_items
             first = len(self._results)
-            self._results += [None] * len(drawn)
-            self._missing += len(drawn)
-            self._runner.handle(Arrived(self._slots(drawn, first)))
-        if self._drawn_all:
+            self._results += [None] * len(new_items)
+            self._missing += len(new_items)
+            self._runner.handle(Arrived(self._slots(new_items, first)))
+        if self._input_ended:
             self._runner.handle(Flush())
 
     def _slots(self, items: list[Any], first: int) -> list[Slot]:
@@ -156,7 +156,7 @@ def _limits(
 ) -> Limits:
     return Limits(
         max_items=index(max_items),
-        max_wait_s=inf,  # only the end of the items closes a window that is not full
+        max_wait_s=inf,  # a window that is not full is closed only by the end of the items
         max_tokens=None if max_tokens is None else index(max_tokens),
         max_in_flight=index(max_in_flight),
         max_attempts=index(max_attempts),
@@ -169,7 +169,7 @@ def _limits(
 def _counts(
     tokens: Callable[[Any], int] | None, max_tokens: int | None
 ) -> Callable[[Any], int] | None:
-    """What counts an item's tokens; None: nobody has to."""
+    """The function that counts an item's tokens; None: not needed."""
     if tokens is not None and max_tokens is None:
         raise ValueError("tokens counts for max_tokens: give that too")
     return _estimate if tokens is None and max_tokens is not None else tokens

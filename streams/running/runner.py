@@ -7,7 +7,7 @@
 Rules of this file:
 1. Every decision is the engine's. A door (a topic's task, a list, callers) supplies arrivals and
    takes outcomes; nothing else differs between them.
-2. `Delivered` comes from whoever takes the outcomes, at once or much later: that is back-pressure.
+2. `Delivered` comes from the taker of the outcomes, at once or much later: that is back-pressure.
 3. Every call that starts ends in exactly one event: also one that is cancelled before it ran, and
    one that raises a BaseException (a panic in a Rust extension).
 4. Each call runs in its own copy of the context that the runner was made in: no call sees what
@@ -47,10 +47,11 @@ from streams.model import Reply
 from streams.running.tally import CallTally
 
 CANCELLATIONS = 2
-"""The first lets a function clean up, or its thread return; the second leaves the thread behind."""
+"""After the first a function can clean up, or its thread can return; the second leaves the thread
+behind."""
 
 CANCEL_WITHIN_S = 1.0
-"""How long each may take."""
+"""The time limit of each cancellation."""
 
 Ended = Replied | Failed | Cancelled
 
@@ -97,7 +98,7 @@ class Runner:
         self._acting = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: float | None = None
-        self._woken: asyncio.Handle | None = None
+        self._wake_handle: asyncio.Handle | None = None
         self._ended = False
         self.engine = Engine(
             limits, call_prefix=call_prefix, random=random, account=account, wake=self._wake
@@ -106,7 +107,7 @@ class Runner:
 
     @property
     def in_flight(self) -> int:
-        """Calls under way."""
+        """Calls in flight."""
         return len(self._calls)
 
     def now(self) -> float:
@@ -114,7 +115,7 @@ class Runner:
         return self._loop.time()
 
     def handle(self, event: Event) -> None:
-        """Give the engine an event and carry out what it decides. Called from a callback of the
+        """Give the engine an event and carry out its decisions. Called from a callback of the
         runner, it leaves that to the call in progress, so that actions keep their order."""
         if self._ended:
             return
@@ -130,19 +131,19 @@ class Runner:
         self._set_timer()
 
     def cancel(self) -> None:
-        """Cancel every call under way. Nothing comes of them, and no later event counts."""
+        """Cancel every call in flight. Their replies and all later events are ignored."""
         if not self._ended:
             self._ended = True
             self.engine.leave()
-        for handle in (self._timer, self._woken):
+        for handle in (self._timer, self._wake_handle):
             if handle is not None:
                 handle.cancel()
         for call in self._calls.values():
             call.cancel()
 
     async def stop(self) -> None:
-        """`cancel`, and return when each call has ended. Being cancelled meanwhile cancels them
-        again; it counts when they have ended."""
+        """`cancel`, and return when each call has ended. If this is cancelled in the meantime, it
+        cancels the calls again, and raises when they have ended."""
         cancelled: asyncio.CancelledError | None = None
         self.cancel()
         while self._calls:
@@ -157,8 +158,8 @@ class Runner:
             raise cancelled
 
     async def abandon(self) -> int:
-        """`cancel`, twice if need be, and leave behind what does not end: a function that blocks
-        its thread. Returns how many calls that are."""
+        """`cancel`, twice if necessary, and leave behind calls that do not end: a function that
+        blocks its thread. Returns the number of those calls."""
         for _ in range(CANCELLATIONS):
             self.cancel()
             if self._calls:
@@ -202,12 +203,12 @@ class Runner:
         self.handle(Tick())
 
     def _wake(self) -> None:
-        """The account has news: look again, in a turn of its own and once."""
-        if self._woken is None and not self._ended:
-            self._woken = self._loop.call_soon(self._look_again)
+        """The account has news: ask the engine again, in a later turn of the loop and only once."""
+        if self._wake_handle is None and not self._ended:
+            self._wake_handle = self._loop.call_soon(self._look_again)
 
     def _look_again(self) -> None:
-        self._woken = None
+        self._wake_handle = None
         self.handle(Tick())
 
     # -- calls -----------------------------------------------------------------------------------
@@ -228,14 +229,14 @@ class Runner:
             async with deadline:
                 reply = await self._caller(items)
         except CallError as error:
-            # The event outlives the call. Frames that the error went through hold the items, and
-            # some of them the error: a cycle that would stay until the collector comes by.
+            # The event outlives the call. The error's frames hold the items, and some of them the
+            # error: a cycle that would stay until the collector runs.
             return Failed(call_id, error.with_traceback(None))
         except asyncio.CancelledError:
             return Cancelled(call_id)
         except TimeoutError:
             if not deadline.expired():
-                raise  # the caller's own
+                raise  # the caller's own error
             message = f"no reply within {self._timeout_s:g} s"
             return Failed(call_id, CallError(Fault.TIMEOUT, message))
         return Replied(call_id, reply.answers, reply.usage, reply.rate_limits)

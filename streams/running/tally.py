@@ -29,8 +29,8 @@ THROTTLED: Final = "throttled"
 DAY_MS = 86_400_000
 FINE_MS = 10_000
 STEPS_MS = ((FINE_MS, 1), (1_000_000, 100), (DAY_MS, 10_000))
-"""Up to each bound, latencies are told apart by so many milliseconds: a backlog of a day makes
-28,000 different ones at most."""
+"""Up to each bound, latencies are distinguished by so many milliseconds: a backlog of a day makes
+at most 28,000 different ones."""
 
 
 class Distribution:
@@ -52,10 +52,10 @@ class CallTally:
     """Counts of one engine's calls since its start; times in the loop's seconds.
 
     `by_status`: calls that ended, "ok" for those that were answered, else the fault or "cancelled".
-    `answered_s`: what those that were answered took together.
+    `answered_calls_s`: what those that were answered took together.
     `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
     microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
-    replies and billed refusals, whatever becomes of their items.
+    replies and billed refusals, whatever happens to their items.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class CallTally:
         self.seconds = Distribution(CALL_S)
         self.items = Distribution(ITEMS)
         self.wait_s = Distribution(WAIT_S)
-        self.answered_s = 0.0
+        self.answered_calls_s = 0.0
         self.input_tokens = 0
         self.output_tokens = 0
         self.cost_nano_usd = 0
@@ -73,7 +73,7 @@ class CallTally:
 
     @property
     def called_items(self) -> int:
-        """Items of all calls, those of repeated ones again."""
+        """Items of all calls; those of repeated calls count again."""
         return int(self.items.total)
 
     def started(self, call: Call) -> None:
@@ -87,23 +87,23 @@ class CallTally:
     def ended(self, event: Replied | Failed | Cancelled, seconds: float) -> None:
         if isinstance(event, Failed):
             self.by_status[event.error.fault.value] += 1
-            self._paid(event.error.usage)
+            self._add_usage(event.error.usage)
         elif isinstance(event, Replied):
             self.by_status[OK] += 1
-            self.answered_s += seconds
-            self._paid(event.usage)
+            self.answered_calls_s += seconds
+            self._add_usage(event.usage)
         else:
             self.by_status[CANCELLED] += 1
         self.seconds.add(seconds)
 
-    def _paid(self, usage: Usage | None) -> None:
+    def _add_usage(self, usage: Usage | None) -> None:
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens
             self.cost_nano_usd += usage.cost_nano_usd
 
     def paused(self, reason: str, now: float) -> None:
-        """No call may start, for this reason; again whenever the reason changes."""
+        """No call may start, for this reason; called again whenever the reason changes."""
         if reason != THROTTLED:
             self.resumed(now)
         elif self._throttled_since is None:
@@ -114,7 +114,7 @@ class CallTally:
         self._throttled_since = None
 
     def throttled_s(self, now: float) -> float:
-        """Seconds that the API's limits have kept the task from calling, this pause included."""
+        """Seconds in which the API's limits kept the task from calling, with the current pause."""
         since = self._throttled_since
         return self._throttled_s + (0.0 if since is None else now - since)
 
@@ -129,7 +129,7 @@ class Latencies:
         self._counts: Counter[int] = Counter()
 
     def add(self, milliseconds: Iterable[int]) -> None:
-        # Counted first, since what comes together was mostly made together.
+        # Count equal values first, since items that come together mostly have the same latency.
         for ms, count in Counter(milliseconds).items():
             self._counts[ms if 0 <= ms < FINE_MS else _rounded(ms)] += count
 
@@ -145,20 +145,21 @@ class Latencies:
         return values
 
     def percentile(self, share: float) -> int | None:
-        """The smallest value that `share` (0 to 1) of all are not above; None without any."""
+        """The smallest value that at least this `share` (0 to 1) of all do not exceed; None if
+        there are none."""
         total = sum(self._counts.values())
         if not total:
             return None
-        rank, seen = share * total, 0
+        rank, passed_count = share * total, 0
         for value in sorted(self._counts):
-            seen += self._counts[value]
-            if seen >= rank:
+            passed_count += self._counts[value]
+            if passed_count >= rank:
                 return value
         return max(self._counts)
 
 
 def _rounded(ms: int) -> int:
-    """The latency that it counts as. Clocks that differ can make it negative: then 0."""
+    """The latency to count. Different clocks can make it negative: then 0."""
     for bound, step in STEPS_MS:
         if ms < bound:
             return max(0, ms) // step * step
@@ -181,7 +182,7 @@ class Tally:
 
     @property
     def items(self) -> int:
-        """Items that have their outcome, durable."""
+        """Items with a durable outcome."""
         return self.results + sum(self.dead_letters.values()) + self.drops + self.forwarded
 
     def delivered(self, slots: Sequence[Slot], now_ms: int, now: float) -> None:
@@ -198,14 +199,14 @@ class Tally:
             else:
                 results += 1
         self.results += results
-        # -1 is Kafka's "no timestamp": since then nothing can be told.
+        # -1 is Kafka's "no timestamp": the latency is unknown.
         stamps = [slot.item.timestamp_ms for slot in slots]
         self.latencies.add([now_ms - stamp for stamp in stamps if stamp >= 0])
         self.last_delivery_s = now
 
 
 class TaskCounts(NamedTuple):
-    """All that is counted of one task."""
+    """All counts of one task."""
 
     tally: Tally
     calls: CallTally
@@ -246,12 +247,12 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
 
 
 def _times(tasks: Sequence[TaskCounts], items: int) -> tuple[float, float]:
-    """From the first arrival to the last delivery; and what one call after the other would have
-    taken: the items times the mean latency of this run's calls, which is a little more than that of
-    a one-item call."""
+    """From the first arrival to the last delivery; and the time of one call after the other: the
+    items times the mean latency of this run's calls, which is a little more than that of a one-item
+    call."""
     tallies = [task.tally for task in tasks]
     first = [tally.first_arrival_s for tally in tallies if tally.first_arrival_s is not None]
     last = [tally.last_delivery_s for tally in tallies if tally.last_delivery_s is not None]
     answered = sum(task.calls.by_status[OK] for task in tasks)
-    mean_call_s = sum(task.calls.answered_s for task in tasks) / answered if answered else 0.0
+    mean_call_s = sum(task.calls.answered_calls_s for task in tasks) / answered if answered else 0.0
     return max(last) - min(first) if first and last else 0.0, items * mean_call_s

@@ -1,6 +1,6 @@
 """An async function of this program as a caller: `process(items)` returns one answer for each.
 
-What it raises is the `__cause__` of its items' errors: nothing is logged, nothing is lost.
+Its error is the `__cause__` of its items' errors: nothing is logged, nothing is lost.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class UserFunction:
         self._split = split
 
     async def __call__(self, items: list[Any]) -> Reply:
-        """Raises CallError for what `process` raises, TypeError where it is not async."""
-        size = len(items)  # the function may do with its list what it likes
+        """Raises CallError for an error of `process`, TypeError if it is not async."""
+        size = len(items)  # a list of its own: the function may change it
         try:
             awaitable = self._process(items)
             if not inspect.isawaitable(awaitable):
@@ -53,7 +53,7 @@ class UserFunction:
             raise CallError(Fault.FUNCTION, message) from _own(error)
         except Exception as error:
             if isinstance(error, TimeoutError) and _cancelled_from_outside():
-                raise  # the call's time is over, and the function has said so in its own way
+                raise  # the call's time is over, and the function raised its own error for that
             raise _failure(error) from _own(error)
         if wrong := wrong_answers(returned, size):
             raise CallError(Fault.FUNCTION, wrong)
@@ -61,7 +61,7 @@ class UserFunction:
 
 
 class NotAsyncError(TypeError):
-    """`process` is no async function: nothing that it is given can be called."""
+    """`process` is not an async function: a call has no effect."""
 
 
 def _not_async(returned: Any) -> NotAsyncError:

@@ -256,5 +256,5 @@ class Settings(Table):
 
     @field_validator("provider")
     @classmethod
-    def _known(cls, value: dict[str, ProviderSettings]) -> dict[str, ProviderSettings]:
+    def _check_names(cls, value: dict[str, ProviderSettings]) -> dict[str, ProviderSettings]:
         return {"anthropic": ProviderSettings(), "voyage": ProviderSettings(), **value}

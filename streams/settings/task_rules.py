@@ -84,10 +84,10 @@ def _provider(place: Location, task: Mapping[str, Any], providers: Collection[st
             )
     if not task.get("model"):
         yield (*place, "model"), f"must be the name of a model of {provider}"
-    yield from _most_items(place, task, provider)
+    yield from _max_items(place, task, provider)
 
 
-def _most_items(place: Location, task: Mapping[str, Any], provider: str) -> Found:
+def _max_items(place: Location, task: Mapping[str, Any], provider: str) -> Found:
     limit = MAX_ITEMS_OF_PROVIDER.get(provider)
     batch = task.get("batch")
     items = batch.get("max_items") if isinstance(batch, dict) else None

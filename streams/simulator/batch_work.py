@@ -21,19 +21,19 @@ from streams.simulator.validation import check_message
 from streams.simulator.wire import RefusalError, error_object
 
 _STEP_S: Final = 0.01
-"""How long a batch may keep the server busy before it lets others in."""
+"""How long a batch may keep the server busy before other requests get a turn."""
 _NOT_IN_BATCHES: Final = ("stream", "speed")
 
 
 async def work_off(simulation: Simulation, batch: Batch) -> None:
-    """Works off the requests, the i-th of n at i/n of `batch_ms`; those left when the batch is
-    canceled are not done."""
+    """Answers the requests, the i-th of n at i/n of `batch_ms`; requests still open when the batch
+    is canceled are not answered."""
     started = turn = simulation.now()
-    whole_s = simulation.settings.batch_ms / 1000
+    total_s = simulation.settings.batch_ms / 1000
     many = len(batch.requests)
     await asyncio.sleep(0)
     for place, request in enumerate(batch.requests):
-        due = started + whole_s * (place + 1) / many
+        due = started + total_s * (place + 1) / many
         if simulation.now() < due:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(batch.canceled.wait(), due - simulation.now())
@@ -48,7 +48,7 @@ async def work_off(simulation: Simulation, batch: Batch) -> None:
 
 
 async def _result(simulation: Simulation, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of one request; it stands in the journal like a call, at half the price."""
+    """The result of one request; the journal records it like a call, at half the price."""
     journal = simulation.journal
     n = journal.next_number()
     call = Call(n, "batch_request", "anthropic", False, {}, simulation.request_id(n))

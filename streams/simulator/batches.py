@@ -1,4 +1,4 @@
-"""Message Batches: what each one is, and which there are. `batch_work` does their requests."""
+"""Message Batches: one batch, and all of them by name. `batch_work` answers their requests."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Batch:
         }
 
     def cancel(self) -> None:
-        """Ends the work on what is not done yet; without effect on a batch that has ended."""
+        """Ends the work on open requests; without effect on a batch that has ended."""
         if self.ended_at is None and self.cancel_initiated_at is None:
             self.cancel_initiated_at = _now()
             self.canceled.set()
@@ -72,7 +72,7 @@ class Batch:
 
 
 class Batches:
-    """The batches there are, by their names, and the tasks that work on them."""
+    """The batches by name, and the tasks that work on them."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Batch] = {}
@@ -101,7 +101,7 @@ class Batches:
 
 
 def check_requests(requests: Any) -> None:
-    """Refuses what is refused at once: the list's form, its length and its ids."""
+    """Refuses invalid lists at once: the form, the length and the ids."""
     if not isinstance(requests, list) or not requests:
         raise RefusalError(400, "requests: List should have at least 1 item")
     if len(requests) > MAX_REQUESTS:

@@ -1,4 +1,4 @@
-"""The prompt cache: which part of a prompt is read from it, which part is written to it."""
+"""The prompt cache: which part of a prompt is read from it, and which part is written to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Prefix(NamedTuple):
     lifetime: str
 
 
-class Cached(NamedTuple):
+class CacheTokens(NamedTuple):
     """The tokens of one prompt that came from the cache, and that went into it."""
 
     read: int = 0
@@ -32,7 +32,7 @@ class Cached(NamedTuple):
     written_1h: int = 0
 
 
-NOTHING: Final = Cached()
+NOTHING: Final = CacheTokens()
 
 
 def prefixes(body: Mapping[str, Any]) -> Iterator[Prefix]:
@@ -68,8 +68,8 @@ class PromptCache:
     def __init__(self) -> None:
         self._alive_until: dict[bytes, float] = {}
 
-    def use(self, body: Mapping[str, Any], model: Model, now: float) -> Cached:
-        """Reads the longest known prefix, writes the rest up to the last breakpoint."""
+    def use(self, body: Mapping[str, Any], model: Model, now: float) -> CacheTokens:
+        """Reads the longest prefix in the cache, writes the rest up to the last breakpoint."""
         found = [p for p in prefixes(body) if p.tokens >= model.cache_minimum]
         if not found:
             return NOTHING
@@ -82,8 +82,8 @@ class PromptCache:
         last = found[-1]
         written = max(0, last.tokens - read)
         if last.lifetime == "1h":
-            return Cached(read, 0, written)
-        return Cached(read, written, 0)
+            return CacheTokens(read, 0, written)
+        return CacheTokens(read, written, 0)
 
     def forget(self) -> None:
         self._alive_until.clear()

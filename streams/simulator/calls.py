@@ -11,7 +11,7 @@ from streams.simulator.wire import Provider
 
 
 class Call:
-    """What is known of one request. Filled step by step; times in seconds.
+    """The facts of one request. Filled step by step; times in seconds.
 
     `n`: its number, from 1. `counted`: it stands for one of the model's calls (messages,
     embeddings, ...), so it counts in `concurrent`. `concurrent`: how many such calls were open when
@@ -82,7 +82,7 @@ class Call:
         self.delay_s = 0.0
 
 
-class Composed:
+class Draft:
     """A message in the making. `text`: the answer's text; `answered`: items with a valid record in
     it; `thinking_tokens`: 0 for none; `before`: content blocks that come first."""
 

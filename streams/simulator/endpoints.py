@@ -1,4 +1,4 @@
-"""Which path leads to which operation."""
+"""The paths of the APIs and their operations."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ MESSAGE: Final = frozenset(
         "invalid_json",
     ]
 )
-"""The message is not what was hoped for (Anthropic)."""
+"""The message differs from what the client needs (Anthropic)."""
 RECORDS: Final = frozenset(
     [
         "missing",
@@ -76,7 +76,7 @@ RECORDS: Final = frozenset(
 )
 """The records within a structured answer are wrong (Anthropic)."""
 VECTORS: Final = frozenset(("short_reply", "wrong_dimension", "reordered_index"))
-"""The vectors are not what was asked for (Voyage)."""
+"""The vectors differ from the request (Voyage)."""
 FAULTS: Final = frozenset(
     (
         *STATUSES,

@@ -36,7 +36,8 @@ def _headers(rule: Rule) -> dict[str, str]:
 
 
 def refusal(rule: Rule) -> RefusalError | None:
-    """The error that the rule asks for, with its headers; None: it asks for something else."""
+    """The error that the rule describes, with its headers; None: the rule describes another
+    fault."""
     if rule.fault == "status":
         status, message, code = rule.status or 500, "An error by script.", None
     elif rule.fault in STATUSES:
@@ -53,7 +54,8 @@ def refusal(rule: Rule) -> RefusalError | None:
 
 
 def error_reply(rule: Rule, call: Call) -> Reply | None:
-    """The error reply that the rule asks for, in the form of the API called; None: not one."""
+    """The error reply that the rule describes, in the form of the API called; None: another
+    fault."""
     if rule.fault in HTML:
         status, title = (502, "Bad Gateway") if "bad" in rule.fault else (429, "Too Many Requests")
         page = rule.body or _PAGE.format(status=status, title=title)
@@ -69,8 +71,8 @@ def error_reply(rule: Rule, call: Call) -> Reply | None:
     return reply
 
 
-def spoilt_body(reply: Reply, rule: Rule | None) -> Reply:
-    """The reply with the body that the rule leaves of it, where that is a matter of bytes alone."""
+def corrupt_body(reply: Reply, rule: Rule | None) -> Reply:
+    """The reply with its body corrupted, if the rule's fault only changes bytes."""
     if rule is not None and rule.fault == "empty_body":
         return reply._replace(body=b"")
     if rule is not None and rule.fault == "invalid_body":
@@ -96,7 +98,7 @@ async def send_half(
 
 
 def close(request: web.BaseRequest) -> None:
-    """Ends the connection in order, whatever was promised."""
+    """Ends the connection in order, even if the headers announced more."""
     if request.transport is not None:
         request.transport.close()
 

@@ -18,7 +18,7 @@ from streams.simulator.control import PREFIX, control, read_ahead
 from streams.simulator.embeddings import texts_in
 from streams.simulator.endpoints import MAX_BATCH_BYTES, Endpoint, find, max_bytes
 from streams.simulator.fault_names import CONNECTION
-from streams.simulator.journal import GONE
+from streams.simulator.journal import CLIENT_CLOSED
 from streams.simulator.messages import read_items
 from streams.simulator.script import Rule
 from streams.simulator.simulation import Simulation
@@ -71,10 +71,10 @@ class Server:
         try:
             return await self._exchange(request, call, endpoint)
         except asyncio.CancelledError:
-            call.status = GONE
+            call.status = CLIENT_CLOSED
             raise
         except Exception:
-            # A defect of ours: aiohttp logs it and answers 500.
+            # A defect of this server: aiohttp logs it and answers 500.
             call.status = 500
             raise
         finally:
@@ -98,7 +98,7 @@ class Server:
                     await self._wait(call, call.delay_s)
                     return _sent(call, scripted)
             _check_key(call)
-            reply = faults.spoilt_body(await endpoint.respond(self.simulation, call, rule), rule)
+            reply = faults.corrupt_body(await endpoint.respond(self.simulation, call, rule), rule)
         except RefusalError as refusal:
             call.answered = call.cost_nano_usd = 0
             await self._wait(call, call.delay_s)
@@ -120,14 +120,14 @@ class Server:
     async def _wait(self, call: Call, due_s: float) -> None:
         """Sleeps until `due_s` after the call's arrival."""
         if due_s > 0:
-            left_s = call.started + due_s - self.simulation.now()
-            if left_s > 0:
-                await asyncio.sleep(left_s)
+            remaining_s = call.started + due_s - self.simulation.now()
+            if remaining_s > 0:
+                await asyncio.sleep(remaining_s)
 
     async def _no_reply(
         self, request: web.BaseRequest, call: Call, rule: Rule
     ) -> web.StreamResponse:
-        """Never answers, or resets the connection; nothing that was made reaches the client."""
+        """Never answers, or resets the connection; no part of the reply reaches the client."""
         call.answered = 0
         if rule.fault == "hang":
             await faults.never()
@@ -177,7 +177,7 @@ async def _read(request: web.BaseRequest, call: Call) -> None:
 
 
 def _check_key(call: Call) -> None:
-    """Any key will do, in either header, but there must be one; and Anthropic's version."""
+    """Any key is accepted, in either header, but there must be one; and Anthropic's version."""
     bearer = call.headers.get("authorization", "").removeprefix("Bearer ").strip()
     if call.provider == "voyage":
         if not bearer:

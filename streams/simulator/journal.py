@@ -1,4 +1,4 @@
-"""Keeps account of every request: counts for ever, the last requests in memory, all in a file."""
+"""Records every request: counts for ever, the last requests in memory, all of them in a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streams.errors import UsageError
 from streams.simulator.calls import Call
 from streams.simulator.catalogue import NANO_USD
 
-GONE = 499
+CLIENT_CLOSED = 499
 """The status of a request whose client went away before it was answered."""
 
 
@@ -53,7 +53,7 @@ class Journal:
         return self.requests
 
     def begin(self, call: Call) -> None:
-        """The request is here: from now on it is open."""
+        """The request has arrived: it is open now."""
         if call.counted:
             self.open.add(call)
             self.idle.clear()
@@ -86,7 +86,7 @@ class Journal:
             self._file.flush()
 
     def bill(self, call: Call) -> None:
-        """Adds what the call took to the totals."""
+        """Adds the call's tokens and cost to the totals."""
         totals = self.totals
         totals["calls"] += call.counted
         totals["items"] += len(call.items)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from streams.simulator import rate_limits as limits
-from streams.simulator.cache import Cached
-from streams.simulator.calls import Call, Composed
+from streams.simulator.cache import CacheTokens
+from streams.simulator.calls import Call, Draft
 from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
 from streams.simulator.corruption import corrupt_records, corrupt_text, mark_content
 from streams.simulator.encoder import READ_CHARACTERS
@@ -65,39 +65,39 @@ async def answer(
     call: Call,
     model: Model,
     tokens: int,
-    cached: Cached,
+    cached: CacheTokens,
     rule: Rule | None,
 ) -> dict[str, Any]:
     """The message that answers `call`, with its tokens and cost noted there."""
-    composed = await _compose(simulation, call, rule)
+    draft = await _compose(simulation, call, rule)
     max_tokens = call.body["max_tokens"]
     if rule is not None:
-        mark_content(composed, rule)
-    output = composed.thinking_tokens + estimate(composed.text)
+        mark_content(draft, rule)
+    output = draft.thinking_tokens + estimate(draft.text)
     if rule is not None and rule.fault == "max_tokens":
-        max_tokens = min(max_tokens, composed.thinking_tokens + rule.tokens_of(output))
+        max_tokens = min(max_tokens, draft.thinking_tokens + rule.tokens_of(output))
     if output > max_tokens:
-        composed.text = cut(composed.text, max(max_tokens - composed.thinking_tokens, 0))
-        composed.thinking_tokens = min(composed.thinking_tokens, max_tokens)
-        composed.stop_reason, output = "max_tokens", max_tokens
-        composed.answered = 0
+        draft.text = cut(draft.text, max(max_tokens - draft.thinking_tokens, 0))
+        draft.thinking_tokens = min(draft.thinking_tokens, max_tokens)
+        draft.stop_reason, output = "max_tokens", max_tokens
+        draft.answered = 0
     written = cached.written_5m + cached.written_1h
     billed = Tokens(max(tokens - cached.read - written, 0), output, *cached)
     call.input_tokens, call.output_tokens = tokens, output
     call.cost_nano_usd = cost_nano_usd(model, billed)
     call.priced = model.input_price is not None
-    call.answered = composed.answered
-    return _message(call, composed, billed)
+    call.answered = draft.answered
+    return _message(call, draft, billed)
 
 
-async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Composed:
-    """The answer's text: by the request's schema, or an extract where it has none."""
+async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Draft:
+    """The answer's text: by the request's schema, or an extract if it has none."""
     prompt = last_user_text(call.body)
     thinking = _thinking_tokens(call.body, len(call.items))
     schema = schema_of(call.body)
     if schema is None:
         text = _plain(prompt, call.items)
-        return Composed(text if rule is None else corrupt_text(text, rule), 0, thinking)
+        return Draft(text if rule is None else corrupt_text(text, rule), 0, thinking)
     plan = simulation.plans.of(schema)
     choose = await _chooser(simulation, plan.enums, call.items, prompt)
     value: Answer = plan.answer(prompt, call.items, choose, simulation.seed)
@@ -105,7 +105,7 @@ async def _compose(simulation: Simulation, call: Call, rule: Rule | None) -> Com
     if rule is not None:
         answered = corrupt_records(value, plan.record, call.items, rule, call.n)
     text = orjson.dumps(value.root).decode()
-    return Composed(text if rule is None else corrupt_text(text, rule), answered, thinking)
+    return Draft(text if rule is None else corrupt_text(text, rule), answered, thinking)
 
 
 async def _chooser(
@@ -141,7 +141,7 @@ def read_items(body: Mapping[str, Any]) -> list[PromptItem]:
 
 
 def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The schema of the structured answer that is asked for; None: plain text."""
+    """The schema of the requested structured answer; None: plain text."""
     config = body.get("output_config")
     form = config.get("format") if isinstance(config, dict) else None
     schema = form.get("schema") if isinstance(form, dict) else None
@@ -149,7 +149,7 @@ def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _thinking_tokens(body: Mapping[str, Any], items: int) -> int:
-    """What the model thinks before it answers: 0 where that is off or not worth it."""
+    """The tokens that the model thinks before it answers: 0 if thinking is off, or not worth it."""
     thinking = body.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if kind is None and not CLAUDE[body["model"]].thinks:
@@ -162,21 +162,21 @@ def _thinking_tokens(body: Mapping[str, Any], items: int) -> int:
     return _THINKING_TOKENS + _THINKING_TOKENS_PER_ITEM * items
 
 
-def _message(call: Call, composed: Composed, billed: Tokens) -> dict[str, Any]:
-    content = [*composed.before]
-    if composed.thinking_tokens:
+def _message(call: Call, draft: Draft, billed: Tokens) -> dict[str, Any]:
+    content = [*draft.before]
+    if draft.thinking_tokens:
         content.append({"type": "thinking", "thinking": "", "signature": _SIGNATURE})
-    if composed.text:
-        content.append({"type": "text", "text": composed.text})
+    if draft.text:
+        content.append({"type": "text", "text": draft.text})
     return {
         "id": "msg_" + call.request_id[4:],
         "type": "message",
         "role": "assistant",
         "model": call.model,
         "content": content,
-        "stop_reason": composed.stop_reason,
+        "stop_reason": draft.stop_reason,
         "stop_sequence": None,
-        "stop_details": composed.stop_details,
+        "stop_details": draft.stop_details,
         "usage": {
             "input_tokens": billed.input,
             "output_tokens": billed.output,
@@ -186,7 +186,7 @@ def _message(call: Call, composed: Composed, billed: Tokens) -> dict[str, Any]:
                 "ephemeral_5m_input_tokens": billed.written_5m,
                 "ephemeral_1h_input_tokens": billed.written_1h,
             },
-            "output_tokens_details": {"thinking_tokens": composed.thinking_tokens},
+            "output_tokens_details": {"thinking_tokens": draft.thinking_tokens},
             "service_tier": "standard",
         },
     }

@@ -1,7 +1,7 @@
 """A string that matches a simple regular expression: the `pattern` of a schema.
 
-Takes the first way through the expression; choices among characters and branches come from the
-number drawn. Look-arounds, back-references and word boundaries are left out, as the API does.
+Takes the first way through the expression; the drawn number decides among characters and branches.
+Look-arounds, back-references and word boundaries are not supported, as in the API.
 """
 
 from __future__ import annotations

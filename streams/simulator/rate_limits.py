@@ -31,7 +31,7 @@ class Bucket:
         self._at = now
 
     def level(self, now: float) -> float:
-        """What is in it now; below zero after more was taken than was there."""
+        """The current level; below zero if more was taken than it held."""
         if now > self._at:
             self._level = min(self.capacity, self._level + (now - self._at) * self.rate_per_s)
             self._at = now
@@ -41,9 +41,9 @@ class Bucket:
         self._level = self.level(now) - amount
 
     def wait_s(self, amount: float, now: float) -> float:
-        """Seconds until `amount` is in it (or it is full, if it never holds so much); 0: now."""
-        lacking = min(amount, self.capacity) - self.level(now)
-        return max(0.0, lacking / self.rate_per_s)
+        """Seconds until it holds `amount` (or is full, if it never holds so much); 0: now."""
+        shortage = min(amount, self.capacity) - self.level(now)
+        return max(0.0, shortage / self.rate_per_s)
 
     def full_in_s(self, now: float) -> float:
         return (self.capacity - self.level(now)) / self.rate_per_s
@@ -63,13 +63,13 @@ class Buckets(NamedTuple):
 
 def admit(buckets: Buckets, model: str, input_tokens: int, now: float, wall: float) -> None:
     """Takes one request and its input tokens. Raises RefusalError (429 with `retry-after`, and the
-    headers of the limits) where a bucket lacks them; then nothing is taken."""
-    wants = (
+    headers of the limits) if a bucket lacks them; then nothing is taken."""
+    demands = (
         (buckets.requests, 1, "requests"),
         (buckets.input_tokens, input_tokens, "input tokens"),
         (buckets.output_tokens, 1, "output tokens"),
     )
-    for bucket, amount, name in wants:
+    for bucket, amount, name in demands:
         if bucket is None or bucket.level(now) >= amount:
             continue
         wait_s = max(bucket.wait_s(amount, now), 0.001)
@@ -79,7 +79,7 @@ def admit(buckets: Buckets, model: str, input_tokens: int, now: float, wall: flo
         )
         after = {"retry-after": str(math.ceil(wait_s))}
         raise RefusalError(429, message, headers={**after, **headers(buckets, now, wall)})
-    for bucket, amount, _ in wants[:2]:
+    for bucket, amount, _ in demands[:2]:
         if bucket is not None:
             bucket.take(amount, now)
 
@@ -89,19 +89,19 @@ def headers(buckets: Buckets, now: float, wall: float) -> dict[str, str]:
     since the epoch. `reset` is when the bucket is full again."""
     fields: dict[str, str] = {}
     if buckets.requests is not None:
-        _three(fields, "requests", buckets.requests, now, wall, 1)
+        _put_three_fields(fields, "requests", buckets.requests, now, wall, 1)
     tokens = [b for b in (buckets.input_tokens, buckets.output_tokens) if b is not None]
     if tokens:
         tightest = min(tokens, key=lambda bucket: bucket.level(now) / bucket.capacity)
-        _three(fields, "tokens", tightest, now, wall, _ROUNDED_TO)
+        _put_three_fields(fields, "tokens", tightest, now, wall, _ROUNDED_TO)
     if buckets.input_tokens is not None:
-        _three(fields, "input-tokens", buckets.input_tokens, now, wall, _ROUNDED_TO)
+        _put_three_fields(fields, "input-tokens", buckets.input_tokens, now, wall, _ROUNDED_TO)
     if buckets.output_tokens is not None:
-        _three(fields, "output-tokens", buckets.output_tokens, now, wall, _ROUNDED_TO)
+        _put_three_fields(fields, "output-tokens", buckets.output_tokens, now, wall, _ROUNDED_TO)
     return fields
 
 
-def _three(
+def _put_three_fields(
     fields: dict[str, str], name: str, bucket: Bucket, now: float, wall: float, rounded_to: int
 ) -> None:
     remaining = max(0, math.floor(bucket.level(now)))

@@ -17,7 +17,8 @@ from streams.simulator.simulator_settings import SimulatorSettings
 
 HOST: Final = "127.0.0.1"
 _IDLE_S: Final = 3600.0
-"""Longer than any client keeps a connection, so that none meets one that has just been closed."""
+"""Longer than any client keeps a connection, so that no client uses a connection that was just
+closed."""
 _INTERRUPTED: Final = 130
 
 
@@ -41,7 +42,7 @@ class Simulator:
         return self.simulation.state()
 
     async def idle(self) -> None:
-        """Waits until no call is open: all have been answered, or their clients are gone."""
+        """Waits until no call is open: all are answered, or their clients have gone."""
         await self.simulation.journal.idle.wait()
 
     async def stop(self) -> None:

@@ -16,7 +16,7 @@ from streams.simulator.wire import RefusalError
 OPTIONAL_PROPERTIES: Final = 24
 UNIONS: Final = 16
 
-_REFUSED: Final = frozenset(
+_UNSUPPORTED: Final = frozenset(
     (
         "minimum",
         "maximum",
@@ -46,8 +46,8 @@ _REFUSED: Final = frozenset(
     )
 )
 _TYPES: Final = frozenset(("object", "array", "string", "integer", "number", "boolean", "null"))
-_KEPT: Final = 64
-_accepted: dict[bytes, None] = {}
+_MAX_SCHEMAS: Final = 64
+_checked_schemas: dict[bytes, None] = {}
 
 
 def check_schema(schema: Any) -> None:
@@ -55,17 +55,17 @@ def check_schema(schema: Any) -> None:
     if not isinstance(schema, dict):
         raise RefusalError(400, "output_config.format.schema: Field required")
     key = orjson.dumps(schema)
-    if key in _accepted:
+    if key in _checked_schemas:
         return
     _check_form(schema)
     _Check(schema).run()
-    if len(_accepted) >= _KEPT:
-        _accepted.clear()
-    _accepted[key] = None
+    if len(_checked_schemas) >= _MAX_SCHEMAS:
+        _checked_schemas.clear()
+    _checked_schemas[key] = None
 
 
 def _check_form(schema: dict[str, Any]) -> None:
-    """Refuses what is no JSON Schema at all."""
+    """Refuses a schema that is not valid JSON Schema."""
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -102,10 +102,10 @@ class _Check:
         where = f"output_config.format.{path}"
         if not isinstance(schema, dict):
             raise RefusalError(400, f"{where}: Input should be a valid dictionary")
-        refused = next((name for name in schema if name in _REFUSED), None)
-        if refused is not None:
+        unsupported = next((name for name in schema if name in _UNSUPPORTED), None)
+        if unsupported is not None:
             raise RefusalError(
-                400, f"{where}: For this schema, property '{refused}' is not supported"
+                400, f"{where}: For this schema, property '{unsupported}' is not supported"
             )
         if "$ref" in schema:
             self._reference(str(schema["$ref"]), path, references)

@@ -76,7 +76,7 @@ class Rule:
         return output // 2 if self.tokens is None else self.tokens
 
     def chosen(self, items: Sequence[PromptItem], n: int) -> list[int]:
-        """The places of the items that the fault befalls: those with the text, else `count` of
+        """The places of the items that the fault applies to: those with the text, else `count` of
         them from place `n mod len(items)` on."""
         if self.text is not None:
             return [place for place, item in enumerate(items) if self.text in item.text]
@@ -85,46 +85,46 @@ class Rule:
 
 
 class Script:
-    """Rules and how often each has counted and played."""
+    """Rules with two counts each: the calls that match, and those that get the fault."""
 
     def __init__(self, rules: Iterable[Rule], seed: int) -> None:
         self.rules = tuple(rules)
         self._seed = seed
-        self._seen = [0] * len(self.rules)
-        self._played = [0] * len(self.rules)
+        self._call_counts = [0] * len(self.rules)
+        self._play_counts = [0] * len(self.rules)
 
     def match(self, call: Call) -> Rule | None:
-        """The rule whose fault this call meets; adds the delays of those that only delay."""
-        met: Rule | None = None
+        """The fault rule for this call; adds the delays of rules that only delay."""
+        matched: Rule | None = None
         for place, rule in enumerate(self.rules):
             if not rule.fits(call):
                 continue
-            # Every rule counts the call, also when one before it has given it its fault.
-            self._seen[place] += 1
-            if met is not None or not self._due(place, rule):
+            # Every rule counts the call, even if an earlier rule gives it its fault.
+            self._call_counts[place] += 1
+            if matched is not None or not self._due(place, rule):
                 continue
-            self._played[place] += 1
+            self._play_counts[place] += 1
             call.delay_s += rule.delay_ms / 1000
             call.fault = rule.fault
             if rule.fault != "delay":
-                met = rule
-        return met
+                matched = rule
+        return matched
 
     def restart(self) -> None:
         """Counts every rule from 1 again."""
-        self._seen = [0] * len(self.rules)
-        self._played = [0] * len(self.rules)
+        self._call_counts = [0] * len(self.rules)
+        self._play_counts = [0] * len(self.rules)
 
     def played(self) -> list[dict[str, Any]]:
-        """For `/state`: each rule's fault, how many calls it counted and how many met it."""
-        rows = zip(self.rules, self._seen, self._played, strict=True)
+        """For `/state`: each rule's fault, how many calls match it and how many got it."""
+        rows = zip(self.rules, self._call_counts, self._play_counts, strict=True)
         return [
             {"fault": rule.fault, "seen": seen, "played": played} for rule, seen, played in rows
         ]
 
     def _due(self, place: int, rule: Rule) -> bool:
-        number = self._seen[place]
-        if rule.times is not None and self._played[place] >= rule.times:
+        number = self._call_counts[place]
+        if rule.times is not None and self._play_counts[place] >= rule.times:
             return False
         if rule.calls is not None and not rule.calls[0] <= number <= rule.calls[1]:
             return False
@@ -206,8 +206,8 @@ def _rule(entry: Any) -> Rule:
     if "calls" in values:
         values["calls"] = _range(values["calls"])
     for name, value in values.items():
-        wanted = _TYPES.get(name, str)
-        if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        expected = _TYPES.get(name, str)
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
             raise TypeError(f"{name}: {value!r} is of the wrong type")
     if values["fault"] == "status" and "status" not in values:
         raise ValueError('fault "status" needs a `status`')

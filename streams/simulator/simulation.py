@@ -1,4 +1,4 @@
-"""What one simulator knows while it runs: clocks, limits, cache, plans, script, journal."""
+"""The state of one running simulator: clocks, limits, cache, plans, script, journal."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Simulation:
         self._buckets: dict[str, Buckets] = {}
 
     def start(self) -> None:
-        """Begins to load what takes long."""
+        """Starts loading the encoder."""
         if self.encoder is not None:
             self.encoder.start()
 
     def close(self) -> None:
-        """Ends what works in the background and closes the journal's file."""
+        """Ends background work and closes the journal's file."""
         self.batches.stop()
         if self.encoder is not None:
             self.encoder.stop()

@@ -1,4 +1,4 @@
-"""What the simulator can be told at its start."""
+"""The settings of the simulator."""
 
 from __future__ import annotations
 

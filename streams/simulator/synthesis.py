@@ -27,7 +27,7 @@ Choose = Callable[[str, str, Sequence[Any]], Any]
 
 
 class Subject(NamedTuple):
-    """What a value is made for: an item's text and how its enums are chosen."""
+    """The input of a value: an item's text and the choice of its enums."""
 
     text: str
     choose: Choose
@@ -42,7 +42,7 @@ _SENTENCES: Final = frozenset(
     ("text", "summary", "answer", "title", "reason", "explanation", "description", "result")
 )
 _SHARES: Final = frozenset(("score", "confidence", "probability", "likelihood", "share"))
-_PLANS_KEPT: Final = 64
+_MAX_PLANS: Final = 64
 
 
 class Answer(NamedTuple):
@@ -203,7 +203,7 @@ def _number(kind: str, path: str) -> Maker:
 
 
 class Plans:
-    """The plans of the schemas seen lately."""
+    """The plans of recent schemas."""
 
     def __init__(self) -> None:
         self._plans: dict[bytes, Plan] = {}
@@ -212,7 +212,7 @@ class Plans:
         key = orjson.dumps(schema)
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= _PLANS_KEPT:
+            if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
             plan = self._plans[key] = Plan(schema)
         return plan

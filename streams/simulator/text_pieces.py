@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 _LONGEST_SENTENCE: Final = 200
-_SCANNED: Final = 2_000
+_SCAN_CHARACTERS: Final = 2_000
 """Characters of a long text that are looked at."""
 _SENTENCE_END: Final = re.compile(r"[.!?…](?=\s|$)|[。！？]|\n\s*\n")
 _WORD: Final = re.compile(r"\w[\w'’-]*")
@@ -19,7 +19,7 @@ _EPOCH: Final = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
 def first_sentence(text: str) -> str:
     """The first sentence of `text`, at most 200 characters, spaces around it removed."""
-    start = text[:_SCANNED].strip()
+    start = text[:_SCAN_CHARACTERS].strip()
     end = _SENTENCE_END.search(start)
     sentence = start[: end.end()].strip() if end else start
     return sentence if len(sentence) <= _LONGEST_SENTENCE else sentence[:_LONGEST_SENTENCE].rstrip()
@@ -27,7 +27,7 @@ def first_sentence(text: str) -> str:
 
 def phrase(text: str, drawn: int) -> str:
     """One to three neighbouring words of `text`, as spelled there; the text itself without any."""
-    spans = [match.span() for match in _WORD.finditer(text[:_SCANNED])]
+    spans = [match.span() for match in _WORD.finditer(text[:_SCAN_CHARACTERS])]
     if not spans:
         return text[:_LONGEST_SENTENCE]
     first = drawn % len(spans)
@@ -37,7 +37,7 @@ def phrase(text: str, drawn: int) -> str:
 
 def first_number(text: str) -> float | None:
     """The first decimal number in `text`; None where it has none."""
-    found = _NUMBER.search(text[:_SCANNED])
+    found = _NUMBER.search(text[:_SCAN_CHARACTERS])
     return float(found[0]) if found else None
 
 

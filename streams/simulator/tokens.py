@@ -1,4 +1,4 @@
-"""How many tokens a text is taken for. An estimate, the same for every model and every run.
+"""Estimates the tokens of a text; the same for every model and every run.
 
 ASCII: one token for 3.5 characters (the newer tokenizers make about 30 % more tokens of the same
 text than the older ones' four characters); other scripts: one for three bytes of UTF-8.

@@ -26,7 +26,7 @@ _LITTLE: Final = sys.byteorder == "little"
 @functools.cache
 def numpy_if_there() -> Any:
     """numpy, which comes with the extras `offline` and `voyage`; without it (None) hashing is ten
-    times slower. Imported when it is first needed: it takes longer than all the rest."""
+    times slower. Imported at its first use: it takes longer than all the rest."""
     try:
         return importlib.import_module("numpy")
     except ImportError:

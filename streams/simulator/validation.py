@@ -1,4 +1,4 @@
-"""What the Messages API refuses with 400 or 404, in its words as far as they are known.
+"""The requests that the Messages API refuses with 400 or 404, in its own words where we know them.
 
 Sources: the API reference, the migration notes of version 2026-10-21 and the model pages (2026-11).
 """
@@ -29,7 +29,7 @@ _COUNTED: Final = frozenset(
         "speed",
     ]
 )
-_KNOWN: Final = _COUNTED | frozenset(
+_FIELDS: Final = _COUNTED | frozenset(
     (
         *[
             "max_tokens",
@@ -53,7 +53,7 @@ _THINKING: Final = ("adaptive", "disabled", "enabled", "between_tools")
 
 def check_message(body: Mapping[str, Any], version: str) -> Model:
     """Refuses what the API refuses; returns the model."""
-    model = _check_common(body, _KNOWN)
+    model = _check_common(body, _FIELDS)
     max_tokens = body.get("max_tokens")
     if max_tokens is None:
         raise RefusalError(400, "max_tokens: Field required")

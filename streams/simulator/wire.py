@@ -1,4 +1,4 @@
-"""What goes over the wire: one reply as a value, and the error bodies of both APIs."""
+"""The data on the wire: one reply as a value, and the error bodies of both APIs."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Reply(NamedTuple):
 
 
 class RefusalError(Exception):
-    """The API says no: the request is answered with this status instead of a result.
+    """The API refuses: the request gets this status instead of a result.
 
-    `error_code`: what stands in `error.details.error_code` (Anthropic alone); None: no details.
+    `error_code`: the value of `error.details.error_code` (Anthropic alone); None: no details.
     """
 
     def __init__(

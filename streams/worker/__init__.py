@@ -1,4 +1,4 @@
-"""The Kafka door: records of a source in, outcomes to the sink, offsets committed behind them.
+"""The Kafka door: reads records of a source, writes outcomes to the sink, then commits offsets.
 
 Read `task` (one runner between Kafka and an API), `partition` (one source partition) and `worker`
 (all tasks of a process); then `assignment` (which partitions it has), `intake`, `output`,

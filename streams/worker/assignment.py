@@ -1,11 +1,11 @@
-"""Which partitions this worker has, and which it had: the life of a `Partition`.
+"""The life of a `Partition`: which ones this worker owns, and which ones may come back.
 
-    assigned ─► open ──revoked──► suspended ──assigned again──► open, if nobody else has touched it
+    assigned ─► open ──revoked──► suspended ──assigned again──► open, if its commit is still ours
                                       └──────────────────────► closed, else
 
 A suspended partition's calls go on, and nothing of it is written or committed. If the next
-assignment brings it back, committed as this worker left it, it goes on with all it holds: nobody
-else has done any of it. If not, it is closed, and what it holds is dropped.
+assignment brings it back with this worker's last commit, it goes on with all it holds: no other
+worker has done any of it. If not, it is closed, and what it holds is dropped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Assignment:
         return self.tasks[partition.where.topic]
 
     def new(self, starts: Mapping[TopicPartition, Committed]) -> dict[TopicPartition, Committed]:
-        """Those of an assignment that were not suspended, or cannot go on."""
+        """The partitions of an assignment that were not suspended, or cannot go on."""
         return {at: start for at, start in starts.items() if not self._may_go_on(at, start)}
 
     def _may_go_on(self, where: TopicPartition, start: Committed) -> bool:
@@ -55,8 +55,8 @@ class Assignment:
     def assign(
         self, starts: Mapping[TopicPartition, Committed], missing: Set[TopicPartition]
     ) -> None:
-        """Open each of them: the one that was suspended if it can go on, else a new one.
-        `missing`: ours, and not to be read now; what was suspended of them stays so."""
+        """Open each partition: the suspended one if it can go on, else a new one. `missing`: ours,
+        but not readable now; a suspended partition among them stays suspended."""
         for where, start in starts.items():
             partition = self.suspended.get(where)
             if partition is not None and self.task_of(partition).resume(partition, start):
@@ -66,18 +66,19 @@ class Assignment:
                 partition = Partition(where, start, task)
                 task.open(partition)
             self.open[where] = partition
-        gone = self.suspended.keys() - missing
-        self._close({where: self.suspended.pop(where) for where in gone})
+        dropped = self.suspended.keys() - missing
+        self._close({where: self.suspended.pop(where) for where in dropped})
 
     def suspend(self) -> None:
-        """Every where is revoked."""
+        """All partitions are revoked."""
         for partition in self.open.values():
             self.task_of(partition).suspend(partition)
         self.suspended |= self.open
         self.open.clear()
 
     def lose(self, partition: Partition) -> bool:
-        """It is somebody else's: what it holds is not ours. False: it is not open any more."""
+        """Another worker owns the partition: what it holds is not ours. False: it is not open any
+        more."""
         if self.open.get(partition.where) is not partition:
             return False
         del self.open[partition.where]

@@ -1,10 +1,10 @@
-"""The call ledger at work: records what calls answer, and knows at assignment what was answered.
+"""The call ledger at work: records the answers of calls, and finds them again at an assignment.
 
     reply ─► engine ─► record ─► writer ─► {id}.{source}.ledger
     assignment ─► read ─► Partition.answers ─► arrival: the outcome is there already
 
-A call runs on when its partitions were revoked, and what it answers is recorded all the same: it is
-paid. Where the ledger cannot be read or written, the tasks go on without, and say so.
+A call runs on after its partitions are revoked, and its answers are recorded too: they are paid.
+If the ledger cannot be read or written, the tasks go on without it, and log that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from streams.codec.answers import Entry, Keys, Trail, entry, paid
+from streams.codec.answers import Entry, Keys, Trail, entry, paid_slots
 from streams.codec.committed import Committed
 from streams.core.call import Call, Slot
 from streams.core.ranges import covered
@@ -43,21 +43,21 @@ READ_WITHIN_S = 20.0
 
 FLUSH_WITHIN_S = 1.0
 LATE_S = 5.0
-"""How long after its time limit a call of an earlier owner may be recorded."""
+"""How long after its time limit a call of an earlier owner may still be recorded."""
 
 ANSWER_BYTES = 120
 """What an answer takes in memory besides its record's value."""
 
 
-class Answering(NamedTuple):
+class LedgerTask(NamedTuple):
     """What the ledger has to know of a task. `timeout_s`: the longest that a call takes."""
 
     fingerprint: str
     timeout_s: float
 
 
-class Found(NamedTuple):
-    """What the ledger had of a partition at its assignment. `answers`: records by the offset of
+class LedgerContent(NamedTuple):
+    """What the ledger holds for a partition at its assignment. `answers`: records by the offset of
     their item."""
 
     answers: dict[int, bytes]
@@ -65,15 +65,15 @@ class Found(NamedTuple):
 
 
 class Ledger:
-    """The ledgers of a worker. `tasks`: by their source topic. `end_of(partition)`: how far it
-    could be read when it was last fetched; None: not fetched yet. `room_bytes`: what may wait
-    to be written, and what is held of what was read. `batch_bytes`: what every ledger topic
-    takes in one batch."""
+    """The ledgers of a worker. `tasks`: by their source topic. `end_of(partition)`: the partition's
+    end at its last fetch; None: not fetched yet. `room_bytes`: the limit for entries that wait to
+    be written, and for entries that were read. `batch_bytes`: the largest batch that every ledger
+    topic takes."""
 
     def __init__(
         self,
         worker_id: str,
-        tasks: Mapping[str, Answering],
+        tasks: Mapping[str, LedgerTask],
         keywords: Mapping[str, Any],
         *,
         end_of: Callable[[Partition], int | None],
@@ -86,7 +86,7 @@ class Ledger:
         self._tasks = dict(tasks)
         self._keywords = dict(keywords)
         self._room_bytes = room_bytes
-        self._found: dict[TopicPartition, Found] = {}
+        self._contents: dict[TopicPartition, LedgerContent] = {}
         self._trails: dict[TopicPartition, Trail] = {}
         self._open: dict[TopicPartition, tuple[Partition, float]] = {}
         producers = Producers(
@@ -96,8 +96,8 @@ class Ledger:
         self._writer = LedgerWriter(
             producers,
             room_bytes=room_bytes,
-            on_written=self._written,
-            settled_below=self._settled_below,
+            on_written=self._on_written,
+            watermark_of=self._watermark_of,
         )
 
     async def start(self) -> None:
@@ -110,27 +110,27 @@ class Ledger:
     # -- recording -----------------------------------------------------------------------------
 
     def record(self, call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> None:
-        """A call has ended, and the engine knows how: what it gave its items is written at once.
-        `slots`: those of the call when it started. `answers`: of its reply; none if it failed."""
+        """A call has ended and the engine knows how: write at once what it gave its items. `slots`:
+        those of the call when it started. `answers`: of its reply; none if it failed."""
         entries: dict[TopicPartition, list[Entry]] = defaultdict(list)
-        for slot in paid(call, slots, answers):
+        for slot in paid_slots(call, slots, answers):
             topic, partition = slot.item.topic, slot.item.partition
-            made = entry(slot, self._tasks[topic].fingerprint)
-            entries[TopicPartition(self._topics[topic], partition)].append(made)
-        for where, made_there in entries.items():
-            self._writer.put(where, made_there)
+            answer_entry = entry(slot, self._tasks[topic].fingerprint)
+            entries[TopicPartition(self._topics[topic], partition)].append(answer_entry)
+        for where, new_entries in entries.items():
+            self._writer.put(where, new_entries)
 
     @property
     def writing(self) -> bool:
-        """Whether an answer is on its way to the ledger that can be written."""
+        """Whether an answer that can be written is on its way to the ledger."""
         return self._writer.writing
 
-    def _written(self, where: TopicPartition, first: int, count: int, highest: int) -> None:
+    def _on_written(self, where: TopicPartition, first: int, count: int, highest: int) -> None:
         trail = self._trails.get(self._source(where))
         if trail is not None:
-            trail.wrote(first, count, highest)
+            trail.add_written(first, count, highest)
 
-    def _settled_below(self, where: TopicPartition) -> int:
+    def _watermark_of(self, where: TopicPartition) -> int:
         partition, _ = self._open.get(self._source(where), (None, 0.0))
         return 0 if partition is None else partition.task.watermark(partition)
 
@@ -140,8 +140,8 @@ class Ledger:
     # -- partitions ----------------------------------------------------------------------------
 
     def open(self, partition: Partition) -> None:
-        """Give a new partition the answers that were found for it."""
-        found = self._found.pop(partition.where, None)
+        """Give a new partition the answers that the ledger holds for it."""
+        found = self._contents.pop(partition.where, None)
         if found is not None:
             partition.answers = found.answers
             self._trails[partition.where] = found.trail
@@ -156,25 +156,26 @@ class Ledger:
             self._trails.pop(partition.where, None)
 
     def begin(self, partition: Partition, watermark: int) -> int | None:
-        """From which offset of the ledger the partition's next owner has to read, where this
-        watermark is committed."""
+        """The ledger offset from which the partition's next owner has to read, if this watermark is
+        committed."""
         trail = self._trails.get(partition.where)
         if trail is None:
             return None
         _, late_until = self._open[partition.where]
         end = self._end_of(partition)  # an earlier owner may have read further than we have
         if asyncio.get_running_loop().time() >= late_until and end is not None:
-            trail.late_below(max(end, partition.next_offset))
-        trail.settled(partition.task.watermark(partition))
+            trail.bound_late_calls(max(end, partition.next_offset))
+        trail.forget_below(partition.task.watermark(partition))
         return trail.begin(watermark)
 
     # -- reading -------------------------------------------------------------------------------
 
     async def read(self, starts: Mapping[TopicPartition, Committed]) -> None:
-        """Find what is answered already of these partitions, before they are opened. Their earlier
-        owners have let go of them."""
-        self._found.clear()
-        await self._writer.flush(FLUSH_WITHIN_S)  # what we recorded when they were ours before
+        """Find the answers for these partitions before they are opened. Their earlier owners no
+        longer write."""
+        self._contents.clear()
+        # our own records, from when these partitions were ours before
+        await self._writer.flush(FLUSH_WITHIN_S)
         answers = _Answers(starts, self._tasks, self._sources, self._room_bytes)
         found: dict[TopicPartition, Extent] = {}
         complete = False
@@ -182,22 +183,24 @@ class Ledger:
             async with asyncio.timeout(READ_WITHIN_S):
                 await self._fetch(starts, found, answers.take)
                 complete = True
-        except Exception as error:  # whatever it is, it costs money and nothing else
+        except Exception as error:  # any error: it costs money and nothing else
             logger.error("the ledger cannot be read, answers in it are paid again: %r", error)
         for source, start in starts.items():
             where = TopicPartition(self._topics[source.topic], source.partition)
             extent = found.get(where)
-            of_source = answers.by_source[source]
+            source_answers = answers.by_source[source]
             first = reads_from(start) if extent is None else extent.first
             end = extent.end if extent is not None and complete else None
-            self._found[source] = Found(of_source, Trail(first, end, max(of_source, default=-1)))
-        count = sum(len(found.answers) for found in self._found.values())
+            self._contents[source] = LedgerContent(
+                source_answers, Trail(first, end, max(source_answers, default=-1))
+            )
+        count = sum(len(found.answers) for found in self._contents.values())
         logger.info("%d answers from the ledger", count)
-        if answers.left_out:
+        if answers.skipped:
             logger.warning(
                 "%d answers of the ledger are paid again: there is no room for them "
                 "(worker.max_buffered_mb)",
-                answers.left_out,
+                answers.skipped,
             )
 
     async def _fetch(
@@ -206,7 +209,7 @@ class Ledger:
         found: dict[TopicPartition, Extent],
         take: Callable[[TopicPartition, Sequence[Any]], None],
     ) -> None:
-        """Say what there is in `found`, then hand it over."""
+        """Put the extents into `found`, then hand over their records."""
         begins = await self._begins(starts)
         if begins:
             async with reading(self._keywords) as consumer:
@@ -216,8 +219,8 @@ class Ledger:
     async def _begins(
         self, starts: Mapping[TopicPartition, Committed]
     ) -> dict[TopicPartition, int | None]:
-        """Where to begin in each ledger partition that there is. A source that has grown takes its
-        ledger along."""
+        """Where to begin in each ledger partition that exists. If the source has more partitions
+        now, the ledger gets them too."""
         begins = {
             TopicPartition(self._topics[source.topic], source.partition): reads_from(start)
             for source, start in starts.items()
@@ -226,9 +229,9 @@ class Ledger:
         short: dict[str, int] = {}
         for topic in {where.topic for where in begins}:
             counts[topic] = await self._partitions(topic)
-            wanted = 1 + max(where.partition for where in begins if where.topic == topic)
-            if 0 < counts[topic] < wanted:
-                short[topic] = wanted
+            needed = 1 + max(where.partition for where in begins if where.topic == topic)
+            if 0 < counts[topic] < needed:
+                short[topic] = needed
         if short:
             admin = AIOKafkaAdminClient(**self._keywords)
             await admin.start()
@@ -243,7 +246,7 @@ class Ledger:
         producers = self._writer.producers
         try:
             async with asyncio.timeout(LOOK_WITHIN_S):
-                await producers.look_again()
+                await producers.refresh_metadata()
                 return await producers.partitions(topic)
         except (KafkaError, TimeoutError) as error:
             logger.error("the ledger %s cannot be found: %r", topic, error)
@@ -251,13 +254,14 @@ class Ledger:
 
 
 def reads_from(start: Committed) -> int | None:
-    """Where nobody has committed yet, all that the ledger has is of a worker that died before it
-    could. Elsewhere a commit that names no ledger offset is of somebody who wants none."""
-    return start.ledger_offset if start.made or start.ledger_offset is not None else 0
+    """The ledger offset to read from; None: do not read. Without any commit, all entries are of a
+    worker that died before its first commit. A commit without a ledger offset is of a worker that
+    ran without a ledger."""
+    return start.ledger_offset if start.is_committed or start.ledger_offset is not None else 0
 
 
 class _Answers:
-    """Keeps what of the records is an answer to an item that is not settled, up to `room_bytes`.
+    """Keeps the records that answer unsettled items, up to `room_bytes`.
 
     `by_source`: by source partition, values by offset; of two answers to an item the first counts.
     """
@@ -265,7 +269,7 @@ class _Answers:
     def __init__(
         self,
         starts: Mapping[TopicPartition, Committed],
-        tasks: Mapping[str, Answering],
+        tasks: Mapping[str, LedgerTask],
         sources: Mapping[str, str],
         room_bytes: int,
     ) -> None:
@@ -276,7 +280,7 @@ class _Answers:
         }
         self._room = room_bytes
         self.by_source: dict[TopicPartition, dict[int, bytes]] = {at: {} for at in starts}
-        self.left_out = 0
+        self.skipped = 0
 
     def take(self, where: TopicPartition, records: Sequence[Any]) -> None:
         source = TopicPartition(self._sources[where.topic], where.partition)
@@ -290,6 +294,6 @@ class _Answers:
                 continue
             self._room -= len(record.value) + ANSWER_BYTES
             if self._room < 0:
-                self.left_out += 1
+                self.skipped += 1
             else:
                 answers[offset] = record.value

@@ -1,8 +1,8 @@
 """Hands back what this worker has: when partitions are revoked, and when it stops.
 
-    halt ─► calls in flight end ─► output closes ─► what is on its way is delivered ─► last commit
+    halt ─► calls in flight end ─► output closes ─► released outcomes are delivered ─► last commit
 
-Nothing is lost by what cannot be finished in time: the next owner starts at what was committed.
+Work that cannot be finished in time is not lost: the next owner starts at the last commit.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from streams.worker.commits import Committer, FindCommitted, Settling, all_commi
 
 logger = logging.getLogger(__name__)
 
-REVOKED_WITHIN_S = 55.0
+REVOKE_WITHIN_S = 55.0
 """The group gives up a member that needs more than 60 s (Faust's `broker_rebalance_timeout`)."""
 
 COMMIT_WITHIN_S = 15.0
 DELIVER_WITHIN_S = 30.0
-"""What is on its way to the sink when partitions are revoked takes some ms, unless a node has just
-died: new leaders and coordinators take 10 s and more. What is given up is written twice."""
+"""Delivering what is on its way takes some ms at a revocation, unless a node has just died: new
+leaders and coordinators take 10 s and more. What we give up is written twice."""
 
 
 class Handover:
-    """`committed(partition)`: what the group has. `drain_s`: how long a revocation waits for calls
-    in flight. `deliver_within_s`: how long for what is on its way to the sink. `may_write()`:
-    whether the group must still take this worker for alive."""
+    """`committed(partition)`: what the group has committed. `drain_s`: how long a revocation waits
+    for calls in flight. `deliver_within_s`: how long it waits for outcomes on their way to the
+    sink. `may_write()`: whether the group must still treat this worker as alive."""
 
     def __init__(
         self,
@@ -48,13 +48,13 @@ class Handover:
         self._drain_s = drain_s
         self._deliver_within_s = deliver_within_s
         self._may_write = may_write
-        self._complete = True  # whether all that had an outcome was committed when revoked
+        self._complete = True  # whether all outcomes were committed at the revocation
 
     async def revoke(self) -> None:
         """Finish what is in flight for at most `drain_s`, deliver and commit it for as long as the
         group allows, and suspend every partition."""
         clock = asyncio.get_running_loop().time
-        ends = clock() + REVOKED_WITHIN_S
+        ends = clock() + REVOKE_WITHIN_S
         partitions = self._assignment.partitions
         for task in self._assignment.tasks.values():
             task.halt(partitions)
@@ -64,17 +64,18 @@ class Handover:
             deliver_s = 0.0
         await self._settling.hold(partitions, max(1.0, deliver_s))
         committed = await self._committer.once(min(COMMIT_WITHIN_S, ends - clock()))
-        self._complete = committed and not self._settling.undelivered()
+        self._complete = committed and not self._settling.undelivered_count()
         self._assignment.suspend()
 
     def assigned(self) -> None:
-        """What an incomplete revocation left behind is ours again, or somebody else's."""
+        """A new assignment: the remains of an incomplete revocation are ours again, or another
+        worker's."""
         self._complete |= not self._assignment.suspended
 
     async def drain(self, within_s: float) -> bool:
-        """A graceful stop: start no new call, finish those in flight, commit. True: all that has
-        an outcome is committed, by us or by others that took it over; what has none is handed back
-        by not being committed."""
+        """A graceful stop: start no new call, finish those in flight, commit. True: all outcomes
+        are committed, by us or by workers that took over. Items without an outcome are handed back:
+        they are not committed."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + within_s
         assignment = self._assignment
@@ -87,7 +88,7 @@ class Handover:
         done = await self._committer.once(max(0.1, deadline - clock())) and self._complete
         if not done:
             done = await all_committed(partitions, self._committed, max(0.1, deadline - clock()))
-        if unwritten := self._settling.undelivered():
+        if unwritten := self._settling.undelivered_count():
             logger.error("%d outcomes could not be written in time", unwritten)
             done = False
         assignment.close()

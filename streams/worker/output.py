@@ -1,8 +1,8 @@
-"""Where the outcomes of a task go: results to the sink, dead letters beside them, drops nowhere.
+"""Writes a task's outcomes: results to the sink, dead letters beside them; drops leave nothing.
 
 Every outcome can be written (contract section 2): a result too large for the sink is a dead letter
 `result_too_large`, one without a key whose sink is compacted is a dead letter `no_key`; a dead
-letter too large loses its value, then what else it must.
+letter that is too large loses its value, then its headers, key and message as far as necessary.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ ENCODED_AT_ONCE = 200
 """Outcomes that are encoded in one turn of the loop (about 1 ms)."""
 
 FIRST_RESULT_BYTES = 1000
-"""What an encoded result is taken to be until there is one."""
+"""The assumed size of an encoded result before the first one."""
 
 ROUND_SHARE = 0.1
-"""Of the newest round in the moving average of what a result takes."""
+"""Weight of the newest round in the moving average of result sizes."""
 
 
 @dataclass(slots=True)
 class Route:
-    """Topics, their partitions, and what a record batch of each may take, in bytes. The numbers of
-    partitions are brought up to date while the task has no partition (`streams.worker.recount`).
-    `sink_compacted`: it refuses whole batches for one record without a key."""
+    """Topics, their partitions, and the limit of a record batch in each, in bytes. The numbers of
+    partitions are updated while the task has no partition (`streams.worker.recount`).
+    `sink_compacted`: the sink refuses a whole batch for one record without a key."""
 
     sink: str
     dead_letter: str
@@ -48,13 +48,14 @@ class Route:
 
 
 class Outcomes:
-    """Encodes and routes what the engine released. `result_bytes`: a moving average of what an
-    encoded result takes; items reserve it on arrival, so that results count as memory too.
+    """Encodes and routes what the engine releases. `result_bytes`: a moving average of the size of
+    an encoded result; items reserve it on arrival, so that results count as memory too.
 
-    `delivered(partition, slots)`: called when these are durable, or leave nothing to write.
+    `delivered(partition, slots)`: called when these outcomes are durable, or leave nothing to
+    write.
 
-    Encoding waits for a later turn of the loop: calls that are to start go first, and what several
-    replies release of one partition becomes one list.
+    Encoding waits for a later turn of the loop: new calls start first, and all that several replies
+    release for one partition becomes one list.
     """
 
     def __init__(
@@ -75,11 +76,11 @@ class Outcomes:
 
     @property
     def pending(self) -> bool:
-        """Whether something that was released is not with the sink yet."""
+        """Whether a released outcome is not with the sink yet."""
         return bool(self._released)
 
     def release(self, partition: Partition, slots: list[Slot]) -> None:
-        """Write the outcomes of these slots soon, after those released before."""
+        """Write the outcomes of these slots soon, after all earlier ones."""
         earlier = self._released.get(partition)
         if earlier is None:
             self._released[partition] = slots
@@ -113,36 +114,37 @@ class Outcomes:
             return []
         answered: list[Slot] = []
         results: list[Record] = []
-        buried: list[tuple[Slot, ItemError]] = []
+        dead_letters: list[tuple[Slot, ItemError]] = []
         dropped: list[Slot] = []
         for index, (slot, record) in enumerate(zip(slots, records, strict=True)):
             if index in dead:
-                buried.append((slot, dead[index]))
+                dead_letters.append((slot, dead[index]))
             elif record is None:
                 dropped.append(slot)
             elif route.sink_compacted and record[0] is None:
-                buried.append((slot, _no_key()))
+                dead_letters.append((slot, _no_key()))
             elif record_bytes(*record[:3]) > route.sink_bytes:
-                buried.append((slot, _too_large()))
+                dead_letters.append((slot, _too_large()))
             else:
                 answered.append(slot)
                 results.append(record)
         if results:
             self._put(route.sink, route.sink_partitions, Parcel(self, partition, answered, results))
-        if buried:
-            self._bury(partition, buried, route.dead_letter_bytes)
+        if dead_letters:
+            self._put_dead_letters(partition, dead_letters, route.dead_letter_bytes)
         return dropped
 
     def too_large(
         self, partition: Partition, slot: Slot, topic: str, record: Record
     ) -> Record | None:
-        """The broker refused a record for its size, whatever we had counted. A result becomes a
-        dead letter (None), a dead letter a smaller one; the same one where it cannot."""
+        """The broker refused a record for its size, although our count allowed it. A result becomes
+        a dead letter (None), a dead letter a smaller one; the same record where nothing is
+        smaller."""
         if topic != self._route.dead_letter:
-            self._bury(partition, [(slot, _too_large())], self._route.dead_letter_bytes)
+            self._put_dead_letters(partition, [(slot, _too_large())], self._route.dead_letter_bytes)
             return None
         size = record_bytes(*record[:3])
-        error = slot.outcome  # of a dead letter: what happened, its size is another matter
+        error = slot.outcome  # of a dead letter: keep the first error; the size is another matter
         if not isinstance(error, ItemError):
             slot.outcome = error = _too_large()
         smaller: Record = self._encoder.dead_letter(
@@ -154,7 +156,7 @@ class Outcomes:
         return smaller if record_bytes(*smaller[:3]) < size else record
 
     def _all_fit(self, records: Sequence[Any]) -> bool:
-        """Whether the sink surely takes every record; exact sizes are only counted if not."""
+        """Whether the sink certainly takes every record; exact sizes are counted only if not."""
         sizes = [len(record[1] or b"") + len(record[0] or b"") for record in records]
         self.result_bytes += ROUND_SHARE * (sum(sizes) / len(sizes) - self.result_bytes)
         limit = self._route.sink_bytes
@@ -164,7 +166,7 @@ class Outcomes:
             not record[2] or record_bytes(*record[:3]) <= limit for record in records
         )
 
-    def _bury(
+    def _put_dead_letters(
         self, partition: Partition, dead: list[tuple[Slot, ItemError]], limit_bytes: int
     ) -> None:
         now_ms = int(time.time() * 1000)

@@ -1,5 +1,5 @@
-"""A source partition that this worker owns, from one assignment on for as long as each following
-one brings it back untouched."""
+"""A source partition that this worker owns, from one assignment on, as long as each following
+assignment brings it back untouched."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FIRST_ESTIMATE_BYTES = 2048
 
 
 class PartitionTask(Protocol):
-    """What the neighbours of a partition ask its task; `streams.worker.task.TaskShell` is one."""
+    """What other modules ask the task of a partition; `streams.worker.task.TaskShell` is one."""
 
     def arrived(self, partition: Any, records: Sequence[Any], position: int) -> None:
-        """Take these records of the partition, which has been read to `position`."""
+        """Take these records of the partition, which is read up to `position`."""
         ...
 
-    def held(self, partition: Any) -> int:
+    def buffered_bytes(self, partition: Any) -> int:
         """Bytes of the partition's items that are not settled."""
         ...
 
@@ -35,22 +35,21 @@ class PartitionTask(Protocol):
 
 
 class Partition:
-    """A lane of its task's engine. One incarnation: a source partition that comes back after
-    somebody else had it is a new `Partition`, so that a late reply finds nobody to give its answers
-    to. Compared by identity. `where`: topic and number.
+    """A lane of its task's engine. One incarnation: if another worker owns the partition in
+    between, it comes back as a new `Partition`, and a late reply for the old one has no effect.
+    Compared by identity. `where`: topic and number.
 
-    `open`: it may be written and committed; between revocation and assignment it may not.
-    `writes`: what the engine releases goes to the sink; not so from before the last commit of a
-    revocation to the next assignment. `backlog`: what the engine released meanwhile.
+    `open`: it may be written and committed; false between revocation and assignment. `writes`:
+    released outcomes go to the sink; false from before the last commit of a revocation to the next
+    assignment. `backlog`: outcomes released in that time.
 
-    `next_offset`: the first offset not yet taken. `committed`: what was committed last; at first
-    where the partition begins, to be committed where nobody has (with `start = "latest"` what
-    arrives while no worker runs would be passed over otherwise). `done_before`: ranges beyond the
-    start whose outcomes an earlier owner made durable. `answers`: from the ledger, by offset;
-    taken out when their item arrives.
-    `mean_bytes`: what a record holds in memory with its result: the mean of the last ones, or of
-    those before where that is more; a guess until some were `measured`.
-    `moved_at`: when its watermark last moved, in the loop's seconds.
+    `next_offset`: the first offset not yet taken. `committed`: the last commit; before the first
+    one, where the partition begins, which is then committed (with `start = "latest"` records that
+    arrive while no worker runs would be skipped otherwise). `done_before`: ranges beyond the start
+    whose outcomes an earlier owner made durable. `answers`: from the ledger, by offset; removed
+    when their item arrives. `mean_bytes`: memory of a record with its result: the mean of the last
+    list, or a slowly falling mean of earlier lists if that is larger; a guess until some are
+    `measured`. `watermark_moved_at`: when its watermark last moved, in the loop's seconds.
     """
 
     __slots__ = (
@@ -60,10 +59,10 @@ class Partition:
         "done_before",
         "mean_bytes",
         "measured",
-        "moved_at",
         "next_offset",
         "open",
         "task",
+        "watermark_moved_at",
         "where",
         "writes",
     )
@@ -80,11 +79,11 @@ class Partition:
         self.backlog: list[list[Slot]] = []
         self.mean_bytes: float = FIRST_ESTIMATE_BYTES
         self.measured = False
-        self.moved_at = 0.0
+        self.watermark_moved_at = 0.0
 
     def note_memory(self, mean_bytes: float) -> None:
-        """What the records of one list took each. Larger ones count at once, smaller ones slowly:
-        the next list is as long as these allow."""
+        """Note the mean memory of the records in one list. A larger mean counts at once, a smaller
+        one slowly: it decides how long the next list is."""
         if self.measured:
             slowly = self.mean_bytes + 0.2 * (mean_bytes - self.mean_bytes)
             mean_bytes = max(mean_bytes, slowly)

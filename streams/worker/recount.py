@@ -1,7 +1,7 @@
-"""Topics grow while a worker runs: before each assignment their partitions are counted anew.
+"""Topics grow while a worker runs: before each assignment their partitions are counted again.
 
-Counted there and nowhere else, so that all workers of a group change their mind at the same moment:
-the rule of contract G2 (same partition where counts match, else by key) is one rule for one
+They are counted only there, so that all workers of a group switch at the same moment: the rule of
+contract G2 (same partition where counts match, else by key) is one rule for one
 generation of the group.
 """
 
@@ -27,16 +27,17 @@ COUNT_WITHIN_S = 5.0
 async def recount(
     tasks: Sequence[TaskShell], sink: Sink, assigned: Iterable[TopicPartition]
 ) -> None:
-    """Route by how many partitions there are now; by what was known where that cannot be had.
+    """Route by the current number of partitions; by the last known one if the broker does not
+    answer.
 
-    `assigned`: partitions that exist in any case.
+    `assigned`: partitions that certainly exist.
     """
     least: dict[str, int] = defaultdict(int)
     for topic, partition in assigned:
         least[topic] = max(least[topic], partition + 1)
     try:
         async with asyncio.timeout(COUNT_WITHIN_S):
-            await sink.producers.look_again()
+            await sink.producers.refresh_metadata()
             for task in tasks:
                 await _reroute(task, sink, least[task.parts.source])
     except (KafkaError, TimeoutError) as error:

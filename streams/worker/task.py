@@ -16,7 +16,7 @@ from typing import Any
 
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
-from streams.codec.records import Decoder, estimate_tokens, held_bytes, text_bytes
+from streams.codec.records import Decoder, estimate_tokens, memory_bytes, text_bytes
 from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.call import PENDING, Call, Slot
@@ -47,13 +47,13 @@ from streams.worker.partition import Partition
 logger = logging.getLogger(__name__)
 
 RESULT_COPIES = 3
-"""A result is there as its object, as the record it becomes, and in the batch that is sent."""
+"""A result is in memory as its object, as its record, and in the batch that is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskParts:
-    """What a task is made of; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
-    `account`: of the API, shared by the tasks that use it; None: one of its own."""
+    """The parts of a task; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
+    `account`: the API's, shared by the tasks that use it; None: its own."""
 
     name: str
     source: str
@@ -67,8 +67,8 @@ class TaskParts:
 
 
 class TaskShell:
-    """`on_room(partition)` is called when outcomes of a partition were delivered. `ledger`: None
-    where paid answers are not recorded."""
+    """`on_room(partition)` is called when outcomes of a partition are delivered. `ledger`: None if
+    paid answers are not recorded."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class TaskShell:
             on_defect=self._log_defect,
             on_pause=self._log_pause,
             call_prefix=f"{parts.name}-{secrets.token_hex(4)}",
-            # With a ledger a call runs on: it is paid, and whoever has its items now may need it.
+            # With a ledger a call runs on: it is paid, and the new owner of its items may need it.
             cancels=ledger is None,
             account=parts.account,
         )
@@ -102,31 +102,31 @@ class TaskShell:
 
     @property
     def call_tally(self) -> CallTally:
-        """What its calls took, and came to."""
+        """Times and results of its calls."""
         return self._runner.tally
 
     # -- partitions ----------------------------------------------------------------------------
 
     def open(self, partition: Partition) -> None:
-        partition.moved_at = self._runner.now()
+        partition.watermark_moved_at = self._runner.now()
         if self._ledger is not None:
             self._ledger.open(partition)
         self._runner.handle(Opened(partition, partition.next_offset, partition.done_before))
 
     def suspend(self, partition: Partition) -> None:
-        """It is revoked: nothing more of it goes to the sink, its calls go on."""
+        """The partition is revoked: no more outcomes go to the sink, its calls go on."""
         partition.open, partition.writes = False, False
 
     def can_resume(self, partition: Partition, start: Committed) -> bool:
-        """Whether a suspended partition may go on: not where it was committed otherwise, or where
-        records of it were on their way to the sink when it was suspended."""
+        """Whether a suspended partition may go on: not if the group's commit differs from ours, or
+        if records were on their way to the sink at the suspension."""
         waiting = sum(len(slots) for slots in partition.backlog)
         untouched = start[:2] == self.progress(partition)[:2]
         return untouched and self._engine.lanes[partition].delivering == waiting
 
     def resume(self, partition: Partition, start: Committed) -> bool:
-        """The partition is back. True: it goes on as it was, and what was released meanwhile goes
-        to the sink. False: it cannot; it has to be closed."""
+        """The partition is back. True: it goes on as it was, and outcomes released in the meantime
+        go to the sink. False: it cannot go on and has to be closed."""
         if not self.can_resume(partition, start):
             return False
         partition.open, partition.writes = True, True
@@ -138,7 +138,7 @@ class TaskShell:
         return True
 
     def close(self, partition: Partition) -> None:
-        """Drop what the partition holds; its late replies find nobody."""
+        """Drop what the partition holds; its late replies have no effect."""
         partition.open = False
         if self._ledger is not None:
             self._ledger.close(partition)
@@ -154,12 +154,12 @@ class TaskShell:
         return partition.next_offset if offset is None else offset
 
     def progress(self, partition: Partition, also: Collection[Slot] = ()) -> Committed:
-        """What may be committed now; `also`: when these slots are delivered with it."""
+        """What may be committed now; `also`: as if these slots were delivered too."""
         offset, beyond = self._engine.progress(partition, also)
         ledger = None if self._ledger is None else self._ledger.begin(partition, offset)
         return Committed(offset, tuple(beyond), ledger)
 
-    def held(self, partition: Partition) -> int:
+    def buffered_bytes(self, partition: Partition) -> int:
         """Bytes of the partition's items that are not settled."""
         return self._engine.lane_bytes(partition)
 
@@ -174,35 +174,36 @@ class TaskShell:
         return self._engine.blocking(partition)
 
     def watermark_age_s(self, partition: Partition) -> float:
-        """For how long the partition's watermark has stood still while an item waited behind it."""
+        """How long the partition's watermark has stood still while an item waited behind it."""
         found = self._engine.lanes.get(partition)
         if found is None or not found.unsettled:
             return 0.0
-        return self._runner.now() - max(partition.moved_at, found.unsettled[0].arrived_at)
+        return self._runner.now() - max(partition.watermark_moved_at, found.unsettled[0].arrived_at)
 
     @property
     def busy(self) -> bool:
-        """Whether a call is under way, the sink has not got yet what was released, or the ledger
-        what was answered."""
+        """Whether a call is in flight, or a released outcome is not with the sink, or an answer is
+        not in the ledger."""
         recording = self._ledger is not None and self._ledger.writing
         return bool(self._runner.in_flight) or self._outcomes.pending or recording
 
     @property
     def writing(self) -> bool:
-        """Whether the sink has not got yet what was released."""
+        """Whether a released outcome is not with the sink yet."""
         return self._outcomes.pending
 
     async def stop(self) -> None:
-        """End the calls under way and the timer; nothing comes of them, not even another try."""
+        """End the calls in flight and the timer; no reply counts and no retry follows."""
         if left := await self._runner.abandon():
             logger.warning("task %s: %d calls do not end; left behind", self.parts.name, left)
 
     # -- events --------------------------------------------------------------------------------
 
     def arrived(self, partition: Partition, records: Sequence[Any], position: int) -> None:
-        """Take records of a partition, in offset order; those already taken are skipped.
-        `position`: it has been read to there. Behind its last record may be what is none, and is
-        committed all the same: else it would be missed when the log has let go of it."""
+        """Take records of a partition, in offset order; skip those already taken. `position`: the
+        partition is read up to here. Offsets without a record (compacted, or a transaction's mark)
+        may follow the last record; they are committed too, so that the commit does not fall out of
+        the log."""
         if records and records[0].offset < partition.next_offset:
             records = [record for record in records if record.offset >= partition.next_offset]
         if position <= partition.next_offset:
@@ -229,7 +230,7 @@ class TaskShell:
         append, result_bytes = slots.append, int(RESULT_COPIES * self._outcomes.result_bytes)
         for index, item in enumerate(decoded.items):
             text = item.text
-            memory = held_bytes(item) + result_bytes
+            memory = memory_bytes(item) + result_bytes
             total += memory
             outcome = settled.get(index, PENDING) if settled else PENDING
             append(
@@ -247,8 +248,7 @@ class TaskShell:
         return slots
 
     def _recall(self, partition: Partition, slots: Sequence[Slot]) -> None:
-        """Give those that were answered before, by whoever had the partition then, their
-        outcome."""
+        """Settle the items that an earlier owner of the partition has an answer for."""
         answers = partition.answers
         for slot in slots:
             record = answers.pop(slot.seq, None)
@@ -263,7 +263,7 @@ class TaskShell:
         before = self._engine.watermark(partition)
         self._runner.handle(Delivered(partition, slots))
         if self._engine.watermark(partition) != before:
-            partition.moved_at = self._runner.now()
+            partition.watermark_moved_at = self._runner.now()
         self._on_room(partition)
 
     def _release(self, partition: Partition, slots: list[Slot]) -> None:

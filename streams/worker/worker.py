@@ -24,7 +24,7 @@ from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import CLOSED, Allowance, Round
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
-from streams.running.logs import Repeated
+from streams.running.logs import RepeatLog
 from streams.running.tally import summary
 from streams.worker.assignment import Assignment
 from streams.worker.call_ledger import Ledger
@@ -49,7 +49,7 @@ FATAL = (
 class Worker:
     """The `RecordHost` (`streams.kafka.consume.host`) of the transport.
 
-    `lease`: whether the group must still take this worker for alive. `on_fatal(error)`: reading
+    `lease`: whether the group must still treat this worker as alive. `on_fatal(error)`: reading
     cannot go on; the process should stop with exit code 1.
     """
 
@@ -78,14 +78,14 @@ class Worker:
         self._on_fatal = on_fatal
         self._assignment = Assignment()
         self._committer = Committer(self._assignment.open.values, self._commit, commit_interval_s)
-        self._arrivals = Arrivals(self._taken)
+        self._arrivals = Arrivals(self._allow_round)
         self._consumer: RecordSource | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
         self._handover: Handover | None = None
         self._assigned_at = 0.0
-        self._failing = Repeated(logger)
+        self._failing = RepeatLog(logger)
         self.ready = False
         self.draining = False
         self._revoking = False
@@ -99,8 +99,8 @@ class Worker:
         transactions: Transactions | None = None,
         ledger: Ledger | None = None,
     ) -> None:
-        """Take the tasks by their source topic and start committing. `transactions`: where the
-        tasks' outcomes go instead, with their offsets."""
+        """Take the tasks by their source topic and start committing. `transactions`: if given,
+        outcomes and offsets go there instead of to `sink`."""
         self._assignment.tasks.update(tasks)
         self._sink = sink
         self._transactions = transactions
@@ -133,12 +133,12 @@ class Worker:
         return self._assignment.partitions
 
     def position(self, partition: Partition) -> int | None:
-        """The offset that is read next, past what is no record; None: the partition is not read."""
+        """The next offset to read, behind offsets without a record; None: it is not read."""
         return None if self._consumer is None else self._consumer.position_of(partition.where)
 
     def end(self, partition: Partition) -> int | None:
-        """The end of the partition as last fetched; None before the first fetch. While it has no
-        room nothing is fetched, and the end grows old."""
+        """The end of the partition at its last fetch; None before the first fetch. While the
+        partition has no room nothing is fetched, and this value grows old."""
         return None if self._consumer is None else self._consumer.end_of(partition.where)
 
     def lag(self, partition: Partition) -> int | None:
@@ -146,7 +146,7 @@ class Worker:
         end, done = self.end(partition), partition.task.watermark(partition)
         if end is None:
             return None
-        if done == partition.next_offset:  # all that was read is done: also what is no record
+        if done == partition.next_offset:  # so offsets without a record behind it are done too
             done = max(done, self.position(partition) or 0)
         return max(0, end - done)
 
@@ -171,7 +171,7 @@ class Worker:
         if self._ledger is None:
             return
         new = self._assignment.new(starts)
-        if new:  # the others hold what the ledger has of them
+        if new:  # the other partitions hold their answers already
             await self._ledger.read(new)
 
     def on_assigned(
@@ -188,7 +188,7 @@ class Worker:
         self.ready = True
         took_s = asyncio.get_running_loop().time() - self._assigned_at
         partitions = self._assignment.open
-        logger.info("reading %s (%.1f s after the assignment)", _named(partitions), took_s)
+        logger.info("reading %s (%.1f s after the assignment)", _names(partitions), took_s)
         return {
             where: (partition, partition.next_offset) for where, partition in partitions.items()
         }
@@ -197,7 +197,7 @@ class Worker:
         """See `Handover.revoke`."""
         if not self._assignment.open or self._handover is None:
             return
-        self._revoking = True  # what came now would move a watermark past its last commit
+        self._revoking = True  # a record now would move a watermark past its last commit
         self._arrivals.clear()
         await self._handover.revoke()
         self._revoking = False
@@ -211,7 +211,7 @@ class Worker:
         if self._consumer is not None:
             self._consumer.close_reader()
         if self._handover is None:
-            return True  # it has not begun
+            return True  # it did not begin
         done = await self._handover.drain(within_s)
         self._room.forget()
         return done
@@ -219,11 +219,11 @@ class Worker:
     # -- records -------------------------------------------------------------------------------
 
     def on_records(self, lists: Round) -> None:
-        """Take one round, then say how much may come next; what is not taken is read again."""
+        """Take one round, then say how much may come next; what we do not take is read again."""
         if not self.draining and not self._revoking:
             self._arrivals.put(lists)
 
-    def _taken(self) -> None:
+    def _allow_round(self) -> None:
         if self._consumer is not None:
             self._consumer.allow(self.allowance())
 
@@ -235,8 +235,8 @@ class Worker:
         return self._room.allowance(self.partitions, self._assignment.waiting, inflated)
 
     def on_room(self, partition: Partition) -> None:
-        """Outcomes were delivered: a partition that was full may be read again."""
-        if self._consumer is not None and self._room.came_back(partition, len(self._assignment)):
+        """Outcomes are delivered: a partition that was full may be read again."""
+        if self._consumer is not None and self._room.can_read(partition, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
 
     def on_defect(self, error: BaseException) -> None:
@@ -244,18 +244,18 @@ class Worker:
         self._on_fatal(error)
 
     def on_lost(self, partition: Partition) -> None:
-        """Somebody else has committed for the partition: what it holds is not ours."""
+        """Another worker has committed for the partition: what it holds is not ours."""
         if self._consumer is not None and self._assignment.lose(partition):
             logger.warning("%s/%s is somebody else's; joining the group again", *partition.where)
             self._consumer.join_again()
 
     async def committed(self, where: TopicPartition) -> Committed | None:
-        """What the group has committed; None: nothing. Raises KafkaError."""
+        """What the group has committed for the partition; None: nothing. Raises KafkaError."""
         assert self._consumer is not None
         return await self._consumer.committed(where)
 
     def presses(self, partition: Partition) -> bool:
-        """Whether the partition needs back the memory of what waits to be delivered."""
+        """Whether the partition needs the memory of its undelivered outcomes back."""
         return self._room.presses(partition, len(self._assignment))
 
     def on_reader_error(self, error: BaseException) -> bool:
@@ -278,23 +278,23 @@ class Worker:
 
     # -- commits -------------------------------------------------------------------------------
 
-    async def _commit(self, moved: Mapping[Partition, Committed]) -> bool:
-        """Offsets by themselves. False: nothing was committed, the group has moved on."""
+    async def _commit(self, targets: Mapping[Partition, Committed]) -> bool:
+        """Commit offsets alone. False: nothing was committed, the group has moved on."""
         if self._transactions is not None:
-            return await self._transactions.commit(moved)
+            return await self._transactions.commit(targets)
         assert self._consumer is not None
-        offsets = {partition.where: now for partition, now in moved.items()}
+        offsets = {partition.where: now for partition, now in targets.items()}
         if not await self._consumer.commit_watermarks(offsets):
             return False
-        for partition, now in moved.items():
+        for partition, now in targets.items():
             partition.committed = now
         return True
 
     async def close(self) -> None:
-        """After the consumer has stopped: end what is left."""
+        """After the consumer has stopped: end everything else."""
         self._committer.stop()
         await asyncio.gather(*(task.stop() for task in self.tasks))
 
 
-def _named(partitions: Iterable[TopicPartition]) -> str:
+def _names(partitions: Iterable[TopicPartition]) -> str:
     return ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(partitions)) or "nothing"

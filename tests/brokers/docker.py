@@ -15,7 +15,7 @@ import warnings
 from typing import Any
 
 from streams.errors import BrokerError
-from streams.kafka.broker.child import brokers_known_to, free_port, refuse_taken_port
+from streams.kafka.broker.child import broker_count, free_port, refuse_used_port
 from tests.brokers.features import KAFKA, UnavailableError
 
 VARIABLE = "STREAMS_TEST_KAFKA_IMAGE"
@@ -103,7 +103,7 @@ class DockerBroker:
         from testcontainers.core.container import DockerContainer
 
         if port is not None:
-            refuse_taken_port(port)
+            refuse_used_port(port)
         self._port = port if port is not None else free_port()
         self.description = description()
         self.nodes: list[DockerNode] = []
@@ -158,7 +158,7 @@ def wait_for(port: int, node: DockerNode) -> None:
     """Until the broker answers; raises `BrokerError` when it ends or `START_TIMEOUT_S` passes."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and node.alive:
-        if brokers_known_to(port, timeout_s=1.0) >= 1:
+        if broker_count(port, timeout_s=1.0) >= 1:
             return
         time.sleep(0.1)
     raise BrokerError(f"the container does not answer on 127.0.0.1:{port}")

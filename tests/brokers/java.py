@@ -24,9 +24,9 @@ from pathlib import Path
 
 from streams.kafka.broker.child import (
     TiedProcess,
-    brokers_known_to,
+    broker_count,
     free_port,
-    refuse_taken_port,
+    refuse_used_port,
     wait_until_answering,
 )
 from tests.brokers.features import KAFKA, UnavailableError, tail
@@ -146,7 +146,7 @@ class JavaBroker:
         _remove_what_killed_runs_left()
         if port is not None:
             for n in range(nodes):
-                refuse_taken_port(port + n)
+                refuse_used_port(port + n)
         self.directory = Path(tempfile.mkdtemp(prefix=f"{DATA}{os.getpid()}-"))
         self.nodes: list[JavaNode] = []
         try:
@@ -170,7 +170,7 @@ class JavaBroker:
             if not node.alive:
                 node.launch()
         for node in self.nodes:
-            if brokers_known_to(node.port) < len(self.nodes):
+            if broker_count(node.port) < len(self.nodes):
                 node.wait_until_answering(len(self.nodes))
 
     def log_marks(self) -> list[int]:

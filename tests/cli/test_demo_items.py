@@ -32,10 +32,10 @@ def written(path: Path) -> Path:
     return path
 
 
-def read(source: Input, most: int = 500) -> tuple[list[DemoItem], list[str]]:
+def read(source: Input, limit: int = 500) -> tuple[list[DemoItem], list[str]]:
     """The items, and what was told."""
     told: list[str] = []
-    return items_of(source, most, told.append), told
+    return items_of(source, limit, told.append), told
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".tsv", ".parquet"])
@@ -89,10 +89,10 @@ def test_of_many_bad_lines_the_first_five_are_told(tmp_path: Path) -> None:
 
 def test_what_is_beyond_the_number_of_items_is_told(tmp_path: Path) -> None:
     path = lines(tmp_path, *[{"text": "a"}] * 3, b"behind")
-    items, told = read(Input(path), most=2)
+    items, told = read(Input(path), limit=2)
     assert len(items) == 2
     assert told == [f"the first 2 records of {path}; --items N for more"]
-    assert read(Input(path), most=3)[1][-1] == "lines rejected: 1"
+    assert read(Input(path), limit=3)[1][-1] == "lines rejected: 1"
 
 
 def test_a_record_without_a_text_is_published_and_told(tmp_path: Path) -> None:

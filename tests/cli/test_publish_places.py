@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.jobs.publish.places import REMEMBERED_BYTES, Places, place_of
+from streams.jobs.publish.places import MAX_KEYS_BYTES, Places, place_of
 
 
 @given(st.lists(st.sampled_from([b"", b"a", b"bb", b"c" * 60, b"d" * 500]), max_size=60))
@@ -18,7 +18,7 @@ def test_a_key_goes_where_kafkas_partitioner_puts_it_whatever_is_remembered(
     places = Places(7, limit_bytes=500)
     for key in keys:
         assert places.of(key) == place_of(key, 7)
-        assert places.remembered_bytes <= 500
+        assert places.keys_bytes <= 500
 
 
 def test_kafkas_partitioner_is_the_java_clients() -> None:
@@ -45,8 +45,8 @@ def test_what_is_remembered_of_long_keys_is_bounded_by_bytes() -> None:
         taken, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert taken <= REMEMBERED_BYTES
-    assert most <= REMEMBERED_BYTES + 2_000_000
+    assert taken <= MAX_KEYS_BYTES
+    assert most <= MAX_KEYS_BYTES + 2_000_000
 
 
 @pytest.mark.usefixtures("at_once")
@@ -59,4 +59,4 @@ def test_a_short_key_takes_no_more_than_is_counted_for_it() -> None:
         taken, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert places.remembered_bytes / 2 < taken < places.remembered_bytes
+    assert places.keys_bytes / 2 < taken < places.keys_bytes

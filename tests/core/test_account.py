@@ -86,6 +86,62 @@ def test_a_refused_key_of_one_pauses_both() -> None:
     assert b.calls() == ["b0"]
 
 
+def test_what_refuses_one_engine_only_stops_no_other() -> None:
+    """Its schema, say: the API takes that for the same fault as an empty purse."""
+    company = Company(a=of(), b=of())
+    a, b = company.members
+    a.arrive(words("a", 9))
+    b.arrive(words("b", 900))
+    answered = 0
+    for second in range(600):
+        company.at(float(second))
+        for call in list(a.in_flight):
+            a.fail(call, Fault.ACCOUNT, message="the schema is too complex")
+        for call in list(b.in_flight):
+            b.reply(call)
+            answered += 1
+        company.turn()
+    assert answered >= 560, "only the first pause, of 30 s, is everybody's"
+    assert a.engine.statistics().paused_message == "the schema is too complex"
+    assert a.engine.statistics().calls < 10
+    assert b.engine.statistics().paused_reason is None
+
+
+def test_an_engine_that_alone_was_refused_goes_on_once_it_gets_a_result() -> None:
+    company = Company(a=of(), b=of())
+    a, b = company.members
+    a.arrive(words("a", 3)).fail("a0", Fault.ACCOUNT)
+    company.at(1.0)
+    b.arrive(words("b", 2))
+    company.at(30.0)
+    a.fail("a0", Fault.ACCOUNT)  # the account's probe
+    company.at(90.0)
+    b.reply("b0")  # ends the account's pause
+    company.turn()
+    a.fail("a0" if "a0" in a.in_flight else "a1", Fault.ACCOUNT)
+    assert company.account.pause is None
+    assert b.calls()[-1] == "b1"
+    company.at(119.9)
+    assert a.in_flight == {}
+    company.at(120.0)
+    a.reply(next(iter(a.in_flight)))
+    assert a.said()[-1] == Resumed()
+    assert len(a.in_flight) == 1
+
+
+def test_an_account_that_refuses_everybody_pauses_everybody() -> None:
+    """Also where one of them was answered, long ago, and another never."""
+    company = Company(a=of(), b=of())
+    a, b = company.members
+    b.arrive("b0").reply("b0")
+    a.arrive("a0").fail("a0", Fault.ACCOUNT)
+    company.at(30.0)
+    a.fail("a0", Fault.ACCOUNT)
+    b.arrive("b1")
+    assert in_flight(company) == [0, 0]
+    assert company.account.pause is not None
+
+
 def test_engines_of_other_accounts_are_unaffected() -> None:
     company, other = Company(a=of()), Company(b=of())
     (a,), (b,) = company.members, other.members
@@ -116,6 +172,17 @@ def test_an_answer_to_an_old_call_of_another_engine_ends_an_outage() -> None:
     company.turn()
     assert a.calls() == ["a0"]
     assert a.said() == [Paused("outage", 0.25, "no"), Resumed()]
+
+
+def test_an_engine_looks_when_its_call_is_due_though_another_paused_the_account_meanwhile() -> None:
+    company = Company(a=of(), b=of(max_wait_s=1.0, max_items=2))
+    a, b = company.members
+    b.arrive("b0")
+    a.arrive("a0").fail("a0", Fault.THROTTLED, retry_after_s=5.0)
+    assert b.engine.next_deadline() == 1.0
+    company.at(1.0)
+    assert company.account.statistics().in_line == 2
+    assert b.said() == [Paused("throttled", 5.0, "no")]
 
 
 def test_a_call_that_began_before_the_pause_of_another_engine_does_not_end_it() -> None:
@@ -249,6 +316,29 @@ def test_after_a_pause_the_calls_of_all_engines_ramp_up_together_and_in_equal_pa
     assert all(abs(of_a - of_b) <= 2 for of_a, of_b in seen[:5])
     assert seen[-1] == [20, 14]
     assert company.account.statistics().ramp is None
+
+
+@pytest.mark.parametrize("more", [0, 9])
+def test_slow_calls_of_one_engine_from_before_a_pause_do_not_stop_another(more: int) -> None:
+    """They fill the ramp until they are answered, which may take a minute. `more`: items that the
+    slow one would like to call, and stands in line for."""
+    company = Company(slow=of(max_in_flight=12), quick=of(max_in_flight=5))
+    slow, quick = company.members
+    slow.arrive(words("s", 10))
+    quick.arrive(words("q", 20)).fail("q0", Fault.THROTTLED, retry_after_s=1.0)
+    for call in ("q1", "q2", "q3", "q4"):
+        quick.reply(call)
+    slow.arrive(words("s", more, start=10))
+    company.at(1.0)
+    while in_flight(company)[0] > 10:  # a probe of its own
+        slow.reply(list(slow.in_flight)[-1])
+        company.turn()
+    seen = []
+    for _ in range(3):
+        quick.reply(next(iter(quick.in_flight)))
+        company.turn()
+        seen.append(in_flight(company))
+    assert seen[-1][1] > 0
 
 
 def test_a_place_that_comes_free_goes_to_who_has_waited_longest() -> None:

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 
 from streams.codec.answers import Entry
 from streams.errors import BrokerError
-from streams.jobs.dead.plan import Planned
+from streams.jobs.dead.plan import LetterPlan
 from streams.jobs.dead.redrive import LetterWriter
 from streams.jobs.publish.sending import Sending
 from streams.kafka.produce.ledger_writer import LedgerWriter
@@ -94,12 +94,12 @@ class LedgerUser(User):
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
         self.positions: list[tuple[int, int]] = []
-        self.settled_below = 0
+        self.watermark_of = 0
         self.writer = LedgerWriter(
             self.producers,
             room_bytes=1_000_000,
             on_written=lambda where, first, count, highest: self.positions.append((first, count)),
-            settled_below=lambda where: self.settled_below,
+            watermark_of=lambda where: self.watermark_of,
         )
         self._number = 0
 
@@ -160,7 +160,7 @@ class RedriveUser(JobUser):
 
     def put(self, *values: bytes) -> None:
         letters = [
-            Planned(None, "topic", 0, (b"key", value, [("h", b"1")], None))  # type: ignore[arg-type]
+            LetterPlan(None, "topic", 0, (b"key", value, [("h", b"1")], None))  # type: ignore[arg-type]
             for value in values
         ]
         self._begin(self.letters.send(letters))

@@ -78,7 +78,7 @@ async def member(group: Group, *, under_way: bool = False) -> AsyncIterator[list
     coordinator.ensure_active_group = group.join
     failed: list[BaseException] = []
     reading = LaneReader(consumer, asyncio.get_running_loop(), lambda _lists: None, failed.append)
-    reading._under_way = under_way
+    reading._round_open = under_way
     task = asyncio.ensure_future(reading.run())
     await asyncio.sleep(0)
     subscription.subscribe({"source"})

@@ -29,7 +29,7 @@ def test_its_clock_goes_on_while_the_machine_sleeps():
 
 def test_a_lease_holds_for_the_session_from_when_the_answer_was_asked_for(clock):
     lease = Lease(6)
-    lease.heard(98.0)
+    lease.extend(98.0)
     assert lease.holds()
     clock.now = 103.9
     assert lease.holds()
@@ -60,6 +60,6 @@ async def test_a_heartbeat_that_is_answered_renews_it_and_one_that_is_not_does_n
 async def test_a_process_that_stood_still_has_no_lease_when_it_runs_again(clock):
     """The first thing it does may be to write."""
     lease = Lease(6)
-    lease.heard(100.0)
+    lease.extend(100.0)
     clock.now += 20.0
     assert not lease.holds()

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from streams.errors import BrokerError
 from streams.kafka.produce import job_writer, ledger_writer, ordered_queue, parcels, producers
 from tests.kafka.producers import Broker, Stored
-from tests.kafka.queue_users import USERS, LedgerUser, SinkUser, User
+from tests.kafka.queue_users import TOPIC, USERS, LedgerUser, SinkUser, User
 
 HOUR_MS = 3_600_000
 Start = Callable[..., Awaitable[User]]
@@ -32,8 +32,8 @@ Start = Callable[..., Awaitable[User]]
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0)
-    monkeypatch.setattr(producers, "OFFER_AGAIN_S", 0)
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0)
+    monkeypatch.setattr(producers, "OFFER_INTERVAL_S", 0)
 
 
 @pytest.fixture(params=USERS, ids=lambda kind: kind.__name__)
@@ -233,7 +233,7 @@ async def test_a_partition_that_does_not_exist_is_asked_for_anew(user):
 
 
 async def test_a_broker_that_falls_silent_is_waited_for_or_told(user, monkeypatch):
-    monkeypatch.setattr(parcels, "COMPLAIN_AFTER_S", 0.01)
+    monkeypatch.setattr(parcels, "WARN_AFTER_S", 0.01)
     monkeypatch.setattr(job_writer, "SILENCE_S", 0.03)
     monkeypatch.setattr(ledger_writer, "SILENCE_S", 0.03)
     user.broker.hold = True
@@ -251,7 +251,7 @@ async def test_a_broker_that_falls_silent_is_waited_for_or_told(user, monkeypatc
 
 async def test_a_ledger_that_falls_silent_fails_until_it_answers(monkeypatch, caplog):
     """Nobody waits for it; meanwhile what is settled gives its room to what is not."""
-    monkeypatch.setattr(parcels, "COMPLAIN_AFTER_S", 0.01)
+    monkeypatch.setattr(parcels, "WARN_AFTER_S", 0.01)
     monkeypatch.setattr(ledger_writer, "SILENCE_S", 0.03)
     user = LedgerUser(Broker())
     await user.start()
@@ -263,7 +263,7 @@ async def test_a_ledger_that_falls_silent_fails_until_it_answers(monkeypatch, ca
     async with asyncio.timeout(10):
         await user.writer.flush(10.0)
     assert "cannot be written" in caplog.text
-    user.settled_below = 3
+    user.watermark_of = 3
     await asyncio.sleep(0.05)
     assert user.left() == 2, "the batch on its way, and the one that is not settled"
     user.broker.release()
@@ -271,6 +271,62 @@ async def test_a_ledger_that_falls_silent_fails_until_it_answers(monkeypatch, ca
     assert user.written == [b"0", b"3"]
     assert user.positions == [(0, 1), (1, 1)]
     assert "is written again" in caplog.text
+    await user.stop()
+
+
+async def test_a_ledger_that_failed_is_offered_what_comes_later_though_its_item_is_settled(
+    monkeypatch,
+):
+    """Settled is not committed yet: until then a crash would pay for the item again
+    (simulation, 9003154)."""
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.01)
+    user = LedgerUser(Broker())
+    await user.start()
+    user.broker.rule = lambda *_: KafkaTimeoutError("no")
+    user.put(b"0")
+    await turns()
+    user.watermark_of = 1
+    await finished(user)
+    assert user.written == []
+    user.broker.rule = lambda *_: None
+    user.watermark_of = 2  # as it is with a drop: settled when its call is answered
+    user.put(b"1")
+    await finished(user)
+    assert user.written == [b"1"]
+    await user.stop()
+
+
+async def test_what_a_ledger_drops_as_too_large_gives_its_room_back_also_where_nobody_misses_it():
+    """It fell silent before it refused the answer: every such answer took room for ever."""
+    user = LedgerUser(Broker())
+    await user.start()
+    user.broker.hold = True
+    user.put(b"a")
+    await turns()
+    user.writer.silent(TOPIC, ledger_writer.SILENCE_S)
+    user.watermark_of = 1
+    user.broker.refused = [MessageSizeTooLargeError()]
+    user.broker.release()
+    await finished(user)
+    assert user.written == []
+    await user.stop()
+
+
+async def test_a_defect_costs_a_ledger_what_is_queued_and_nothing_that_comes_later():
+    """Also the rest of what was written in part: it would meet the defect again and again."""
+    user = LedgerUser(Broker())
+    await user.start()
+    halve = too_large_above(1)
+
+    def rule(topic: str, partition: int, records: list[Stored]) -> BaseException | None:
+        return RuntimeError() if records[0].value == b"b" else halve(topic, partition, records)
+
+    user.broker.rule = rule
+    user.put(b"a", b"b")
+    await finished(user)
+    user.put(b"c")
+    await finished(user)
+    assert user.written == [b"a", b"c"]
     await user.stop()
 
 
@@ -333,7 +389,7 @@ async def test_a_defect_of_its_user_is_heard_of_and_does_not_repeat_itself():
 
 async def test_what_a_closed_lane_has_behind_a_batch_that_hangs_is_let_go_of(monkeypatch):
     """Without a leader it could hang for hours, and hold all of it."""
-    monkeypatch.setattr(parcels, "COMPLAIN_AFTER_S", 0.01)
+    monkeypatch.setattr(parcels, "WARN_AFTER_S", 0.01)
     user = SinkUser(Broker())
     await user.start()
     user.broker.hold = True
@@ -373,8 +429,8 @@ async def test_whatever_fails_the_first_copies_are_in_order_and_nothing_is_left(
     """All of them, where the user persists and no record was found too large by itself; else what
     was put first. `puts`: how many at a time, and how many turns of the loop later."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ordered_queue, "OFFER_AGAIN_S", 0)
-        patch.setattr(producers, "OFFER_AGAIN_S", 0)
+        patch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0)
+        patch.setattr(producers, "OFFER_INTERVAL_S", 0)
         user = kind(Broker())
         await user.start()
         user.broker.unsent = [error() for error in unsent]

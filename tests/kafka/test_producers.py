@@ -161,3 +161,21 @@ async def test_a_stop_does_not_wait_for_ever_for_a_partition_without_a_leader(mo
     (producer,) = producers.made
     producer.stop = asyncio.Event().wait  # type: ignore[method-assign, assignment]
     await asyncio.wait_for(producers.stop(), 5)
+
+
+@pytest.mark.usefixtures("no_network")
+async def test_a_start_that_fails_does_not_wait_for_ever_for_its_end(monkeypatch):
+    """A broker that stands still leaves a TLS connection open for 30 s; a command has 15 in all."""
+
+    async def refused(self: Any) -> None:
+        raise UnknownError
+
+    async def stop(self: Any) -> None:
+        self._closed = True
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "STOP_WITHIN_S", 0.01)
+    monkeypatch.setattr(AIOKafkaProducer, "start", refused)
+    monkeypatch.setattr(AIOKafkaProducer, "stop", stop)
+    with pytest.raises(UnknownError):
+        await asyncio.wait_for(job_producers({}, str).start(), 5)

@@ -74,7 +74,7 @@ class Scene:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0)
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0)
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ async def test_a_record_is_delivered_when_it_is_acknowledged_not_before(scene):
 
 async def test_nothing_is_offered_while_the_worker_may_have_been_given_up(scene, monkeypatch):
     """What is not this worker's any more by then is dropped, the rest is written."""
-    monkeypatch.setattr(ordered_queue, "ASK_AGAIN_S", 0)
+    monkeypatch.setattr(ordered_queue, "MAY_WRITE_CHECK_S", 0)
     scene.may_write = False
     other = Lane()
     scene.put(b"a")
@@ -234,7 +234,7 @@ async def test_a_clock_of_our_own_that_is_wrong_waits_instead_of_spinning(scene,
         await sleep(0)
 
     monkeypatch.setattr(ordered_queue.asyncio, "sleep", counted)
-    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.5)
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.5)
     scene.broker.refused = [InvalidTimestampError(), InvalidTimestampError()]
     scene.put(b"a")
     await scene.flush()

@@ -34,7 +34,7 @@ class Metadata:
 @pytest.fixture
 def metadata(monkeypatch) -> Metadata:
     monkeypatch.setattr(sources, "LOOK_EVERY_S", 0.001)
-    monkeypatch.setattr(sources, "GONE_AFTER_S", 0.02)
+    monkeypatch.setattr(sources, "MISSING_AFTER_S", 0.02)
     return Metadata()
 
 
@@ -68,7 +68,7 @@ async def test_what_the_broker_has_or_cannot_say_is_not_gone(metadata, there):
 
 async def test_a_source_that_comes_back_in_time_is_not_gone(metadata, monkeypatch):
     """A broker that has just started may not know every topic yet."""
-    monkeypatch.setattr(sources, "GONE_AFTER_S", 0.05)
+    monkeypatch.setattr(sources, "MISSING_AFTER_S", 0.05)
     metadata.known, metadata.there = set(), set()
 
     async def come_back() -> None:

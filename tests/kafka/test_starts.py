@@ -101,7 +101,7 @@ class Thread:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     async def nothing(*_args: Any) -> None: ...
 
-    monkeypatch.setattr(transport, "AGAIN_S", 0.001)
+    monkeypatch.setattr(transport, "RETRY_INTERVAL_S", 0.001)
     monkeypatch.setattr(transport, "LEADERS_EVERY_S", 0.001)
     monkeypatch.setattr(driver.Consumer, "on_partitions_assigned", nothing)
     monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", nothing)
@@ -275,14 +275,17 @@ async def test_latest_is_where_a_group_without_offsets_begins():
     thread = Started(Group())
     await thread.before_joining()
     starts = await thread.starts({ONE, TWO})
-    assert starts == dict.fromkeys((ONE, TWO), Committed(9, made=False))
+    assert starts == dict.fromkeys((ONE, TWO), Committed(9, is_committed=False))
 
 
 async def test_a_partition_added_to_a_group_with_offsets_begins_with_its_first_record():
     """What was sent to it before the group noticed would be passed over otherwise."""
     thread = Started(Group(ONE))
     await thread.before_joining()
-    assert await thread.starts({ONE, TWO}) == {ONE: Committed(5), TWO: Committed(3, made=False)}
+    assert await thread.starts({ONE, TWO}) == {
+        ONE: Committed(5),
+        TWO: Committed(3, is_committed=False),
+    }
 
 
 async def test_what_others_commit_of_the_same_assignment_does_not_make_a_partition_new():
@@ -291,9 +294,9 @@ async def test_what_others_commit_of_the_same_assignment_does_not_make_a_partiti
     thread = Started(Group())
     await thread.before_joining()
     thread.group.committed.add(ONE)
-    assert await thread.starts({TWO}) == {TWO: Committed(9, made=False)}
+    assert await thread.starts({TWO}) == {TWO: Committed(9, is_committed=False)}
     await thread.before_joining()  # the next assignment: it was there at the first all the same
-    assert await thread.starts({TWO}) == {TWO: Committed(9, made=False)}
+    assert await thread.starts({TWO}) == {TWO: Committed(9, is_committed=False)}
 
 
 async def test_a_partition_that_had_no_leader_when_the_group_began_is_not_new_when_it_has_one():
@@ -305,11 +308,14 @@ async def test_a_partition_that_had_no_leader_when_the_group_began_is_not_new_wh
     await thread.before_joining()
     three = TopicPartition("source", 2)
     starts = await thread.starts({TWO, three})
-    assert starts == {TWO: Committed(9, made=False), three: Committed(3, made=False)}
+    assert starts == {
+        TWO: Committed(9, is_committed=False),
+        three: Committed(3, is_committed=False),
+    }
 
 
 async def test_what_the_group_has_begun_with_is_asked_until_it_is_said(monkeypatch):
-    monkeypatch.setattr(consumer_thread, "AGAIN_S", 0.001)
+    monkeypatch.setattr(consumer_thread, "RETRY_INTERVAL_S", 0.001)
     thread = Started(Group(ONE, unsure=3))
     await thread.before_joining()
     assert (await thread.starts({TWO}))[TWO].offset == 3

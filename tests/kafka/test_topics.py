@@ -18,13 +18,13 @@ from streams.errors import BrokerError
 from streams.kafka import topics
 from streams.kafka.topics import (
     TopicFacts,
-    Wanted,
+    TopicSpec,
     _create,
     _like,
     describe,
     grow,
     prepare,
-    prepared,
+    prepare_with_retries,
 )
 
 SOURCE = TopicFacts(
@@ -40,7 +40,7 @@ SOURCE = TopicFacts(
 
 
 def test_a_sink_has_the_sources_partitions_replicas_and_settings():
-    made = _like(Wanted("sink", "source", compacts=True), SOURCE)
+    made = _like(TopicSpec("sink", "source", compacts=True), SOURCE)
     assert (made.name, made.num_partitions, made.replication_factor) == ("sink", 6, 3)
     assert made.topic_configs["retention.ms"] == "7200000"
     assert made.topic_configs["cleanup.policy"] == "compact,delete"
@@ -49,7 +49,7 @@ def test_a_sink_has_the_sources_partitions_replicas_and_settings():
 def test_the_broker_stamps_the_time_of_writing_whatever_the_source_keeps():
     """An old timestamp would let retention delete a fresh result."""
     for compacts in (True, False):
-        made = _like(Wanted("made", "source", compacts=compacts), SOURCE)
+        made = _like(TopicSpec("made", "source", compacts=compacts), SOURCE)
         assert made.topic_configs["message.timestamp.type"] == "LogAppendTime"
 
 
@@ -94,7 +94,9 @@ class Away(Admin):
 async def test_a_node_that_is_away_is_no_reason_not_to_start_while_others_can_tell():
     """aiokafka asks any of them, also the one that has just died."""
     admin: Any = Away(NodeNotReadyError(), NodeNotReadyError())
-    facts, _ = await prepared(admin, ["source"], [Wanted("sink", "source", compacts=True)])
+    facts, _ = await prepare_with_retries(
+        admin, ["source"], [TopicSpec("sink", "source", compacts=True)]
+    )
     assert set(facts) == {"source", "sink"}
 
 
@@ -119,11 +121,11 @@ async def test_a_cluster_that_has_no_controller_yet_is_asked_again():
 async def test_what_asking_again_does_not_help_is_told_at_once_and_the_rest_in_the_end(monkeypatch):
     admin: Any = Away(ClusterAuthorizationFailedError())
     with pytest.raises(ClusterAuthorizationFailedError):
-        await prepared(admin, ["source"], [])
-    monkeypatch.setattr(topics, "PREPARED_WITHIN_S", -1.0)
+        await prepare_with_retries(admin, ["source"], [])
+    monkeypatch.setattr(topics, "PREPARE_WITHIN_S", -1.0)
     admin = Away(NodeNotReadyError())
     with pytest.raises(NodeNotReadyError):
-        await prepared(admin, ["source"], [])
+        await prepare_with_retries(admin, ["source"], [])
 
 
 async def described(**settings: tuple[str, bool]) -> TopicFacts:
@@ -133,7 +135,7 @@ async def described(**settings: tuple[str, bool]) -> TopicFacts:
 
 def test_a_dead_letter_topic_is_not_compacted_whatever_the_source_and_the_broker_do():
     """It must take records without a key, and keep two of the same."""
-    made = _like(Wanted("dead", "source", compacts=False), SOURCE)
+    made = _like(TopicSpec("dead", "source", compacts=False), SOURCE)
     assert made.topic_configs["cleanup.policy"] == "delete"
 
 
@@ -141,7 +143,10 @@ async def test_a_dead_letter_topic_that_is_compacted_is_refused_at_the_start():
     """By its own setting or by the broker's. A sink may be."""
     compact = {"cleanup.policy": ("compact,delete", False)}
     admin: Any = Admin({"source": {}, "sink": compact, "dead": compact})
-    sink, dead = Wanted("sink", "source", compacts=True), Wanted("dead", "source", compacts=False)
+    sink, dead = (
+        TopicSpec("sink", "source", compacts=True),
+        TopicSpec("dead", "source", compacts=False),
+    )
     facts, created = await prepare(admin, ["source"], [sink])
     assert (facts["sink"].compacted, created) == (True, [])
     with pytest.raises(BrokerError, match=r"the topic dead is compacted.* cleanup\.policy"):

@@ -37,7 +37,7 @@ class Lane:
     def __init__(self) -> None:
         self.where = SOURCE
         self.open = True
-        self.committed = Committed(0, made=False)
+        self.committed = Committed(0, is_committed=False)
         self.settled: set[int] = set()
 
     def progress(self, also: Collection[int]) -> Committed:
@@ -96,7 +96,7 @@ class Scene:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(lane_writer, "OFFER_AGAIN_S", 0)
+    monkeypatch.setattr(lane_writer, "OFFER_INTERVAL_S", 0)
 
 
 @pytest.fixture
@@ -358,7 +358,7 @@ async def test_a_timestamp_that_is_refused_becomes_now(scene):
 async def test_whatever_fails_each_outcome_is_written_once_in_order_with_its_offset(puts, fails):
     """`puts`: how many outcomes are put at a time, to two topics in turn."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lane_writer, "OFFER_AGAIN_S", 0)
+        patch.setattr(lane_writer, "OFFER_INTERVAL_S", 0)
         scene = Scene()
         await scene.sink.prepare([SOURCE])
         scene.broker.fail = [None if step is None else (step, FAILED) for step in fails]
@@ -400,8 +400,8 @@ async def test_a_user_who_may_not_use_transactions_is_told_what_to_grant(monkeyp
 
 async def test_asyncio_complains_of_nothing_that_a_fenced_producer_leaves_behind():
     """It did with a traceback, in every worker that woke up after its session (order "key")."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    warning_log: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: warning_log.append(context))
     producer = AIOKafkaProducer(transactional_id="id")
     accumulator = producer._message_accumulator
     batch = MessageBatch(SOURCE, producer.create_batch(), 1.0, 0.0)
@@ -412,13 +412,13 @@ async def test_asyncio_complains_of_nothing_that_a_fenced_producer_leaves_behind
     del batch
     gc.collect()
     await asyncio.sleep(0)
-    assert complaints == []
+    assert warning_log == []
 
 
 async def test_asyncio_complains_of_no_batch_that_fails_while_it_waits_for_another_try():
     """aiokafka looks for it among those on their way (simulation, 3405864599)."""
-    complaints: list[Any] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    warning_log: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: warning_log.append(context))
     producer = AIOKafkaProducer(enable_idempotence=True)
     producer._txn_manager.set_pid_and_epoch(5, 0)
     forgive_failed_batches(producer)
@@ -433,4 +433,4 @@ async def test_asyncio_complains_of_no_batch_that_fails_while_it_waits_for_anoth
     await asyncio.sleep(0)
     await transactions._close(producer)
     accumulator._batches.clear()
-    assert complaints == []
+    assert warning_log == []

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.model import Usage
-from streams.providers.prices import claude_usage, known_price, voyage_usage
+from streams.providers.prices import claude_usage, has_price, voyage_usage
 from tests.operations.conftest import at_leisure
 
 MILLION = 1_000_000
@@ -32,7 +32,7 @@ def usd(usage: Usage | None) -> float:
 def test_a_million_tokens_in_and_out_cost_what_the_price_list_says(model, dollars):
     usage = claude_usage(model, {"input_tokens": MILLION, "output_tokens": MILLION})
     assert usd(usage) == pytest.approx(dollars)
-    assert known_price(model)
+    assert has_price(model)
 
 
 def test_haiku_costs_five_times_as_much_from_the_first_token_above_100_000():
@@ -72,7 +72,7 @@ def test_the_same_tokens_within_a_message_batch_cost_half():
 
 def test_a_model_without_a_known_price_counts_tokens_and_costs_nothing():
     assert claude_usage("claude-next", {"input_tokens": 3, "output_tokens": 2}) == Usage(3, 2, 0)
-    assert not known_price("claude-next")
+    assert not has_price("claude-next")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.codec import answers
-from streams.codec.answers import Keys, Trail, entry, key, paid, restore
+from streams.codec.answers import Keys, Trail, entry, key, paid_slots, restore
 from streams.codec.records import Decoder
 from streams.codec.vectors import VECTOR
 from streams.core.call import Call, Slot, State
@@ -188,26 +188,26 @@ def call(*outcomes: Any) -> tuple[Call, list[Slot]]:
 def test_a_call_paid_for_what_it_answered_and_not_for_what_it_left_out() -> None:
     batch, slots = call("a", Unanswered.MISSING, ItemError("refused"))
     answers = ["a", Unanswered.MISSING, ItemError("refused")]
-    assert paid(batch, slots, answers) == [slots[0], slots[2]]
+    assert paid_slots(batch, slots, answers) == [slots[0], slots[2]]
 
 
 def test_an_answer_of_an_item_that_has_been_revoked_is_paid_too() -> None:
     batch, slots = call(..., "b", ...)
-    assert paid(batch, slots, ["a", "b", Unanswered.CUT]) == slots[:2]
+    assert paid_slots(batch, slots, ["a", "b", Unanswered.CUT]) == slots[:2]
     assert slots[0].outcome == "a"
     assert slots[0].call is batch
 
 
 def test_a_call_that_failed_paid_for_the_outcomes_that_it_settled() -> None:
     batch, slots = call(ItemError("rejected"))
-    assert paid(batch, slots, ()) == slots
+    assert paid_slots(batch, slots, ()) == slots
     batch, slots = call(...)
-    assert paid(batch, slots, ()) == []
+    assert paid_slots(batch, slots, ()) == []
 
 
 def test_a_reply_of_the_wrong_length_answers_nothing() -> None:
     batch, slots = call(..., ...)
-    assert paid(batch, slots, ["a"]) == []
+    assert paid_slots(batch, slots, ["a"]) == []
 
 
 # -- where to begin ----------------------------------------------------------------------------
@@ -215,79 +215,81 @@ def test_a_reply_of_the_wrong_length_answers_nothing() -> None:
 
 def test_the_next_owner_begins_where_the_first_unsettled_answer_stands() -> None:
     trail = Trail(100, 100)
-    trail.late_below(0)
-    trail.wrote(100, 20, 39)  # the second microbatch was answered first
-    trail.wrote(120, 20, 19)
-    trail.wrote(140, 20, 59)
+    trail.bound_late_calls(0)
+    trail.add_written(100, 20, 39)  # the second microbatch was answered first
+    trail.add_written(120, 20, 19)
+    trail.add_written(140, 20, 59)
     assert [trail.begin(mark) for mark in (0, 20, 40, 60)] == [100, 100, 140, 160]
 
 
 def test_a_commit_that_comes_to_nothing_moves_nothing() -> None:
     """A transaction tells where to begin once it is committed; it may be aborted."""
     trail = Trail(100, 100)
-    trail.late_below(0)
-    trail.wrote(100, 20, 19)
+    trail.bound_late_calls(0)
+    trail.add_written(100, 20, 19)
     assert trail.begin(20) == 120
     assert trail.begin(0) == 100
 
 
 def test_what_is_settled_is_forgotten() -> None:
     trail = Trail(100, 100)
-    trail.late_below(0)
+    trail.bound_late_calls(0)
     for n in range(1000):
-        trail.wrote(100 + 20 * n, 20, 20 * n + 19)
-        trail.settled(20 * n)
+        trail.add_written(100 + 20 * n, 20, 20 * n + 19)
+        trail.forget_below(20 * n)
     assert len(trail._stretches) <= 2
 
 
 def test_behind_an_item_that_is_never_done_the_trail_stays_small() -> None:
     """Order "none": everything else goes on. It grew by a stretch with each call."""
     trail = Trail(0, 0)
-    trail.late_below(0)
+    trail.bound_late_calls(0)
     for n in range(100_000):
-        trail.wrote(20 * n, 20, 20 * n + 30)
-        trail.settled(5)
+        trail.add_written(20 * n, 20, 20 * n + 30)
+        trail.forget_below(5)
     assert len(trail._stretches) <= answers.MAX_STRETCHES
     assert trail.begin(5) == 0
-    trail.settled(2_000_000)
+    trail.forget_below(2_000_000)
     assert trail.begin(2_000_000) > 1_900_000, "no more than a little is read again"
 
 
 def test_a_record_whose_place_the_broker_has_forgotten_is_behind_those_before() -> None:
     """It answers -1 for a batch that it was sent twice and no longer knows."""
     trail = Trail(100, 100)
-    trail.late_below(0)
-    trail.wrote(120, 20, 19)
-    trail.wrote(-1, 20, 39)
+    trail.bound_late_calls(0)
+    trail.add_written(120, 20, 19)
+    trail.add_written(-1, 20, 39)
     assert [trail.begin(mark) for mark in (0, 20, 40)] == [120, 140, 160]
 
 
 def test_what_was_read_is_read_again_until_it_is_settled() -> None:
     trail = Trail(100, 180, highest=59)
-    trail.late_below(0)
+    trail.bound_late_calls(0)
     assert [trail.begin(mark) for mark in (0, 59, 60)] == [100, 100, 180]
 
 
 def test_answers_of_an_earlier_owners_calls_are_not_passed_while_they_may_come() -> None:
     trail = Trail(100, 180)
-    trail.wrote(200, 10, 9)  # from 180 to 200 stands what was under way when the lane was revoked
+    trail.add_written(
+        200, 10, 9
+    )  # from 180 to 200 stands what was under way when the lane was revoked
     assert trail.begin(10) == 180
-    trail.late_below(30)
+    trail.bound_late_calls(30)
     assert [trail.begin(mark) for mark in (10, 29, 30)] == [180, 180, 210]
 
 
 def test_a_ledger_that_could_not_be_read_is_read_from_the_same_place_again() -> None:
     trail = Trail(100, None)
-    trail.wrote(300, 10, 9)
+    trail.add_written(300, 10, 9)
     assert trail.begin(10) == 100
-    trail.late_below(20)
+    trail.bound_late_calls(20)
     assert trail.begin(20) == 310
 
 
 def test_of_a_ledger_that_nothing_is_known_of_nothing_is_said_until_something_is_written() -> None:
     trail = Trail(None, None)
     assert trail.begin(0) is None
-    trail.wrote(300, 10, 9)
+    trail.add_written(300, 10, 9)
     assert [trail.begin(mark) for mark in (0, 10)] == [300, 310]
 
 
@@ -302,17 +304,17 @@ def test_no_answer_of_an_unsettled_item_stands_before_where_the_next_owner_begin
     late_until = data.draw(st.integers(0, 40))
     for step in range(data.draw(st.integers(1, 12))):
         if step == 6:
-            trail.late_below(late_until)
+            trail.bound_late_calls(late_until)
         if step < 6:
             for offset in data.draw(st.lists(st.integers(0, max(0, late_until - 1)), max_size=2)):
                 answers[at], at = offset, at + 1  # an earlier owner's, which nobody tells us of
         ours = data.draw(st.lists(st.integers(0, 40), min_size=1, max_size=4))
-        trail.wrote(at, len(ours), max(ours))
+        trail.add_written(at, len(ours), max(ours))
         answers |= dict(enumerate(ours, at))
         at += len(ours)
         mark = data.draw(st.integers(mark, 41))
         trail.begin(data.draw(st.integers(mark, 41)))  # of a commit that comes to nothing
-        trail.settled(data.draw(st.integers(0, mark)))
+        trail.forget_below(data.draw(st.integers(0, mark)))
         begin = trail.begin(mark)
         assert begin is not None
         assert begin >= before, "it went back"
@@ -333,12 +335,12 @@ def test_a_trail_of_few_stretches_passes_no_unsettled_answer_either(limit, steps
         patch.setattr(answers, "MAX_STRETCHES", limit)
         trail, stands, at, mark, before = Trail(0, 0), {}, 0, 0, 0
         if late is not None:
-            trail.late_below(late)
+            trail.bound_late_calls(late)
         for ours, moved in steps:
-            trail.wrote(at, len(ours), max(ours))
+            trail.add_written(at, len(ours), max(ours))
             stands |= dict(enumerate(ours, at))
             at, mark = at + len(ours), mark + moved
-            trail.settled(mark)
+            trail.forget_below(mark)
             begin = trail.begin(mark)
             assert begin is not None
             assert begin >= before, "it went back"

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.codec.records import Decoder, Most, cut, estimate_tokens, held_bytes, text_bytes
+from streams.codec.records import Decoder, TextLimit, cut, estimate_tokens, memory_bytes, text_bytes
 from streams.core.call import Slot
 
 from .samples import Record, item_of
@@ -113,21 +113,21 @@ def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) 
         tracemalloc.stop()
         gc.unfreeze()
     assert bool(settled) == (shape == "not JSON")
-    counted = sum(held_bytes(slot.item) for slot in slots)
+    counted = sum(memory_bytes(slot.item) for slot in slots)
     assert used <= counted, f"{used / COUNT:.0f} taken, {counted / COUNT:.0f} counted for each"
     if shape in ("plain", "long", "chinese", "one emoji") and text == "/text":
         assert counted <= 1.6 * used, "so far above that little of the room would be used"
 
 
 def test_a_tombstone_holds_little() -> None:
-    assert held_bytes(item_of(None)) < 1_800
+    assert memory_bytes(item_of(None)) < 1_800
 
 
 @given(st.text(max_size=300), st.integers(1, 60), st.integers(1, 200))
 def test_a_text_is_cut_to_the_longest_beginning_that_fits(
     text: str, tokens: int, size: int
 ) -> None:
-    most = Most(tokens, size)
+    most = TextLimit(tokens, size)
     short = cut(text, most)
     assert text.startswith(short)
     if short != text:
@@ -140,13 +140,13 @@ def test_a_text_is_cut_to_the_longest_beginning_that_fits(
 
 def test_a_text_that_fits_is_not_even_copied() -> None:
     text = "word " * 100
-    assert cut(text, Most(10_000, 10_000)) is text
+    assert cut(text, TextLimit(10_000, 10_000)) is text
 
 
 def test_a_decoder_cuts_texts_where_it_is_told_to_and_keeps_the_record() -> None:
     value = b'{"text":"%b","id":1}' % (b"word " * 1_000)
     records = [Record(value), Record(b'{"text":"short"}'), Record(None), Record(b"{")]
-    items, settled = Decoder(most=Most(100, 1_000_000)).decode(records)
+    items, settled = Decoder(limit=TextLimit(100, 1_000_000)).decode(records)
     assert estimate_tokens(items[0].text) == 100
     assert items[0].raw == value
     assert items[0].value["text"] == "word " * 1_000

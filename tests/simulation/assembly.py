@@ -13,7 +13,7 @@ from streams.core.limits import Limits
 from streams.kafka.produce.transactions import Transactions
 from streams.model import Caller
 from streams.policies.retry import Backoff
-from streams.worker.call_ledger import Answering, Ledger
+from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.output import Route
 from streams.worker.task import TaskParts
 from streams.worker.worker import Worker
@@ -83,7 +83,7 @@ def make_ledger(
         return None
     return Ledger(
         WORKER_ID,
-        {SOURCE: Answering(parts.fingerprint, parts.timeout_s)},
+        {SOURCE: LedgerTask(parts.fingerprint, parts.timeout_s)},
         {**keywords, "bootstrap_servers": LEDGER},
         end_of=worker.end,
         room_bytes=parameters.ledger_room_bytes,

@@ -21,7 +21,7 @@ from aiokafka.errors import (
     NotLeaderForPartitionError,
 )
 
-from streams.kafka.produce.producers import OFFER_AGAIN_S
+from streams.kafka.produce.producers import OFFER_INTERVAL_S
 from streams.settings.values import ledger_topic
 from tests.simulation.ledger import Item, Recorded, Violation
 from tests.simulation.parameters import ROOMY_BYTES
@@ -66,7 +66,7 @@ class Topic:
             world.loop.call_later(SOON_S, self._check_recorded, member, items, world.now())
 
     def _check_recorded(self, member: Member, items: Sequence[Item], since_s: float) -> None:
-        troubled = member.ledger_troubled_at >= since_s - OFFER_AGAIN_S - SOON_S
+        troubled = member.ledger_troubled_at >= since_s - OFFER_INTERVAL_S - SOON_S
         if member.dead or member.leaving or troubled:
             return
         for item in items:

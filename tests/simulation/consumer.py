@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-UNCOMMITTED = Committed(0, made=False)
+UNCOMMITTED = Committed(0, is_committed=False)
 """Where a partition begins that nobody has committed for."""
 
 

@@ -157,7 +157,7 @@ class Member:
             lane = lanes[partition][0]
             if self.lanes.get(number) is lane:  # it goes on, and nothing was read for it
                 tenure.recorded_below = self.tenures[number].recorded_below
-            elif start.ledger_offset is not None or not start.made:
+            elif start.ledger_offset is not None or not start.is_committed:
                 tenure.recorded_below = recorded[number]
             self.tenures[number] = self._held[number] = tenure
             self.lanes[number] = lane

@@ -230,19 +230,23 @@ async def test_the_watermarks_age_counts_from_its_last_move_while_an_item_waits_
     steered = Steered()
     async with Played(caller=steered, max_items=1) as played:
         lane, other = played.assign(0, 1)
-        began, opened, loop_time = lane.moved_at, other.moved_at, asyncio.get_running_loop().time
+        began, opened, loop_time = (
+            lane.watermark_moved_at,
+            other.watermark_moved_at,
+            asyncio.get_running_loop().time,
+        )
         played.arrive(lane, "a", "b")
         await steered.begun(2)
         steered.answer(0)
         await played.until_settled(1)
-        assert lane.moved_at > began
+        assert lane.watermark_moved_at > began
         ages = by(scrape(played), "streams_watermark_age_seconds")
         assert ages["1"] == 0.0
-        assert 0.0 < ages["0"] <= loop_time() - lane.moved_at
+        assert 0.0 < ages["0"] <= loop_time() - lane.watermark_moved_at
         steered.answer(1)
         await played.until_settled(2)
         assert by(scrape(played), "streams_watermark_age_seconds") == {"0": 0.0, "1": 0.0}
-        assert other.moved_at == opened
+        assert other.watermark_moved_at == opened
 
 
 async def test_the_watermarks_age_is_that_of_the_wait_not_of_the_quiet_before_it() -> None:
@@ -254,7 +258,7 @@ async def test_the_watermarks_age_is_that_of_the_wait_not_of_the_quiet_before_it
         head = played.task._engine.lanes[lane].unsettled[0]
         now = asyncio.get_running_loop().time()
         for moved_s, arrived_s, age in ((500, 20, 20), (20, 500, 20)):
-            lane.moved_at, head.arrived_at = now - moved_s, now - arrived_s
+            lane.watermark_moved_at, head.arrived_at = now - moved_s, now - arrived_s
             seen = by(scrape(played), "streams_watermark_age_seconds")["0"]
             assert age <= seen < age + 10
 
@@ -268,13 +272,13 @@ async def test_an_outcome_that_is_durable_before_an_earlier_one_does_not_move_th
         played.arrive(lane, "bad", "a")  # a dead letter and a result go to two topics
         await played.until(lambda: len(played.sink.held) == 2)
         results, dead_letters = played.sink.held
-        began = lane.moved_at
+        began = lane.watermark_moved_at
         results.sender.delivered(results.lane, results.slots)
         assert played.task.watermark(lane) == 0
-        assert lane.moved_at == began
+        assert lane.watermark_moved_at == began
         dead_letters.sender.delivered(dead_letters.lane, dead_letters.slots)
         assert played.task.watermark(lane) == 2
-        assert lane.moved_at > began
+        assert lane.watermark_moved_at > began
 
 
 async def test_a_partition_that_went_away_has_no_samples() -> None:

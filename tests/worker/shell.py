@@ -20,7 +20,7 @@ from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
 from streams.model import Caller, Reply, Usage
-from streams.worker.call_ledger import Answering, Ledger, reads_from
+from streams.worker.call_ledger import Ledger, LedgerTask, reads_from
 from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.task import TaskParts, TaskShell
@@ -102,7 +102,7 @@ class OfflineLedger(Ledger):
     """
 
     def __init__(self, broker: Broker, fingerprint: str, room_bytes: int) -> None:
-        answering = {"source": Answering(fingerprint, timeout_s=60.0)}
+        answering = {"source": LedgerTask(fingerprint, timeout_s=60.0)}
         super().__init__(
             "worker",
             answering,

@@ -10,7 +10,7 @@ import pytest
 from streams.app import App
 from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S, ConsumerThread
 from streams.settings import load_settings
-from streams.worker.handover import REVOKED_WITHIN_S
+from streams.worker.handover import REVOKE_WITHIN_S
 
 VARIABLES = {"STREAMS_WORKER__ID": "reviews", "STREAMS_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:9"}
 
@@ -34,7 +34,7 @@ async def test_the_poll_interval_is_out_of_reach():
 
 
 async def test_a_revocation_ends_before_the_group_gives_the_worker_up():
-    assert (await _told(_app()))._rebalance_timeout_ms > REVOKED_WITHIN_S * 1000
+    assert (await _told(_app()))._rebalance_timeout_ms > REVOKE_WITHIN_S * 1000
 
 
 async def test_aborted_records_are_not_read():

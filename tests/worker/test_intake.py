@@ -19,7 +19,7 @@ class Partition:
         self.bytes = held
         self.mean_bytes = mean_bytes
         self.measured = measured
-        self.task: Any = SimpleNamespace(held=lambda lane: lane.bytes)
+        self.task: Any = SimpleNamespace(buffered_bytes=lambda lane: lane.bytes)
 
 
 def lanes(count: int, **facts: Any) -> list[Any]:
@@ -63,7 +63,7 @@ def test_a_lane_whose_next_record_does_not_fit_is_full():
     assert room.allowance([lane]).shares == {}
     assert not room.has(lane)
     lane.bytes = 16 * MB
-    assert room.came_back(lane, 1)
+    assert room.can_read(lane, 1)
 
 
 def test_a_lane_that_holds_nothing_may_take_a_record_larger_than_its_share():
@@ -82,10 +82,28 @@ def test_records_larger_than_their_shares_wait_for_each_other_and_for_nobody_els
     room = Room(Budget(64 * MB))
     assert [*room.allowance([*full, large, small]).shares] == [small]
     full[0].bytes = 0
-    assert not room.came_back(full[0], 13), "still more than nine tenths"
+    assert not room.can_read(full[0], 13), "still more than nine tenths"
     full[1].bytes = 0
-    assert room.came_back(full[1], 13)
+    assert room.can_read(full[1], 13)
     assert set(room.allowance([*full, large, small]).shares) == {large, small, *full[:2]}
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_lane_that_holds_more_than_its_share_stops_no_other(measured):
+    """It was alone until a rebalance, and its first item is not done yet. It holds all there is."""
+    (stuck,) = lanes(1, held=33 * MB, mean_bytes=2000, measured=True)
+    (other,) = lanes(1, mean_bytes=2000, measured=measured)
+    room = Room(Budget(64 * MB))
+    for _ in range(3):
+        share = room.allowance([stuck, other]).shares[other]
+        assert share.records >= 100
+        other.measured, other.bytes = True, share.records * 2000
+        assert other.bytes <= 32 * MB / 10
+        assert other not in room.allowance([stuck, other]).shares
+        assert not room.has(other)
+        other.bytes = 0
+        assert room.has(other), "else /health would not see that it is not read"
+        assert room.can_read(other, 2), "all of it is delivered"
 
 
 def test_what_waits_may_be_more_while_items_are_less():

@@ -91,7 +91,7 @@ async def test_a_worker_that_died_before_its_first_commit_has_recorded_what_it_p
     first, _ = await answered_behind_a_gate(make)
     await crash(first)
     second = await make(first)
-    (again,) = await second.assign(0, said=Committed(0, made=False))
+    (again,) = await second.assign(0, said=Committed(0, is_committed=False))
     second.arrive(again, 50)
     await second.until(lambda: len(second.calls) == 1)
     assert second.calls[0].offsets == [*range(10)]

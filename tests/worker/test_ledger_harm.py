@@ -32,7 +32,7 @@ from tests.worker.shell import settled
 async def test_a_ledger_that_refuses_stops_nothing_and_is_told_once(
     make, caplog, monkeypatch, error
 ):
-    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.01)
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.01)
     shell = await make()
     refused = []
 
@@ -59,7 +59,7 @@ async def test_a_ledger_that_refuses_stops_nothing_and_is_told_once(
 
 
 async def test_a_ledger_that_takes_records_again_gets_what_it_has_missed(make, caplog, monkeypatch):
-    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.01)
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.01)
     shell = await make()
     (lane,) = await shell.assign(0)
     shell.arrive(lane, 50)
@@ -78,7 +78,7 @@ async def test_a_ledger_that_takes_records_again_gets_what_it_has_missed(make, c
 
 
 async def test_what_waits_for_a_ledger_that_cannot_be_written_is_bounded(make, monkeypatch):
-    monkeypatch.setattr(ordered_queue, "OFFER_AGAIN_S", 0.01)
+    monkeypatch.setattr(ordered_queue, "OFFER_INTERVAL_S", 0.01)
     shell = await make(ledger_room=3000)
     shell.broker.rule = lambda topic, *_: KafkaTimeoutError("no") if topic == LEDGER else None
     (lane,) = await shell.assign(0)
@@ -130,7 +130,7 @@ async def test_a_ledger_that_could_not_be_read_before_the_first_commit_is_read_b
     await crash(first)
     second = await make(first)
     second.ledger.cut_off = True
-    (again,) = await second.assign(0, said=Committed(0, made=False))
+    (again,) = await second.assign(0, said=Committed(0, is_committed=False))
     assert again.committed == Committed(0, (), 0)
     third, _ = await take_over(make, second, again)
     await third.until(lambda: len(third.calls) == 1)

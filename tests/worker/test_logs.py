@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from streams.running import logs
-from streams.running.logs import OnceInAWhile
+from streams.running.logs import RepeatFilter
 
 
 @pytest.fixture
 def passes(monkeypatch):
     """Whether a message passes: `passes(name, message)`; `passes.now` is the time in seconds."""
-    quiet = OnceInAWhile()
+    quiet = RepeatFilter()
 
     def said(name: str, message: Any) -> bool:
         return quiet.filter(logging.LogRecord(name, logging.WARNING, "", 1, message, (), None))

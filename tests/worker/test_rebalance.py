@@ -187,13 +187,13 @@ async def test_rebalances_do_not_make_room(shell):
     while shell.worker.allowance().shares:
         shell.arrive(lane, 50, size=5000)
         await settled()
-    held = shell.task.held(lane)
+    held = shell.task.buffered_bytes(lane)
     for _ in range(5):
         await shell.worker.on_revoked()
         (again,) = await shell.assign(0)
         assert again is lane
         assert shell.worker.allowance().shares == {}
-    assert shell.task.held(lane) == held
+    assert shell.task.buffered_bytes(lane) == held
 
 
 async def test_a_new_lane_gets_few_records_until_their_size_is_known_and_never_more_than_fit(shell):

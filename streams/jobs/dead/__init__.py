@@ -1,9 +1,9 @@
-"""Dead letters, looked at and sent again: `streams dead`.
+"""Shows dead letters and sends them again: `streams dead`.
 
     tail ─► letters ─► choice ─► plan (lookup) ─► redrive ─► acknowledged ─► memory
                           └────► letter_views
 
-Read `letters` (what a dead letter says), `memory` (what has been sent again), `plan` (what is to be
-sent, and where to; `lookup` finds the source's record), then `redrive`. `letter_views` is what a
-person sees.
+Read `letters` (the content of a dead letter), `memory` (which letters are done), `plan` (what to
+send, and where to; `lookup` finds the source's record), then `redrive`. `letter_views` prints
+letters for a person.
 """

@@ -36,7 +36,7 @@ def row(letter: DeadLetter) -> str:
 
 
 def facts(letter: DeadLetter) -> dict[str, Any]:
-    """What `--json` tells of a letter in a list."""
+    """What `--json` prints for a letter in a list."""
     topic, partition, offset = letter.source
     return {
         "partition": letter.partition,
@@ -53,7 +53,7 @@ def facts(letter: DeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "batch_id": letter.batch_id,
         "failed_at_ms": letter.failed_at_ms,
-        "redriven": letter.redriven,
+        "redriven": letter.redrives,
         "omitted": dict(letter.omitted),
     }
 
@@ -90,8 +90,8 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
     yield f"source     {'/'.join(map(str, letter.source))}{at}"
     yield f"tries      {letter.attempts} calls; the last: {printable(letter.batch_id) or 'none'}"
     yield f"failed at  {time_text(letter.failed_at_ms)}"
-    if letter.redriven:
-        yield f"redriven   {letter.redriven} times before it failed again"
+    if letter.redrives:
+        yield f"redriven   {letter.redrives} times before it failed again"
     for what, size in letter.omitted.items():
         count = f"{size} headers" if what == "headers" else f"{size} bytes"
         yield (
@@ -108,7 +108,8 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
 
 
 def _pretty(value: bytes | None) -> Iterator[str]:
-    """JSON indented, else text as it is, else base64. Escapes what plays with a terminal."""
+    """JSON indented, else text as it is, else base64. Escapes characters that control a
+    terminal."""
     if value is None:
         yield "(null)"
         return

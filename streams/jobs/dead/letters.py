@@ -32,14 +32,14 @@ OMITTED = {
     "streams-headers-omitted": "headers",
     "streams-key-omitted": "key",
 }
-REDRIVEN = "streams-redriven"
-"""How often the record was sent again; the source's own header from then on."""
+REDRIVES_HEADER = "streams-redriven"
+"""How often the record was sent again; after a redrive the source carries this header."""
 
 
 class DeadLetter(NamedTuple):
-    """`partition`, `offset`: where it stands. `source`: the record that failed, and
-    `source_timestamp_ms` its time (None: it has none). `headers`: the source's own. `omitted`: what
-    the letter was too large for: bytes of "value" and "key", number of "headers"."""
+    """`partition`, `offset`: its position. `source`: the record that failed, and
+    `source_timestamp_ms` its time (None: it has none). `headers`: the source's own. `omitted`: the
+    parts left out for size: bytes of "value" and "key", number of "headers"."""
 
     partition: int
     offset: int
@@ -57,9 +57,11 @@ class DeadLetter(NamedTuple):
     omitted: Mapping[str, int]
 
     @property
-    def redriven(self) -> int:
-        """How often it had been sent again before it failed this time."""
-        return max((_number(value) for name, value in self.headers if name == REDRIVEN), default=0)
+    def redrives(self) -> int:
+        """How often it was sent again before this failure."""
+        return max(
+            (_number(value) for name, value in self.headers if name == REDRIVES_HEADER), default=0
+        )
 
     @property
     def place(self) -> str:
@@ -67,7 +69,8 @@ class DeadLetter(NamedTuple):
 
 
 def letter_of(record: Any) -> DeadLetter | None:
-    """What a record of a dead-letter topic says; None: it is none of ours."""
+    """The dead letter in a record of a dead-letter topic; None: the record is not a dead letter of
+    ours."""
     headers = list(record.headers)
     first = max((n for n, (name, _) in enumerate(headers) if name == FIRST), default=None)
     if first is None:
@@ -102,8 +105,8 @@ def letter_of(record: Any) -> DeadLetter | None:
 
 
 class Choice(NamedTuple):
-    """Which letters are meant: those that fit everything that is said. `codes`, `tasks`, `places`:
-    empty is any. `since_ms`: failed then or later."""
+    """Which letters to select: those that match every condition. `codes`, `tasks`, `places`: empty
+    means any. `since_ms`: failed then or later."""
 
     codes: frozenset[str] = frozenset()
     tasks: frozenset[str] = frozenset()
@@ -119,10 +122,10 @@ class Choice(NamedTuple):
         )
 
 
-def sent_again(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
-    """The headers of the letter's record when it is sent again."""
-    own = [each for each in letter.headers if each[0] != REDRIVEN]
-    return [*own, (REDRIVEN, b"%d" % (letter.redriven + 1))]
+def redrive_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    """The headers of the letter's record for a redrive."""
+    own = [each for each in letter.headers if each[0] != REDRIVES_HEADER]
+    return [*own, (REDRIVES_HEADER, b"%d" % (letter.redrives + 1))]
 
 
 def _number(value: bytes | None) -> int:

@@ -17,7 +17,7 @@ ANSWER_WITHIN_S = 10.0
 
 
 class Lookup:
-    """Reads single records over a consumer without a group, connected when it is first needed."""
+    """Reads single records over a consumer without a group; connects at the first read."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self._kafka = kafka
@@ -31,8 +31,8 @@ class Lookup:
             await self._consumer.stop()
 
     async def record(self, where: Position) -> tuple[Any, range]:
-        """The record there (None: there is none any more, or yet), and the offsets that its
-        partition has. Raises BrokerError. The partition must exist."""
+        """The record at this position (None: not there any more, or not yet), and the offsets that
+        its partition has. Raises BrokerError. The partition must exist."""
         from aiokafka.errors import KafkaError
 
         try:
@@ -69,7 +69,8 @@ class Lookup:
 
 
 async def find(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Any:
-    """The record at this place. Raises BrokerError, with what there is, where there is none."""
+    """The record at this place. Raises BrokerError if there is none, with the offsets that
+    exist."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.kafka.tail import partitions_of
@@ -87,13 +88,13 @@ async def find(kafka: KafkaSettings, topic: str, partition: int, offset: int) ->
 
 
 async def original(lookup: Lookup, letter: DeadLetter) -> Any:
-    """The source record of a letter that left out a part of it. Raises ValueError, with the reason,
-    where the source does not have it any more: its offset may be another record's by now."""
+    """The source record of a letter without some of its parts. Raises ValueError, with the reason,
+    if the source no longer has the record: another record may have its offset by now."""
     record, offsets = await lookup.record(letter.source)
-    left_out = " and ".join(letter.omitted)
+    lost = " and ".join(letter.omitted)
     if record is None:
         raise ValueError(
-            f"it is without its {left_out}, and {_place(letter.source)} is gone from the source"
+            f"it is without its {lost}, and {_place(letter.source)} is gone from the source"
             f" (it has offsets {offsets.start} to {offsets.stop - 1})"
         )
     sizes = {"value": len(record.value or b""), "key": len(record.key or b"")}
@@ -102,7 +103,7 @@ async def original(lookup: Lookup, letter: DeadLetter) -> Any:
     stamp = None if record.timestamp < 0 else record.timestamp
     if not same or stamp != letter.source_timestamp_ms:
         raise ValueError(
-            f"it is without its {left_out}, and {_place(letter.source)} is another record by now"
+            f"it is without its {lost}, and {_place(letter.source)} is another record by now"
         )
     return record
 

@@ -1,9 +1,9 @@
 """Which dead letters have been sent again: a value, which a consumer group's offsets hold.
 
-A group of its own for each dead-letter topic (`group_of`) has committed, per partition, the offset
-below which every letter has been sent again, and in the commit's metadata the ranges above it that
-have been too (`streams.codec.committed`): letters that a filter passed over, or that could not be
-sent, stay to be done. Kafka's own tools show and reset it like any other group.
+Each dead-letter topic has a consumer group of its own (`group_of`). It commits, per partition, the
+offset below which every letter is done, and in the commit's metadata the ranges above it that are
+done too (`streams.codec.committed`). Letters that a filter skipped, or that could not be sent, are
+not done. Kafka's own tools show and reset this group like any other.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from streams.codec.committed import MAX_BEYOND_BYTES, Committed
 from streams.core.ranges import covered, joined, packed_bytes
 from streams.errors import StreamsError
 from streams.kafka.broker.tansu import refuse_on_embedded
-from streams.kafka.client import answered
-from streams.kafka.consume.offsets import AGAIN_S, fetch_committed
+from streams.kafka.client import broker_answer
+from streams.kafka.consume.offsets import RETRY_INTERVAL_S, fetch_committed
 
 Read = tuple[int, int, bool]
-"""Partition and offset of a record that was read, and whether it is done."""
+"""Partition and offset of a record, and whether it is done."""
 
 
 def group_of(topic: str, into: str | None) -> str:
-    """The group that remembers; letters sent into another topic than their own are remembered
-    apart. ("/" stands in no topic's name.)"""
+    """The group whose offsets hold the memory; letters sent into another topic than their own have
+    a separate one. ("/" is legal in no topic name.)"""
     return f"streams-dead-{topic}" if into is None else f"streams-dead-{topic}/{into}"
 
 
 class Memory(NamedTuple):
-    """`partitions`: what is committed of each; one that is not named has nothing done."""
+    """`partitions`: the commit of each; a partition without one has nothing done."""
 
     partitions: Mapping[int, Committed]
 
@@ -46,7 +46,8 @@ class Memory(NamedTuple):
 
     @property
     def starts(self) -> dict[int, int]:
-        """Where reading has to begin in each partition to meet all that is not done."""
+        """Where to begin in each partition, so that reading covers all letters that are not
+        done."""
         return {partition: committed.offset for partition, committed in self.partitions.items()}
 
     @property
@@ -57,15 +58,14 @@ class Memory(NamedTuple):
             for committed in self.partitions.values()
         )
 
-    def after(self, read: Sequence[Read], reached: dict[int, int]) -> Memory:
-        """What is done once these records are. They come in offset order, each partition's after
-        those that came before. `reached`: how far each partition has been read, brought up to date.
-        Offsets between two records hold none (compacted, or a transaction's mark): nothing is to be
-        done about them."""
+    def after(self, read: Sequence[Read], next_offsets: dict[int, int]) -> Memory:
+        """The memory after these records. They come in offset order, each partition's after those
+        that came before. `next_offsets`: how far each partition is read; updated here.
+        Offsets between two records hold none (compacted, or a transaction's mark) and are done."""
         fresh: dict[int, list[tuple[int, int]]] = {}
         for partition, offset, done in read:
-            first = reached.get(partition, offset)
-            reached[partition] = offset + 1
+            first = next_offsets.get(partition, offset)
+            next_offsets[partition] = offset + 1
             fresh.setdefault(partition, []).append((first, offset if done else offset - 1))
         partitions = dict(self.partitions)
         for partition, ranges in fresh.items():
@@ -80,9 +80,9 @@ class Memory(NamedTuple):
         return Memory(partitions)
 
 
-class Keeper:
+class MemoryStore:
     """Reads and commits a `Memory` over a started consumer of the group, which reads no records.
-    `embedded`: that broker keeps offsets, and nothing beyond them."""
+    `embedded`: that broker keeps offsets, but no metadata."""
 
     def __init__(self, consumer: Any, topic: str, partitions: int, *, embedded: bool) -> None:
         self._consumer = consumer
@@ -92,14 +92,14 @@ class Keeper:
         self._consumer.assign(self._places)
 
     async def read(self) -> Memory:
-        """What is committed now; asks until the coordinator can say. Raises KafkaError."""
+        """The current commits; repeats until the coordinator answers. Raises KafkaError."""
         while True:
             try:
                 found = await fetch_committed(self._consumer._coordinator, self._places)
             except KafkaError as error:
                 if not error.retriable:
                     raise
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
             else:
                 return Memory({place.partition: committed for place, committed in found.items()})
 
@@ -114,16 +114,16 @@ class Keeper:
             )
 
     async def check_alone(self, memory: Memory) -> None:
-        """Raises StreamsError where somebody else has committed since this was read or committed,
-        and BrokerError."""
-        if await answered(self.read()) != memory:
+        """Raises StreamsError if another process has committed since this memory was read or
+        committed, and BrokerError."""
+        if await broker_answer(self.read()) != memory:
             raise StreamsError(
                 f"another redrive of {self._topic} is under way; run this one again when it has"
                 " ended"
             )
 
     async def commit(self, memory: Memory, before: Memory) -> None:
-        """Commit what has changed since `before`. Raises KafkaError."""
+        """Commit the changes since `before`. Raises KafkaError."""
         changed = {
             place: OffsetAndMetadata(committed.offset, committed.metadata)
             for place in self._places

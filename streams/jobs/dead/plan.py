@@ -1,4 +1,4 @@
-"""A redrive: what to send again, how far that has come, and what becomes of each letter."""
+"""A redrive: what to send again, its progress, and what happens to each letter."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from streams.codec.results import record_bytes
-from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, sent_again
+from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, redrive_headers
 from streams.jobs.dead.lookup import Lookup, original
 from streams.jobs.dead.memory import Memory
-from streams.kafka.client import answered
+from streams.kafka.client import broker_answer
 from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
 from streams.policies.code_counts import CodeCounts
 
-REASONS_SHOWN = 5
-"""Skipped letters of which the reason is told."""
+MAX_REASONS = 5
+"""How many skipped letters are reported with their reason."""
 
 
 @dataclass(frozen=True)
 class Redrive:
     """What to send again. `into`: a topic for all of them, None: each into its own source.
-    `everything`: also what has been sent again before. `count`: at most so many, `rate`: letters a
+    `everything`: also letters sent again before. `count`: at most so many, `rate`: letters a
     second; None: no limit. `dry`: only look."""
 
     topic: str
@@ -38,9 +38,9 @@ class Redrive:
 
 @dataclass
 class Progress:
-    """What has happened so far; every change calls `changed`. `sent`: letters acknowledged (with
-    `dry`: that would be sent). `skipped`: letters that could not be, by code. `went_on`:
-    whether an earlier run had sent some, which are left out now."""
+    """The state so far; every change calls `changed`. `sent`: acknowledged letters (with `dry`:
+    letters to send). `skipped`: letters that could not be sent, by code. `continued`: an earlier
+    run has sent some, which are not sent again."""
 
     tell: Callable[[str], None]
     changed: Callable[[Any], None]
@@ -49,19 +49,19 @@ class Progress:
     into: Counter[str] = field(default_factory=Counter)
     codes: CodeCounts = field(default_factory=CodeCounts)
     skipped: CodeCounts = field(default_factory=CodeCounts)
-    went_on: bool = False
+    continued: bool = False
     position: int = 0
     size: int | None = None
 
     @property
-    def left_out(self) -> int:
+    def skipped_count(self) -> int:
         return self.skipped.total()
 
-    def add(self, planned: Sequence[Planned]) -> None:
+    def add(self, plans: Sequence[LetterPlan]) -> None:
         """These letters are acknowledged."""
-        self.sent += len(planned)
-        self.into.update(plan.topic for plan in planned)
-        for plan in planned:
+        self.sent += len(plans)
+        self.into.update(plan.topic for plan in plans)
+        for plan in plans:
             self.codes.add(plan.letter.code)
         self.changed(self)
 
@@ -72,15 +72,15 @@ def summary(job: Redrive, progress: Progress) -> Mapping[str, Any]:
     return {
         "redriven": 0 if job.dry else progress.sent,
         **({"would_redrive": progress.sent, "dry_run": True} if job.dry else {}),
-        "skipped": progress.left_out,
+        "skipped": progress.skipped_count,
         "into": dict(progress.into),
         "codes": dict(progress.codes),
         "elapsed_s": round(elapsed, 3),
     }
 
 
-class Planned(NamedTuple):
-    """A letter and what is sent of it, and where."""
+class LetterPlan(NamedTuple):
+    """A letter, its record to send, and where to."""
 
     letter: DeadLetter
     topic: str
@@ -89,16 +89,18 @@ class Planned(NamedTuple):
 
 
 class Planner:
-    """Plans for one redrive. Topics are described when a letter first names them."""
+    """Plans one redrive. Asks for a topic's facts when a letter first names it."""
 
     def __init__(self, job: Redrive, progress: Progress, admin: Any, lookup: Lookup) -> None:
         self._job, self._progress = job, progress
         self._admin, self._lookup = admin, lookup
         self._facts: dict[str, TopicFacts | None] = {}
 
-    async def plan(self, record: Any, memory: Memory, *, room: int) -> tuple[Planned | None, bool]:
-        """What is to be sent for a record, and whether it is done then. `room`: letters that this
-        chunk has already."""
+    async def plan(
+        self, record: Any, memory: Memory, *, room: int
+    ) -> tuple[LetterPlan | None, bool]:
+        """What to send for a record, and whether the record is done then. `room`: letters already
+        in this chunk."""
         job, progress = self._job, self._progress
         before = memory.has(record.partition, record.offset)
         letter = letter_of(record)
@@ -108,12 +110,12 @@ class Planner:
         if full or not job.choice.holds(letter):
             return None, before
         try:
-            return await self._made(letter), True
+            return await self._plan(letter), True
         except ValueError as error:
             self._skip(letter, str(error))
             return None, before
 
-    async def _made(self, letter: DeadLetter) -> Planned:
+    async def _plan(self, letter: DeadLetter) -> LetterPlan:
         """Raises ValueError, with the reason, for a letter that cannot be sent."""
         topic = self._job.into or letter.source.topic
         target, source = await self.topic(topic), await self.topic(letter.source.topic)
@@ -121,36 +123,38 @@ class Planner:
             raise ValueError(f"the topic {topic} does not exist: create it, or send --into another")
         if letter.omitted:
             if source is None or letter.source.partition >= source.partitions:
-                left_out = " and ".join(letter.omitted)
-                raise ValueError(f"it is without its {left_out}, and its source partition is gone")
+                missing_parts = " and ".join(letter.omitted)
+                raise ValueError(
+                    f"it is without its {missing_parts}, and its source partition is gone"
+                )
             found = await original(self._lookup, letter)
             parts = {"key": found.key, "value": found.value, "headers": list(found.headers)}
             letter = letter._replace(**parts, omitted={})
-        headers = sent_again(letter)
+        headers = redrive_headers(letter)
         size = record_bytes(letter.key, letter.value, headers)
         if size > target.max_message_bytes:
             raise ValueError(f"{topic} takes {target.max_message_bytes} bytes, and it has {size}")
         same = source is not None and source.partitions == target.partitions
         partition = _partition(letter, target.partitions, same=same)
-        return Planned(letter, topic, partition, (letter.key, letter.value, headers, None))
+        return LetterPlan(letter, topic, partition, (letter.key, letter.value, headers, None))
 
     def _skip(self, letter: DeadLetter, reason: str) -> None:
         skipped = self._progress.skipped
-        if skipped.total() < REASONS_SHOWN:
+        if skipped.total() < MAX_REASONS:
             self._progress.tell(f"skipped {letter.place}: {reason}")
-        elif skipped.total() == REASONS_SHOWN:
+        elif skipped.total() == MAX_REASONS:
             self._progress.tell("more are skipped; the last line has their number")
         skipped.add(letter.code)
 
     async def topic(self, name: str) -> TopicFacts | None:
         if name not in self._facts:
-            found = await answered(describe(self._admin, [name]))
+            found = await broker_answer(describe(self._admin, [name]))
             self._facts[name] = found.get(name)
         return self._facts[name]
 
 
 def _partition(letter: DeadLetter, partitions: int, *, same: bool) -> int:
-    """The source's partition where the topic has as many, else by key; keyless letters go to the
+    """The source's partition if the topic has as many, else by key; keyless letters go to the
     source's partition modulo theirs (contract G2)."""
     from streams.jobs.publish.places import place_of
 

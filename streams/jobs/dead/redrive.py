@@ -1,13 +1,13 @@
 """Sends dead letters again to where they came from: `streams dead redrive`.
 
-    tail ─► chunk ─► plan ─► sent, each partition in order ─► acknowledged ─► remembered
+    tail ─► chunk ─► plan ─► send, each partition in order ─► acknowledgement ─► commit
 
 Rules of this file:
-1. A letter is remembered only after its acknowledgement. Killed in between, a chunk at most is sent
-   a second time; nothing is ever passed over. Ctrl-C waits for the chunk.
-2. What cannot be sent (a value that was left out and is gone, a topic that is gone, too large) is
-   told, and stays to be done.
-3. Somebody else's commits in our group mean a second redrive of the same letters: we stop.
+1. A letter is committed as done only after its acknowledgement. After a kill in between, at most
+   one chunk is sent a second time; no letter is ever missed. Ctrl-C waits for the chunk.
+2. A letter that cannot be sent (its omitted value or its topic no longer exists, or it is too
+   large) is reported, and is not done.
+3. Commits of another process in our group mean a second redrive of the same letters: we stop.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.errors import BrokerError
 from streams.jobs.dead.lookup import Lookup
-from streams.jobs.dead.memory import Keeper, Memory, Read, group_of
-from streams.jobs.dead.plan import Planned, Planner, Progress, Redrive
-from streams.kafka.client import SILENCE_S, answered, client_arguments, connected
+from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
+from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
+from streams.kafka.client import SILENCE_S, broker_answer, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
 from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.producers import Producers
@@ -42,10 +42,11 @@ STOP_WITHIN_S = 5.0
 
 
 async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> None:
-    """Sends all that is chosen and not done; returns when it is acknowledged and remembered.
+    """Sends all selected letters that are not done; returns when they are acknowledged and
+    committed.
 
-    Raises BrokerError for a broker that does not answer or refuses, StreamsError where another
-    redrive is under way or no more can be remembered. `progress` is right at any moment.
+    Raises BrokerError for a broker that does not answer or refuses, StreamsError if another redrive
+    is under way or the memory is full. `progress` is correct at any moment.
     """
     arguments, servers = client_arguments(kafka), kafka.bootstrap_servers
     group = group_of(job.topic, job.into)
@@ -57,16 +58,16 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
             raise BrokerError(f"the topic {job.into} does not exist: create it first")
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
-        embedded = await answered(is_embedded(admin))
-        keeper = Keeper(consumer, job.topic, partitions, embedded=embedded)
+        embedded = await broker_answer(is_embedded(admin))
+        store = MemoryStore(consumer, job.topic, partitions, embedded=embedded)
         producers = job_producers(arguments, progress.tell)
         async with contextlib.AsyncExitStack() as stack:
             if not job.dry:
                 await stack.enter_async_context(connected(producers, servers))
-            memory = await answered(keeper.read()) if facts is not None else Memory({})
+            memory = await broker_answer(store.read()) if facts is not None else Memory({})
             letters = LetterWriter(producers, progress)
             try:
-                await _Run(job, progress, planner, keeper, letters, memory).all(kafka)
+                await _Run(job, progress, planner, store, letters, memory).all(kafka)
             finally:
                 await letters.stop()
 
@@ -78,10 +79,10 @@ class LetterWriter:
         self._progress = progress
         self._writer = JobWriter(producers, self._explain)
 
-    async def send(self, planned: Sequence[Planned]) -> None:
+    async def send(self, plans: Sequence[LetterPlan]) -> None:
         """Returns when all are acknowledged. Raises BrokerError."""
         by_place: dict[TopicPartition, list[Record]] = {}
-        for plan in planned:
+        for plan in plans:
             place = TopicPartition(plan.topic, plan.partition)
             by_place.setdefault(place, []).append(plan.record)
         for place, records in by_place.items():
@@ -105,20 +106,20 @@ class _Run:
         job: Redrive,
         progress: Progress,
         planner: Planner,
-        keeper: Keeper,
+        store: MemoryStore,
         letters: LetterWriter,
         memory: Memory,
     ) -> None:
         self._job, self._progress = job, progress
-        self._planner, self._keeper, self._letters = planner, keeper, letters
+        self._planner, self._store, self._letters = planner, store, letters
         self._memory = memory
-        self._reached: dict[int, int] = {}
+        self._next_offsets: dict[int, int] = {}
 
     async def all(self, kafka: KafkaSettings) -> None:
         job, progress = self._job, self._progress
-        progress.went_on = bool(self._memory.partitions) and not job.everything
+        progress.continued = bool(self._memory.partitions) and not job.everything
         start = Start("offsets", offsets={} if job.everything else self._memory.starts)
-        self._reached = dict(start.offsets)
+        self._next_offsets = dict(start.offsets)
         async with aclosing(tail(kafka, job.topic, start, to_end=True)) as batches:
             async for records in batches:
                 for chunk in _chunks(records, job.rate):
@@ -127,30 +128,30 @@ class _Run:
                     if job.rate is not None:
                         due = progress.started + progress.sent / job.rate
                         await asyncio.sleep(max(0.0, due - time.monotonic()))
-                    await _to_its_end(self._carry_out(chunk))
+                    await _finish_step(self._run_chunk(chunk))
 
-    async def _carry_out(self, records: Sequence[Any]) -> None:
-        """One chunk: planned, sent, acknowledged, remembered."""
+    async def _run_chunk(self, records: Sequence[Any]) -> None:
+        """One chunk: plan, send, wait for the acknowledgement, commit."""
         read: list[Read] = []
-        planned: list[Planned] = []
+        plans: list[LetterPlan] = []
         for record in records:
-            plan, done = await self._planner.plan(record, self._memory, room=len(planned))
+            plan, done = await self._planner.plan(record, self._memory, room=len(plans))
             if plan is not None:
-                planned.append(plan)
+                plans.append(plan)
             read.append((record.partition, record.offset, done))
-        memory = self._memory.after(read, self._reached)
+        memory = self._memory.after(read, self._next_offsets)
         if not self._job.dry:
-            self._keeper.check_room(memory)
-            await self._keeper.check_alone(self._memory)
-            await self._letters.send(planned)
-            await self._keeper.check_alone(self._memory)
-            await answered(self._keeper.commit(memory, self._memory))
+            self._store.check_room(memory)
+            await self._store.check_alone(self._memory)
+            await self._letters.send(plans)
+            await self._store.check_alone(self._memory)
+            await broker_answer(self._store.commit(memory, self._memory))
         self._memory = memory
-        self._progress.add(planned)
+        self._progress.add(plans)
 
 
-async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
-    """Ctrl-C waits until what has been sent is acknowledged and remembered."""
+async def _finish_step(step: Coroutine[Any, Any, None]) -> None:
+    """Ctrl-C waits until the sent letters are acknowledged and committed."""
     task = asyncio.ensure_future(step)
     try:
         await asyncio.shield(task)

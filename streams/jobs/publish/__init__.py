@@ -3,9 +3,10 @@
     blocks ─► lines | columns ─► rows ─► checks ─► sending ─► acknowledged
                     └──────────────────────┴─► rejects: what is not valid, with its line and reason
 
-Read `publication` first, which is the whole. `formats` chooses the reader (`lines`, or `columns`
-for CSV and Parquet), `rows` is what every reader hands over, `checks` refuses what cannot be sent,
-`rejects` says so, `sending` keeps the order per partition, `places` is where a key goes.
+Read `publication` first: it is the whole process. `formats` chooses the reader (`lines`, or
+`columns` for CSV and Parquet), `rows` is what every reader returns, `checks` finds records that
+cannot be sent, `rejects` reports them, `sending` keeps the order per partition, `places` has each
+key's partition.
 """
 
 from streams.jobs.publish.publication import Progress, Publication, publish

@@ -1,4 +1,4 @@
-"""What every record passes, whatever format it came in: size, schema, key."""
+"""What every record passes, in any format: size, schema, key."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from streams.errors import UsageError
 from streams.jobs.publish.rows import Records, Reject, too_long
 
 RECORD_OVERHEAD_BYTES = 88
-"""What a batch of one record takes beside its key and value (measured: 1,048,500 bytes fit into
-1,048,588)."""
+"""The overhead of a batch of one record beside its key and value (measured: 1,048,500 bytes fit
+into 1,048,588)."""
 
 
 class Chunk(NamedTuple):
@@ -34,11 +34,11 @@ def checked(
     key: Callable[[Any], bytes] | None,
     faults: Callable[[Any], str | None] | None,
 ) -> Iterator[Chunk]:
-    """`largest`: what the topic takes as one batch, in bytes. `key`: from `key_of`. `faults`: from
+    """`largest`: the topic's limit of a batch, in bytes. `key`: from `key_of`. `faults`: from
     `schema_faults`."""
-    most = largest - RECORD_OVERHEAD_BYTES
+    limit = largest - RECORD_OVERHEAD_BYTES
     for stretch in stretches:
-        if key is None and faults is None and max(map(len, stretch.values), default=0) <= most:
+        if key is None and faults is None and max(map(len, stretch.values), default=0) <= limit:
             yield Chunk(stretch.values, None, stretch.rejects, stretch.position)
             continue
         chunk = Chunk([], None if key is None else [], list(stretch.rejects), stretch.position)
@@ -52,8 +52,8 @@ def checked(
                 except ValueError as error:
                     reason = str(error)
             size = len(value) + len(name or b"")
-            if reason is None and size > most:
-                reason = too_long(size, most)
+            if reason is None and size > limit:
+                reason = too_long(size, limit)
             if reason is not None:
                 chunk.rejects.append(Reject(line, reason, value, len(value)))
                 continue
@@ -65,10 +65,10 @@ def checked(
 
 
 def key_of(field: str) -> Callable[[Any], bytes]:
-    """Takes the record's key from a field: its name, or a JSON Pointer where it starts with `/`.
+    """Takes the record's key from a field: its name, or a JSON Pointer if it starts with `/`.
 
-    A string is the key as it is, anything else as compact JSON; the function raises ValueError
-    where the field is missing or null. Raises UsageError for what is no pointer.
+    A string is the key as it is, anything else as compact JSON; the function raises ValueError if
+    the field is missing or null. Raises UsageError for an invalid pointer.
     """
     try:
         escaped = field.replace("~", "~0").replace("/", "~1")
@@ -92,10 +92,10 @@ def key_of(field: str) -> Callable[[Any], bytes]:
 
 
 def schema_faults(path: Path) -> Callable[[Any], str | None]:
-    """Says how a record breaks the JSON Schema (draft 2020-12) in the file; None: it does not.
+    """Reports how a record breaks the JSON Schema (draft 2020-12) in the file; None: it does not.
 
-    Nothing is fetched: a `$ref` must lead to the file itself. Raises UsageError for a file that
-    holds no schema.
+    Nothing is fetched: a `$ref` must point into the file itself. Raises UsageError for a file
+    without a valid schema.
     """
     from jsonschema.exceptions import SchemaError, best_match
     from jsonschema.validators import Draft202012Validator, validator_for

@@ -32,13 +32,13 @@ class _Row(NamedTuple):
 
 
 class _Feed:
-    """Hands lines to the csv module and remembers which of them made the current record."""
+    """Gives lines to the csv module and records which of them belong to the current record."""
 
     def __init__(self, stretches: Iterator[Lines], longest: int) -> None:
         self._stretches = stretches
         self._longest = longest
         self._waiting: deque[Line] = deque()
-        self.taken: list[Line] = []
+        self.record_lines: list[Line] = []
         self.too_long: list[Reject] = []
         self.position = 0
 
@@ -54,16 +54,16 @@ class _Feed:
             if cut:
                 number, line = self._waiting.popleft()
                 self.too_long.append(Reject(number, too_long(cut, self._longest), line, cut))
-        taken = self._waiting.popleft()
-        self.taken.append(taken)
-        return taken[1].decode("utf-8", "surrogateescape") + "\n"
+        record_lines = self._waiting.popleft()
+        self.record_lines.append(record_lines)
+        return record_lines[1].decode("utf-8", "surrogateescape") + "\n"
 
     def again(self) -> None:
-        """Put back all but the first of the lines taken."""
-        self._waiting.extendleft(reversed(self.taken[1:]))
+        """Put back all lines of the record except the first."""
+        self._waiting.extendleft(reversed(self.record_lines[1:]))
 
     def is_dry(self) -> bool:
-        """Whether the next line has to be waited for."""
+        """Whether the next line must still be read."""
         return not self._waiting
 
 
@@ -100,20 +100,20 @@ class Table:
         csv.field_size_limit(self._longest)
         reader = self._reader()
         while True:
-            taken = self._feed.taken = []
+            record_lines = self._feed.record_lines = []
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                if not taken:
+                if not record_lines:
                     return
-                line, raw = taken[0]
+                line, raw = record_lines[0]
                 self._feed.again()
                 reader = self._reader()
                 yield _Row(line, [], _reason(error), raw)
                 continue
-            yield _Row(taken[0][0], cells, "", b"\n".join(line for _, line in taken))
+            yield _Row(record_lines[0][0], cells, "", b"\n".join(line for _, line in record_lines))
 
     def _reader(self) -> Iterator[list[str]]:
         return csv.reader(self._feed, delimiter=self._delimiter, strict=True)
@@ -127,7 +127,7 @@ class Table:
         else:
             try:
                 value = orjson.dumps(document)
-            except TypeError:  # bytes that are no UTF-8 came through as lone surrogates
+            except TypeError:  # bytes that are not UTF-8 became lone surrogates
                 reason = "not UTF-8"
         if reason:
             stretch.rejects.append(Reject(row.line, reason, row.raw, len(row.raw)))
@@ -147,7 +147,7 @@ def _reason(error: csv.Error) -> str:
 
 
 def _header(row: list[str], line: int) -> list[str]:
-    """The names of the columns, each there and there once."""
+    """The names of the columns, each exactly once."""
     names = [name.strip() for name in row]
     twice = sorted({name for name in names if names.count(name) > 1})
     if "" in names or twice:

@@ -1,4 +1,4 @@
-"""Which format a file has, and the reader for it."""
+"""The format of a file, and the reader for it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _OF_SUFFIX: dict[str, Format] = {
 
 
 class Source:
-    """An input that is open. `size`: its bytes, None for what has no end known beforehand.
+    """An open input. `size`: its bytes, None if the end is not known beforehand.
 
-    Raises UsageError for a file that cannot be read, a format that cannot be told, and `columns`
-    for a format that names its own.
+    Raises UsageError for a file that cannot be read, a format that cannot be guessed, and `columns`
+    for a format that has its own names.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Source:
         self.size = status.st_size if path is not None and status.st_size else None
 
     def records(self, longest: int) -> Iterator[Records]:
-        """Everything there is, in order. `longest`: a line of more bytes is a reject."""
+        """All records, in order. `longest`: a line of more bytes is a reject."""
         if self.format == "parquet":
             assert self._path is not None
             return parquet_rows(self._path)

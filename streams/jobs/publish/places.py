@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-REMEMBERED_BYTES: Final = 16 * 1024 * 1024
+MAX_KEYS_BYTES: Final = 16 * 1024 * 1024
 ENTRY_BYTES: Final = 160
-"""What remembering a key takes beside its bytes: two objects, and its share of the table."""
+"""The memory of a key beside its bytes: two objects, and its part of the table."""
 
 
 class Places:
     """The partitions of keys, among `partitions` of a topic.
 
-    Murmur2 in Python takes 0.5 us a byte, so that places are remembered: of the keys that came last
-    in at most `limit_bytes` of memory.
+    Murmur2 in Python takes 0.5 us a byte, so places are cached: of the latest keys, in at most
+    `limit_bytes` of memory.
     """
 
-    def __init__(self, partitions: int, limit_bytes: int = REMEMBERED_BYTES) -> None:
+    def __init__(self, partitions: int, limit_bytes: int = MAX_KEYS_BYTES) -> None:
         self._partitions = partitions
         self._limit_bytes = limit_bytes
         self._places: dict[bytes, int] = {}
-        self.remembered_bytes = 0
+        self.keys_bytes = 0
 
     def of(self, key: bytes) -> int:
         """The partition of this key."""
@@ -32,11 +32,11 @@ class Places:
         size = len(key) + ENTRY_BYTES
         if size > self._limit_bytes:
             return place
-        if self.remembered_bytes + size > self._limit_bytes:
-            self._places.clear()  # cheaper than to know which of them is the oldest
-            self.remembered_bytes = 0
+        if self.keys_bytes + size > self._limit_bytes:
+            self._places.clear()  # cheaper than finding the oldest one
+            self.keys_bytes = 0
         self._places[key] = place
-        self.remembered_bytes += size
+        self.keys_bytes += size
         return place
 
 

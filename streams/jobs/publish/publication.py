@@ -1,4 +1,4 @@
-"""`publish` from end to end: input -> checks -> topic, with what goes wrong told line by line."""
+"""`publish` from end to end: input -> checks -> topic, and a report of each bad line."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CHUNKS_AHEAD = 4
 
 @dataclass(frozen=True)
 class Publication:
-    """What to publish where. `path`: None is standard input. `format`: None: told by the name.
+    """What to publish where. `path`: None is standard input. `format`: None: guessed from the name.
     `rate`: records per second, None: as fast as the broker takes them. `partitions`: of a topic
-    that has to be created."""
+    that publish creates."""
 
     topic: str
     path: Path | None
@@ -42,10 +42,10 @@ class Publication:
 
 
 class Progress:
-    """What has happened so far; `started` is on the monotonic clock, in seconds.
+    """The state so far; `started` is on the monotonic clock, in seconds.
 
-    `position` and `size`: bytes of the input read, and all there are (None: not known).
-    `sent` counts acknowledged records. Every change calls `changed`.
+    `position` and `size`: bytes of the input read so far, and in total (None: not known). `sent`
+    counts acknowledged records. Every change calls `changed`.
     """
 
     def __init__(self, *, tell: Callable[[str], None], changed: Callable[[Progress], None]) -> None:
@@ -56,7 +56,7 @@ class Progress:
         self.size: int | None = None
 
     @property
-    def left_out(self) -> int:
+    def skipped_count(self) -> int:
         return self.rejected
 
     def add_sent(self, records: int) -> None:
@@ -77,8 +77,9 @@ class Progress:
 async def publish(kafka: KafkaSettings, publication: Publication, progress: Progress) -> None:
     """Publish everything valid, in order; returns when all of it is acknowledged.
 
-    Raises UsageError before anything is sent for what the command line has wrong, and BrokerError
-    for a broker that does not answer or refuses. `progress` is right at any moment, also then.
+    Raises UsageError for mistakes in the command line before anything is sent, and BrokerError for
+    a broker that does not answer or refuses. `progress` is correct at any moment, also after an
+    error.
     """
     from streams.jobs.publish.sending import Sending
     from streams.kafka.produce.job_writer import job_producers
@@ -112,7 +113,7 @@ async def _pump(
     progress: Progress,
     rate: float | None,
 ) -> None:
-    taken = 0
+    sent_count = 0
     try:
         async for chunk in _in_thread(chunks):
             rejects.add(chunk.rejects)
@@ -122,10 +123,10 @@ async def _pump(
                 values = chunk.values[start : start + step]
                 keys = chunk.keys[start : start + step] if chunk.keys is not None else None
                 if rate is not None:
-                    due = progress.started + taken / rate
+                    due = progress.started + sent_count / rate
                     await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await sending.put(values, keys)
-                taken += len(values)
+                sent_count += len(values)
             progress.position = chunk.position
         await sending.finish()
     finally:
@@ -133,9 +134,9 @@ async def _pump(
 
 
 async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
-    """The chunks, read and checked by a thread of their own, a few ahead.
+    """The chunks, read and checked by a separate thread, a few ahead.
 
-    A daemon thread rather than the executor: Ctrl-C must not wait for a terminal that says nothing.
+    A daemon thread instead of the executor: Ctrl-C must not wait for input from a terminal.
     """
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[Chunk | BaseException | None] = asyncio.Queue(CHUNKS_AHEAD)
@@ -153,7 +154,7 @@ async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
             else:
                 hand_over(None)
         except (RuntimeError, asyncio.CancelledError):
-            return  # the loop is gone, and with it whoever wanted to know
+            return  # the loop is closed, and nobody waits for the result
 
     threading.Thread(target=read, name="publish-reader", daemon=True).start()
     while (chunk := await queue.get()) is not None:
@@ -165,7 +166,7 @@ async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
 async def _topic(
     arguments: dict[str, Any], publication: Publication, tell: Callable[[str], None]
 ) -> tuple[int, int]:
-    """The topic's partitions, and what it takes as one batch in bytes; created if it is missing."""
+    """The topic's partitions, and its limit of a batch in bytes; created if it is missing."""
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
     from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 

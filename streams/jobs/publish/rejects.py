@@ -1,4 +1,4 @@
-"""Where lines go that are not published: a file of JSON lines, or the first few to the terminal."""
+"""Where rejected lines go: to a file of JSON lines, or the first few to the terminal."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import orjson
 from streams.errors import UsageError
 from streams.jobs.publish.rows import Reject
 
-TOLD = 5
+MAX_REPORTED = 5
 
 
 class Rejects:
     """Counts the rejects. `path`: the file that takes them, replaced if it exists; None: `tell`
-    gets line number and reason of the first five, never a text. `keeps`: what would keep all."""
+    gets line number and reason of the first five, never a text. `option`: the option that would
+    keep all."""
 
     def __init__(
-        self, path: Path | None, tell: Callable[[str], None], keeps: str = "--rejects FILE"
+        self, path: Path | None, tell: Callable[[str], None], option: str = "--rejects FILE"
     ) -> None:
         self._tell = tell
-        self._keeps = keeps
+        self._option = option
         self._file: IO[bytes] | None = None
         self.count = 0
         if path is not None:
@@ -37,10 +38,10 @@ class Rejects:
         if self._file is not None:
             self._file.writelines(orjson.dumps(_entry(reject)) + b"\n" for reject in rejects)
         else:
-            for reject in rejects[: max(0, TOLD - self.count)]:
+            for reject in rejects[: max(0, MAX_REPORTED - self.count)]:
                 self._tell(f"line {reject.line}: {reject.reason}")
-            if self.count < TOLD < self.count + len(rejects):
-                self._tell(f"more lines are rejected; {self._keeps} keeps them all")
+            if self.count < MAX_REPORTED < self.count + len(rejects):
+                self._tell(f"more lines are rejected; {self._option} keeps them all")
         self.count += len(rejects)
 
     def close(self) -> None:
@@ -49,7 +50,7 @@ class Rejects:
 
 
 def _entry(reject: Reject) -> dict[str, Any]:
-    """`text`, or `base64` where it is no UTF-8; of a cut line also `bytes`, its true size."""
+    """`text`, or `base64` if it is not UTF-8; for a cut line also `bytes`, its true size."""
     entry: dict[str, Any] = {"line": reject.line, "reason": reject.reason}
     if reject.size > len(reject.raw):
         entry["bytes"] = reject.size

@@ -1,7 +1,7 @@
-"""What the readers of every format hand over, and how lines come out of a stream of bytes.
+"""What the readers of every format return, and how to split a stream of bytes into lines.
 
-Memory is constant whatever the file holds: a block is 1 MiB, and a line longer than what the topic
-takes is not kept, only counted.
+Memory is constant, whatever the file holds: a block is 1 MiB, and a line above the topic's limit is
+only counted.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 BLOCK_BYTES = 1 << 20
-KEPT_BYTES = 1000
-"""How much of a line that is too long stays, for the rejects."""
+REJECT_BYTES = 1000
+"""How much of a line that is too long goes to the rejects."""
 
 
 class Reject(NamedTuple):
@@ -37,9 +37,8 @@ class Records(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Whole lines without LF; a CR before it is still there. `first`: the number of the first.
-    `cut`: the true size of the first line, of which only the start was kept; 0 if all of it is
-    there. `position`: bytes read."""
+    """Whole lines without LF; a CR before it stays. `first`: the number of the first line. `cut`:
+    the true size of the first line if only its start is here; else 0. `position`: bytes read."""
 
     first: int
     lines: list[bytes]
@@ -48,9 +47,9 @@ class Lines(NamedTuple):
 
 
 def blocks_of(descriptor: int) -> Iterator[bytes]:
-    """What the file or pipe has, as it comes: a slow pipe gives small blocks at once.
+    """Blocks of the file or pipe, as they come: a slow pipe gives small blocks at once.
 
-    Read below Python's buffers: a thread that waits in one of those cannot be left behind.
+    Reads below Python's buffers: a thread that waits in one of those cannot be left behind.
     """
     while block := os.read(descriptor, BLOCK_BYTES):
         yield block
@@ -59,31 +58,31 @@ def blocks_of(descriptor: int) -> Iterator[bytes]:
 def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
     """Lines ended by LF; the last may lack its end. `longest`: bytes kept of a line."""
     number, position = 1, 0
-    held: list[bytes] = []
+    pieces: list[bytes] = []
     size = 0
     for block in blocks:
         position += len(block)
         parts = block.split(b"\n")
         size += len(parts[0])
         if size <= longest:
-            held.append(parts[0])
+            pieces.append(parts[0])
         else:
-            held = [b"".join([*held, parts[0][:KEPT_BYTES]])[:KEPT_BYTES]]
+            pieces = [b"".join([*pieces, parts[0][:REJECT_BYTES]])[:REJECT_BYTES]]
         if len(parts) == 1:
             continue
         rest = parts.pop()
-        parts[0] = b"".join(held)
+        parts[0] = b"".join(pieces)
         yield Lines(number, parts, size if size > longest else 0, position)
         number += len(parts)
-        held, size = [rest], len(rest)
+        pieces, size = [rest], len(rest)
     if size:
-        last = b"".join(held)
+        last = b"".join(pieces)
         if size > longest:
-            yield Lines(number, [last[:KEPT_BYTES]], size, position)
+            yield Lines(number, [last[:REJECT_BYTES]], size, position)
         else:
             yield Lines(number, [last], 0, position)
 
 
-def too_long(size: int, most: int) -> str:
-    """The reason of a line that no record can carry."""
-    return f"too large: {size} bytes, and the topic takes {most}"
+def too_long(size: int, limit: int) -> str:
+    """The reason for a line that is too large for a record."""
+    return f"too large: {size} bytes, and the topic takes {limit}"

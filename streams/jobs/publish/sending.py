@@ -17,7 +17,7 @@ from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.producers import Producers
 
 QUEUED_BYTES = 16 * 1024 * 1024
-"""How much may wait for acknowledgement before reading stops."""
+"""The limit of bytes that wait for acknowledgement; reading stops there."""
 
 
 class Sending:

@@ -2,7 +2,7 @@
 
 A child is started through a launcher that first forks a watcher and then becomes the server
 itself (same process id). The watcher waits for the end of a pipe whose other end only we hold:
-when we are gone, however that happened, it kills the server's whole process group. A pipe works on
+when we end, in any way, it kills the server's whole process group. A pipe works on
 every POSIX system and does not care which of our threads started the child.
 """
 
@@ -34,13 +34,13 @@ if os.fork() == 0:
 os.close(pipe)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Runs in a bare interpreter (about 10 ms). The watcher gives up the child's output, so that
-whoever reads it sees its end when the server ends."""
+"""Runs in a bare interpreter (about 10 ms). The watcher closes its copy of the child's output, so
+that the output ends when the server ends."""
 
 LOWEST_PORT: Final = 15_000
 HIGHEST_PORT: Final = 32_000
 """Below the range from which Linux takes the ports of outgoing connections (32768 up), so that a
-server that is down for a moment finds its port free when it comes back."""
+server that restarts finds its port free."""
 
 
 class TiedProcess:
@@ -107,8 +107,8 @@ class TiedProcess:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody holds now. Another process may take it before we do:
-    whoever starts a server on it tries again with another."""
+    """A free TCP port on 127.0.0.1. Another process may take it before we do: if the server then
+    does not start, try another port."""
     for _ in range(200):
         port = random.randint(LOWEST_PORT, HIGHEST_PORT)
         with socket.socket() as probe:
@@ -120,9 +120,9 @@ def free_port() -> int:
     raise BrokerError(f"no free port between {LOWEST_PORT} and {HIGHEST_PORT} on 127.0.0.1")
 
 
-def refuse_taken_port(port: int) -> None:
-    """Raises `BrokerError` when somebody listens on 127.0.0.1:`port`: a server of ours would fail,
-    and the answer of the other would be taken for its own."""
+def refuse_used_port(port: int) -> None:
+    """Raises `BrokerError` when a server already listens on 127.0.0.1:`port`: ours would fail, and
+    we would take the other server's answer for its own."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -133,7 +133,7 @@ def refuse_taken_port(port: int) -> None:
             ) from error
 
 
-def brokers_known_to(port: int, *, timeout_s: float = 5.0) -> int:
+def broker_count(port: int, *, timeout_s: float = 5.0) -> int:
     """How many brokers the one at 127.0.0.1:`port` lists in its metadata: 0 when it does not
     answer. Speaks Metadata v1 (no topics) by hand, so that it needs no event loop."""
     header = struct.pack(">hhih5s", 3, 1, 7, 5, b"probe")
@@ -164,7 +164,7 @@ def wait_until_answering(
     """True once the server lists `brokers` brokers; False if it ended or `timeout_s` passed."""
     deadline = time.monotonic() + timeout_s
     while process.alive and time.monotonic() < deadline:
-        if brokers_known_to(port, timeout_s=1.0) >= brokers:
+        if broker_count(port, timeout_s=1.0) >= brokers:
             return True
         time.sleep(0.02)
     return False

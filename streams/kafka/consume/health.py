@@ -1,7 +1,7 @@
-"""How the tasks inside an `AIOKafkaConsumer` are, which nobody is told unless they ask.
+"""Finds errors of the tasks inside an `AIOKafkaConsumer`, which does not report them by itself.
 
-Its coordination (joining, heartbeats) stops at an error until `check_errors` is called, and tries
-again then; where it or the fetcher has ended with an error, nothing will ever be read again.
+Its coordination (joining, heartbeats) stops at an error until `check_errors` is called, and then
+tries again; if it or the fetcher has ended with an error, nothing will ever be read again.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ FINAL = (
     InvalidSessionTimeoutError,
     TopicAuthorizationFailedError,
 )
-"""Nothing but somebody's hand changes these."""
+"""These errors stay until a person changes something."""
 
 
 class AnotherProtocolError(KafkaError):
-    """The group's members assign partitions in a way that is not ours."""
+    """The group's members use another way to assign partitions."""
 
 
 def check_health(consumer: AIOKafkaConsumer) -> None:
@@ -48,8 +48,8 @@ def check_health(consumer: AIOKafkaConsumer) -> None:
             raise BrokerError(
                 f"this worker cannot go on in group {coordinator.group_id}: {error!r}"
             ) from error
-        # A code that aiokafka has no case for, of a broker in trouble. Heartbeats may have ended
-        # with it, and begin anew with the next generation.
+        # aiokafka does not handle this code; the broker is in trouble. Heartbeats may have ended
+        # with it, and begin again with the next generation.
         coordinator.request_rejoin()
         raise
     ended = fetching.exception() if fetching.done() and not fetching.cancelled() else None

@@ -1,5 +1,5 @@
-"""The port between Faust and the worker: what the transport asks of whoever takes the lists
-(`RecordHost`), and what that one may ask of it (`RecordSource`)."""
+"""The port between Faust and the worker: what the transport asks of the taker of lists
+(`RecordHost`), and what that one may ask of the transport (`RecordSource`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RecordSource(Protocol):
         ...
 
     def set_allowance(self, allowance: Allowance) -> None:
-        """Room came back between two rounds."""
+        """A lane has room again between two rounds."""
         ...
 
     def close_reader(self) -> None:
@@ -37,11 +37,11 @@ class RecordSource(Protocol):
         ...
 
     async def committed(self, partition: TopicPartition) -> Committed | None:
-        """What the group has committed of a partition; None: nothing. Raises KafkaError."""
+        """What the group has committed for a partition; None: nothing. Raises KafkaError."""
         ...
 
     def inflated_bytes(self) -> int:
-        """What the largest batch took of late when it was inflated."""
+        """The size of the largest recent batch after decompression, in bytes."""
         ...
 
     def position_of(self, partition: TopicPartition) -> int | None:
@@ -49,12 +49,12 @@ class RecordSource(Protocol):
         ...
 
     def end_of(self, partition: TopicPartition) -> int | None:
-        """How far the partition could be read when it was last fetched; None: not fetched yet."""
+        """The partition's end at its last fetch; None: not fetched yet."""
         ...
 
 
 class RecordHost(Protocol):
-    """Who takes the lists: `streams.worker.worker.Worker`. Called in the worker's loop."""
+    """The taker of the lists: `streams.worker.worker.Worker`. Called in the worker's loop."""
 
     @property
     def sources(self) -> frozenset[str]:
@@ -68,7 +68,7 @@ class RecordHost(Protocol):
 
     @property
     def start(self) -> str:
-        """`earliest` or `latest`: where a group without offsets of a source begins."""
+        """`earliest` or `latest`: where a group begins without committed offsets of a source."""
         ...
 
     @property
@@ -83,7 +83,7 @@ class RecordHost(Protocol):
 
     @property
     def lease(self) -> Lease:
-        """Told whenever the group takes this worker for alive."""
+        """Extended whenever the group treats this worker as alive."""
         ...
 
     @property
@@ -92,7 +92,7 @@ class RecordHost(Protocol):
         ...
 
     def attach(self, consumer: RecordSource) -> None:
-        """The consumer that was made for this host."""
+        """The consumer of this host, once it exists."""
         ...
 
     async def on_revoked(self) -> None:
@@ -104,7 +104,7 @@ class RecordHost(Protocol):
         ...
 
     async def before_lanes(self, starts: Mapping[TopicPartition, Committed]) -> None:
-        """Lanes are about to be made for these; their earlier owners have let go of them."""
+        """Lanes for these partitions follow; their earlier owners no longer write."""
         ...
 
     def on_assigned(
@@ -112,9 +112,9 @@ class RecordHost(Protocol):
         starts: Mapping[TopicPartition, Committed],
         missing: Set[TopicPartition] = frozenset(),
     ) -> Mapping[TopicPartition, tuple[Any, int]]:
-        """A lane for each partition, and the offset that it is to be read from; `starts`: what was
-        committed last, or where a partition without a commit begins. `missing`: partitions that are
-        ours, too, and cannot be read now."""
+        """A lane for each partition, and the offset to read it from; `starts`: the last commit, or
+        where a partition without a commit begins. `missing`: partitions that are ours too, but
+        cannot be read now."""
         ...
 
     def allowance(self) -> Allowance:
@@ -130,5 +130,5 @@ class RecordHost(Protocol):
         ...
 
     def on_rebalance_error(self, error: BaseException) -> None:
-        """A rebalance failed in a way that nobody has thought of: nothing would be read."""
+        """A rebalance failed in an unexpected way: nothing would be read."""
         ...

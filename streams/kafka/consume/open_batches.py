@@ -1,11 +1,11 @@
-"""Takes records out of what aiokafka has fetched of a partition, counted in bytes.
+"""Takes records from aiokafka's fetch of a partition, and counts their bytes.
 
     a fetch:  [batch][batch: records taken | records to take][batch]   compressed, as it came
                      └ open: inflated as a whole when its first record is taken
 
-A producer's batch is a unit to aiokafka: to read one record of it all of it is inflated, and stays
-so until its last record is taken. A batch of some kB may be one of 20 MB then. What a partition has
-waiting is therefore the bytes of its fetch and those of its open batch.
+A producer's batch is a unit to aiokafka: to read one record it inflates the whole batch, and keeps
+it until the last record is taken. A batch of some kB may then take 20 MB. The waiting bytes of a
+partition are therefore the bytes of its fetch plus those of its open batch.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Any, NamedTuple
 from aiokafka.consumer.fetcher import FetchResult
 
 RECORD_BYTES = 60
-"""Of a record in its batch besides key, value and headers, and of its share in Python's overhead
-when it is taken, at the least."""
+"""Of a record in its batch besides key, value and headers, with its part of Python's overhead; at
+least."""
 
 
 class Share(NamedTuple):
-    """What a lane may get in one round: so many records, and no more once they have so many bytes
-    of keys, values and headers. The first record always comes, whatever its size."""
+    """What a lane may get in one round: at most so many records, and no further one once they have
+    so many bytes of keys, values and headers. The first record always comes, whatever its size."""
 
     records: int
     bytes: int
 
 
 class Batches:
-    """Stands in front of the `MemoryRecords` of a fetch, to know which batch is open."""
+    """Wraps the `MemoryRecords` of a fetch, to know which batch is open."""
 
     def __init__(self, records: Any) -> None:
         self._records = records
@@ -45,7 +45,7 @@ class Batches:
         return self._open
 
     def inflated_bytes(self, next_offset: int) -> int:
-        """About how much the open batch takes, by the mean of the records taken last; 0 where none
+        """The estimated memory of the open batch, by the mean of its last records; 0 where no batch
         is open, or where it was not compressed: its bytes are those of the fetch."""
         batch = self._open
         if not getattr(batch, "compression_type", 0) or next_offset >= batch.next_offset:
@@ -57,7 +57,7 @@ class Batches:
 
 
 class Waiting(NamedTuple):
-    """The bytes that a partition has waiting; `inflated` of them are its open batch's."""
+    """The bytes that a partition has waiting; `inflated` of them belong to its open batch."""
 
     bytes: int
     inflated: int
@@ -67,7 +67,7 @@ NOTHING = Waiting(0, 0)
 
 
 def waiting(fetched: Any) -> Waiting:
-    """What `fetched`, an entry of aiokafka's fetcher, takes in memory."""
+    """The memory of `fetched`, an entry of aiokafka's fetcher."""
     if not isinstance(fetched, FetchResult) or not fetched.has_more():
         return NOTHING
     partition_records = fetched._partition_records
@@ -77,7 +77,7 @@ def waiting(fetched: Any) -> Waiting:
 
 
 def _batches(partition_records: Any) -> Batches:
-    """Put in place before the first record is taken: the iterator asks for its source only then."""
+    """Called before the first record is taken: the iterator asks for its source only then."""
     if not isinstance(partition_records._records, Batches):
         partition_records._records = Batches(partition_records._records)
     found: Batches = partition_records._records
@@ -85,21 +85,21 @@ def _batches(partition_records: Any) -> Batches:
 
 
 def drop(fetched: FetchResult) -> None:
-    """Free what it has waiting now: the iterator and its owner refer to each other, and Python's
-    collector may let tens of megabytes wait for its next full round."""
+    """Free the waiting records now: the iterator and its owner refer to each other, and Python's
+    collector may keep tens of megabytes until its next full round."""
     fetched._partition_records._records_iterator = None
     fetched._partition_records = None
 
 
 def take(fetched: FetchResult, share: Share) -> tuple[list[Any], int]:
-    """`FetchResult.getall` with an end by bytes: the records, and their bytes. Moves the position.
-    Raises what a batch that cannot be read raises; nothing is taken then."""
+    """`FetchResult.getall` with a limit in bytes: the records, and their bytes. Moves the position.
+    Raises the error of a batch that cannot be read; then nothing is taken."""
     if not fetched.check_assignment(fetched._topic_partition) or not fetched.has_more():
         return [], 0
     partition_records = fetched._partition_records
     batches = _batches(partition_records)
     records: list[Any] = []
-    size, most_records, most_bytes = 0, share.records, share.bytes
+    size, max_records, max_bytes = 0, share.records, share.bytes
     append = records.append
     for record in partition_records:
         append(record)
@@ -111,7 +111,7 @@ def take(fetched: FetchResult, share: Share) -> tuple[list[Any], int]:
             size += len(key)
         if headers:
             size += sum(len(name) + len(content or b"") for name, content in headers)
-        if size >= most_bytes or len(records) >= most_records:
+        if size >= max_bytes or len(records) >= max_records:
             break
     else:
         fetched._update_position()

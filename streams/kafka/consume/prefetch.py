@@ -1,13 +1,13 @@
-"""What aiokafka has fetched and nobody has taken: kept within a limit, and taken from.
+"""Keeps what aiokafka has fetched and no round has taken within a limit, and takes records from it.
 
 Rules of this file:
 1. A partition is fetched only while its lane has room, and while not too much waits already.
-2. What is too much goes back to the broker, which a seek to the same place does, and is fetched
-   again later: first what lanes without room have waiting, then batches left open. So a batch may
-   be inflated more than once; else one that inflates to more than there is room for would have to
-   be kept, or to hold up every other partition until its last record is taken.
-3. Batches are opened one at a time, and one stays open only where there is room to inflate another
-   like it, which is there twice for that moment.
+2. What exceeds the limit is dropped by a seek to the same place and fetched again later: first the
+   waiting records of lanes without room, then open batches. So a batch may be inflated more than
+   once. Otherwise a batch that inflates to more than the limit would stay in memory, or block every
+   other partition until its last record is taken.
+3. Batches are opened one at a time, and one stays open only if there is room to inflate another of
+   that size, which is in memory twice for that moment.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from aiokafka.consumer.fetcher import FetchResult
 from streams.kafka.consume.open_batches import NOTHING, Share, Waiting, drop, take, waiting
 
 FORGETTING = 0.99
-"""What is left, with each take, of the size of the largest batch."""
+"""The factor by which each take reduces the remembered size of the largest batch."""
 
 
 class Prefetch:
-    """Over the fetcher of `consumer`; used in its thread. `inflated_bytes`: what the largest batch
-    took of late when it was inflated."""
+    """Works on the fetcher of `consumer`, in its thread. `inflated_bytes`: the size of the largest
+    recent batch after decompression."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
@@ -37,7 +37,7 @@ class Prefetch:
 
     @property
     def _fetched(self) -> Mapping[TopicPartition, Any]:
-        """Results of fetches and errors, as aiokafka keeps them."""
+        """Results of fetches, and errors, as aiokafka stores them."""
         fetched: Mapping[TopicPartition, Any] = self._consumer._fetcher._records
         return fetched
 
@@ -53,8 +53,8 @@ class Prefetch:
     def limit(
         self, positions: Mapping[TopicPartition, int], room: Set[TopicPartition], limit: int
     ) -> None:
-        """Rules 1 and 2 over these partitions. `room`: those whose lane has room. `limit`: bytes
-        that may wait."""
+        """Apply rules 1 and 2 to these partitions. `room`: those whose lane has room. `limit`:
+        bytes that may wait."""
         fetched = self._fetched
         waits = {tp: waiting(fetched[tp]) for tp in positions if tp in fetched}
         self._limit, self._bytes = limit, sum(each.bytes for each in waits.values())
@@ -64,15 +64,15 @@ class Prefetch:
                     self._give_back(partition, positions[partition], wait)
                 if self._bytes <= limit:
                     break
-        self._hold_up_nobody(fetched[tp] for tp in waits if tp in fetched and tp not in room)
+        self._age_waiting(fetched[tp] for tp in waits if tp in fetched and tp not in room)
         full = self._bytes > limit
         for partition in positions:
             # aiokafka throws away what a paused partition has waiting when it is taken.
             self._pause(partition, partition not in room or (full and partition not in fetched))
 
     async def take(self, partition: TopicPartition, share: Share) -> tuple[list[Any], int]:
-        """Records of a partition that has something waiting, and their bytes. Raises what its fetch
-        was refused with, or what its next batch cannot be read for."""
+        """Waiting records of a partition, and their bytes. Raises the error of its fetch, or of its
+        next batch where that cannot be read."""
         fetcher = self._consumer._fetcher
         fetched = fetcher._records[partition]
         if not isinstance(fetched, FetchResult):
@@ -90,9 +90,9 @@ class Prefetch:
             self._give_back(partition, fetched._partition_records.next_fetch_offset, after)
         return records, size
 
-    def _hold_up_nobody(self, fetched: Iterable[Any]) -> None:
-        """aiokafka fetches nothing more from a node while something of it waits that is younger
-        than 0.1 s; what waits for room may do so for long."""
+    def _age_waiting(self, fetched: Iterable[Any]) -> None:
+        """aiokafka fetches nothing more from a node while some of its records wait that are younger
+        than 0.1 s; records that wait for room may wait long."""
         found = False
         for each in fetched:
             found |= each._backoff > 0
@@ -116,6 +116,6 @@ class Prefetch:
 
 
 def _last(wait: tuple[TopicPartition, Waiting], room: Set[TopicPartition]) -> tuple[bool, int]:
-    """Sorts what goes back: first what has no room, and the most of it."""
+    """The order of what goes back: first lanes without room, the largest first."""
     partition, (size, _) = wait
     return partition in room, -size

@@ -6,18 +6,18 @@ Rules of this file:
 2. A partition is read only between `open` and `close`. `close` happens in the first synchronous
    step of a rebalance, `open` after it with an explicit seek: no record of an older assignment gets
    through.
-3. The reader keeps its own position per partition and seeks back to it when anything else (Faust's
-   recovery seeks all partitions) moved the fetcher: a gap can only be a gap of the log.
+3. The reader keeps its own position per partition and seeks back to it when anything else moves the
+   fetcher (Faust's recovery seeks all partitions): a gap can only be a gap of the log.
 4. One round of lists is on its way to the worker's loop at a time; the next starts when the worker
    has answered with `allow`. Partitions are taken in rotation, each at most its share of the
-   allowance, so that a backlog in one never starves another. A round that has no room for all
-   goes on where the last one ended.
-5. An error of one partition costs no other's records: what the round has so far is delivered first.
-6. While it runs the consumer counts as in use: aiokafka measures idleness by its own `getmany`, and
-   would leave the group for ever when its poll interval is over, however busy or paused this is.
-7. Every turn asks how aiokafka's own tasks are: its coordination stops at an error that nobody asks
-   for, and by its own `getmany` somebody would.
-8. What was fetched and not taken is memory, too: `prefetch.py` keeps it within the allowance.
+   allowance, so that a backlog in one never starves another. If a round has no room for all of
+   them, the next one goes on from there.
+5. An error of one partition loses no records of others: the round delivers what it has first.
+6. While the reader runs the consumer counts as in use: aiokafka measures idleness by its own
+   `getmany`, and would leave the group for ever after its poll interval, busy or paused.
+7. Every turn checks aiokafka's own tasks for errors (`health.py`): its coordination stops at an
+   error until somebody checks, which its own `getmany` would do.
+8. Records that are fetched and not taken use memory too: `prefetch.py` limits them.
 
 Why not Faust's `getmany`: it drains one partition after the other, sleeps a second when all are
 paused, and builds an object per message (90 times slower).
@@ -41,14 +41,14 @@ from streams.kafka.consume.prefetch import Prefetch
 logger = logging.getLogger(__name__)
 
 Round = list[tuple[Any, Sequence[Any], int]]
-"""Lists of records, each with the lane it belongs to, and how far that has been read: offsets below
-that are no record's are markers of transactions, aborted, or compacted. A list may be empty."""
+"""Lists of records, each with its lane and the offset up to which the lane is read. Offsets below
+that without a record are transactions' marks, aborted, or compacted. A list may be empty."""
 
 
 class Allowance(NamedTuple):
-    """What the next round may bring. `shares`: of the lanes with room. `round_bytes`: no further
-    lane is read once the round has so many. `waiting_bytes`: what may wait between two rounds,
-    fetched or inflated, and not taken."""
+    """What the next round may bring. `shares`: of the lanes with room. `round_bytes`: once the
+    round has so many, it reads no further lane. `waiting_bytes`: the limit between two rounds for
+    records that are fetched or inflated, and not taken."""
 
     shares: Mapping[Any, Share]
     round_bytes: int
@@ -60,7 +60,8 @@ CLOSED = Allowance({}, 0, 0)
 IDLE_CHECK_S = 1.0
 
 MAX_SEEKS = 10
-"""Seeks back to the same place without a record in between; Faust's recovery costs one."""
+"""How often to seek back to the same place without a record in between; Faust's recovery costs
+one."""
 
 
 class LaneReader:
@@ -80,12 +81,12 @@ class LaneReader:
         self._lanes: dict[TopicPartition, Any] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._allowance = CLOSED
-        self._under_way = False
+        self._round_open = False
         self._changed = asyncio.Event()
-        self._next: TopicPartition | None = None  # the round begins with it
+        self._next: TopicPartition | None = None  # where the next round begins
         self._prefetch = Prefetch(consumer)
         self._openings = 0
-        self._sought: dict[TopicPartition, int] = {}
+        self._seek_counts: dict[TopicPartition, int] = {}
 
     def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         """Start reading these partitions at the given offsets; replaces what was open."""
@@ -102,14 +103,14 @@ class LaneReader:
         self._openings += 1
         self._lanes.clear()
         self._positions.clear()
-        self._sought.clear()
+        self._seek_counts.clear()
         self._allowance = CLOSED
         self._changed.set()
 
     def allow(self, allowance: Allowance) -> None:
         """The worker took the last round; `allowance`: what the next may bring."""
         self._allowance = allowance
-        self._under_way = False
+        self._round_open = False
         self._changed.set()
 
     def set_allowance(self, allowance: Allowance) -> None:
@@ -118,7 +119,7 @@ class LaneReader:
         self._changed.set()
 
     def join_again(self) -> None:
-        """Have the group assign its partitions anew."""
+        """Make the group assign its partitions again."""
         self._consumer._coordinator.request_rejoin()
 
     def position_of(self, partition: TopicPartition) -> int | None:
@@ -127,7 +128,7 @@ class LaneReader:
 
     @property
     def inflated_bytes(self) -> int:
-        """What the largest batch took of late when it was inflated. Safe in any thread."""
+        """The size of the largest recent batch after decompression. Safe in any thread."""
         return self._prefetch.inflated_bytes
 
     async def run(self) -> None:
@@ -141,7 +142,7 @@ class LaneReader:
                 check_health(self._consumer)
                 self._changed.clear()
                 self._limit_prefetch()
-                if self._under_way or not await self._round():
+                if self._round_open or not await self._round():
                     await self._wait()
             except ConsumerStoppedError:
                 return
@@ -150,7 +151,7 @@ class LaneReader:
             except Exception as error:
                 if self._worker_loop.is_closed():
                     return
-                self._worker_loop.call_soon_threadsafe(self._fail, _told(error))
+                self._worker_loop.call_soon_threadsafe(self._fail, _explain(error))
                 await asyncio.sleep(IDLE_CHECK_S)
 
     def _limit_prefetch(self) -> None:
@@ -162,16 +163,16 @@ class LaneReader:
         self._prefetch.limit(self._positions, room, self._allowance.waiting_bytes)
 
     async def _round(self) -> bool:
-        """Send one round on its way; False: there is nothing to read."""
+        """Send one round; False: there is nothing to read."""
         lists: Round = []
         opening = self._openings
         try:
             await self._take(lists)
         finally:  # rule 5: their positions have moved on
-            if self._openings != opening:  # rule 2: a rebalance while an await gave way
+            if self._openings != opening:  # rule 2: a rebalance during an await
                 lists.clear()
             if lists:
-                self._under_way = True
+                self._round_open = True
                 self._worker_loop.call_soon_threadsafe(self._deliver, lists)
         return bool(lists)
 
@@ -181,28 +182,28 @@ class LaneReader:
             return
         for partition in self._lanes:
             # Also where nothing is fetched: at the log's end nothing will be.
-            self._moved(partition)
-        left = allowance.round_bytes
+            self._seek_back(partition)
+        room = allowance.round_bytes
         for partition in self._in_turn():
-            if left <= 0:
+            if room <= 0:
                 self._next = partition
                 return
-            if self._moved(partition):
+            if self._seek_back(partition):
                 continue
             lane, before = self._lanes[partition], self._positions[partition]
             records, size = await self._prefetch.take(partition, allowance.shares[lane])
-            if self._lanes.get(partition) is not lane:  # a rebalance while an await gave way
+            if self._lanes.get(partition) is not lane:  # a rebalance during an await
                 return
-            left -= size
+            room -= size
             now = self._positions[partition] = self._position(partition)
             if records:
-                self._sought.pop(partition, None)
+                self._seek_counts.pop(partition, None)
             if records or now > before:
                 lists.append((lane, records, now))
 
     def _in_turn(self) -> list[TopicPartition]:
-        """The partitions that can be taken from, in this round's order; the next round begins one
-        further on."""
+        """The partitions that have records to take, in this round's order; the next round begins
+        with the next one."""
         lanes, shares = list(self._lanes), self._allowance.shares
         first = lanes.index(self._next) if self._next in self._lanes else 0
         turn = [
@@ -219,16 +220,16 @@ class LaneReader:
         position: int = state._position
         return position
 
-    def _moved(self, partition: TopicPartition) -> bool:
-        """Somebody else sought: go back to where this reader was.
+    def _seek_back(self, partition: TopicPartition) -> bool:
+        """Whether anything else moved the fetcher; if so, seek back to where this reader was.
 
-        Raises OffsetOutOfRangeError where that is no place in the log any more: with agents in the
-        app aiokafka resets the position by itself, again and again.
+        Raises OffsetOutOfRangeError where the log no longer has that offset: with agents in the app
+        aiokafka resets the position by itself, again and again.
         """
         expected = self._positions[partition]
         if self._position(partition) == expected:
             return False
-        times = self._sought[partition] = self._sought.get(partition, 0) + 1
+        times = self._seek_counts[partition] = self._seek_counts.get(partition, 0) + 1
         if times > MAX_SEEKS:
             raise OffsetOutOfRangeError({partition: expected})
         self._consumer.seek(partition, expected)
@@ -241,7 +242,7 @@ class LaneReader:
             done, _ = await asyncio.wait(
                 waiters, timeout=IDLE_CHECK_S, return_when=asyncio.FIRST_COMPLETED
             )
-            check_health(self._consumer)  # says more of an error than a waiter does
+            check_health(self._consumer)  # gives a clearer error than its waiter
             for waiter in done:
                 waiter.result()
         finally:
@@ -249,8 +250,8 @@ class LaneReader:
                 waiter.cancel()
 
 
-def _told(error: Exception) -> Exception:
-    """An offset out of range in words for a person; anything else as it is."""
+def _explain(error: Exception) -> Exception:
+    """An offset out of range, explained for a person; other errors unchanged."""
     if not isinstance(error, OffsetOutOfRangeError):
         return error
     ((partition, offset),) = error.args[0].items()

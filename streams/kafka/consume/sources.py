@@ -1,8 +1,8 @@
 """Notices that a source topic was deleted under the worker.
 
-aiokafka and the group go on as if nothing were: the partitions stay assigned, nothing comes, and a
-topic of that name made anew would be read from the old positions. A missing source is exit code 1
-at the start, and it is the same here.
+aiokafka and the group do not notice: the partitions stay assigned, nothing comes, and a new topic
+of that name would be read from the old positions. A missing source is exit code 1 at the start, and
+it is the same here.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from aiokafka.errors import KafkaError
 from streams.errors import BrokerError
 
 LOOK_EVERY_S = 2.0
-GONE_AFTER_S = 10.0
+MISSING_AFTER_S = 10.0
 """A broker that has just started may not know every topic yet."""
 
 
 async def watch_sources(
-    consumer: AIOKafkaConsumer, sources: Iterable[str], gone: Callable[[BrokerError], None]
+    consumer: AIOKafkaConsumer, sources: Iterable[str], on_missing: Callable[[BrokerError], None]
 ) -> None:
-    """Call `gone` once when one of these topics has been missing for `GONE_AFTER_S`; until then,
-    run until cancelled. Costs no request while all are known."""
+    """Call `on_missing` once when one of these topics has been missing for `MISSING_AFTER_S`; until
+    then, run until cancelled. Costs no request while all topics exist."""
     names = sorted(sources)
     missing_since: dict[str, float] = {}
     while True:
@@ -35,11 +35,11 @@ async def watch_sources(
             try:
                 there = await consumer.topics()
             except KafkaError:
-                continue  # nobody can say
+                continue  # no broker answers
             missing = [name for name in missing if name not in there]
         now = time.monotonic()
         missing_since = {name: missing_since.get(name, now) for name in missing}
         for name, since in missing_since.items():
-            if now - since >= GONE_AFTER_S:
-                gone(BrokerError(f"the source topic {name} was deleted: create it again"))
+            if now - since >= MISSING_AFTER_S:
+                on_missing(BrokerError(f"the source topic {name} was deleted: create it again"))
                 return

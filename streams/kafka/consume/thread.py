@@ -31,15 +31,15 @@ come back (facts measured on 0.14.0). Stuck partitions are found by watermark ag
 
 
 MIN_FETCH_BYTES = 250_000
-"""Of one node. Where its next batch is larger, it comes nevertheless."""
+"""The fetch limit of one node. A larger batch comes all the same."""
 
 LOOKS = 4
 LOOK_WITHIN_S = 2.0
-AGAIN_S = 0.5
+RETRY_INTERVAL_S = 0.5
 """The other members wait meanwhile."""
 
-TAKEN_OVER_S = 0.5
-"""How long a coordinator that has taken over may know less than it should."""
+TAKEOVER_S = 0.5
+"""How long a coordinator that took over may lack recent commits."""
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -48,9 +48,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     mundane_level = "debug"
     _reader: LaneReader | None = None
     _member: Member | None = None
-    _under_way: Sequence[asyncio.Task[None]] = ()
-    _begun: Set[str] = frozenset()
-    _old: Set[TopicPartition] = frozenset()
+    _reader_tasks: Sequence[asyncio.Task[None]] = ()
+    _initial_sources: Set[str] = frozenset()
+    _initial_partitions: Set[TopicPartition] = frozenset()
 
     @property
     def host(self) -> RecordHost:
@@ -60,8 +60,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> AIOKafkaConsumer:
         conf = self.app.conf
         tables = bool(self.app.tables.changelog_topics) or conf.table_standby_replicas > 0
-        # Sticky: whoever survives a rebalance keeps its partitions, and with them what their lanes
-        # hold. Faust's own is sticky, too, and knows where tables are.
+        # Sticky: after a rebalance a member keeps its partitions, and what their lanes hold.
+        # Faust's own assignor is sticky too, and knows where tables are.
         self._assignor = self.app.assignor if tables else StickyPartitionAssignor
         keywords: dict[str, Any] = {
             "client_id": conf.broker_client_id,
@@ -83,38 +83,39 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         host.lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
 
-        def gone(error: BrokerError) -> None:
+        def on_missing(error: BrokerError) -> None:
             loop.call_soon_threadsafe(host.on_reader_error, error)
 
-        self._under_way = (
+        self._reader_tasks = (
             asyncio.ensure_future(self._reader.run()),
-            asyncio.ensure_future(watch_sources(consumer, host.sources, gone)),
+            asyncio.ensure_future(watch_sources(consumer, host.sources, on_missing)),
         )
 
     async def on_thread_stop(self) -> None:
-        for task in self._under_way:
+        for task in self._reader_tasks:
             task.cancel()
         try:
             await super().on_thread_stop()
         except asyncio.CancelledError:
-            # aiokafka's fetcher cancels its requests and waits for them: where no broker answers,
-            # what they end with comes up to here, and would end the thread with its last word.
+            # aiokafka's fetcher cancels its requests and waits for them: without a broker, their
+            # cancellation arrives here and would end the thread in its last step.
             current = asyncio.current_task()
             if current is not None and current.cancelling():
                 raise
             await self._ensure_consumer()._client.close()
 
     def joined(self) -> None:
-        """The group has assigned partitions. Heartbeats begin at once: aiokafka would begin after
-        the assignment has been dealt with, which takes as long as the broker does."""
+        """The group has assigned partitions. Heartbeats begin at once: aiokafka would begin only
+        after the assignment is handled, which takes as long as the broker does."""
         coordinator = self._ensure_consumer()._coordinator
         self._member = Member(coordinator.generation, coordinator.member_id)
         self._share_fetches()
-        self.host.lease.heard(clock_s())
+        self.host.lease.extend(clock_s())
         coordinator._start_heartbeat_task()
 
     def _share_fetches(self) -> None:
-        """Every node is fetched from at the same time: together they bring what one may."""
+        """All nodes are fetched from at the same time: together they bring the limit of one
+        fetch."""
         consumer = self._ensure_consumer()
         nodes = len(consumer._client.cluster.brokers())
         bytes_in_all = self.host.consumer_keywords["fetch_max_bytes"]
@@ -125,7 +126,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         return bool(self.thread_loop.is_closed())
 
     def must_rejoin(self) -> bool:
-        """Whether the group waits for this member to join it anew. Safe in any thread."""
+        """Whether the group waits for this member to join again. Safe in any thread."""
         consumer = self._ensure_consumer()
         subscription = consumer._subscription.subscription
         if subscription is None:
@@ -159,19 +160,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def committed(
         self, partitions: Iterable[TopicPartition]
     ) -> dict[TopicPartition, Committed]:
-        """What the group has committed; partitions that it has not committed for are left out.
-        Raises KafkaError where the coordinator cannot say."""
+        """What the group has committed; partitions without a commit are left out. Raises KafkaError
+        where the coordinator does not say."""
         return await fetch_committed(self._ensure_consumer()._coordinator, partitions)
 
-    async def committed_for_sure(
+    async def stable_committed(
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Committed]:
-        """The same for transactions, whose order must not depend on an answer of yesterday: a
-        coordinator that has just taken over from a node that was lost may for a moment know less
-        than its predecessor has acknowledged (seen on three nodes). Alone it cannot."""
+        """The same for transactions, which must not begin from an outdated answer: a coordinator
+        that just took over from a lost node may for a moment lack commits that its predecessor
+        acknowledged (seen on three nodes). A single node cannot."""
         found = await self.committed(partitions)
         while len(self._ensure_consumer()._client.cluster.brokers()) > 1:
-            await asyncio.sleep(TAKEN_OVER_S)
+            await asyncio.sleep(TAKEOVER_S)
             before, found = found, await self.committed(partitions)
             if found == before:
                 break
@@ -180,33 +181,33 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def starts(
         self, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, Committed]:
-        """Where each partition's lane begins; left out are those whose leader does not answer.
+        """Where each partition's lane begins; partitions whose leader does not answer are left out.
         Raises BrokerError for an offset out of range, KafkaError."""
         consumer = self._ensure_consumer()
         ordered = sorted(partitions)
-        known = await self._known(ordered)
+        committed = await self._find_committed(ordered)
         extents = await extents_of(consumer, ordered)
-        return {tp: self._start(tp, known.get(tp), extent) for tp, extent in extents.items()}
+        return {tp: self._start(tp, committed.get(tp), extent) for tp, extent in extents.items()}
 
-    def _start(self, tp: TopicPartition, known: Committed | None, log: Extent) -> Committed:
-        if known is None:
-            is_new = tp.topic in self._begun and tp not in self._old
+    def _start(self, tp: TopicPartition, committed: Committed | None, log: Extent) -> Committed:
+        if committed is None:
+            is_new = tp.topic in self._initial_sources and tp not in self._initial_partitions
             latest = self.host.start == "latest" and not is_new
-            return Committed(log.end if latest else log.first, made=False)
-        beyond = self.host.checks_log_end and known.offset > log.end
-        if known.offset < log.first or beyond:
+            return Committed(log.end if latest else log.first, is_committed=False)
+        beyond = self.host.checks_log_end and committed.offset > log.end
+        if committed.offset < log.first or beyond:
             raise BrokerError(
-                f"the committed offset {known.offset} of {tp.topic}/{tp.partition} is out of "
+                f"the committed offset {committed.offset} of {tp.topic}/{tp.partition} is out of "
                 f"range: the log holds {log.first} to {log.end}. Records may be lost. Reset the "
                 f"offsets of group {self.app.conf.id} on purpose, or use a new [worker] id"
             )
-        return known.below(log.end) if self.host.checks_log_end else known
+        return committed.below(log.end) if self.host.checks_log_end else committed
 
     async def before_joining(self) -> None:
-        """With `start = "latest"`, learn which sources the group has begun with: a partition of
-        theirs without an offset was added since, and begins with its first record. Asked later,
-        what another member commits of this very assignment would look like that."""
-        if self.host.start != "latest" or self._begun >= self.host.sources:
+        """With `start = "latest"`, find out which sources the group has commits for: a partition of
+        these sources without a commit was added later, and begins with its first record. Ask before
+        joining: after it, commits of other members for this same assignment look the same."""
+        if self.host.start != "latest" or self._initial_sources >= self.host.sources:
             return
         for _ in range(LOOKS):
             try:
@@ -215,12 +216,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
                     found = await self.committed(partitions)
             except (KafkaError, TimeoutError) as error:
                 logger.debug("what the group has begun with: %r", error)
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
             else:
-                self._begun |= {topic for topic, _ in found}
-                # One without a leader, or of a member that died before its first commit, may get
-                # its lane later, and is not new for all that.
-                self._old |= {tp for tp in partitions if tp.topic not in self._begun}
+                self._initial_sources |= {topic for topic, _ in found}
+                # A partition that had no leader, or whose member died before its first commit, may
+                # get its lane later; it is not new.
+                self._initial_partitions |= {
+                    tp for tp in partitions if tp.topic not in self._initial_sources
+                }
                 return
         logger.warning(
             "the broker does not say what the group has committed: partitions without an offset "
@@ -238,14 +241,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             for number in sorted(consumer.partitions_for_topic(source) or ())
         ]
 
-    async def _known(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Committed]:
+    async def _find_committed(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Committed]:
         if self.host.transactional:
-            return await self.committed_for_sure(partitions)
+            return await self.stable_committed(partitions)
         return await self.committed(partitions)
 
     async def commit(self, committed: Mapping[TopicPartition, Committed]) -> bool:
-        """Commit as the member that got its partitions; False: nothing was committed, since the
-        group has moved on."""
+        """Commit as the member that was assigned these partitions; False: nothing was committed,
+        since the group has moved on."""
         if self._member is None:
             return False
         return await commit(self._ensure_consumer()._coordinator, self._member, committed)
@@ -259,6 +264,6 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     ) -> Any:
         sources = self.host.sources
         others = {tp for tp in active_partitions if tp.topic not in sources}
-        if not others:  # an empty set would mean all of them to aiokafka
+        if not others:  # an empty set would mean all partitions to aiokafka
             return {}
         return await super()._fetch_records(consumer, others, timeout, max_records)

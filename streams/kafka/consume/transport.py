@@ -5,18 +5,18 @@ tasks (`RecordHost.sources`) this subclass replaces the per-message path: `LaneR
 `RecordHost` gets lists, and offsets are committed from the host's watermarks, never from Faust's
 acks (Faust 0.15.3 commits past an item in flight, issue faust-streaming/faust#606).
 
-Order of a rebalance, all of it awaited by the coordinator (in the consumer thread unless said):
+Order of a rebalance; the coordinator awaits all of it (in the consumer thread, if not stated):
 1. revoked: the reader is closed at once, in the same synchronous step; worker loop: the host drains
    for at most `drain_s`, commits, suspends its lanes; then Faust's own handling; what the group has
    committed is looked at where `start` needs it.
 2. assigned: Faust's own handling; the committed offsets of our partitions are read and checked;
    worker loop: the host resumes or makes lanes; the reader seeks and opens them. Partitions whose
    leader does not answer get no lane; once it does, the group is joined again (`_await_leaders`).
-Faust and aiokafka log what a rebalance raises, and go on with nothing assigned: here it ends the
+Faust and aiokafka log an error of a rebalance, and go on with nothing assigned: here it ends the
 worker.
 
-Private names of Faust, mode and aiokafka that this file leans on are held by
-`tests/contract/test_faust_private_names.py`.
+This file uses private names of Faust, mode and aiokafka;
+`tests/contract/test_faust_private_names.py` checks that they exist.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from streams.kafka.consume.thread import ConsumerThread
 
 logger = logging.getLogger(__name__)
 
-AGAIN_S = 0.5
+RETRY_INTERVAL_S = 0.5
 LEADERS_EVERY_S = 5.0
-"""How often a partition without a leader is asked for its offsets."""
+"""How often to ask for the offsets of a partition without a leader."""
 
 
 class RebalanceListener(driver.ConsumerRebalanceListener):
@@ -118,8 +118,8 @@ class Consumer(driver.Consumer):
             self._leaders = asyncio.ensure_future(self._await_leaders(missing))
 
     async def _starts(self, ours: set[TopicPartition]) -> dict[TopicPartition, Committed]:
-        """Where the lanes begin, of those partitions whose leader says so; none where the host has
-        been told of an error that ends it, or the next rebalance has begun already."""
+        """Where the lanes begin, for the partitions whose leader answers; empty if the host was
+        told of a fatal error, or if the next rebalance has begun."""
         while True:
             try:
                 starts: dict[TopicPartition, Committed] = await self._call(
@@ -129,16 +129,17 @@ class Consumer(driver.Consumer):
             except (BrokerError, KafkaError) as error:
                 if self.host.on_reader_error(error) or self._is_over():
                     return {}
-                await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(RETRY_INTERVAL_S)
 
     def _is_over(self) -> bool:
-        """Whether this assignment is of no use any more: nobody reads, or the group has to be
-        joined anew, which waits for us."""
+        """Whether this assignment is useless: the reader is closed, or the group must be joined
+        again, which waits for us."""
         return self.host.draining or self._thread.is_closed() or self._thread.must_rejoin()
 
     async def _await_leaders(self, missing: Collection[TopicPartition]) -> None:
-        """Join the group again when a partition that had no leader has one; the others are read
-        meanwhile. A second assignment beside the first would save little: it is rare."""
+        """Join the group again when a partition without a leader has one; the other partitions are
+        read in the meantime. A second assignment beside the first would save little: this is
+        rare."""
         names = ", ".join(f"{tp.topic}/{tp.partition}" for tp in sorted(missing))
         logger.warning("%s: not read, the leader does not answer; asking on", names)
         while not self._is_over():
@@ -166,14 +167,14 @@ class Consumer(driver.Consumer):
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
     async def commit_watermarks(self, committed: Mapping[TopicPartition, Committed]) -> bool:
-        """Commit the hosts' watermarks; False: nothing committed. Raises KafkaError."""
+        """Commit the hosts' watermarks; False: nothing was committed. Raises KafkaError."""
         done: bool = await self._call(self._thread.commit(committed))
         return done
 
     async def committed(self, partition: TopicPartition) -> Committed | None:
-        """What the group has committed of a partition; None: nothing. Raises KafkaError."""
+        """What the group has committed for a partition; None: nothing. Raises KafkaError."""
         found: dict[TopicPartition, Committed] = await self._call(
-            self._thread.committed_for_sure([partition])
+            self._thread.stable_committed([partition])
         )
         return found.get(partition)
 
@@ -186,11 +187,11 @@ class Consumer(driver.Consumer):
         self._thread.in_thread("allow", allowance)
 
     def set_allowance(self, allowance: Allowance) -> None:
-        """Tell the reader of room that came back between rounds."""
+        """Tell the reader of new room between rounds."""
         self._thread.in_thread("set_allowance", allowance)
 
     def inflated_bytes(self) -> int:
-        """What the largest batch took of late when it was inflated."""
+        """The size of the largest recent batch after decompression, in bytes."""
         reader = self._thread._reader
         return 0 if reader is None else reader.inflated_bytes
 
@@ -200,8 +201,8 @@ class Consumer(driver.Consumer):
         return None if reader is None else reader.position_of(partition)
 
     def end_of(self, partition: TopicPartition) -> int | None:
-        """How far the partition could be read when it was last fetched; None: not fetched yet.
-        Where a transaction is pending that is its beginning, not the end of the log."""
+        """The partition's end at its last fetch; None: not fetched yet. With a pending transaction
+        this is where the transaction begins, not the end of the log."""
         try:
             consumer = self._thread._ensure_consumer()
             end: int | None = consumer.highwater(partition)
@@ -221,7 +222,7 @@ class Consumer(driver.Consumer):
         return await super()._getmany(active_partitions, timeout)
 
     def verify_event_path(self, now: float, tp: TP) -> None:
-        """Faust's livelock alarm knows nothing of watermarks; ours is `watermark_age`."""
+        """Faust's livelock alarm does not know watermarks; ours is `watermark_age`."""
         if tp.topic not in self.host.sources:
             super().verify_event_path(now, tp)
 

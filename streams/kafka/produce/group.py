@@ -1,5 +1,5 @@
-"""What leaves in one transaction: parcels for several sink partitions, in the order in which they
-were put; how they are sent, and what their refusals tell."""
+"""What leaves in one transaction: parcels for several sink partitions, in the order of `put`; how
+they are sent, and what a refusal tells about them."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from streams.kafka.produce.parcels import (
     Refusals,
     Sender,
     fill,
-    retrieved,
+    mark_retrieved,
 )
 
 
 class Sent(NamedTuple):
-    """A batch that was offered: records `first` to `first + taken` of those for `where`."""
+    """A batch that was offered: `records` records for `where`, from number `first` on."""
 
     where: TopicPartition
     first: int
-    taken: int
+    records: int
     size: int
     acknowledged: asyncio.Future[Any]
 
     @property
     def error(self) -> BaseException | None:
-        """Why it was refused; None: it was not, or nobody has answered."""
+        """Why the broker refused it; None: it did not, or has not answered."""
         if not self.acknowledged.done() or self.acknowledged.cancelled():
             return None
         return self.acknowledged.exception()
 
 
 class Group:
-    """`parcels`: of one lane, with where each goes."""
+    """`parcels`: of one lane, each with its sink partition."""
 
     def __init__(self, parcels: Sequence[tuple[TopicPartition, Parcel]]) -> None:
         self.parcels = parcels
@@ -72,7 +72,7 @@ class Group:
         return found
 
     def at(self, where: TopicPartition, number: int) -> tuple[Any, Record]:
-        """The slot and the record that is number so many (from 0) for this sink partition."""
+        """The slot and the record with this number (from 0) for this sink partition."""
         for parcel in self.by_where()[where]:
             if number < len(parcel.slots):
                 return parcel.slots[number], parcel.records[number]
@@ -80,7 +80,7 @@ class Group:
         raise IndexError(number)
 
     def record_of(self, slot: Any) -> Record:
-        """The record that a slot has here."""
+        """The record of a slot in this group."""
         return next(
             record
             for _, parcel in self.parcels
@@ -111,8 +111,8 @@ class Group:
         refusals: Mapping[TopicPartition, Refusals],
         sent: list[Sent],
     ) -> None:
-        """Give all of it to the producer, each sink partition's in order; `sent` is added to.
-        Within a transaction nobody sees one batch without the one before, so none is waited for."""
+        """Give all of it to the producer, for each sink partition in order; adds to `sent`. In a
+        transaction no reader sees a batch without the one before, so we wait for none."""
         for where, parcels in self.by_where().items():
             await self._send_to(producer, where, parcels, refusals[where], sent)
 
@@ -124,17 +124,18 @@ class Group:
         refusals: Refusals,
         sent: list[Sent],
     ) -> None:
-        first, number, skipped = 0, 0, 0  # the next record, its parcel, records before that parcel
+        # the next record, its parcel, the number of records before that parcel
+        first, number, skipped = 0, 0, 0
         while number < len(parcels):
             batch = producer.create_batch()
-            taken = fill(batch, parcels[number:], first - skipped, refusals)
-            if not taken:
+            count = fill(batch, parcels[number:], first - skipped, refusals)
+            if not count:
                 raise KafkaError("its lane was closed meanwhile")
             size = batch.size()
             acknowledged = await producer.send_batch(batch, where.topic, partition=where.partition)
-            acknowledged.add_done_callback(retrieved)
-            sent.append(Sent(where, first, taken, size, acknowledged))
-            first += taken
+            acknowledged.add_done_callback(mark_retrieved)
+            sent.append(Sent(where, first, count, size, acknowledged))
+            first += count
             while number < len(parcels) and first - skipped >= len(parcels[number].records):
                 skipped += len(parcels[number].records)
                 number += 1
@@ -142,8 +143,8 @@ class Group:
     def learn(
         self, sent: Sequence[Sent], refusals: Mapping[TopicPartition, Refusals]
     ) -> tuple[dict[Any, str], bool]:
-        """What the refused batches say of their records: the slots whose records are too large by
-        themselves, with their topics; and whether there was anything to learn."""
+        """What refused batches tell: the slots whose records are too large by themselves, with
+        their topics; and whether any refusal was of a kind that we can act on."""
         too_large: dict[Any, str] = {}
         understood = False
         now_ms = time.time() * 1000
@@ -151,9 +152,9 @@ class Group:
             of, error = refusals[each.where], each.error
             if isinstance(error, TOO_LARGE):
                 understood = True
-                if not of.refused_size(each.taken, each.size):
+                if not of.refused_size(each.records, each.size):
                     too_large[self.at(each.where, each.first)[0]] = each.where.topic
             elif isinstance(error, InvalidTimestampError):
                 stamp = of.timestamp(self.at(each.where, each.first)[1][3], now_ms)
-                understood |= of.refused_timestamp(each.taken, stamp, now_ms)
+                understood |= of.refused_timestamp(each.records, stamp, now_ms)
         return too_large, understood

@@ -1,7 +1,7 @@
 """Writes for a command that ends: every record is acknowledged, or the command fails.
 
 Policy: a partition that refuses a batch, or acknowledges nothing for SILENCE_S, ends all of it with
-a `BrokerError`: whoever gave the command is there to see it and to decide.
+a `BrokerError`: the user of the command sees it and can decide.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def job_producers(
     return Producers(
         {**keywords, "request_timeout_ms": int(SILENCE_S * 1000)},
         batch_bytes=min(BATCH_BYTES, batch_bytes),
-        plain_after=(*NO_IDEMPOTENCE, ClusterAuthorizationFailedError),
+        fallback_errors=(*NO_IDEMPOTENCE, ClusterAuthorizationFailedError),
         tell=tell,
     )
 
@@ -44,7 +44,7 @@ class JobWriter:
     `queued_bytes`: of the keys and values that are not. `open`: False once it has failed or
     stopped."""
 
-    known_within_s = SILENCE_S
+    lookup_timeout_s = SILENCE_S
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class JobWriter:
         self._changes.note()
 
     def dropped(self, parcel: Parcel) -> None:
-        """After a failure: nobody waits for it."""
+        """Only after a failure: nobody waits for these records."""
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
         return parcel.records[place]

@@ -17,18 +17,18 @@ from aiokafka.errors import IllegalOperation, KafkaError
 from streams.codec.committed import Committed
 from streams.kafka.produce.group import Group, Sent
 from streams.kafka.produce.parcels import (
-    Complaints,
     Parcel,
     Refusals,
+    WarningLog,
     acknowledgement,
-    complain_of_silence,
-    retrieved,
+    mark_retrieved,
+    warn_of_silence,
 )
-from streams.kafka.produce.producers import OFFER_AGAIN_S
+from streams.kafka.produce.producers import OFFER_INTERVAL_S
 
 
 class Ended(Enum):
-    """What became of a transaction that failed on the way."""
+    """What happened to a transaction that failed."""
 
     UNDONE = "nothing of it happened"
     DONE = "all of it happened"
@@ -36,7 +36,7 @@ class Ended(Enum):
 
 
 class Commits:
-    """Who waits for a commit of a lane, in the order of asking; false when nobody does."""
+    """Those who wait for a commit of a lane, in the order of asking; false when there is none."""
 
     def __init__(self) -> None:
         self._waiting: list[asyncio.Future[bool]] = []
@@ -48,14 +48,14 @@ class Commits:
         return not all(waiting.done() for waiting in self._waiting)
 
     def ask(self) -> asyncio.Future[bool]:
-        """Its result: whether it is committed."""
+        """Its result: whether the commit succeeded."""
         self._waiting.append(asyncio.get_running_loop().create_future())
         return self._waiting[-1]
 
     def answer(self, count: int | None = None, *, committed: bool) -> None:
-        """Tell the first so many; None: everybody."""
+        """Answer the first so many; None: all."""
         for waiting in self._waiting[:count]:
-            if not waiting.done():  # else whoever asked had no more time
+            if not waiting.done():  # else the caller has timed out
                 waiting.set_result(committed)
         del self._waiting[:count]
 
@@ -64,7 +64,7 @@ class Owner(Protocol):
     """What a writer asks of `Transactions`."""
 
     worker_id: str
-    complaints: Complaints
+    warning_log: WarningLog
     committed: Callable[[TopicPartition], Any]
     progress: Callable[[Any, Collection[Any]], Committed]
     presses: Callable[[Any], bool]
@@ -78,8 +78,8 @@ class Owner(Protocol):
 
 
 FAILURES = (KafkaError, IllegalOperation, AssertionError)
-"""aiokafka asserts that its producer is in the right state, or calls what is asked for illegal;
-after a fatal error it is not."""
+"""aiokafka asserts that its producer is in the right state, or calls a request illegal; after a
+fatal error the state is wrong."""
 
 
 class LaneWriter:
@@ -91,20 +91,20 @@ class LaneWriter:
         self._producer: AIOKafkaProducer | None = None
         self._queue: deque[tuple[TopicPartition, Parcel]] = deque()
         self._pending = 0
-        self._moved: Any = None  # the lane that `_commits` are about
+        self._commit_lane: Any = None  # the lane that `_commits` are about
         self._commits = Commits()
         self._refusals: dict[TopicPartition, Refusals] = defaultdict(Refusals)
-        self._hurried = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._next_at = 0.0
         self._retired = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Fence whoever had this partition before."""
+        """Fence the earlier owner of this partition."""
         self._producer = await self._owner.connect(self.partition)
 
     def retire(self) -> None:
-        """Write nothing more; a transaction under way is left to be ended by the next owner."""
+        """Write nothing more; the next owner ends a transaction that is under way."""
         self._retired = True
         self._queue.clear()
         if self._task is not None:
@@ -120,19 +120,19 @@ class LaneWriter:
         self._queue.append((where, parcel))
         self._pending += len(parcel.slots)
         if self._owner.presses(parcel.lane):
-            self._hurried.set()
+            self._urgent.set()
         self._begin()
 
     def hurry(self) -> None:
         if self._pending:
-            self._hurried.set()
+            self._urgent.set()
 
     async def commit(self, lane: Any) -> bool:
-        """Commit what the lane has settled, with outcomes that have come meanwhile or without any;
-        returns when the next transaction has ended. True: it is committed."""
-        self._moved = lane
+        """Commit what the lane has settled, with outcomes that arrive in the meantime or without
+        any; returns when the next transaction has ended. True: committed."""
+        self._commit_lane = lane
         committed = self._commits.ask()
-        self._hurried.set()
+        self._urgent.set()
         self._begin()
         return await committed
 
@@ -152,31 +152,31 @@ class LaneWriter:
             self._begin()
 
     async def _write(self) -> None:
-        await asyncio.sleep(0)  # what is released in this turn of the loop belongs together
+        await asyncio.sleep(0)  # all outcomes of this turn of the loop go together
         loop = asyncio.get_running_loop()
         while self._queue or self._commits:
             wait_s = self._next_at - loop.time()
             if wait_s > 0:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(wait_s):
-                        await self._hurried.wait()
-            self._hurried.clear()
+                        await self._urgent.wait()
+            self._urgent.clear()
             self._next_at = loop.time() + self._owner.interval_s
-            asked = len(self._commits)
+            requests = len(self._commits)
             ended = await self._transact()
             if ended is not Ended.UNDONE:  # later requests belong to the next transaction
-                self._commits.answer(asked, committed=ended is Ended.DONE)
+                self._commits.answer(requests, committed=ended is Ended.DONE)
 
     # -- one transaction -------------------------------------------------------------------------
 
     async def _transact(self) -> Ended:
-        lane = self._moved
+        lane = self._commit_lane
         group = self._take()
         if group:
             lane = group.lane
         elif lane is None or not lane.open:
             return Ended.LOST
-        # Asked for now: an older value could be below what another transaction has committed.
+        # Ask only now: an older value could be below what another transaction has committed.
         target = self._owner.progress(lane, group.slots)
         if not group and target == lane.committed:
             return Ended.DONE
@@ -200,7 +200,7 @@ class LaneWriter:
         return ended
 
     def _take(self) -> Group:
-        """Everything that is queued, of lanes that are open."""
+        """Everything in the queue of open lanes."""
         parcels = []
         while self._queue:
             where, parcel = self._queue.popleft()
@@ -219,10 +219,10 @@ class LaneWriter:
         offsets = asyncio.ensure_future(
             producer.send_offsets_to_transaction(offset, self._owner.worker_id)
         )
-        offsets.add_done_callback(retrieved)
+        offsets.add_done_callback(mark_retrieved)
         try:
             for each in sent:
-                silent = partial(complain_of_silence, each.where)
+                silent = partial(warn_of_silence, each.where)
                 await acknowledgement(each.acknowledged, silent)
             await offsets
         finally:
@@ -239,13 +239,13 @@ class LaneWriter:
         group: Group,
         sent: list[Sent],
     ) -> Ended:
-        """Learn from the failure, and put back what is to be written again."""
-        if not lane.open:  # its next owner ends what is pending, and must not be fenced by us
+        """Learn from the failure, and put back what must be written again."""
+        if not lane.open:  # the next owner ends what is pending; we must not fence it
             return Ended.LOST
         too_large, understood = group.learn(sent, self._refusals)
         if not understood:
-            self._owner.complaints.say("a transaction of %s/%s failed: %r", self.partition, error)
-            await asyncio.sleep(OFFER_AGAIN_S)
+            self._owner.warning_log.say("a transaction of %s/%s failed: %r", self.partition, error)
+            await asyncio.sleep(OFFER_INTERVAL_S)
         ended = await self._look_again(lane, target)
         if ended is Ended.UNDONE:
             await self._put_back(error, lane, group, too_large)
@@ -254,23 +254,24 @@ class LaneWriter:
     async def _put_back(
         self, error: BaseException, lane: Any, group: Group, too_large: Mapping[Any, str]
     ) -> None:
-        """The group comes first again, with other records for those that are too large."""
+        """Put the group in front again, with other records in place of those that are too large."""
         stubborn = False
         for slot, topic in too_large.items():
             record = group.record_of(slot)
             instead = group.sender.too_large(lane, slot, topic, record)
-            self._pending -= instead is None  # it was put again, with another outcome
+            # the sender has put the slot again, with another outcome
+            self._pending -= instead is None
             stubborn |= instead is record
             group = group.with_instead(slot, instead)
         self._queue.extendleft(reversed(group.parcels))
-        self._hurried.set()
+        self._urgent.set()
         if stubborn:
             message = "%s/%s: even small records are refused: %r"
-            self._owner.complaints.say(message, self.partition, error)
-            await asyncio.sleep(OFFER_AGAIN_S)
+            self._owner.warning_log.say(message, self.partition, error)
+            await asyncio.sleep(OFFER_INTERVAL_S)
 
     async def _look_again(self, lane: Any, target: Committed) -> Ended:
-        """A new producer; then, what became of the transaction of the old one."""
+        """Get a new producer, then find out what happened to the old one's transaction."""
         while True:
             if self._producer is not None:
                 self._owner.retire(self._producer)
@@ -279,11 +280,11 @@ class LaneWriter:
             try:
                 there = await self._owner.committed(self.partition)
             except KafkaError as error:
-                self._owner.complaints.say("offsets of %s/%s: %r", self.partition, error)
-                await asyncio.sleep(OFFER_AGAIN_S)
+                self._owner.warning_log.say("offsets of %s/%s: %r", self.partition, error)
+                await asyncio.sleep(OFFER_INTERVAL_S)
                 continue
             if there == target:
                 return Ended.DONE
-            if there == lane.committed or (there is None and not lane.committed.made):
+            if there == lane.committed or (there is None and not lane.committed.is_committed):
                 return Ended.UNDONE
             return Ended.LOST

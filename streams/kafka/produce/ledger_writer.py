@@ -1,13 +1,14 @@
-"""Writes and reads the ledger's topics; what stands in them is `streams.codec.answers`'s.
+"""Writes and reads the ledger's topics; `streams.codec.answers` defines the records.
 
 Rules of this file:
-1. Nothing waits for the ledger but its own next batch: results are neither delayed by it nor held
-   back where it cannot be written. It is written outside of any transaction, since a paid call
-   stays paid whatever becomes of its results.
-2. Entries stay until the broker has them. Where it does not take them, those of items that are
-   settled meanwhile are dropped. What is more than `room_bytes` in all is not taken. A record may
-   stand twice in the ledger; that does no harm.
-3. What is wrong is logged once, and once that it is right again.
+1. Only the ledger's own next batch waits for the ledger: it never delays results, even if it
+   cannot be written. It is written outside of any transaction, since a paid call stays paid
+   whatever happens to its results.
+2. Entries stay in the queue until the broker has them. Those that it did not take are dropped once
+   their items are settled; every entry is offered once at least, since settled is not committed
+   yet. The queue takes at most `room_bytes`. A record may be in the ledger twice; that does no
+   harm.
+3. A failure is logged once, and its end once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -34,31 +36,34 @@ SILENCE_S = 10.0
 
 STOP_WITHIN_S = 1.0
 FETCH_BYTES = 8 * 1024 * 1024
-READ_AT_ONCE = 2000
+MAX_READ_RECORDS = 2000
 
 
-class Recorded(NamedTuple):
-    """The lane of a call's entries for one ledger partition. `highest` of their items' offsets."""
+class LedgerLane(NamedTuple):
+    """The lane of a call's entries for one ledger partition. `highest`: of their items' offsets.
+    `failures`: of the partition before they were queued."""
 
     writer: LedgerWriter
     where: TopicPartition
     highest: int
+    failures: int
 
     @property
     def open(self) -> bool:
-        """False where the ledger fails and every item is settled: nobody misses these entries."""
-        return not self.writer.misses(self.where, self.highest)
+        """False if the ledger has failed since and every item is settled: these entries are not
+        needed any more."""
+        return not self.writer.is_obsolete(self)
 
 
 class LedgerWriter:
     """An ordered queue for each ledger partition, over one producer.
 
-    `on_written(where, first, count, highest)`: so many records stand from offset `first` on (below
-    0: the broker does not know any more where); `highest` of their items' offsets.
-    `settled_below(where)`: below this source offset no answer is of interest any more.
+    `on_written(where, first, count, highest)`: `count` records begin at offset `first` (below 0:
+    the broker no longer knows the offset); `highest` of their items' offsets.
+    `watermark_of(where)`: answers below this source offset are not needed any more.
     """
 
-    known_within_s = SILENCE_S
+    lookup_timeout_s = SILENCE_S
 
     def __init__(
         self,
@@ -66,14 +71,15 @@ class LedgerWriter:
         *,
         room_bytes: int,
         on_written: Callable[[TopicPartition, int, int, int], None],
-        settled_below: Callable[[TopicPartition], int],
+        watermark_of: Callable[[TopicPartition], int],
     ) -> None:
         self.producers = producers
         self._room_bytes = room_bytes
         self._on_written = on_written
-        self._settled_below = settled_below
+        self._watermark_of = watermark_of
         self._queues: dict[TopicPartition, OrderedQueue] = {}
         self._failing: set[TopicPartition] = set()
+        self._failures: Counter[TopicPartition] = Counter()
         self._changes = Changes()
         self.queued_bytes = 0
 
@@ -82,16 +88,16 @@ class LedgerWriter:
         await self.producers.start()
 
     async def stop(self) -> None:
-        """Write what can be written in STOP_WITHIN_S, and close."""
+        """Write what is possible in STOP_WITHIN_S, and close."""
         await self.flush(STOP_WITHIN_S)
         await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
         await self.producers.stop()
 
     def put(self, where: TopicPartition, entries: Sequence[Entry]) -> None:
-        """Queue entries; they are on their way in the next turn of the loop."""
+        """Queue entries; they are sent in the next turn of the loop."""
         size = sum(len(entry.value) for entry in entries)
         if self.queued_bytes + size > self._room_bytes:
-            self._fails(where, f"{self.queued_bytes} bytes wait for it already")
+            self._mark_failing(where, f"{self.queued_bytes} bytes wait for it already")
             return
         queue = self._queues.get(where)
         if queue is None:
@@ -99,23 +105,25 @@ class LedgerWriter:
         self.queued_bytes += size
         offsets = [entry.offset for entry in entries]
         records: list[Record] = [(entry.key, entry.value, (), None) for entry in entries]
-        queue.put(Parcel(None, Recorded(self, where, max(offsets)), offsets, records))
+        lane = LedgerLane(self, where, max(offsets), self._failures[where])
+        queue.put(Parcel(None, lane, offsets, records))
 
     @property
     def writing(self) -> bool:
-        """Whether there is something to write that can be written."""
+        """Whether an entry waits that can be written."""
         return any(
             where not in self._failing and queue.pending() for where, queue in self._queues.items()
         )
 
     async def flush(self, within_s: float) -> None:
-        """Return when everything is written that can be, or when the time is up."""
+        """Return when everything that can be written is written, or when the time is up."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._changes.until(lambda: not self.writing)
 
-    def misses(self, where: TopicPartition, highest: int) -> bool:
-        return where in self._failing and highest < self._settled_below(where)
+    def is_obsolete(self, lane: LedgerLane) -> bool:
+        has_failed = self._failures[lane.where] > lane.failures
+        return has_failed and lane.highest < self._watermark_of(lane.where)
 
     # -- policy --------------------------------------------------------------------------------
 
@@ -123,7 +131,7 @@ class LedgerWriter:
         return True
 
     def delivered(self, where: TopicPartition, first: int, parcels: Sequence[Parcel]) -> None:
-        self._works(where)
+        self._mark_working(where)
         for parcel in parcels:
             self._release(parcel.records)
         count = sum(len(parcel.records) for parcel in parcels)
@@ -133,18 +141,18 @@ class LedgerWriter:
         self._release(parcel.records)
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> None:
-        self._fails(where, "an answer is larger than the topic takes")
+        self._mark_failing(where, "an answer is larger than the topic takes")
         self._release(parcel.records[place : place + 1])
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
-        self._fails(where, repr(error))
+        self._mark_failing(where, repr(error))
 
     def silent(self, where: TopicPartition, waited_s: float) -> None:
         if waited_s >= SILENCE_S:
-            self._fails(where, f"no acknowledgement for {waited_s:.0f} s")
+            self._mark_failing(where, f"no acknowledgement for {waited_s:.0f} s")
 
     def ended(self, queue: OrderedQueue, error: BaseException) -> None:
-        self._fails(queue.where, repr(error))
+        self._mark_failing(queue.where, repr(error))
         logger.debug("a queue of the ledger failed", exc_info=error)
         queue.clear()
 
@@ -153,7 +161,7 @@ class LedgerWriter:
         self.queued_bytes -= sum(len(value or b"") for _, value, *_ in records)
         self._changes.note()
 
-    def _fails(self, where: TopicPartition, why: object) -> None:
+    def _mark_failing(self, where: TopicPartition, why: object) -> None:
         if not any(other.topic == where.topic for other in self._failing):
             logger.error(
                 "the ledger %s cannot be written: %s. The task goes on; after a crash answers may "
@@ -162,9 +170,10 @@ class LedgerWriter:
                 why,
             )
         self._failing.add(where)
+        self._failures[where] += 1
         self._changes.note()
 
-    def _works(self, where: TopicPartition) -> None:
+    def _mark_working(self, where: TopicPartition) -> None:
         if where in self._failing:
             self._failing.discard(where)
             if not any(other.topic == where.topic for other in self._failing):
@@ -194,8 +203,8 @@ async def reading(keywords: Mapping[str, Any]) -> AsyncIterator[AIOKafkaConsumer
 async def extents(
     consumer: AIOKafkaConsumer, begins: Mapping[TopicPartition, int | None]
 ) -> dict[TopicPartition, Extent]:
-    """Where reading begins and ends; None: nothing is to be read. What the log no longer holds, or
-    does not hold yet because it was made anew, is read from where it begins."""
+    """Where reading begins and ends; None: nothing to read. If the log no longer holds the offset,
+    or is a new log that does not hold it yet, reading begins at the log's first offset."""
     found = {}
     for where, (first, end) in (await whole(consumer, list(begins))).items():
         begin = begins[where]
@@ -208,17 +217,17 @@ async def extents(
 
 async def read(
     consumer: AIOKafkaConsumer,
-    wanted: Mapping[TopicPartition, Extent],
+    targets: Mapping[TopicPartition, Extent],
     take: Callable[[TopicPartition, Sequence[Any]], None],
 ) -> None:
     """Hand over every record of these extents, those of a partition in order."""
-    left = {where: extent.end for where, extent in wanted.items() if extent.first < extent.end}
-    consumer.assign(list(left))
-    for where in left:
-        consumer.seek(where, wanted[where].first)
-    while left:
-        fetched = await consumer.getmany(timeout_ms=500, max_records=READ_AT_ONCE)
+    ends = {where: extent.end for where, extent in targets.items() if extent.first < extent.end}
+    consumer.assign(list(ends))
+    for where in ends:
+        consumer.seek(where, targets[where].first)
+    while ends:
+        fetched = await consumer.getmany(timeout_ms=500, max_records=MAX_READ_RECORDS)
         for where, records in fetched.items():
             take(where, records)
-        for where in [w for w in left if await consumer.position(w) >= left[w]]:
-            del left[where]
+        for where in [w for w in ends if await consumer.position(w) >= ends[w]]:
+            del ends[where]

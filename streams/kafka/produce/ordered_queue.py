@@ -12,13 +12,13 @@ Rules of this file:
 4. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
    sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps. It is
    never given up (`producers.py`); an owner who cannot wait so long raises in `silent`.
-5. A record that the broker finds too large is handed back to its owner, who has a smaller one for
-   its place, or none, or insists on it. A refused timestamp becomes now. A batch that was refused
-   for either is offered again in halves (`Refusals`), so that its other records stay as they are.
+5. If the broker finds a record too large, its owner gives a smaller one for its place, or none, or
+   the same one again. A refused timestamp becomes now. A batch refused for either reason is offered
+   again in halves (`Refusals`), so that its other records stay as they are.
 6. Nothing is offered while the owner may not write.
 7. Records of a lane that is no longer open are dropped.
-8. Whether there is something to write is asked of the queue itself, never of its task: what is put
-   while a write ends is neither overlooked nor left behind.
+8. Only the queue itself says whether there is something to write, never its task: so a put during
+   the end of a write is neither overlooked nor left behind.
 """
 
 from __future__ import annotations
@@ -45,33 +45,33 @@ from streams.kafka.produce.parcels import (
     Refusals,
     acknowledgement,
     fill,
-    retrieved,
+    mark_retrieved,
 )
-from streams.kafka.produce.producers import OFFER_AGAIN_S, Producers
+from streams.kafka.produce.producers import OFFER_INTERVAL_S, Producers
 
-ASK_AGAIN_S = 0.05
+MAY_WRITE_CHECK_S = 0.05
 
 
 class Owner(Protocol):
     """The policy: what differs between the sink, the ledger and the commands.
 
-    `known_within_s`: how long the broker may take to say where a partition is; after that the
+    `lookup_timeout_s`: how long the broker may take to say where a partition is; after that the
     batch was not accepted.
     """
 
     producers: Producers
-    known_within_s: float
+    lookup_timeout_s: float
 
     def may_write(self) -> bool:
         """Whether anything may be offered now."""
         ...
 
     def delivered(self, where: TopicPartition, first: int, parcels: Sequence[Parcel]) -> None:
-        """These records are durable, the first of them at this offset."""
+        """These records are durable, the first of them at offset `first`."""
         ...
 
     def dropped(self, parcel: Parcel) -> None:
-        """These records left the queue unwritten: their lane is not open."""
+        """These records left the queue unwritten: their lane is closed."""
         ...
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
@@ -80,12 +80,13 @@ class Owner(Protocol):
         ...
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
-        """Records were not taken, and are offered again soon. `message` has places for topic,
-        partition and error. What this raises ends the queue."""
+        """The broker did not accept records; they are offered again soon. `message` has places for
+        topic, partition and error. An error raised here ends the queue."""
         ...
 
     def silent(self, where: TopicPartition, waited_s: float) -> None:
-        """A batch waits for its acknowledgement for so long. What this raises ends the queue."""
+        """A batch has waited so long for its acknowledgement. An error raised here ends the
+        queue."""
         ...
 
     def ended(self, queue: OrderedQueue, error: BaseException) -> None:
@@ -100,30 +101,30 @@ class OrderedQueue:
         self.where = where
         self._owner = owner
         self._parcels: deque[Parcel] = deque()
-        self._settled = 0  # records of the first parcel that have left the queue
-        self._under_way = 0  # records behind those that wait for their acknowledgement
+        self._removed = 0  # records of the first parcel that have left the queue
+        self._in_flight = 0  # records behind those that wait for their acknowledgement
         self._refusals = Refusals()
         self._task: asyncio.Task[None] | None = None  # from `put` until nothing is left
 
     def pending(self) -> int:
-        """Records of open lanes; nobody waits for those of others, under way or not."""
+        """Records of open lanes; those of closed lanes do not count, in flight or not."""
         parcels = self._parcels
         count = sum(len(parcel.records) for parcel in parcels if parcel.lane.open)
-        return count - self._settled if parcels and parcels[0].lane.open else count
+        return count - self._removed if parcels and parcels[0].lane.open else count
 
     def put(self, parcel: Parcel) -> None:
-        """Write these records behind all that were put before."""
+        """Write these records behind all earlier ones."""
         if parcel.records:
             self._parcels.append(parcel)
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())
 
     def clear(self) -> None:
-        """Drop everything that is not under way."""
-        self._drop(lambda _: True)
+        """Drop everything. Only for an owner whose queue has `ended`: nothing is in flight then."""
+        self._drop_first(lambda _: True)
 
     async def stop(self) -> None:
-        """Write nothing more, for good, whatever is queued."""
+        """Write nothing more, whatever is in the queue."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -135,52 +136,52 @@ class OrderedQueue:
                 await self._write()
         except asyncio.CancelledError:
             raise
-        except BaseException as error:  # any kind: a Rust extension's panic is no Exception
-            self._task, self._under_way = None, 0
+        except BaseException as error:  # any kind: a panic in a Rust extension is a BaseException
+            self._task, self._in_flight = None, 0
             self._owner.ended(self, error)
         else:
-            self._task = None  # in the step that found nothing left: what is put next begins anew
+            # in the same step that finds the queue empty: the next put starts a new task
+            self._task = None
 
     async def _write(self) -> None:
         """Offer one batch."""
         while not self._owner.may_write():  # noqa: ASYNC110  it is time that tells
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(MAY_WRITE_CHECK_S)
         producer = await self._owner.producers.current()
-        while self._parcels and not self._parcels[0].lane.open:
-            self._owner.dropped(self._rest())
-            self._advance(len(self._parcels[0].records) - self._settled)
+        self._drop_first(lambda parcel: not parcel.lane.open)
         batch = producer.create_batch()
-        taken = fill(batch, self._parcels, self._settled, self._refusals)
-        if taken:
-            await self._send(producer, batch, taken)
+        count = fill(batch, self._parcels, self._removed, self._refusals)
+        if count:
+            await self._send(producer, batch, count)
 
     # -- sending -------------------------------------------------------------------------------
 
-    async def _send(self, producer: AIOKafkaProducer, batch: Any, taken: int) -> None:
-        """Afterwards the batch has left the queue, or what the queue holds is to be offered."""
+    async def _send(self, producer: AIOKafkaProducer, batch: Any, count: int) -> None:
+        """Afterwards the batch has left the queue, or the queue offers its records again."""
         try:
             with self._owner.producers.offering(producer):
                 acknowledged = await self._offer(producer, batch)
         except KafkaError as error:
-            if await self._owner.producers.current() is producer:  # else it was retired meanwhile
+            # else another queue has retired it
+            if await self._owner.producers.current() is producer:
                 await self._again("%s/%s does not accept records: %r", error)
             return
-        self._under_way = taken
+        self._in_flight = count
         try:
             written = await acknowledgement(acknowledged, self._silent)
         except KafkaError as error:
-            self._under_way = 0
-            await self._refused(error, taken, batch.size())
+            self._in_flight = 0
+            await self._refused(error, count, batch.size())
             tell = partial(self._owner.failed, self.where, "%s/%s has no new producer yet: %r")
             await self._owner.producers.renew(producer, tell)
         else:
-            self._under_way = 0
-            self._settle(taken, written.offset)
+            self._in_flight = 0
+            self._deliver(count, written.offset)
 
     async def _offer(self, producer: AIOKafkaProducer, batch: Any) -> asyncio.Future[Any]:
         topic, partition = self.where
         try:
-            async with asyncio.timeout(self._owner.known_within_s):
+            async with asyncio.timeout(self._owner.lookup_timeout_s):
                 if partition not in await producer.partitions_for(topic):
                     await producer.client.force_metadata_update()
                     if partition not in await producer.partitions_for(topic):
@@ -190,46 +191,46 @@ class OrderedQueue:
         acknowledged: asyncio.Future[Any] = await producer.send_batch(
             batch, topic, partition=partition
         )
-        acknowledged.add_done_callback(retrieved)  # nobody waits for it where the owner stops first
+        # Where the owner stops first, nobody waits for it.
+        acknowledged.add_done_callback(mark_retrieved)
         return acknowledged
 
     def _silent(self, waited_s: float) -> None:
-        self._drop(lambda parcel: not parcel.lane.open)
+        self._drop_closed()
         self._owner.silent(self.where, waited_s)
 
     async def _again(self, message: str, error: KafkaError) -> None:
         """Tell the owner, and wait before the next offer."""
         self._owner.failed(self.where, message, error)
-        self._drop(lambda parcel: not parcel.lane.open)
-        await asyncio.sleep(OFFER_AGAIN_S)
+        self._drop_closed()
+        await asyncio.sleep(OFFER_INTERVAL_S)
 
     # -- what was refused ----------------------------------------------------------------------
 
-    async def _refused(self, error: KafkaError, taken: int, size: int) -> None:
+    async def _refused(self, error: KafkaError, count: int, size: int) -> None:
         """The acknowledgement failed: learn from it, or wait."""
         if isinstance(error, InvalidTimestampError):
-            if not self._refused_timestamp(taken):
+            if not self._refused_timestamp(count):
                 await self._again("%s/%s refuses the time of this computer: %r", error)
         elif isinstance(error, TOO_LARGE):
-            if not self._refusals.refused_size(taken, size) and not self._hand_back():
+            if not self._refusals.refused_size(count, size) and not self._hand_back():
                 await self._again("%s/%s refuses even small records: %r", error)
         else:
             await self._again("records for %s/%s are sent again: %r", error)
 
-    def _refused_timestamp(self, taken: int) -> bool:
+    def _refused_timestamp(self, count: int) -> bool:
         now_ms = time.time() * 1000
-        first = self._parcels[0].records[self._settled][3]
-        sent = self._refusals.timestamp(first, now_ms)
-        return self._refusals.refused_timestamp(taken, sent, now_ms)
+        sent = self._refusals.timestamp(self._parcels[0].records[self._removed][3], now_ms)
+        return self._refusals.refused_timestamp(count, sent, now_ms)
 
     def _hand_back(self) -> bool:
         """The first unacknowledged record is too large by itself. False: there is no smaller one,
-        and it stays where it is."""
-        parcel, place = self._parcels[0], self._settled
-        record, instead = parcel.records[place], None
-        if parcel.lane.open:
-            instead = self._owner.too_large(self.where, parcel, place)
-        if instead is record:
+        and the record stays where it is."""
+        parcel, place = self._parcels[0], self._removed
+        if not parcel.lane.open:
+            return True  # it is dropped before the next offer
+        instead = self._owner.too_large(self.where, parcel, place)
+        if instead is parcel.records[place]:
             return False
         if instead is None:
             self._advance(1)
@@ -240,47 +241,51 @@ class OrderedQueue:
 
     # -- leaving the queue ---------------------------------------------------------------------
 
-    def _settle(self, taken: int, first: int) -> None:
-        """The first `taken` records are durable."""
+    def _deliver(self, count: int, first: int) -> None:
+        """The first `count` records are durable."""
         parcels = []
-        while taken:
-            parcel = self._rest(taken)
-            parcels.append(parcel)
-            taken -= len(parcel.records)
-            self._advance(len(parcel.records))
+        while count:
+            parcels.append(self._remove(count))
+            count -= len(parcels[-1].records)
         self._owner.delivered(self.where, first, parcels)
 
-    def _rest(self, count: int | None = None) -> Parcel:
-        """Of the first parcel what has not left the queue, at most so many records."""
-        parcel, first = self._parcels[0], self._settled
+    def _remove(self, count: int | None = None) -> Parcel:
+        """Remove the rest of the first parcel, at most `count` records."""
+        parcel, first = self._parcels[0], self._removed
         end = len(parcel.records) if count is None else first + count
-        if not first and end >= len(parcel.records):
-            return parcel
-        slots, records = parcel.slots[first:end], parcel.records[first:end]
-        return parcel._replace(slots=slots, records=records)
+        if first or end < len(parcel.records):
+            slots, records = parcel.slots[first:end], parcel.records[first:end]
+            parcel = parcel._replace(slots=slots, records=records)
+        self._advance(len(parcel.records))
+        return parcel
 
     def _advance(self, count: int) -> None:
-        self._settled += count
+        self._removed += count
         self._refusals.passed(count)
-        if self._settled == len(self._parcels[0].records):
+        if self._removed == len(self._parcels[0].records):
             self._parcels.popleft()
-            self._settled = 0
+            self._removed = 0
 
-    def _drop(self, unwanted: Callable[[Parcel], bool]) -> None:
-        """Let go of these parcels, but for those that a batch under way has begun."""
-        left: deque[Parcel] = deque()
-        begun = self._settled + self._under_way
+    def _drop_first(self, should_drop: Callable[[Parcel], bool]) -> None:
+        """Drop these parcels as far as they stand in front, whether started or not."""
+        while self._parcels and should_drop(self._parcels[0]):
+            self._owner.dropped(self._remove())
+
+    def _drop_closed(self) -> None:
+        """Drop the parcels of closed lanes, except those with records in the batch in flight."""
+        remaining: deque[Parcel] = deque()
+        started = self._removed + self._in_flight
         for parcel in self._parcels:
-            if begun > 0 or not unwanted(parcel):
-                left.append(parcel)
+            if started > 0 or parcel.lane.open:
+                remaining.append(parcel)
             else:
                 self._owner.dropped(parcel)
-            begun -= len(parcel.records)
-        self._parcels = left
+            started -= len(parcel.records)
+        self._parcels = remaining
 
 
 class Changes:
-    """Wakes whoever waits for something that a queue's owner hears of."""
+    """Wakes those who wait for a change that a queue's owner reports."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -288,8 +293,8 @@ class Changes:
     def note(self) -> None:
         self._changed.set()
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Return when this is true; it is asked after each change."""
-        while not true():
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when the condition is true; it is checked after each change."""
+        while not condition():
             self._changed.clear()
             await self._changed.wait()

@@ -1,7 +1,7 @@
-"""Records on their way to a partition, how they fill a batch, and what the broker refused of them.
+"""Records on their way to a partition, how they fill a batch, and how to react to refusals.
 
 A batch is refused as a whole; the broker does not say for which record (aiokafka 0.14 drops the
-field that does). So a refused batch is offered again in halves, down to the record that it was.
+field that does). So a refused batch is offered again in halves, down to the single record.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from streams.codec.results import record_bytes
 
 logger = logging.getLogger(__name__)
 
-COMPLAIN_AFTER_S = 5.0
-COMPLAIN_AGAIN_S = 60.0
+WARN_AFTER_S = 5.0
+WARN_INTERVAL_S = 60.0
 
 SLACK = 0.95
-"""A timestamp that is nearly as far from now as one that was refused becomes now without trying:
-records of one clock that is wrong would be refused one by one otherwise, each a little nearer."""
+"""A timestamp almost as far from now as a refused one becomes now without trying: otherwise the
+records of one wrong clock would be refused one by one, each a little nearer to now."""
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """A batch is above the topic's `max.message.bytes`, or above its `segment.bytes`."""
@@ -38,7 +38,7 @@ Record = tuple[bytes | None, bytes | None, Sequence[tuple[str, bytes | None]], i
 
 
 class Parcel(NamedTuple):
-    """Records for one partition, in order; `slots` are the sender's marks on them, one each.
+    """Records for one partition, in order; `slots`: the sender's marks on them, one each.
     `lane.open`: whether they are still to be written."""
 
     sender: Any
@@ -48,16 +48,16 @@ class Parcel(NamedTuple):
 
 
 class Sender(Protocol):
-    """Who puts outcomes into an `Outlet`, and hears what became of them."""
+    """Puts outcomes into an `Outlet`, and is told what happens to them."""
 
     def delivered(self, lane: Any, slots: Sequence[Any]) -> None:
-        """These records are durable; called in the order of the lane's records in a partition."""
+        """These records are durable; called in the lane's order of records in a partition."""
         ...
 
     def too_large(self, lane: Any, slot: Any, topic: str, record: Record) -> Record | None:
         """The broker refused this record for its size. Returns a smaller one for the same place;
-        None where the slot was put with another outcome; the same one where nothing is smaller:
-        then it is offered for as long as it takes."""
+        None if the slot was put with another outcome; the same record if none is smaller: then it
+        is offered until the broker takes it."""
         ...
 
 
@@ -65,48 +65,48 @@ class Outlet(Protocol):
     """Where outcomes go: `sink.Sink` or `transactions.Transactions`."""
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
-        """Queue records of one lane behind those that it has put before."""
+        """Queue records of one lane behind its earlier ones."""
         ...
 
 
 def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) -> int:
     """Append records, from number `first` of the first parcel on, until the batch is full or a
-    parcel's lane is not open; how many were taken."""
-    taken, append = 0, batch.append
+    parcel's lane is closed; returns how many."""
+    count, append = 0, batch.append
     limits = refusals if refusals.any else None
     now_ms = time.time() * 1000
     for parcel in parcels:
         if not parcel.lane.open:
             break
         for key, value, headers, timestamp in islice(parcel.records, first, None):
-            headers = list(headers) if headers else NO_HEADERS  # the builder takes lists only
+            headers = list(headers) if headers else NO_HEADERS  # the builder takes only lists
             if limits is not None:
                 timestamp = limits.timestamp(timestamp, now_ms)
-                size = batch.size() + record_bytes(key, value, headers) if taken else 0
-                if not limits.may_join(taken, size):
-                    return taken
+                size = batch.size() + record_bytes(key, value, headers) if count else 0
+                if not limits.may_join(count, size):
+                    return count
             if not append(key=key, value=value, timestamp=timestamp, headers=headers):
-                return taken
-            taken += 1
+                return count
+            count += 1
         first = 0
-    return taken
+    return count
 
 
 class Refusals:
-    """What the broker has refused of one partition, so that it is not offered the same again.
-    `any`: whether there is anything to look at."""
+    """What the broker has refused of one partition, so that the same is not offered again. `any`:
+    whether there was a refusal."""
 
     def __init__(self) -> None:
         self.any = False
-        self._max_bytes: float = inf  # of a batch with more than one record
-        self._max_records: float = inf  # of a batch, while `_suspects` are on their way
-        self._suspects = 0  # records of the batch that a timestamp made fail, not yet durable
+        self._max_bytes: float = inf  # limit of a batch with more than one record
+        self._max_records: float = inf  # limit of a batch while `_suspects` are in the queue
+        self._suspects = 0  # records of the batch that failed for a timestamp, not yet durable
         self._ahead_ms: float = inf
         self._behind_ms: float = inf
 
-    def may_join(self, taken: int, size: int) -> bool:
-        """Whether a record may join the `taken` of a batch that would have this size then."""
-        return not taken or (taken < self._max_records and size <= self._max_bytes)
+    def may_join(self, count: int, size: int) -> bool:
+        """Whether a record may join the `count` of a batch that would have this size then."""
+        return not count or (count < self._max_records and size <= self._max_bytes)
 
     def timestamp(self, timestamp_ms: int | None, now_ms: float) -> int | None:
         """The timestamp to send; None: now."""
@@ -114,21 +114,22 @@ class Refusals:
             return None
         return timestamp_ms
 
-    def refused_size(self, taken: int, size: int) -> bool:
-        """A batch was too large. False: it was a single record, nothing smaller can be tried."""
-        if taken == 1:
+    def refused_size(self, count: int, size: int) -> bool:
+        """A batch was too large. False: it had a single record, and no smaller batch is
+        possible."""
+        if count == 1:
             return False
         self.any = True
         self._max_bytes = size // 2
         return True
 
-    def refused_timestamp(self, taken: int, timestamp_ms: int | None, now_ms: float) -> bool:
-        """A timestamp in a batch was refused; `timestamp_ms`: the first record's as it was sent.
-        False: it was now, and nothing else can be tried."""
+    def refused_timestamp(self, count: int, timestamp_ms: int | None, now_ms: float) -> bool:
+        """A timestamp in a batch was refused; `timestamp_ms`: the first record's, as it was sent.
+        False: it was the current time, and no other can be tried."""
         self.any = True
-        if taken > 1:
-            self._suspects = max(self._suspects, taken)
-            self._max_records = taken // 2
+        if count > 1:
+            self._suspects = max(self._suspects, count)
+            self._max_records = count // 2
             return True
         self._suspects, self._max_records = 0, inf
         if timestamp_ms is None:
@@ -140,7 +141,7 @@ class Refusals:
         return True
 
     def passed(self, count: int) -> None:
-        """So many records left the queue at its front."""
+        """`count` records left the queue at its front."""
         if self._suspects:
             self._suspects = max(0, self._suspects - count)
             if not self._suspects:
@@ -150,28 +151,28 @@ class Refusals:
 async def acknowledgement(
     acknowledged: asyncio.Future[Any], silent: Callable[[float], None]
 ) -> Any:
-    """What the broker says of a batch once it has it, however long that takes. Raises KafkaError.
-    `silent(waited_s)` is called every COMPLAIN_AFTER_S; what it raises ends the wait."""
+    """The broker's answer about a batch, however long it takes. Raises KafkaError.
+    `silent(waited_s)` is called every WARN_AFTER_S; an error raised there ends the wait."""
     waited_s = 0.0
     while True:
-        done, _ = await asyncio.wait((acknowledged,), timeout=COMPLAIN_AFTER_S)
+        done, _ = await asyncio.wait((acknowledged,), timeout=WARN_AFTER_S)
         if acknowledged.cancelled():
-            raise ProducerClosed  # else it would pass for a cancellation of whoever waits
+            raise ProducerClosed  # else it would look like a cancellation of the caller
         if done:
             return acknowledged.result()
-        waited_s += COMPLAIN_AFTER_S
+        waited_s += WARN_AFTER_S
         silent(waited_s)
 
 
-def retrieved(acknowledged: asyncio.Future[Any]) -> None:
-    """For a done callback: nobody may wait for it any more."""
+def mark_retrieved(acknowledged: asyncio.Future[Any]) -> None:
+    """For a done callback, in case nobody waits for the result any more."""
     if not acknowledged.cancelled():
         acknowledged.exception()
 
 
-def complain_of_silence(where: TopicPartition, waited_s: float) -> None:
-    """Log that results wait: at first, and then once a minute."""
-    if waited_s == COMPLAIN_AFTER_S or waited_s % COMPLAIN_AGAIN_S == 0:
+def warn_of_silence(where: TopicPartition, waited_s: float) -> None:
+    """Log that results wait: after WARN_AFTER_S, and then once a minute."""
+    if waited_s == WARN_AFTER_S or waited_s % WARN_INTERVAL_S == 0:
         logger.error(
             "%s/%s has not acknowledged results for %.0f s; the task waits. Check the "
             "topic and the brokers",
@@ -180,14 +181,14 @@ def complain_of_silence(where: TopicPartition, waited_s: float) -> None:
         )
 
 
-class Complaints:
-    """Says each thing once in a minute: the same goes wrong twice a second, in every partition."""
+class WarningLog:
+    """Logs each message once a minute: the same error comes twice a second, in every partition."""
 
     def __init__(self) -> None:
         self._logged_at: dict[str, float] = {}
 
     def say(self, message: str, where: TopicPartition, error: BaseException) -> None:
         now = time.monotonic()
-        if now - self._logged_at.get(message, -COMPLAIN_AGAIN_S) >= COMPLAIN_AGAIN_S:
+        if now - self._logged_at.get(message, -WARN_INTERVAL_S) >= WARN_INTERVAL_S:
             self._logged_at[message] = now
             logger.warning(message, *where, error)

@@ -1,8 +1,8 @@
 """The one factory of aiokafka producers, and the producer that a set of queues shares.
 
 What every producer gets, each a fact measured on aiokafka 0.14.0:
-1. `acks=all`, no linger: whoever has more to send puts it into the next batch.
-2. Metadata are asked for at most every METADATA_EVERY_S (`pace_metadata`).
+1. `acks=all`, no linger: later records go into the next batch.
+2. It asks for metadata at most every METADATA_EVERY_S (`pace_metadata`).
 3. A batch may fail while it waits to be sent again (`forgive_failed_batches`).
 4. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
    but gives it up after 40 s where its partition has no leader. It may have been written before the
@@ -27,12 +27,13 @@ from streams.kafka.client import pace_metadata
 logger = logging.getLogger(__name__)
 
 BATCH_BYTES = 256 * 1024
-OFFER_AGAIN_S = 0.5
+OFFER_INTERVAL_S = 0.5
 STOP_WITHIN_S = 2.0
-"""How long a stop waits for what is under way: a batch without a leader would never end."""
+"""How long a stop waits for producers to close: a batch without a leader never ends, and TLS waits
+30 s for a broker that does not answer."""
 
 NO_IDEMPOTENCE = (UnknownError,)
-"""What a broker says that gives out no producer ids (the embedded one)."""
+"""The error of a broker that gives out no producer ids (the embedded one)."""
 
 
 class _Pending(set[Any]):
@@ -41,8 +42,8 @@ class _Pending(set[Any]):
 
 
 def forgive_failed_batches(producer: Any) -> None:
-    """Let a batch of an `AIOKafkaProducer` fail while it waits to be sent again: aiokafka takes it
-    out of the batches on their way, where it is not, and asyncio would log the KeyError."""
+    """Let a batch of an `AIOKafkaProducer` fail while it waits for a retry: aiokafka removes it
+    from the batches in flight, where it is not, and asyncio would log the KeyError."""
     producer._message_accumulator._pending_batches = _Pending()
 
 
@@ -53,7 +54,7 @@ def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -
 
 
 async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> None:
-    """Connect it. Raises KafkaError; then it still has to be stopped."""
+    """Connect it. Raises KafkaError; even then it must be stopped."""
     await producer.start()
     if idempotent:
         producer._message_accumulator._batch_ttl = math.inf
@@ -61,12 +62,17 @@ async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> Non
     forgive_failed_batches(producer)
 
 
-class Producers:
-    """The producer in use and those that are retired; a client to `connect` as any other.
+async def _close(producer: AIOKafkaProducer) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
 
-    `batch_bytes`: of a batch at most. `plain_after`: errors of a start after which a producer
-    without idempotence is tried: what that one acknowledges late may be written twice. `tell`: says
-    so.
+
+class Producers:
+    """The producer in use and those that are closing; a client to `connect` as any other.
+
+    `batch_bytes`: limit of a batch. `fallback_errors`: after these errors of a start, a producer
+    without idempotence is tried: a batch that it acknowledges late may be written twice. `tell`:
+    reports that.
     """
 
     def __init__(
@@ -74,16 +80,16 @@ class Producers:
         keywords: Mapping[str, Any],
         *,
         batch_bytes: int = BATCH_BYTES,
-        plain_after: tuple[type[KafkaError], ...] = NO_IDEMPOTENCE,
+        fallback_errors: tuple[type[KafkaError], ...] = NO_IDEMPOTENCE,
         tell: Callable[[str], None] = logger.warning,
     ) -> None:
         self._keywords = {"enable_idempotence": True, **keywords}
         self._batch_bytes = batch_bytes
-        self._plain_after = plain_after
+        self._fallback_errors = fallback_errors
         self._tell = tell
         self._current: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
-        self._retired: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         self._offers: Counter[Any] = Counter()
         self._unused: dict[Any, asyncio.Event] = {}
 
@@ -91,7 +97,7 @@ class Producers:
         """Connect. Raises KafkaError where no broker answers."""
         try:
             self._current = await self._connect()
-        except self._plain_after:
+        except self._fallback_errors:
             if not self.idempotent:
                 raise
             self._tell("this broker has no idempotent producers: a retry may write a record twice")
@@ -100,7 +106,7 @@ class Producers:
 
     @property
     def idempotent(self) -> bool:
-        """Whether a batch that is sent again is written once; certain after `start`."""
+        """Whether a repeated batch is written once; certain after `start`."""
         return bool(self._keywords["enable_idempotence"])
 
     async def _connect(self) -> AIOKafkaProducer:
@@ -108,37 +114,37 @@ class Producers:
         try:
             await start_producer(producer, idempotent=self.idempotent)
         except BaseException:
-            await producer.stop()
+            await _close(producer)
             raise
         return producer
 
     async def stop(self) -> None:
-        """Close without waiting for what is queued. Nobody may be offering a batch any more."""
-        for retired in self._retired:
-            retired.cancel()
-        await asyncio.gather(*self._retired, return_exceptions=True)
+        """Close without waiting for the queues. No queue may be offering a batch any more."""
+        for closing in self._closing:
+            closing.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
         producer, self._current = self._current, None
         if producer is not None:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(producer.stop(), STOP_WITHIN_S)
+            await _close(producer)
 
-    async def look_again(self) -> None:
-        """Ask the broker for the topics' partitions anew. Raises KafkaError."""
+    async def refresh_metadata(self) -> None:
+        """Ask the broker again for the topics' partitions. Raises KafkaError."""
         await (await self.current()).client.force_metadata_update()
 
     async def partitions(self, topic: str) -> int:
-        """How many partitions a topic had when the broker was last asked. Raises KafkaError."""
+        """How many partitions a topic had at the last request to the broker. Raises KafkaError."""
         return len(await (await self.current()).partitions_for(topic))
 
     async def current(self) -> AIOKafkaProducer:
-        """The producer in use; while another queue is renewing it, the new one."""
+        """The producer in use; while another queue renews it, the new one."""
         async with self._renewing:
             assert self._current is not None
             return self._current
 
-    async def renew(self, failed: Any, no_answer: Callable[[KafkaError], None]) -> None:
+    async def renew(self, failed: Any, on_failure: Callable[[KafkaError], None]) -> None:
         """Retire this producer, unless another queue already did; its other batches still finish.
-        `no_answer(error)`: there is no new one yet; what it raises ends the tries."""
+        `on_failure(error)`: called for each failed start of the new one; an error raised there ends
+        the tries."""
         async with self._renewing:
             if self._current is not failed:
                 return
@@ -147,15 +153,15 @@ class Producers:
                     self._current = await self._connect()
                     break
                 except KafkaError as error:
-                    no_answer(error)
-                    await asyncio.sleep(OFFER_AGAIN_S)
-            retired = asyncio.ensure_future(self._stop_unused(failed))
-            self._retired.add(retired)
-            retired.add_done_callback(self._retired.discard)
+                    on_failure(error)
+                    await asyncio.sleep(OFFER_INTERVAL_S)
+            closing = asyncio.ensure_future(self._stop_unused(failed))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     @contextmanager
     def offering(self, producer: Any) -> Iterator[None]:
-        """A queue is giving the producer a batch: until it has it, the producer is not stopped.
+        """A queue gives the producer a batch: do not stop the producer before it has the batch.
         (aiokafka would leave the queue waiting for metadata that nobody fetches any more.)"""
         self._offers[producer] += 1
         try:

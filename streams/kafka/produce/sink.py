@@ -1,8 +1,8 @@
 """Outcomes leave for Kafka at least once: an ordered queue per sink partition, one producer.
 
-Policy: a record that is too large goes back to its sender, which gives it another outcome; whatever
-else fails is offered for as long as it takes, since a sink that is gone or refuses pauses the task.
-Nothing is offered while this worker may have been given up by its group (`consume/lease.py`).
+Policy: a record that is too large goes back to its sender, which gives it another outcome; every
+other failure is repeated without limit, since a sink that is gone or refuses pauses the task.
+Nothing is offered while the group may have removed this worker (`consume/lease.py`).
 Records of a lane that is no longer open are dropped: its next owner will write them.
 """
 
@@ -16,18 +16,19 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.kafka.produce.ordered_queue import OrderedQueue
-from streams.kafka.produce.parcels import Complaints, Parcel, Record, complain_of_silence
+from streams.kafka.produce.parcels import Parcel, Record, WarningLog, warn_of_silence
 from streams.kafka.produce.producers import Producers
 
 
 class Sink:
-    """All queues of a worker over one producer; what is delivered is told to each parcel's sender.
+    """All queues of a worker over one producer; each parcel's sender is told when its records are
+    durable.
 
-    `may_write()`: whether what the worker owns is still its own; nothing is offered while it is
-    not. `on_defect(error)`: a queue failed in a way that no rule covers; it writes nothing more.
+    `may_write()`: whether this worker still owns its partitions; while not, nothing is offered.
+    `on_defect(error)`: a queue failed in a way that no rule covers; it writes nothing more.
     """
 
-    known_within_s = 40.0
+    lookup_timeout_s = 40.0
 
     def __init__(
         self,
@@ -40,14 +41,14 @@ class Sink:
         self.may_write = may_write
         self._on_defect = on_defect
         self._queues: dict[TopicPartition, OrderedQueue] = {}
-        self._complaints: dict[TopicPartition, Complaints] = defaultdict(Complaints)
+        self._warning_log: dict[TopicPartition, WarningLog] = defaultdict(WarningLog)
 
     async def start(self) -> None:
         """Connect. Raises KafkaError where no broker answers."""
         await self.producers.start()
 
     async def stop(self) -> None:
-        """Close without waiting for what is queued."""
+        """Close without waiting for the queues."""
         await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
         await self.producers.stop()
 
@@ -70,7 +71,7 @@ class Sink:
             parcel.sender.delivered(parcel.lane, parcel.slots)
 
     def dropped(self, parcel: Parcel) -> None:
-        """Its lane's next owner writes it."""
+        """The next owner of its lane writes it."""
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
         slot, record = parcel.slots[place], parcel.records[place]
@@ -78,10 +79,10 @@ class Sink:
         return instead
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
-        self._complaints[where].say(message, where, error)
+        self._warning_log[where].say(message, where, error)
 
     def silent(self, where: TopicPartition, waited_s: float) -> None:
-        complain_of_silence(where, waited_s)
+        warn_of_silence(where, waited_s)
 
     def ended(self, queue: OrderedQueue, error: BaseException) -> None:
         self._on_defect(error)

@@ -3,17 +3,17 @@ outcomes of a source partition.
 
 Rules of this file and of `lane_writer.py`:
 1. Each source partition has a producer of its own, with a transactional id that names it
-   (`{worker id}/{topic}/{partition}`; "/" is legal in no topic name). Starting it ends whatever an
-   earlier owner had pending, and fences that owner for good. It is started before the committed
+   (`{worker id}/{topic}/{partition}`; "/" is not legal in a topic name). Starting it ends a pending
+   transaction of an earlier owner, and fences that owner. It is started before the committed
    offset is read: read earlier, that offset could be one that a pending transaction is about to
    move (aiokafka 0.14 does not ask for stable offsets).
-2. A transaction carries outcomes and what may be committed once they are durable, nothing else.
-   Outcomes that were put together leave together.
-3. Whatever fails, the remedy is one: a new producer under the same id, which ends what was pending;
-   then what is committed tells what became of it. As before: the same outcomes are written again,
-   from memory, without a second call. As it was to be: they are durable. Anything else: somebody
-   else owns the partition, and the lane is lost (`on_lost`).
-4. Outcomes of a lane that is not open are dropped, as by the plain sink.
+2. A transaction carries outcomes and the commit that they allow, nothing else. Outcomes of one
+   `put` leave together.
+3. Every failure has the same remedy: a new producer under the same id, which ends the pending
+   transaction; then the commit tells what happened to it. The old offset: the same outcomes are
+   written again, from memory, without a second call. The new offset: they are durable. Any other:
+   another worker owns the partition, and the lane is lost (`on_lost`).
+4. Outcomes of a closed lane are dropped, as in the plain sink.
 5. Transactions are grouped by time (`interval_s`, longer with many partitions) and by memory
    (`presses`): each costs some 20 ms of waiting and 5 requests, whatever it holds. Those of
    different partitions overlap.
@@ -40,19 +40,20 @@ from aiokafka.errors import (
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.produce.lane_writer import LaneWriter
-from streams.kafka.produce.parcels import Complaints, Parcel
-from streams.kafka.produce.producers import OFFER_AGAIN_S, make_producer, start_producer
+from streams.kafka.produce.parcels import Parcel, WarningLog
+from streams.kafka.produce.producers import OFFER_INTERVAL_S, make_producer, start_producer
 
 logger = logging.getLogger(__name__)
 
 TRANSACTION_TIMEOUT_S = 60.0
-"""After so long the broker ends a transaction by itself; a worker that died is followed sooner."""
+"""After so long the broker ends a transaction by itself; usually the next owner ends a dead
+worker's transaction sooner."""
 
 TRANSACTIONS_PER_S = 200
-"""At most, over all partitions: more would leave no time for anything else."""
+"""The limit over all partitions: more would leave no time for other work."""
 
 
-HOPELESS = (
+PERMANENT_ERRORS = (
     ClusterAuthorizationFailedError,
     IncompatibleBrokerVersion,
     TransactionalIdAuthorizationFailed,
@@ -67,7 +68,7 @@ class Transactions:
 
     `committed(partition)`: what the group has committed. `progress(lane, slots)`: what may be
     committed when these slots are durable too. `presses(lane)`: the lane needs its memory back.
-    `on_lost(lane)`: somebody else owns its partition. The others as in `sink.py`.
+    `on_lost(lane)`: another worker owns its partition. The others as in `sink.py`.
     """
 
     def __init__(
@@ -90,34 +91,35 @@ class Transactions:
         self.presses = presses
         self.on_lost = on_lost
         self.on_defect = on_defect
-        self.complaints = Complaints()
+        self.warning_log = WarningLog()
         self._writers: dict[TopicPartition, LaneWriter] = {}
-        self._retired: set[asyncio.Task[None]] = set()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def interval_s(self) -> float:
-        """Between the beginnings of two transactions of one partition."""
+        """Seconds between the beginnings of two transactions of one partition."""
         return max(self._interval_s, len(self._writers) / TRANSACTIONS_PER_S)
 
     async def prepare(self, partitions: Iterable[TopicPartition]) -> None:
-        """These partitions are assigned: fence their earlier owners, end what they had pending, and
-        give up all others. Returns when that is done, however long the broker takes."""
+        """These partitions are assigned: fence their earlier owners, end their pending
+        transactions, and close the writers of all other partitions. Returns when that is done,
+        however long the broker takes."""
         writers, self._writers = self._writers, {}
         for writer in writers.values():
             writer.retire()
-        made = [LaneWriter(self, partition) for partition in partitions]
-        await asyncio.gather(*(writer.start() for writer in made))
-        self._writers = {writer.partition: writer for writer in made}
+        new = [LaneWriter(self, partition) for partition in partitions]
+        await asyncio.gather(*(writer.start() for writer in new))
+        self._writers = {writer.partition: writer for writer in new}
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
-        """Queue outcomes of a lane; they leave in the order in which they are put."""
+        """Queue outcomes of a lane; they leave in this order."""
         writer = self._writers.get(parcel.lane.where)
-        if writer is not None:  # else it is assigned anew just now, and the lane not open
+        if writer is not None:  # else an assignment is in progress, and the lane is closed
             writer.put(TopicPartition(topic, partition), parcel)
 
     async def commit(self, lanes: Iterable[Any]) -> bool:
-        """Commit offsets that move without outcomes. False: not of all lanes; those with outcomes
-        on their way commit by themselves."""
+        """Commit offsets that move without outcomes. False: not for all lanes; lanes with outcomes
+        in the queue commit by themselves."""
         done = await asyncio.gather(*(self._commit(lane) for lane in lanes))
         return all(done)
 
@@ -130,17 +132,17 @@ class Transactions:
         return sum(writer.pending() for writer in self._writers.values())
 
     def hurry(self) -> None:
-        """Begin the next transactions at once: somebody waits for them."""
+        """Begin the next transactions at once, because a stop or a revocation waits for them."""
         for writer in self._writers.values():
             writer.hurry()
 
     async def stop(self) -> None:
-        """Close without waiting for what is queued."""
+        """Close without waiting for the queues."""
         for writer in self._writers.values():
             writer.retire()
         self._writers.clear()
-        if self._retired:
-            _, left = await asyncio.wait(self._retired, timeout=STOP_WITHIN_S)
+        if self._closing:
+            _, left = await asyncio.wait(self._closing, timeout=STOP_WITHIN_S)
             for retired in left:
                 retired.cancel()
             await asyncio.gather(*left, return_exceptions=True)
@@ -148,8 +150,8 @@ class Transactions:
     # -- producers -----------------------------------------------------------------------------
 
     async def connect(self, partition: TopicPartition) -> AIOKafkaProducer:
-        """A producer that owns this partition's id from now on; tries until it is there. Raises
-        BrokerError where trying is of no use."""
+        """A new producer that owns this partition's id; repeats until it has started. Raises
+        BrokerError where trying again does not help."""
         while True:
             producer = make_producer(
                 {
@@ -161,7 +163,7 @@ class Transactions:
             try:
                 await start_producer(producer, idempotent=True)
                 return producer
-            except HOPELESS as error:
+            except PERMANENT_ERRORS as error:
                 self.retire(producer)
                 raise BrokerError(
                     f"exactly_once is refused by the broker: {error!r}. The worker's user needs "
@@ -169,23 +171,23 @@ class Transactions:
                 ) from error
             except KafkaError as error:
                 self.retire(producer)
-                self.complaints.say("no transactions of %s/%s yet: %r", partition, error)
-                await asyncio.sleep(OFFER_AGAIN_S)
+                self.warning_log.say("no transactions of %s/%s yet: %r", partition, error)
+                await asyncio.sleep(OFFER_INTERVAL_S)
             except BaseException:
                 self.retire(producer)
                 raise
 
     def retire(self, producer: AIOKafkaProducer) -> None:
-        """Close it in the background; nobody waits for what it had."""
+        """Close it in the background; its results do not count any more."""
         retired = asyncio.ensure_future(_close(producer))
-        self._retired.add(retired)
-        retired.add_done_callback(self._retired.discard)
+        self._closing.add(retired)
+        retired.add_done_callback(self._closing.discard)
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
     _retrieve_all(producer)
     try:
-        # `stop` would wait for the broker to take what is queued; nothing is worth waiting for.
+        # `stop` would wait until the broker takes what is queued; nothing in the queue is needed.
         sender = producer._sender.sender_task
         if sender is not None and not sender.done():
             sender.cancel()
@@ -197,8 +199,8 @@ async def _close(producer: AIOKafkaProducer) -> None:
 
 
 def _retrieve_all(producer: AIOKafkaProducer) -> None:
-    """Ask how its last transaction and its batches ended: asyncio would log, at length, that nobody
-    did."""
+    """Read the results of its last transaction and batches: otherwise asyncio would log at length
+    that nobody did."""
     accumulator = producer._message_accumulator
     left = [*chain.from_iterable(accumulator._batches.values()), *accumulator._pending_batches]
     waiters = [producer._txn_manager.wait_for_transaction_end()]

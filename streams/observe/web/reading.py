@@ -1,8 +1,8 @@
-"""Whether reading is stuck: records are there, there is room for them, and none comes.
+"""Finds out whether reading is stuck: there are records and room for them, and none comes.
 
-A worker cannot see that in one look, so it looks every few seconds. Records are there where the end
-of the log, as last fetched, lies beyond the reader's position; the position passes what is no
-record (transaction markers, compacted offsets), so an idle topic is never taken for a stuck one.
+One look cannot show that, so a worker looks every few seconds. There are records if the end of the
+log, at its last fetch, is beyond the reader's position; the position also moves over offsets
+without a record (transaction markers, compacted), so an idle topic never looks stuck.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LOOK_EVERY_S = 5.0
 
 
 class Readable(Protocol):
-    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+    """The attributes of a worker that are read; `streams.worker.worker.Worker` has them."""
 
     @property
     def draining(self) -> bool: ...
@@ -30,8 +30,9 @@ class Readable(Protocol):
     def has_room(self, partition: Partition) -> bool: ...
 
 
-class Stuck(NamedTuple):
-    """A partition that is not read on from `position`; `for_s`: seconds since that was noticed."""
+class StuckPartition(NamedTuple):
+    """A partition where reading does not go on from `position`; `for_s`: seconds since we
+    noticed."""
 
     topic: str
     partition: int
@@ -40,22 +41,22 @@ class Stuck(NamedTuple):
     for_s: float
 
 
-class Starving(NamedTuple):
+class StarvingPartition(NamedTuple):
     position: int
     since: float
 
 
 class ReadingWatch:
-    """Remembers since when each partition has not been read although it could be."""
+    """Remembers since when each partition is not read although it could be."""
 
     def __init__(self, worker: Readable) -> None:
         self._worker = worker
-        self._starving: dict[Partition, Starving] = {}
+        self._starving: dict[Partition, StarvingPartition] = {}
 
-    def look(self, now: float) -> list[Stuck]:
+    def look(self, now: float) -> list[StuckPartition]:
         """The partitions that are stuck. `now`: the loop's seconds."""
-        starving: dict[Partition, Starving] = {}
-        stuck: list[Stuck] = []
+        starving: dict[Partition, StarvingPartition] = {}
+        stuck: list[StuckPartition] = []
         for partition in () if self._worker.draining else self._worker.partitions:
             position, end = self._worker.position(partition), self._worker.end(partition)
             if position is None or end is None or position >= end:
@@ -64,11 +65,11 @@ class ReadingWatch:
                 continue
             before = self._starving.get(partition)
             if before is None or before.position != position:
-                before = Starving(position, now)
+                before = StarvingPartition(position, now)
             starving[partition] = before
             for_s = now - before.since
             if for_s >= STUCK_AFTER_S:
                 topic, partition = partition.where.topic, partition.where.partition
-                stuck.append(Stuck(topic, partition, position, end, round(for_s, 1)))
+                stuck.append(StuckPartition(topic, partition, position, end, round(for_s, 1)))
         self._starving = starving
         return stuck

@@ -18,8 +18,8 @@ from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 
-class Viewed(Protocol):
-    """What is read of a worker; `streams.worker.worker.Worker` is one."""
+class ViewedWorker(Protocol):
+    """The attributes of a worker that are read; `streams.worker.worker.Worker` has them."""
 
     @property
     def ready(self) -> bool: ...
@@ -38,7 +38,7 @@ class Viewed(Protocol):
 class StateView:
     """Makes the JSON values of one worker, in its loop. `started_at_ms`: when the worker began."""
 
-    def __init__(self, worker: Viewed, worker_id: str) -> None:
+    def __init__(self, worker: ViewedWorker, worker_id: str) -> None:
         self._worker = worker
         self._id = worker_id
         self._started_at_ms = int(time.time() * 1000)
@@ -108,12 +108,12 @@ class StateView:
         return {
             "partition": partition.where.partition,
             "watermark": task.watermark(partition),
-            "committed": partition.committed.offset if partition.committed.made else None,
+            "committed": partition.committed.offset if partition.committed.is_committed else None,
             "position": self._worker.position(partition),
             "end": self._worker.end(partition),
             "lag": self._worker.lag(partition),
             "watermark_age_s": round(task.watermark_age_s(partition), 3),
-            "held_bytes": task.held(partition),
+            "held_bytes": task.buffered_bytes(partition),
             "full": not self._worker.has_room(partition),
             "unsettled": found.unsettled if found else 0,
             "reordering": found.reordering if found else 0,
@@ -124,7 +124,7 @@ class StateView:
 
 
 class _Clock:
-    """One moment in both of the times that a worker keeps."""
+    """The same moment on both clocks of a worker."""
 
     def __init__(self) -> None:
         self.now = asyncio.get_running_loop().time()

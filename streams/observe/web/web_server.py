@@ -25,9 +25,9 @@ from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-PORTS_TRIED = 100
+MAX_PORTS = 100
 LEAVE_WITHIN_S = 0.05
-"""What an answer that is being sent gets when the server stops; no connection is waited for."""
+"""The time for a response in progress when the server stops; it does not wait for connections."""
 
 PAGE = Path(__file__).with_name("page.html")
 PAGE_HEADERS = {
@@ -41,7 +41,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class WebServer:
-    """Shows one worker. `address`: "host:port" to listen on. `worker_id`: what the page is headed.
+    """Shows one worker. `address`: "host:port" to listen on. `worker_id`: the heading of the page.
 
     `url`: where it listens; None: it does not.
     """
@@ -58,8 +58,8 @@ class WebServer:
         self.url: str | None = None
 
     async def start(self) -> None:
-        """Listen; where the port is taken, on the next that is free. Raises ConfigError where this
-        machine does not let us."""
+        """Listen on the port, or on the next free one. Raises ConfigError where this machine does
+        not allow it."""
         app = web.Application()
         for path, handler in (
             ("/", self._page),
@@ -78,11 +78,13 @@ class WebServer:
         except BaseException:
             await self.stop()
             raise
-        self.url = f"http://{self._named(port)}"
+        self.url = f"http://{self._address(port)}"
         if port == self._port:
             logger.info("serving %s", self.url)
         else:
-            logger.warning("worker.web: %s is taken; serving %s", self._named(self._port), self.url)
+            logger.warning(
+                "worker.web: %s is taken; serving %s", self._address(self._port), self.url
+            )
         self._look()
 
     async def stop(self) -> None:
@@ -94,7 +96,7 @@ class WebServer:
             await runner.cleanup()
 
     async def _listen(self, runner: web.AppRunner) -> int:
-        for port in range(self._port, min(self._port + PORTS_TRIED, 65_536)):
+        for port in range(self._port, min(self._port + MAX_PORTS, 65_536)):
             site = web.TCPSite(runner, self._host, port)
             try:
                 await site.start()
@@ -102,19 +104,19 @@ class WebServer:
                 if error.errno != errno.EADDRINUSE:
                     reason = error.strerror or str(error)
                     raise ConfigError(
-                        [f"worker.web: cannot serve {self._named(port)}: {reason}"]
+                        [f"worker.web: cannot serve {self._address(port)}: {reason}"]
                     ) from error
             else:
                 return port
         raise ConfigError(
-            [f"worker.web: {self._named(self._port)} and the ports after it are taken"]
+            [f"worker.web: {self._address(self._port)} and the ports after it are taken"]
         )
 
-    def _named(self, port: int) -> str:
+    def _address(self, port: int) -> str:
         return f"[{self._host}]:{port}" if ":" in self._host else f"{self._host}:{port}"
 
     def _look(self) -> None:
-        """Being stuck shows only to someone who looks more than once."""
+        """Only repeated looks can show that reading is stuck."""
         loop = asyncio.get_running_loop()
         self._reading.look(loop.time())
         self._looking = loop.call_later(LOOK_EVERY_S, self._look)

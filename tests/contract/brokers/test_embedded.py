@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from streams.errors import BrokerError, ConfigError
-from streams.kafka.broker.child import TiedProcess, brokers_known_to, free_port
+from streams.kafka.broker.child import TiedProcess, broker_count, free_port
 from streams.kafka.broker.tansu import LIMITS, NOTICE, EmbeddedBroker, refuse_on_embedded
 from tests.contract.brokers.clients import send, values
 from tests.integration.harness import WorkerProcess, create_topic
@@ -45,9 +45,9 @@ def test_it_answers_when_start_returns_and_not_after_stop():
     assert not broker.alive
     with broker:
         host, port = broker.bootstrap.split(":")
-        assert (host, brokers_known_to(int(port)), broker.alive) == ("127.0.0.1", 1, True)
+        assert (host, broker_count(int(port)), broker.alive) == ("127.0.0.1", 1, True)
     assert not broker.alive
-    assert brokers_known_to(int(port)) == 0
+    assert broker_count(int(port)) == 0
 
 
 async def test_it_is_an_asynchronous_context_manager_too():
@@ -179,7 +179,7 @@ def test_nothing_is_left_behind(monkeypatch, tmp_path):
 async def test_a_socket_closed_in_the_middle_of_an_answer_is_no_answer():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert brokers_known_to(port, timeout_s=0.1) == 0
+        assert broker_count(port, timeout_s=0.1) == 0
 
 
 async def test_it_is_empty_after_a_restart(capfd):

@@ -29,7 +29,7 @@ async def test_texts_that_were_read_ahead_are_remembered_by_their_beginning():
         body = json.dumps([text]).encode()
         done = await asyncio.to_thread(_post, f"{simulator.url}/simulator/read", body)
         assert done == (200, {"texts": 1})
-        assert text[:READ_CHARACTERS] in simulator.simulation.encoder._remembered
+        assert text[:READ_CHARACTERS] in simulator.simulation.encoder._cache
     finally:
         await simulator.stop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.jobs.dead.letters import Choice, letter_of, sent_again
+from streams.jobs.dead.letters import Choice, letter_of, redrive_headers
 from streams.model import Position
 
 from .letters import Record, item, record
@@ -78,19 +78,19 @@ def test_a_record_that_is_no_dead_letter_of_ours_is_none(headers: list[tuple[str
 def test_a_letter_sent_again_has_the_sources_headers_and_how_often_it_was() -> None:
     letter = letter_of(record(item(7)))
     assert letter is not None
-    assert letter.redriven == 0
-    again = sent_again(letter)
+    assert letter.redrives == 0
+    again = redrive_headers(letter)
     assert again == [("h", b"1"), ("h", None), ("streams-redriven", b"1")]
     letter = letter_of(record(item(8, headers=again)))
     assert letter is not None
-    assert letter.redriven == 1
-    assert sent_again(letter) == [("h", b"1"), ("h", None), ("streams-redriven", b"2")]
+    assert letter.redrives == 1
+    assert redrive_headers(letter) == [("h", b"1"), ("h", None), ("streams-redriven", b"2")]
 
 
 def test_a_count_that_is_none_counts_as_none() -> None:
     letter = letter_of(record(item(8, headers=[("streams-redriven", b"often")])))
     assert letter is not None
-    assert sent_again(letter) == [("streams-redriven", b"1")]
+    assert redrive_headers(letter) == [("streams-redriven", b"1")]
 
 
 def test_a_choice_holds_what_fits_everything_that_is_said() -> None:

@@ -34,7 +34,7 @@ def _(patch: Patch) -> None:
     def kept(batch: Any, slots: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
         return [slot for slot in slots if slot.call is batch]
 
-    patch.setattr(shell, "paid", kept)
+    patch.setattr(shell, "paid_slots", kept)
 
 
 @mutant("a call is cancelled with its lane, though it is paid", recorded, found_by=96)
@@ -58,7 +58,7 @@ def _(patch: Patch) -> None:
     begin = Ledger.begin
 
     def letting_go(self: Ledger, lane: Partition, watermark: int) -> int | None:
-        self._found.pop(lane.where, None)
+        self._contents.pop(lane.where, None)
         return begin(self, lane, watermark)
 
     patch.setattr(Ledger, "begin", letting_go)

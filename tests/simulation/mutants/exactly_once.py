@@ -34,10 +34,10 @@ def _(patch: Patch) -> None:
 
 
 def _ended(patch: Patch, otherwise: dict[Ended, Ended]) -> None:
-    look_again = LaneWriter._look_again
+    refresh_metadata = LaneWriter._look_again
 
     async def looked(self: LaneWriter, lane: Any, said: Any) -> Ended:
-        ended = await look_again(self, lane, said)
+        ended = await refresh_metadata(self, lane, said)
         return otherwise.get(ended, ended)
 
     patch.setattr(LaneWriter, "_look_again", looked)

@@ -74,7 +74,7 @@ def _(patch: Patch) -> None:
 
 @mutant("a reader that was moved stays where it is", found_by=90)
 def _(patch: Patch) -> None:
-    patch.setattr(LaneReader, "_moved", lambda self, partition: False)
+    patch.setattr(LaneReader, "_seek_back", lambda self, partition: False)
 
 
 @mutant("a lane begins one record late")
@@ -133,12 +133,12 @@ def _(patch: Patch) -> None:
 
 @mutant("a partition moved to its log's end waits for somebody to write", found_by=90)
 def _(patch: Patch) -> None:
-    moved = LaneReader._moved
+    moved = LaneReader._seek_back
 
     def where_fetched(self: LaneReader, partition: Any) -> bool:
         return partition in self._consumer._fetcher._records and moved(self, partition)
 
-    patch.setattr(LaneReader, "_moved", where_fetched)
+    patch.setattr(LaneReader, "_seek_back", where_fetched)
 
 
 @mutant("results are written while the last commit is under way", found_by=206)
