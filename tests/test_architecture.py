@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import subprocess
@@ -44,12 +45,14 @@ def impure_imports(source: str) -> set[str]:
 
 
 def missing_names(source: str) -> list[str]:
-    """What of ours is imported and is not there, wherever the import stands."""
-    ours = [name.rpartition(".") for name in imports_of(source) if name.startswith("streams.")]
+    """What is imported from a module of ours and is not there, wherever the import stands."""
     return [
-        f"{module}.{name}"
-        for module, _, name in ours
-        if not file_of(f"{module}.{name}") and name not in names_in(module)
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("streams.")
+        for alias in node.names
+        if not file_of(f"{node.module}.{alias.name}")
+        and alias.name not in names_in(f"{node.module}")
     ]
 
 
@@ -148,8 +151,10 @@ def test_every_import_finds_what_it_names_also_one_that_seldom_runs() -> None:
 
 
 def test_an_import_of_what_is_not_there_is_found() -> None:
-    source = "def late():\n    from streams.errors import Retry, Again\n    import streams.nowhere"
-    assert missing_names(source) == ["streams.errors.Again", "streams.nowhere"]
+    source = (
+        "def late():\n  from streams.errors import Retry, Again\n  from streams.nowhere import it"
+    )
+    assert missing_names(source) == ["streams.errors.Again", "streams.nowhere.it"]
 
 
 def test_a_room_without_a_floor_is_no_room() -> None:

@@ -97,6 +97,6 @@ class TaskCaller:
 
 
 def _defect(what: str) -> CallError:
-    """An error of a registered provider: the engine knows only CallError, and sys.exit() would end
+    """A defect of a registered provider: the engine knows only CallError, and sys.exit() would end
     the worker."""
     return CallError(Fault.BAD_REPLY, f"the provider failed: {what}")
