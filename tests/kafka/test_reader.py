@@ -334,12 +334,21 @@ async def test_a_reader_that_runs_is_never_idle_to_aiokafka():
         assert reading.consumer._subscription.fetcher_idle_time == 0
 
 
-async def test_a_partition_without_room_is_not_fetched_until_it_has_room():
+async def test_a_partition_without_room_is_not_fetched_while_much_waits_until_it_has_room():
     async with running() as reading:
-        reading.reader.allow(room({B_LANE: 3}))
+        reading.consumer.fetched(A, range(10), fetched_bytes=600)
+        reading.reader.allow(room({B_LANE: 3}, waiting_bytes=1000))
         await settled()
         assert [reading.consumer.is_fetched(tp) for tp in PARTITIONS] == [False, True, False]
         reading.reader.set_allowance(ROOM)
+        await settled()
+        assert reading.consumer.is_fetched(C)
+
+
+async def test_a_partition_without_room_is_fetched_while_little_waits():
+    """Its records are here as soon as it has room: else it would wait for a fetch each time."""
+    async with running() as reading:
+        reading.reader.allow(room({B_LANE: 3}, waiting_bytes=1000))
         await settled()
         assert [reading.consumer.is_fetched(tp) for tp in PARTITIONS] == [True, True, True]
 

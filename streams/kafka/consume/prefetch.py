@@ -1,7 +1,8 @@
 """Keeps what aiokafka has fetched and no round has taken within a limit, and takes records from it.
 
 Rules of this file:
-1. A partition is fetched only while its lane has room, and while not too much waits already.
+1. A partition is fetched only while not too much waits already; one whose lane has no room only
+   while less than half of that waits, so that its records are here as soon as it has room.
 2. What exceeds the limit is dropped by a seek to the same place and fetched again later: first the
    waiting records of lanes without room, then open batches. So a batch may be inflated more than
    once. Otherwise a batch that inflates to more than the limit would stay in memory, or block every
@@ -68,7 +69,8 @@ class Prefetch:
         full = self._bytes > limit
         for partition in positions:
             # aiokafka throws away what a paused partition has waiting when it is taken.
-            self._pause(partition, partition not in room or (full and partition not in fetched))
+            idle = partition not in room and self._bytes > limit // 2
+            self._pause(partition, idle or (full and partition not in fetched))
 
     async def take(self, partition: TopicPartition, share: Share) -> tuple[list[Any], int]:
         """Waiting records of a partition, and their bytes. Raises the error of its fetch, or of its
