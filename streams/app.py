@@ -189,7 +189,9 @@ class App(faust.App):
             **client_arguments(self._assembly.kafka),
             "session_timeout_ms": int(kafka.session_timeout_s * 1000),
             "heartbeat_interval_ms": int(heartbeat_s(kafka.session_timeout_s) * 1000),
-            "fetch_max_wait_ms": 500,
+            # A node gets one fetch at a time, without the partitions whose records wait here. While
+            # it waits for more of a partition at its end, the others cannot be fetched.
+            "fetch_max_wait_ms": 100,
             "fetch_max_bytes": budget.fetch_bytes,
             "max_partition_fetch_bytes": min(1_048_576, budget.fetch_bytes),
             # Records of an aborted transaction do not count, and those of a pending one do not
