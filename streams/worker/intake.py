@@ -140,9 +140,12 @@ class Room:
         nothing, and its records fit. Unmeasured ones are taken for the others'."""
         if partition.task.buffered_bytes(partition):
             return False
-        means = [each.mean_bytes for each in self._partitions if each.measured]
-        mean_bytes = partition.mean_bytes if partition.measured else max(means, default=inf)
+        mean_bytes = partition.mean_bytes if partition.measured else self._largest_mean_bytes()
         return mean_bytes <= self._item_bytes // len(self._partitions)
+
+    def _largest_mean_bytes(self) -> float:
+        means = (each.mean_bytes for each in self._partitions if each.measured)
+        return max(means, default=inf)
 
     def _share(self, partition: Partition, share: int) -> Share | None:
         """What the partition may get; None: it has no room."""
