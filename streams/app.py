@@ -16,7 +16,9 @@ from typing import Any, Self, TypeVar
 
 import faust
 from faust.app.base import BootStrategy
+from faust.tables import TableManager
 from faust.types.settings import Settings as FaustSettings
+from mode import Seconds
 from yarl import URL
 
 from streams.assembly import Assembly, Plan
@@ -55,6 +57,14 @@ class Boot(BootStrategy):
     def _should_enable_web(self) -> bool:
         conf = self.app.conf
         return bool(conf.web_enabled and conf.web_port != self.app.own_web_port)
+
+
+class Tables(TableManager):
+    """Does not wait a second for agents to name their tables where the app has neither."""
+
+    async def sleep(self, n: Seconds) -> None:
+        if self.app.agents or self:
+            await super().sleep(n)
 
 
 class App(faust.App):
@@ -109,6 +119,7 @@ class App(faust.App):
             "consumer_metadata_max_age_ms": 30_000,
             "datadir": Path(tempfile.gettempdir()) / f"streams-{worker.id}",
             "topic_disable_leader": True,
+            "TableManager": Tables,
             "web_enabled": False,
             "web_bind": host.strip("[]"),
             "web_port": self.own_web_port,

@@ -1,7 +1,8 @@
-"""What the consumer under Faust is told, whatever Faust would choose."""
+"""What Faust and its consumer are told, whatever Faust would choose."""
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,3 +81,15 @@ async def test_fausts_unprefixed_variables_do_not_reach_the_app(monkeypatch):
     assert conf.web_port != 1
     assert "elsewhere" not in str(conf.datadir)
     assert conf.consumer_auto_offset_reset == "earliest"
+
+
+async def test_faust_waits_for_tables_only_where_agents_may_name_some():
+    """A second of every start: a worker of tasks alone has none to wait for."""
+    app = _app()
+    await asyncio.wait_for(app.tables.sleep(3600), 5)
+
+    @app.agent(app.topic("orders"))
+    async def count(orders: Any) -> None: ...
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(app.tables.sleep(3600), 0.01)
