@@ -89,13 +89,6 @@ class Account:
     def in_flight(self) -> int:
         return sum(len(seat.reservations) for seat in self.seats)
 
-    def unsuspected(self, ended: Reservation) -> bool:
-        """Whether a call is in flight, other than the one that has ended, whose items were not
-        suspected when it began."""
-        return any(
-            not (each.suspected or each is ended) for seat in self.seats for each in seat.reservations
-        )
-
     @property
     def max_in_flight(self) -> int:
         """What its members allow themselves, together."""
@@ -202,11 +195,6 @@ class Seat:
             account.seats.remove(self)
             account.pauses.limit_ramp(account.pauses.ramp, account.max_in_flight)
             account.wake_others(self)
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether other members wait to make calls."""
-        return any(seat is not self for seat in self.account.line)
 
     # -- before a call ---------------------------------------------------------------------------
 

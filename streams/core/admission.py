@@ -19,8 +19,8 @@ from streams.core.call import Call, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.core.task_pause import TaskPause
-from streams.core.windows import Window, Windows
 from streams.core.verdict import EVERYBODY, Verdict, verdict
+from streams.core.windows import Window, Windows
 from streams.errors import CallError
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
@@ -45,7 +45,8 @@ class Admission:
         self._function_errors = limits.function_errors
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
-        self._turn = "retry"  # whose turn it is where retries do not simply go first
+        # Whose turn it is where retries do not simply go first: among probes, among other calls.
+        self._probes_new = self._calls_new = False
         self.seat = seat
         self.pauses = TaskPause(limits, random, seat)
         self.calls: dict[str, Call] = {}
@@ -53,6 +54,7 @@ class Admission:
         self.started_by_cause: Counter[str] = Counter()
         self.new_by_reason: Counter[str] = Counter()
         self.results = 0
+        self._at_refusal = inf  # answers to others when the account refused this task last
         self.max_in_flight_seen = 0
 
     def start_next(self, windows: Windows, now: float) -> Call | None:
@@ -105,11 +107,10 @@ class Admission:
         """Whether a new microbatch goes before a retry. In general it does not; but where the next
         call is a probe, or the retry is suspected or has failed often, they take turns, so that one
         that always fails is never the only one that is tried."""
-        if self._turn == "retry" or not self._retries:
-            return False
+        if self.pauses.probing:
+            return self._probes_new
         retry = self._retries[0][2]
-        stubborn = retry.strikes >= STUBBORN_STRIKES or _is_suspected(retry)
-        return self.pauses.probing or stubborn
+        return self._calls_new and (retry.strikes >= STUBBORN_STRIKES or _is_suspected(retry))
 
     def retries(self) -> Iterator[Call]:
         return (entry[2] for entry in self._retries)
@@ -134,7 +135,10 @@ class Admission:
         self.started_by_cause[call.cause] += 1
         if call.cause == "new":
             self.new_by_reason[call.reason] += 1
-        self._turn = "retry" if call.cause == "new" else "new"
+        if self.pauses.probing:
+            self._probes_new = call.cause != "new"
+        else:
+            self._calls_new = call.cause != "new"
         self.calls[call.id] = call
         if len(self.calls) > self.max_in_flight_seen:
             self.max_in_flight_seen = len(self.calls)
@@ -160,29 +164,49 @@ class Admission:
         if cause is not None:
             said = self._verdict(call, cause, now, windows)
         step, cause = rule(error.fault, said.blame, function_errors=self._function_errors)
-        if self.pauses.current is None and cause is not Cause.THROTTLED:
-            self._turn = "new"  # so that another microbatch is the first probe
+        if self.pauses.current is None and cause is not None:
+            # Another microbatch tells more; but where calls are scarce, who was first comes first.
+            self._probes_new = cause is not Cause.THROTTLED
         self.pauses.failed(call, step, cause, error, now, alone=said.blame is Blame.TASK)
         call.answers = self.seat.account.evidence.answers
         return step, said
 
     def _verdict(self, call: Call, cause: Cause, now: float, windows: Windows) -> Verdict:
-        left_over = (
-            not windows.count
-            and all(_is_suspected(retry) for retry in self.retries())
-            and not self.seat.account.unsuspected(call.reservation)
-            and not self.seat.is_awaited
-        )
-        answered = self.pauses.answers > 0
-        return verdict(self.seat, call, cause, now, left_over=left_over, task_answered=answered)
+        if cause is Cause.ACCOUNT and not self.pauses.answers and self._others_answered(call):
+            return Verdict(Blame.TASK)
+        left_over = self._nothing_but(_is_suspected, call, windows)
+        return verdict(self.seat, call, cause, now, left_over=left_over)
+
+    def _others_answered(self, call: Call) -> bool:
+        """Whether calls of other tasks were answered since the account refused this task last, or
+        since this call began."""
+        answers = self.seat.account.evidence.answers
+        before, self._at_refusal = self._at_refusal, answers
+        return answers > min(before, call.answers or 0)
 
     def nothing_else(self, windows: Windows, call: Call) -> bool:
         """Whether nothing but this call, which is over, and others that failed as often could be
-        answered: no other is in flight at the account or waits here."""
+        answered. Not where others have met a limit and passed: what waits for one is answered."""
+        suspicion = call.suspicion
+        if suspicion is None:
+            return False
+        evidence = self.seat.account.evidence
+        if Cause.THROTTLED in suspicion.failures and evidence.has_recovered(Cause.THROTTLED):
+            return False
+        return self._nothing_but(_has_failed, call, windows)
+
+    def _nothing_but(self, rest: Callable[[Call], bool], ended: Call, windows: Windows) -> bool:
+        """Whether only calls like these are left: here, and in flight at the account."""
+        account = self.seat.account
         return (
             not windows.count
-            and all(retry.strikes >= FAIR_WARNING for retry in self.retries())
-            and not self.seat.account.unsuspected(call.reservation)
+            and all(rest(retry) for retry in self.retries())
+            and all(seat is self.seat for seat in account.line)
+            and all(
+                each.suspected or each is ended.reservation
+                for seat in account.seats
+                for each in seat.reservations
+            )
         )
 
     def failed_alone(self, call: Call, step: Step) -> bool:
@@ -216,6 +240,10 @@ class Admission:
             if any(slot.home is lane for slot in call.slots)
             and all(slot.state is DROPPED for slot in call.slots)
         ]
+
+
+def _has_failed(call: Call) -> bool:
+    return call.strikes >= FAIR_WARNING
 
 
 def _is_suspected(call: Call) -> bool:

@@ -269,9 +269,7 @@ class Engine:
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", call.id, event.error)
         only = self.admission.nothing_else(self.windows, call)
-        aftermath = self._retries.after_failure(
-            call, live, event.error, step, only=only, verdict=verdict
-        )
+        aftermath = self._retries.after_failure(call, live, event.error, step, verdict, only=only)
         if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
         return self._conclude(call, [], aftermath, now)

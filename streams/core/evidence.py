@@ -23,32 +23,37 @@ from streams.policies.retry import Cause
 class Suspicion:
     """What speaks against the items of a microbatch. `failures`: of exactly these items, by cause.
     `repeats`: how often an answer to another call lay between two of them, or of those of the
-    microbatch that they come from. `last_call`: the last call of the account that had begun when
-    they failed last. `among_others`: whether others were answered around one of the failures.
-    `answers`, `recoveries`: of the account when they failed first."""
+    microbatch that they come from. `unclear`: failures of exactly these items that may have been
+    theirs, and do not count as attempts yet. `last_call`: the last call of the account that had
+    begun when they failed last. `among_others`: whether others were answered around one of the
+    failures. `answers`, `recoveries`: of the account when they failed first, at `began_at`."""
 
     __slots__ = (
         "among_others",
         "answers",
+        "began_at",
         "causes",
         "failures",
         "last_call",
         "recoveries",
         "repeats",
+        "unclear",
     )
 
-    def __init__(self, answers: int, recoveries: Counter[Cause]) -> None:
+    def __init__(self, began_at: float, answers: int, recoveries: Counter[Cause]) -> None:
+        self.began_at = began_at
         self.answers = answers
         self.recoveries = recoveries
         self.causes: set[Cause] = set()
         self.failures: Counter[Cause] = Counter()
         self.repeats = 0
+        self.unclear = 0
         self.last_call = 0
         self.among_others = False
 
     def of_a_part(self) -> Suspicion:
         """The same of a part of the items."""
-        part = Suspicion(self.answers, self.recoveries)
+        part = Suspicion(self.began_at, self.answers, self.recoveries)
         part.causes = set(self.causes)
         part.repeats, part.last_call = self.repeats, self.last_call
         part.among_others = self.among_others
@@ -76,12 +81,14 @@ class Evidence:
         """The items were answered in the end, as they were: what they met was chance."""
         self._recoveries += suspicion.failures
 
-    def failed(self, before: Suspicion | None, cause: Cause, last_call: int) -> Suspicion:
+    def failed(
+        self, before: Suspicion | None, cause: Cause, last_call: int, now: float
+    ) -> Suspicion:
         """A microbatch failed; `before`: what spoke against it, None: nothing. `last_call`: the
         last one that has begun."""
         suspicion = before
         if suspicion is None:
-            suspicion = Suspicion(self.answers, self._recoveries.copy())
+            suspicion = Suspicion(now, self.answers, self._recoveries.copy())
         elif self.last_answer > suspicion.last_call:
             suspicion.repeats += 1
         suspicion.causes.add(cause)
@@ -92,10 +99,10 @@ class Evidence:
     def chance(self, suspicion: Suspicion, failures: int) -> float:
         """How probable so many failures in a row are, if they are not for the items' sake."""
         answers = self.answers - suspicion.answers
-        recoveries = self.recoveries_since(suspicion)
+        recoveries = sum(self._recoveries[c] - suspicion.recoveries[c] for c in suspicion.causes)
         rate: float = (recoveries + 1) / (recoveries + answers + 2)
         return rate**failures
 
-    def recoveries_since(self, suspicion: Suspicion) -> int:
-        """How many failures like these were chance, since these items failed first."""
-        return sum(self._recoveries[c] - suspicion.recoveries[c] for c in suspicion.causes)
+    def has_recovered(self, cause: Cause) -> bool:
+        """Whether any failure of this cause has ever been chance in this account."""
+        return self._recoveries[cause] > 0

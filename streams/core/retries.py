@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from streams.core.call import Call, CallCause, Slot
 from streams.core.limits import Limits
-from streams.core.verdict import EVERYBODY, Verdict
+from streams.core.verdict import Verdict
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
 from streams.policies.retry import MAX_WAIT_S, RULES, Step, requested_wait_s
@@ -52,9 +52,9 @@ class Retries:
         live: list[Slot],
         error: CallError,
         step: Step,
+        verdict: Verdict,
         *,
-        only: bool = False,
-        verdict: Verdict = EVERYBODY,
+        only: bool,
     ) -> Aftermath:
         """`live`: the call's slots that still have an owner. `only`: nothing else can be called,
         so no other call's answer can tell whose fault it is."""
@@ -75,6 +75,8 @@ class Retries:
         else:
             if step is Step.BACK_OFF:
                 wait_s = self._backoff_s(strikes, error)
+            if verdict.is_patient:
+                wait_s = max(wait_s, self._limits.backoff.ceiling_s(strikes + 1))
             if verdict.stands_out or (only and _divides(error.fault, strikes)):
                 parts = self._isolating(live)
         retries = self._calls(call, parts, error.fault)
@@ -145,13 +147,11 @@ class Retries:
             retries.insert(0, (_call(together, "ask", reason), 0.0))
         return Aftermath(final, retries)
 
-    def _count(
-        self, call: Call, live: list[Slot], error: CallError, verdict: Verdict
-    ) -> Aftermath:
+    def _count(self, call: Call, live: list[Slot], error: CallError, verdict: Verdict) -> Aftermath:
         """It may be an item's fault: a counted attempt, in parts that end with each item alone."""
         faults = 0
         for slot in live:
-            slot.faults += 1
+            slot.faults += verdict.attempts
             faults = max(faults, slot.faults)
         left = self._limits.max_attempts - faults
         if error.should_retry is False and RULES[error.fault].cause is not None:
@@ -161,14 +161,8 @@ class Retries:
         if left <= 0 and verdict.proven and not self._may_split(call):
             return Aftermath(_all_final(live, error), [])
         parts = self._divided(live, parts_until_alone(len(live), left))
-        least_s = self._limits.backoff.ceiling_s(faults + 1) if verdict.is_patient else 0.0
-        return Aftermath(
-            [],
-            [
-                (retry, max(least_s, self._backoff_s(faults, error)))
-                for retry in self._calls(call, parts, error.fault)
-            ],
-        )
+        retries = self._calls(call, parts, error.fault)
+        return Aftermath([], [(retry, self._backoff_s(faults, error)) for retry in retries])
 
     def _backoff_s(self, failures: int, error: CallError) -> float:
         """How long a microbatch waits by itself."""

@@ -84,11 +84,18 @@ class TaskPause:
 
     @property
     def new_items_limit(self) -> int:
-        """How many items a new microbatch may have now: one where several have failed, since a bad
-        item among many would make every probe fail."""
+        """How many items a new microbatch may have now. A probe for the breaker has one; and so has
+        any other after some that failed, since bad items among many may have made them fail. Not
+        where calls are scarce."""
         pause = self.current
-        alone = pause is not None and (pause is self._pause or pause.failures > WHOLE_PROBES)
-        return 1 if alone or self._pause is not None else self._limits.max_items
+        if self._pause is not None:
+            return 1
+        is_single = (
+            pause is not None
+            and pause.failures > WHOLE_PROBES
+            and pause.cause is not Cause.THROTTLED
+        )
+        return 1 if is_single else self._limits.max_items
 
     def news(self) -> Paused | Resumed | None:
         """What is new since it was last asked, which is once per event: a pause that began or
