@@ -5,9 +5,9 @@
 
 Reading order: `port` (what a provider must do), `task_caller` (one call), `anthropic` and `voyage`
 (the two APIs), `sdk_faults` (what each failure means), `response_headers` (waits and limits),
-`prices` (what a call costs), `secrecy` (what no message may hold), `registry` (which providers
-there are), `functions` (custom functions; those that block run in `threads`). SDKs are imported
-when a task needs them, not before.
+`redirects` (which are followed), `prices` (what a call costs), `secrecy` (what no message may
+hold), `registry` (which providers there are), `functions` (custom functions; those that block run
+in `threads`). SDKs are imported when a task needs them, not before.
 """
 
 from streams.providers.functions import FunctionCaller, function_caller

@@ -21,10 +21,12 @@ from streams.providers.port import (
     account_of,
     api_key,
     json_of,
+    kind_of,
 )
 from streams.providers.prices import claude_usage
+from streams.providers.redirects import followed
 from streams.providers.response_headers import rate_limits
-from streams.providers.sdk_faults import call_error
+from streams.providers.sdk_faults import call_error, no_message
 from streams.providers.secrecy import reworded, without_keys
 
 if TYPE_CHECKING:
@@ -94,7 +96,10 @@ class AnthropicProvider:
         except Exception as error:
             failure = self._failure(error)
         else:
-            return WireReply(json_of(body), rate_limits(headers, now=datetime.now(UTC)))
+            reply, now = json_of(body), datetime.now(UTC)
+            if is_message(reply):
+                return WireReply(reply, rate_limits(headers, now=now))
+            failure = no_message(response.status_code, headers, reply, now=now, what=kind_of(body))
         # Raised here, outside the handler: the SDK's error, which holds the request with its texts
         # and key, must not be the context of ours.
         raise failure
@@ -148,6 +153,14 @@ def _system(text: str, cache_min_tokens: int) -> str | list[dict[str, Any]]:
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
 
+def is_message(reply: Any) -> bool:
+    """Whether a reply is a message, however bad its content. If not, it is not the API's."""
+    if not isinstance(reply, Mapping):
+        return False
+    its_type = reply.get("type")
+    return its_type == "message" or (its_type is None and "content" in reply)
+
+
 def completion_of(model: str, message: Any) -> Completion:
     """A message, not checked: of a call, or of a batch's result. Raises CallError BAD_REPLY if it
     is not a JSON object."""
@@ -167,6 +180,8 @@ def failure_of(error: Exception) -> CallError:
         return call_error(
             error.status_code, error.response.headers, error.body, now=datetime.now(UTC)
         )
+    if isinstance(error.__cause__, CallError):
+        return error.__cause__
     if isinstance(error, anthropic.APITimeoutError):
         cause = type(error.__cause__).__name__
         if cause in ("ConnectTimeout", "PoolTimeout"):  # the request was never sent
@@ -209,10 +224,20 @@ def make_anthropic(
 
 def _http_client() -> Any:
     """The SDK's aiohttp client: twice as many calls per second as its default one, and as fast with
-    hundreds in flight. None, which means the default one, if it is not available."""
+    hundreds in flight. Its default one, if that is not available."""
     import anthropic
 
+    hooks = {"response": [_stop_redirect]}
     try:
-        return anthropic.DefaultAioHttpClient()
+        return anthropic.DefaultAioHttpClient(event_hooks=hooks)
     except RuntimeError:
-        return None
+        return anthropic.DefaultAsyncHttpxClient(event_hooks=hooks)
+
+
+async def _stop_redirect(response: Any) -> None:
+    """Raises before the client follows a redirect that is not to be followed."""
+    location = response.headers.get("location")
+    if response.has_redirect_location and not followed(
+        response.status_code, str(response.request.url), location
+    ):
+        raise call_error(response.status_code, response.headers, None, now=datetime.now(UTC))

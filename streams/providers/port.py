@@ -148,6 +148,14 @@ def json_of(body: bytes) -> Any:
         return None
 
 
+def kind_of(body: bytes) -> str:
+    """What a body is that is not JSON, for a person."""
+    start = body.lstrip()[:1]
+    if not start:
+        return "an empty body"
+    return "a page" if start == b"<" else "no JSON, or a part of it"
+
+
 def account_of(provider: str, base_url: str, key: str, model: str) -> Account:
     """The account of a key; it holds only the key's digest."""
     return provider, base_url, hashlib.sha256(key.encode()).hexdigest()[:16], model

@@ -28,7 +28,8 @@ from streams.providers.port import (
     json_of,
 )
 from streams.providers.prices import voyage_usage
-from streams.providers.sdk_faults import call_error
+from streams.providers.redirects import MAX_REDIRECTS, followed
+from streams.providers.sdk_faults import call_error, no_message
 from streams.providers.secrecy import reworded, without_keys
 
 KEY_VARIABLE: Final = "VOYAGE_API_KEY"
@@ -90,7 +91,9 @@ class VoyageProvider:
             failure = failure_of(error)
             failure = reworded(failure, without_keys(failure.message, [self._key]))
         else:
-            return WireReply(reply)
+            if is_reply(reply):
+                return WireReply(reply)
+            failure = no_message(200, {}, reply, now=datetime.now(UTC))
         finally:
             self._sdk.aiosession.reset(token)
         # Outside the handler: the SDK's error holds texts, and must not be the context of ours.
@@ -124,7 +127,7 @@ class StrictSession:
         connect = _CONNECT_S if total is None else min(total, _CONNECT_S)
         limits = aiohttp.ClientTimeout(total=total, sock_connect=connect)
         try:
-            response = await self._session.request(timeout=limits, **arguments)
+            response = await self._follow(limits, arguments)
             body = await response.read()
         except Exception as error:
             failure = failure_of(error)
@@ -137,8 +140,28 @@ class StrictSession:
             response.release()
         raise failure
 
+    async def _follow(
+        self, limits: aiohttp.ClientTimeout, arguments: Mapping[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """The response, after the redirects that are followed."""
+        arguments = {**arguments, "allow_redirects": False}
+        for _ in range(MAX_REDIRECTS):
+            response = await self._session.request(timeout=limits, **arguments)
+            location = response.headers.get("Location")
+            url = followed(response.status, str(arguments["url"]), location)
+            if url is None:
+                break
+            response.release()
+            arguments["url"] = url
+        return response
+
     async def close(self) -> None:
         await self._session.close()
+
+
+def is_reply(reply: Any) -> bool:
+    """Whether a reply is one of embeddings, however bad. If not, it is not the API's."""
+    return isinstance(reply, Mapping) and ("data" in reply or reply.get("object") == "list")
 
 
 def vectors_of(data: Any) -> list[Any] | None:
@@ -180,7 +203,8 @@ def failure_of(error: Exception) -> CallError:
         return CallError(Fault.ACCOUNT, "provider.voyage.base_url is no address")
     if isinstance(error, aiohttp.ClientError | OSError):
         return CallError(Fault.CONNECTION, f"the connection failed ({type(error).__name__})")
-    return CallError(Fault.BAD_REPLY, f"the reply cannot be read ({type(error).__name__})")
+    # The session lets only complete replies pass, so this one is no JSON object.
+    return CallError(Fault.CONNECTION, f"HTTP 200 with no JSON ({type(error).__name__})")
 
 
 def make_voyage(
