@@ -30,12 +30,13 @@ UNLIKELY = 1 / 8
 """Failures that are less likely chance than this are taken for the items'. For a microbatch that
 means that it is divided, which costs calls."""
 
-UNLIKELY_THROTTLED = 0.01
+UNLIKELY_THROTTLED = 1 / 50
 UNLIKELY_LIMITED = 1e-4
 """The same of a 429: calls may be scarce. Where others have met one and then passed, they are."""
 
 HARDLY = 1e-3
-"""Without anything else to compare with, as little as this is believed for ever."""
+"""Without anything else to compare with, as little as this is believed for ever; and a 429 may be
+an item's only then, whatever `max_attempts` is."""
 
 PROVEN = 1e-6
 """A dead letter needs more where such failures pass: at 50 % of them one item in a million may be
@@ -101,8 +102,9 @@ def _the_items(evidence: Evidence, suspicion: Suspicion, call: Call) -> Verdict:
     attempts, suspicion.unclear = 1 + suspicion.unclear, 0
     faults = attempts + max((slot.faults for slot in call.slots), default=0)
     passes = any(evidence.has_recovered(cause) for cause in suspicion.causes)
-    is_chance = passes and evidence.chance(suspicion, faults) > PROVEN
-    return Verdict(Blame.ITEMS, True, not is_chance, attempts)
+    most = HARDLY if Cause.THROTTLED in suspicion.causes else 1.0
+    proven = evidence.chance(suspicion, faults) <= (PROVEN if passes else most)
+    return Verdict(Blame.ITEMS, True, proven, attempts)
 
 
 def _stands_out(evidence: Evidence, suspicion: Suspicion) -> bool:

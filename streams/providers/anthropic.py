@@ -227,14 +227,14 @@ def _http_client() -> Any:
     hundreds in flight. Its default one, if that is not available."""
     import anthropic
 
-    hooks = {"response": [_stop_redirect]}
+    hooks = {"response": [stop_redirect]}
     try:
         return anthropic.DefaultAioHttpClient(event_hooks=hooks)
     except RuntimeError:
         return anthropic.DefaultAsyncHttpxClient(event_hooks=hooks)
 
 
-async def _stop_redirect(response: Any) -> None:
+async def stop_redirect(response: Any) -> None:
     """Raises before the client follows a redirect that is not to be followed."""
     location = response.headers.get("location")
     if response.has_redirect_location and not followed(

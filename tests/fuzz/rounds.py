@@ -31,7 +31,7 @@ from streams.core import (
     Tick,
 )
 from streams.errors import CallError
-from streams.model import Item
+from streams.model import Item, Unanswered
 from streams.operations import Classify, Embed, Extract, Generate, Operation
 from streams.providers import TaskCaller
 from tests.fuzz.api import DIMENSION, BrokenApi
@@ -133,10 +133,15 @@ class _Round:
         try:
             reply = driven(self._caller(batch.items))
         except CallError as error:
+            if self._wired.was_good:
+                raise AssertionError(f"a reply that is right was refused: {error}") from error
             self._tested.faults[error.fault.value] += 1
             event: Replied | Failed = Failed(batch.id, error)
         else:
             self._tested.faults["answered"] += 1
+            if self._wired.was_good and self._name != "extract":  # whose values are not all right
+                left = [each for each in reply.answers if isinstance(each, Unanswered)]
+                assert not left, f"{left} of a reply that is right"
             event = Replied(batch.id, reply.answers, reply.usage)
         usage = event.error.usage if isinstance(event, Failed) else event.usage
         self._billed_nano_usd += 0 if usage is None else usage.cost_nano_usd
