@@ -28,7 +28,7 @@ from streams.kafka.produce.transactions import Transactions
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
 from streams.policies.breaker import BreakerLimits
-from streams.providers import function_caller, make_caller
+from streams.providers import can_price, function_caller, make_caller, warn_of_price
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
@@ -209,6 +209,7 @@ class Assembly:
         else:
             provider = self._settings.provider.get(plan.task.provider)
             caller = make_caller(plan.task, provider, environ=self._environ)
+            warn_of_price(plan.task)
         self._callers.append(caller)
         return caller
 
@@ -242,6 +243,7 @@ class Assembly:
             caller=caller,
             fingerprint=digest,
             account=self._account(caller.account, limits),
+            has_price=can_price(task),
         )
 
     def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:

@@ -25,26 +25,29 @@ def check(
     debug: Debug = False,
 ) -> int:
     """Validate the configuration; every problem at once."""
+    from streams.providers import can_price
     from streams.settings import find_file, load_settings
 
     file = find_file(config, os.environ)
     facts: dict[str, Any] = {"ok": True, "config": None if file is None else str(file)}
     try:
         settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-        _try_operations(settings)
+        _try(settings)
     except ConfigError as error:
         if as_json:
             put_json({**facts, "ok": False, "problems": list(error.problems)})
         raise
     facts["tasks"] = [
         {key: getattr(task, key) for key in ("name", "source", "operation", "provider", "model")}
-        | {"sink": task.sink, "dead_letter": task.dead_letter}
+        | {"sink": task.sink, "dead_letter": task.dead_letter, "has_price": can_price(task)}
         for task in settings.tasks
     ]
     tell(f"{file or 'the environment'}: the configuration is valid")
     for task in settings.tasks:
         what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
         tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
+        if not can_price(task):
+            tell(f"  {task.name}: the price of {task.model} is not known: its cost_usd is null")
     if connect:
         quiet_clients(debug=debug)
         facts["checks"] = _connect(settings)
@@ -55,12 +58,15 @@ def check(
     return 0 if facts["ok"] else 1
 
 
-def _try_operations(settings: Settings) -> None:
-    """Create what the worker would create: only this finds a schema that the API does not take.
-    Raises ConfigError with every problem."""
+def _try(settings: Settings) -> None:
+    """Create what the worker would create: only this finds a schema that the API does not take, or
+    a proxy that is none. Raises ConfigError with every problem."""
     from streams.operations import make_operation
+    from streams.providers.egress import egress_problems
 
     problems: list[str] = []
+    for provider in dict.fromkeys(task.provider for task in settings.tasks):
+        problems += egress_problems(provider, settings.provider.get(provider), os.environ)
     for task in settings.tasks:
         if task.operation != "custom":
             try:
