@@ -34,7 +34,9 @@ def split_url(value: str) -> SplitResult | None:
         return None
     try:
         parts = urlsplit(value)
-        if parts.port == 0 or not parts.hostname or not _is_host(parts.hostname):
+        if parts.port == 0 or parts.netloc.endswith(":"):
+            return None
+        if not parts.hostname or not _is_host(parts.hostname):
             return None
     except ValueError:  # a port that is no number, or a bracket without its other half
         return None

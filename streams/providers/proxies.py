@@ -73,7 +73,7 @@ def _value(name: str, environ: Mapping[str, str]) -> tuple[str, str]:
 def _split(value: str) -> SplitResult | None:
     """The parts of a proxy's URL, http where it names no scheme; None: it is not one."""
     parts = split_url(value if "://" in value else f"http://{value}")
-    if parts is None or not value.isascii():
+    if parts is None or not value.isascii() or parts.path not in ("", "/"):
         return None
     if parts.scheme in {"http", "https"} or _SOCKS.fullmatch(parts.scheme):
         return parts

@@ -15,13 +15,14 @@ CERTIFICATE = Path(__file__).parent / "tls" / "certificate.pem"
 
 class HttpProxy:
     """`port`: where it listens. `log`: the first line of every request. `credentials`: the
-    Proxy-Authorization of each; "": none. All hosts are `target`, a port of this machine.
-    `refuses`: the status of every answer; None: it lets everybody pass."""
+    Proxy-Authorization of each; "": none. `keys`: what each says to the API, if it can be read.
+    All hosts are `target`, a port of this machine. `refuses`: the status of every answer; None: it lets everybody pass."""
 
     def __init__(self, target: int, refuses: int | None) -> None:
         self.port = 0
         self.log: list[str] = []
         self.credentials: list[str] = []
+        self.keys: list[str] = []
         self._target = target
         self._refuses = refuses
 
@@ -41,8 +42,10 @@ class HttpProxy:
         head = await reader.readuntil(b"\r\n\r\n")
         line, *headers = head.decode("latin-1").split("\r\n")
         self.log.append(line)
-        named = dict(header.split(": ", 1) for header in headers if header)
-        self.credentials.append(named.get("Proxy-Authorization", ""))
+        pairs = [header.split(": ", 1) for header in headers if header]
+        named = {name.lower(): value for name, value in pairs}
+        self.credentials.append(named.get("proxy-authorization", ""))
+        self.keys.append(named.get("authorization", "").removeprefix("Bearer "))
         if self._refuses is not None:
             writer.write(f"HTTP/1.1 {self._refuses} No\r\nContent-Length: 0\r\n\r\n".encode())
             await writer.drain()
