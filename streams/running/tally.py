@@ -107,6 +107,13 @@ class CallTally:
     def cost_usd(self) -> float | None:
         return None if self.cost_nano_usd is None else self.cost_nano_usd / 1e9
 
+    @property
+    def bill(self) -> str:
+        """What its calls took, in a line."""
+        cost = "price not known" if self.cost_usd is None else f"${self.cost_usd:.6f}"
+        calls = sum(self.by_status.values())
+        return f"{calls} calls, {self.input_tokens} tokens in, {self.output_tokens} out, {cost}"
+
     def paused(self, reason: str, now: float) -> None:
         """No call may start, for this reason; called again whenever the reason changes."""
         if reason != THROTTLED:

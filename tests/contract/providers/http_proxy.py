@@ -16,7 +16,8 @@ CERTIFICATE = Path(__file__).parent / "tls" / "certificate.pem"
 class HttpProxy:
     """`port`: where it listens. `log`: the first line of every request. `credentials`: the
     Proxy-Authorization of each; "": none. `keys`: what each says to the API, if it can be read.
-    All hosts are `target`, a port of this machine. `refuses`: the status of every answer; None: it lets everybody pass."""
+    All hosts are `target`, a port of this machine. `refuses`: the status of every answer; None: it
+    lets everybody pass."""
 
     def __init__(self, target: int, refuses: int | None) -> None:
         self.port = 0
