@@ -11,6 +11,7 @@ import pytest
 from streams.cli.access import checks
 from streams.settings.load import settings_of
 from streams.simulator import Simulator, SimulatorSettings, serve
+from tests.contract.providers.http_proxy import http_proxy
 
 pytest.importorskip("anthropic")
 pytest.importorskip("voyageai")
@@ -140,3 +141,18 @@ async def test_a_missing_key_and_an_api_that_is_away_are_told_without_the_key() 
     refused = {name: text for name, ok, text in await found(away) if not ok}
     assert refused["anthropic claude-haiku-5-5"].startswith("connection: the connection failed")
     assert "secret" not in str(refused)
+
+
+async def test_it_goes_the_workers_way_through_the_proxy(simulate: Any) -> None:
+    simulator = await simulate()
+    away = settings("http://api.example.test", "http://voyage.example.test/v1")
+    async with http_proxy(simulator.port) as proxy:
+        asked = await found(away, {**KEYS, "HTTP_PROXY": proxy.url})
+        assert all(ok for _, ok, _ in asked)
+        assert sorted(line.split()[1] for line in proxy.log) == [
+            "http://api.example.test/v1/messages",
+            "http://voyage.example.test/v1/embeddings",
+        ]
+        nowhere = {**KEYS, "HTTP_PROXY": proxy.url, "NO_PROXY": "example.test"}
+        assert not any(ok for _, ok, _ in (await found(away, nowhere))[1:])
+        assert len(proxy.log) == 2

@@ -63,6 +63,12 @@ class HttpProxy:
         await asyncio.gather(pump(reader, outside), pump(inside, writer))
 
 
+def _tls_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("key.pem"))
+    return context
+
+
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
@@ -75,9 +81,13 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @asynccontextmanager
-async def http_proxy(target: int, refuses: int | None = None) -> AsyncIterator[HttpProxy]:
+async def http_proxy(
+    target: int, refuses: int | None = None, *, tls: bool = False
+) -> AsyncIterator[HttpProxy]:
+    """`tls`: whether it is spoken to by TLS itself."""
     proxy = HttpProxy(target, refuses)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
+    context = _tls_context() if tls else None
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=context)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
@@ -88,14 +98,12 @@ async def http_proxy(target: int, refuses: int | None = None) -> AsyncIterator[H
 @asynccontextmanager
 async def tls_door(target: int) -> AsyncIterator[int]:
     """A port that speaks TLS for api.example.test and passes on to `target`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_name("key.pem"))
 
     async def passed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inside, outside = await asyncio.open_connection("127.0.0.1", target)
         await asyncio.gather(pump(reader, outside), pump(inside, writer))
 
-    server = await asyncio.start_server(passed, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(passed, "127.0.0.1", 0, ssl=_tls_context())
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

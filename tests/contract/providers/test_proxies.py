@@ -111,3 +111,17 @@ async def test_a_proxy_that_is_away_is_told_by_its_variable(operation):
         await ask(operation, "http://api.example.test", ALL_PROXY="http://u:secret@127.0.0.1:1")
     assert caught.value.fault is Fault.CONNECTION
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+async def test_a_proxy_may_be_spoken_to_by_tls(operation, simulate):
+    simulator = await simulate()
+    trusted = {"SSL_CERT_FILE": str(CERTIFICATE)}
+    async with http_proxy(simulator.port, tls=True) as proxy:
+        url = proxy.url.replace("http:", "https:")
+        assert await ask(operation, "http://api.example.test", HTTP_PROXY=url, **trusted)
+        assert len(proxy.log) == 1
+    async with tls_door(simulator.port) as door, http_proxy(door, tls=True) as proxy:
+        url = proxy.url.replace("http:", "https:")
+        assert await ask(operation, "https://api.example.test", HTTPS_PROXY=url, **trusted)
+        assert proxy.log == ["CONNECT api.example.test:443 HTTP/1.1"]
