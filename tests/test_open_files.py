@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from streams import assembly, open_files
-from streams.errors import ConfigError
+from streams import open_files
 from streams.open_files import raise_limit
 
 resource = pytest.importorskip("resource")
@@ -51,15 +49,3 @@ def test_an_infinite_hard_limit_that_the_system_refuses_leaves_what_is_needed(mo
 def test_a_system_without_such_limits_gives_what_is_needed(monkeypatch):
     monkeypatch.setattr(open_files, "resource", None)
     assert raise_limit(5_000) == 5_000
-
-
-def test_more_calls_at_once_than_the_system_lets_files_be_open_are_refused_with_the_number(
-    monkeypatch,
-):
-    """They would be an outage of the API that is none: "too many open files"."""
-    monkeypatch.setattr(assembly, "raise_limit", lambda needed: min(needed, 4_096))
-    task = SimpleNamespace(calls=SimpleNamespace(max_in_flight=2_000))
-    called = [assembly.Plan(task, None), assembly.Plan(task, None)]
-    assembly._need_files([*called[:1], assembly.Plan(task, len)])
-    with pytest.raises(ConfigError, match=r"4000 calls at once need 4100 open files.*allows 4096"):
-        assembly._need_files(called)

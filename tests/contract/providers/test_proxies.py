@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -79,7 +80,10 @@ async def test_loopback_goes_through_no_proxy_though_no_proxy_says_nothing(opera
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-async def test_user_and_password_of_the_proxy_are_sent_to_it_alone(operation, simulate):
+async def test_user_and_password_of_the_proxy_are_sent_to_it_and_not_logged(
+    operation, simulate, caplog
+):
+    caplog.set_level(logging.DEBUG)
     simulator = await simulate()
     sent = "Basic " + base64.b64encode("me@home:pä#ss".encode()).decode()
     async with http_proxy(simulator.port) as proxy:
@@ -91,6 +95,7 @@ async def test_user_and_password_of_the_proxy_are_sent_to_it_alone(operation, si
         variables = {"HTTPS_PROXY": url, "SSL_CERT_FILE": str(CERTIFICATE)}
         assert await ask(operation, "https://api.example.test", **variables) == len(ITEMS)
         assert proxy.credentials == [sent]
+    assert not any(secret in caplog.text for secret in ("pä#ss", "p%C3%A4", sent))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
