@@ -279,7 +279,7 @@ def _need_files(plans: Sequence[Plan]) -> None:
         raise ConfigError(
             [
                 f"task.calls.max_in_flight: {calls} calls at once need {needed} open files, and "
-                f"this system allows {allowed}: raise its hard limit (ulimit -Hn), or lower it"
+                f"this system allows {allowed}: raise its hard limit, or lower max_in_flight"
             ]
         )
 

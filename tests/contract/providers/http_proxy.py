@@ -17,7 +17,7 @@ class HttpProxy:
     """`port`: where it listens. `log`: the first line of every request. `credentials`: the
     Proxy-Authorization of each; "": none. `keys`: what each says to the API, if it can be read.
     All hosts are `target`, a port of this machine. `refuses`: the status of every answer; None: it
-    lets everybody pass."""
+    lets everybody pass. `right_key`: who says another to the API gets a 401; None: nobody does."""
 
     def __init__(self, target: int, refuses: int | None) -> None:
         self.port = 0
@@ -26,6 +26,7 @@ class HttpProxy:
         self.keys: list[str] = []
         self._target = target
         self._refuses = refuses
+        self.right_key: str | None = None
 
     @property
     def url(self) -> str:
@@ -47,8 +48,11 @@ class HttpProxy:
         named = {name.lower(): value for name, value in pairs}
         self.credentials.append(named.get("proxy-authorization", ""))
         self.keys.append(named.get("authorization", "").removeprefix("Bearer "))
-        if self._refuses is not None:
-            writer.write(f"HTTP/1.1 {self._refuses} No\r\nContent-Length: 0\r\n\r\n".encode())
+        refuses = self._refuses
+        if self.right_key is not None and self.keys[-1] != self.right_key:
+            refuses = 401
+        if refuses is not None:
+            writer.write(f"HTTP/1.1 {refuses} No\r\nContent-Length: 0\r\n\r\n".encode())
             await writer.drain()
             return
         inside, outside = await asyncio.open_connection("127.0.0.1", self._target)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from streams.core.events import Paused, Resumed
 from streams.errors import CallError, Fault
+from streams.policies.retry import Backoff
 from streams.providers import make_caller
 from tests.contract.providers.conftest import ITEMS, task_of
 from tests.contract.providers.http_proxy import http_proxy
+from tests.running.doors import Door
 
 
 @pytest.mark.parametrize("operation", ["classify", "embed"])
@@ -37,6 +41,33 @@ async def test_every_task_calls_with_the_key_that_its_file_holds_now(operation, 
         assert {caller.account for caller in callers} == {account}
         for caller in callers:
             await caller.aclose()
+
+
+async def test_a_pause_for_a_refused_key_ends_with_the_probe_after_the_file_has_changed(
+    simulate, tmp_path
+):
+    """It lasted until the worker was started anew."""
+    simulator = await simulate()
+    file = tmp_path / "key"
+    file.write_text("old")
+    settings: Any = SimpleNamespace(base_url="http://api.example.test", api_key_file=file)
+    async with http_proxy(simulator.port) as proxy:
+        proxy.right_key = "new"
+        caller = make_caller(task_of("classify"), settings, environ={"HTTP_PROXY": proxy.url})
+        door = Door(caller, max_items=4, account_backoff=Backoff(0.02, 0.02))
+        door.arrive(ITEMS)
+        await door.until_ended(3)
+        assert door.outcomes == [], "a refused key is no item's fault"
+        assert isinstance(door.pauses[-1], Paused)
+        file.write_text("new")
+        async with asyncio.timeout(10):
+            while len(door.outcomes) < len(ITEMS):
+                await door.until_ended(len(door.events) + 1)
+        assert set(proxy.keys) == {"old", "new"}
+        assert proxy.keys[-1] == "new"
+        assert isinstance(door.pauses[-1], Resumed)
+        await door.runner.stop()
+        await caller.aclose()
 
 
 @pytest.mark.parametrize("operation", ["classify", "embed"])
