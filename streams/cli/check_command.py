@@ -32,22 +32,27 @@ def check(
     facts: dict[str, Any] = {"ok": True, "config": None if file is None else str(file)}
     try:
         settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-        _try(settings)
+        _try_operations(settings)
     except ConfigError as error:
         if as_json:
             put_json({**facts, "ok": False, "problems": list(error.problems)})
         raise
     facts["tasks"] = [
         {key: getattr(task, key) for key in ("name", "source", "operation", "provider", "model")}
-        | {"sink": task.sink, "dead_letter": task.dead_letter, "has_price": can_price(task)}
+        | {"sink": task.sink, "dead_letter": task.dead_letter}
         for task in settings.tasks
     ]
     tell(f"{file or 'the environment'}: the configuration is valid")
     for task in settings.tasks:
         what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
         tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
-        if not can_price(task):
-            tell(f"  {task.name}: the price of {task.model} is not known: its cost_usd is null")
+    facts["warnings"] = [
+        f"task.{task.name}.model: the price of {task.model} is not known: its cost_usd is null"
+        for task in settings.tasks
+        if not can_price(task)
+    ]
+    for line in facts["warnings"]:
+        tell(f"warning: {line}")
     if connect:
         quiet_clients(debug=debug)
         facts["checks"] = _connect(settings)
@@ -58,15 +63,12 @@ def check(
     return 0 if facts["ok"] else 1
 
 
-def _try(settings: Settings) -> None:
-    """Create what the worker would create: only this finds a schema that the API does not take, or
-    a proxy that is none. Raises ConfigError with every problem."""
+def _try_operations(settings: Settings) -> None:
+    """Create what the worker would create: only this finds a schema that the API does not take.
+    Raises ConfigError with every problem."""
     from streams.operations import make_operation
-    from streams.providers.egress import egress_problems
 
-    problems: list[str] = []
-    for provider in dict.fromkeys(task.provider for task in settings.tasks):
-        problems += egress_problems(provider, settings.provider.get(provider), os.environ)
+    problems = _egress_problems(settings)
     for task in settings.tasks:
         if task.operation != "custom":
             try:
@@ -75,6 +77,16 @@ def _try(settings: Settings) -> None:
                 problems.extend(error.problems)
     if problems:
         raise ConfigError(problems)
+
+
+def _egress_problems(settings: Settings) -> list[str]:
+    """Addresses, proxies, certificates and keys that cannot be right."""
+    from streams.providers.egress import egress_problems
+
+    problems: list[str] = []
+    for provider in dict.fromkeys(task.provider for task in settings.tasks):
+        problems += egress_problems(provider, settings.provider.get(provider), os.environ)
+    return problems
 
 
 def _connect(settings: Settings) -> list[dict[str, Any]]:
