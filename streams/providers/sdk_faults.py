@@ -78,7 +78,7 @@ _PARAMETERS: Final = (
 # Where a part varies, that part is short, or at the end.
 
 _TOO_LARGE: Final = re.compile(
-    r"prompt is too long: \d+ tokens > \d+ maximum\.?"
+    r"prompt is too long(: [\d,]+ tokens( > [\d,]+ maximum)?)?\.?"
     r"|input length and `max_tokens` exceed context limit: [\d +>,]+\.?.{0,200}"
     r"|Request (to model '[\w.-]{1,80}' failed\. The max allowed tokens per submitted batch is .*"
     r"|exceeds the maximum size.*|body is too large.*)"
