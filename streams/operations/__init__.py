@@ -4,8 +4,8 @@
 
 Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`,
 `generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `schema` (a user's
-JSON Schema as the API takes it), `replies` (reads what a model wrote, however broken),
-`bad_replies` (the table of what follows from each kind of bad reply).
+JSON Schema as the API takes it), `replies` (reads what a model wrote, however broken), `spelling`
+(whether it wrote one of our words), `bad_replies` (what follows from each kind of bad reply).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from streams.operations.exchange import (
 )
 from streams.operations.extract import Extract
 from streams.operations.generate import Generate
+from streams.operations.spelling import composed
 
 OPERATIONS: Final = ("classify", "extract", "embed", "generate")
 
@@ -57,7 +58,7 @@ def make_operation(task: TaskOperation) -> Operation:
     instructions = task.instructions or ""
     if task.operation == "classify":
         labels = list(task.labels or ())
-        if len(set(labels)) < max(2, len(labels)):
+        if len(set(map(composed, labels))) < max(2, len(labels)):
             raise ConfigError([f"{place}.labels: two labels at least, all distinct"])
         return Classify(labels, instructions)
     if task.operation == "extract":

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from streams.codec.strict_json import BOM
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Request, Texts, Vectors
 from streams.providers.port import (
@@ -117,9 +118,7 @@ class StrictSession:
     def __init__(self, http: aiohttp.ClientSession) -> None:
         self._session = http
 
-    async def request(
-        self, *, timeout: aiohttp.ClientTimeout, **arguments: Any
-    ) -> aiohttp.ClientResponse:
+    async def request(self, *, timeout: aiohttp.ClientTimeout, **arguments: Any) -> CompleteReply:
         total = timeout.total
         connect = _CONNECT_S if total is None else min(total, _CONNECT_S)
         limits = aiohttp.ClientTimeout(total=total, sock_connect=connect)
@@ -130,7 +129,7 @@ class StrictSession:
             failure = failure_of(error)
         else:
             if response.status == 200:
-                return response
+                return CompleteReply(body)
             failure = call_error(
                 response.status, response.headers, json_of(body), now=datetime.now(UTC)
             )
@@ -139,6 +138,21 @@ class StrictSession:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+class CompleteReply:
+    """As much of a response as the SDK reads. It is JSON, whatever its headers call it, and has no
+    byte order mark, which the SDK does not skip."""
+
+    def __init__(self, body: bytes) -> None:
+        self.status = 200
+        self.headers: Mapping[str, str] = {}
+        self.content = body.removeprefix(BOM)
+
+    async def read(self) -> bytes:
+        return self.content
+
+    def release(self) -> None: ...
 
 
 def vectors_of(data: Any) -> list[Any] | None:
