@@ -31,7 +31,7 @@ def check(
     facts: dict[str, Any] = {"ok": True, "config": None if file is None else str(file)}
     try:
         settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-        _try_operations(settings)
+        examples = _try_operations(settings)
     except ConfigError as error:
         if as_json:
             put_json({**facts, "ok": False, "problems": list(error.problems)})
@@ -42,9 +42,14 @@ def check(
         for task in settings.tasks
     ]
     tell(f"{file or 'the environment'}: the configuration is valid")
+    for entry in facts["tasks"]:
+        if entry["name"] in examples:
+            entry["example"] = examples[entry["name"]]
     for task in settings.tasks:
         what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
         tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
+        if task.name in examples:
+            tell(f"    {_shown(examples[task.name])}")
     if connect:
         quiet_clients(debug=debug)
         facts["checks"] = _connect(settings)
@@ -55,20 +60,34 @@ def check(
     return 0 if facts["ok"] else 1
 
 
-def _try_operations(settings: Settings) -> None:
+def _try_operations(settings: Settings) -> dict[str, Any]:
     """Create what the worker would create: only this finds a schema that the API does not take.
-    Raises ConfigError with every problem."""
-    from streams.operations import make_operation
+    Returns an example of each extraction's answers by its task, None where none was found. Raises
+    ConfigError with every problem."""
+    from streams.operations import Extract, make_operation
 
     problems: list[str] = []
+    examples: dict[str, Any] = {}
     for task in settings.tasks:
         if task.operation != "custom":
             try:
-                make_operation(task)
+                operation = make_operation(task)
+                if isinstance(operation, Extract):
+                    examples[task.name] = operation.example
             except ConfigError as error:
                 problems.extend(error.problems)
     if problems:
         raise ConfigError(problems)
+    return examples
+
+
+def _shown(example: Any) -> str:
+    from streams.codec.strict_json import compact
+
+    if example is None:
+        return "its schema was not tried: no text was found that has the form of its pattern"
+    text = compact(example)
+    return f"its schema takes {text if len(text) <= 100 else text[:97] + '...'}"
 
 
 def _connect(settings: Settings) -> list[dict[str, Any]]:

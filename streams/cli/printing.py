@@ -20,9 +20,9 @@ def fail(line: str) -> None:
 
 def put_json(what: Any) -> None:
     """One JSON object with its line end, on stdout."""
-    import orjson
+    from streams.codec.strict_json import compact
 
-    sys.stdout.buffer.write(orjson.dumps(what, option=orjson.OPT_APPEND_NEWLINE))
+    sys.stdout.buffer.write(f"{compact(what)}\n".encode())
     sys.stdout.buffer.flush()
 
 

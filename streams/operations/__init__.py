@@ -3,9 +3,12 @@
     items ──► operation.request ──► provider ──► operation.read ──► one answer per item
 
 Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`,
-`generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `schema` (a user's
-JSON Schema as the API takes it), `replies` (reads what a model wrote, however broken), `spelling`
-(whether it wrote one of our words), `bad_replies` (what follows from each kind of bad reply).
+`generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `replies` (reads
+what a model wrote, however broken), `spelling` (whether it wrote one of our words), `bad_replies`
+(what follows from each kind of bad reply).
+
+A user's JSON Schema as the API takes it: `schema`, then `shapes` (its alternatives), `wire_schema`
+(what is sent), `contradictions` and `examples` (whether any value keeps it), `patterns`.
 """
 
 from __future__ import annotations

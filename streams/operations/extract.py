@@ -18,7 +18,8 @@ from streams.operations.prompts import (
     user_turn,
 )
 from streams.operations.replies import read_answers
-from streams.operations.schema import prepare, resolve
+from streams.operations.schema import prepare
+from streams.operations.shapes import resolve
 from streams.operations.spelling import respelled_word
 
 _TOKENS_EACH: Final = 512
@@ -31,10 +32,11 @@ _MAX_LEVELS: Final = 64
 class Extract:
     """Gives each item an object that keeps `schema`; its result is that object.
 
-    `schema`: JSON Schema 2020-12 with "type": "object" at its root. What the API cannot enforce is
-    checked on the answer; an answer that breaks it is `Unanswered.INVALID`.
+    `schema`: JSON Schema 2020-12 of an object. What the API cannot enforce is checked on the
+    answer; an answer that breaks it is `Unanswered.INVALID`.
     `instructions`: what to look for, in the user's own words.
     Raises ConfigError where the schema cannot be sent, each problem starting with `place`.
+    `example`: an answer that passes; None: it has a pattern that none was found for.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Extract:
             "Take nothing from other items and invent nothing.",
             instructions.strip(),
         )
+        self.example = prepared.example
         self._schema = reply_schema("data", prepared.schema, prepared.defs)
         self._request_schema = schema
         self._validator = exact()(schema)

@@ -152,7 +152,7 @@ def json_schema(value: Any, directory: Path) -> dict[str, Any]:
         raise ValueError(
             f"{where}is not a JSON Schema (draft 2020-12): at {place}: {error.message}"[:300]
         ) from None
-    if value.get("type") != "object":
+    if value.get("type") != "object" and not value.keys() & {"$ref", "allOf", "anyOf", "oneOf"}:
         raise ValueError(f'{where}must describe an object: "type" must be "object" at its top')
     return value
 
