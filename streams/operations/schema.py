@@ -19,7 +19,8 @@ from typing import Any, Final, NamedTuple
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from streams.codec.strict_json import compact
+from streams.codec.strict_json import refuse_null, write
+from streams.errors import ItemError
 from streams.operations.examples import Examples
 from streams.operations.shapes import Part, Path, Shapes, place
 from streams.operations.wire_schema import Nothing, Sent
@@ -72,12 +73,13 @@ _NO_EXAMPLE: Final = (
 def _form_problem(schema: Any) -> str:
     """What makes it no JSON Schema at all."""
     try:
-        compact(schema)
+        if b"null" in write(schema):
+            refuse_null(schema)
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return f"{place(error.absolute_path)}: {error.message}"
-    except (TypeError, ValueError) as error:
-        return f"/: the schema is no JSON: {error}"
+    except ItemError as error:
+        return f"/: {error.message.replace('the result', 'the schema')}"
     return next(_faults(schema, ()), "")
 
 
