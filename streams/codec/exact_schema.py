@@ -7,6 +7,7 @@ multiples of 0.01. Where a draft has another meaning of a keyword, that draft's 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -29,7 +30,7 @@ def exact(kind: Any = Draft202012Validator) -> Any:
     }
     types = kind.TYPE_CHECKER
     if types.is_type(1.0, "integer"):  # not so in the drafts 3 and 4
-        types = types.redefine("integer", lambda _, value: _is_number(value) and is_whole(value))
+        types = types.redefine("integer", lambda _, value: _is_integer(value))
     return extend(kind, ours, type_checker=types)
 
 
@@ -39,31 +40,55 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return value.__class__ is not bool and isinstance(value, _NUMBERS)
+
+
+def _is_integer(value: Any) -> bool:
+    return value.__class__ is int or (isinstance(value, float) and is_whole(value))
+
+
+_NUMBERS = (int, float, Decimal)
+
+
+def _type(validator: Any, types: Any, instance: Any, schema: Any) -> Errors:
+    if instance.__class__ is not _CLASSES.get(types if types.__class__ is str else ""):
+        yield from Draft202012Validator.VALIDATORS["type"](validator, types, instance, schema)
+
+
+_CLASSES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": float,
+    "boolean": bool,
+    "null": type(None),
+}
+"""The class that most values of a type have: no need to ask the library, which takes long."""
 
 
 def _multiple_of(validator: Any, divisor: Any, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "number") and not is_multiple(instance, divisor):
+    if _is_number(instance) and not is_multiple(instance, divisor):
         yield ValidationError(f"{instance!r} is not a multiple of {divisor!r}")
 
 
 def _minimum(validator: Any, minimum: Any, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "number") and is_less(instance, minimum):
+    if _is_number(instance) and is_less(instance, minimum):
         yield ValidationError(f"{instance!r} is less than the minimum of {minimum!r}")
 
 
 def _maximum(validator: Any, maximum: Any, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "number") and is_less(maximum, instance):
+    if _is_number(instance) and is_less(maximum, instance):
         yield ValidationError(f"{instance!r} is greater than the maximum of {maximum!r}")
 
 
 def _exclusive_minimum(validator: Any, minimum: Any, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "number") and not is_less(minimum, instance):
+    if _is_number(instance) and not is_less(minimum, instance):
         yield ValidationError(f"{instance!r} is not greater than {minimum!r}")
 
 
 def _exclusive_maximum(validator: Any, maximum: Any, instance: Any, schema: Any) -> Errors:
-    if validator.is_type(instance, "number") and not is_less(instance, maximum):
+    if _is_number(instance) and not is_less(instance, maximum):
         yield ValidationError(f"{instance!r} is not less than {maximum!r}")
 
 
@@ -88,6 +113,7 @@ def _unique_items(validator: Any, wanted: Any, instance: Any, schema: Any) -> Er
 
 
 _CHECKS = {
+    "type": _type,
     "multipleOf": _multiple_of,
     "minimum": _minimum,
     "maximum": _maximum,

@@ -19,6 +19,7 @@ _LONG_DIGITS = 4_000
 """Digits that become an integer at once; Python refuses more than 4,300."""
 
 _EXACT_INTEGERS = 2.0**53
+_PLAIN = {int, float}
 _POWER_CHARACTERS = 20
 """Of an exponent; what is longer compares like infinity."""
 
@@ -79,18 +80,13 @@ def near(value: Number) -> float:
 
 def is_less(one: float, other: float) -> bool:
     """Whether `one` < `other`, as decimals."""
-    if _are_plain(one, other):
+    # Python compares as decimals: floats among themselves, and with integers that floats can hold.
+    kind, other_kind = one.__class__, other.__class__
+    if kind is other_kind and kind is not Number:
+        return one < other
+    if {kind, other_kind} == _PLAIN and -_EXACT_INTEGERS < one < _EXACT_INTEGERS:
         return one < other
     return exact(one) < exact(other)
-
-
-def _are_plain(one: float, other: float) -> bool:
-    """Whether Python compares the two as their decimals: floats among themselves, and with the
-    integers that floats can hold."""
-    kinds = {one.__class__, other.__class__}
-    if kinds == {int} or kinds == {float}:
-        return True
-    return kinds == {int, float} and -_EXACT_INTEGERS < one < _EXACT_INTEGERS
 
 
 def is_whole(value: Any) -> bool:

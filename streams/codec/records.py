@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 
 from streams.codec.pointers import MissingError, Pointer, Text, as_text
-from streams.codec.strict_json import has_float, may_lose_digits, plain, read_object
+from streams.codec.strict_json import has_float, may_lose_value, plain, read_object
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Headers, Item, Outcome
 
@@ -106,7 +106,7 @@ class Decoder:
                 value = loads(raw)  # type: ignore[arg-type]  # None raises
                 text = value[text_key]
                 as_written = has_no_float(map(type, value.values())) or not (
-                    has_float(value) and may_lose_digits(raw)  # type: ignore[arg-type]
+                    may_lose_value(raw) and has_float(value)  # type: ignore[arg-type]
                 )
             except (ValueError, LookupError, TypeError, AttributeError):
                 as_written = False
@@ -115,6 +115,9 @@ class Decoder:
                 continue
             topic, partition, offset = record.topic, record.partition, record.offset
             name = value.get(id_key)
+            if type(name) in _IN_DIGITS:
+                self._decode_any(record, items, settled)
+                continue
             if name is None:
                 name = f"{topic}/{partition}/{offset}"
             # fmt: off
@@ -162,6 +165,8 @@ class Decoder:
 
 
 _NO_FLOAT = frozenset({str, int, bool, type(None)})
+_IN_DIGITS = frozenset({float, dict, list})
+"""Ids that may have digits of their own, which a function's value has not."""
 
 
 def estimate_tokens(text: str) -> int:

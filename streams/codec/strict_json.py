@@ -86,7 +86,8 @@ def _read(raw: bytes) -> Any:
         if "depth limit" in str(error):
             raise ValueError(_TOO_DEEP) from None
         return _read_slowly(raw)
-    return _read_slowly(raw) if has_float(value) and may_lose_digits(raw) else value
+    shortens = _SHORTENED.search(raw) is not None or may_lose_value(raw)
+    return _read_slowly(raw) if shortens and has_float(value) else value
 
 
 _SHORTENED = re.compile(rb"\.(?:[0-9]+0(?![0-9])|0000)")
@@ -94,11 +95,9 @@ _SHORTENED = re.compile(rb"\.(?:[0-9]+0(?![0-9])|0000)")
 _DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
 
 
-def may_lose_digits(raw: bytes) -> bool:
-    """Whether a number in this JSON may read as a float of other digits. A float gives back 15
-    digits without an exponent; strings with digits count too, which costs time alone."""
-    if _SHORTENED.search(raw):
-        return True
+def may_lose_value(raw: bytes) -> bool:
+    """Whether a number in this JSON may read as a float that is another number. A float gives back
+    15 digits without an exponent; digits in a string count too, which costs time alone."""
     digits = raw.translate(_DIGITS)
     return b"0000000000000000" in digits or b"0e" in digits
 
