@@ -161,10 +161,10 @@ def _parse(file: Path) -> dict[str, Any]:
 
 def _number(digits: str) -> float:
     """As JSON is read: a schema may stand in the file, with decimals beyond a float."""
-    from streams.codec.numbers import number
+    from streams.codec.numbers import Number, near
 
     digits = digits.replace("_", "").removeprefix("+")
-    return number(digits) if digits[-1].isdigit() else float(digits)  # inf and nan
+    return near(Number(digits)) if digits[-1].isdigit() else float(digits)  # inf and nan
 
 
 def _syntax(message: str) -> str:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from jsonschema import Draft4Validator, Draft7Validator, Draft202012Validator
 from streams.codec.exact_schema import exact, same
 from streams.codec.numbers import Number, is_less, is_multiple, is_whole
 from streams.codec.strict_json import compact, read, read_reply
+from streams.kafka.record_views import json_value
 
 DECIMALS = st.builds(
     lambda digits, places, power: f"{Decimal(digits).scaleb(-places)}" + power,
@@ -134,3 +136,19 @@ def test_a_number_is_a_float_for_whoever_takes_floats() -> None:
     assert isinstance(price, Number)
     assert price * 2 == 2.2
     assert f"{price:.1f} {price!r} {json.dumps(price)}" == "1.1 1.10 1.1"
+
+
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'{"a":1e400,"b":1.10}', '{"a":1e400,"b":1.10}'),
+        (b"9" * 5_000, "9" * 5_000),
+        (b'["\\ud800"]', '["\\ud800"]'),
+        (b"\xef\xbb\xbf{}", '"\ufeff{}"'),
+        (b'{"a":NaN}', '"{\\"a\\":NaN}"'),
+    ],
+)
+def test_a_value_is_printed_with_its_own_digits_and_what_is_no_json_as_a_string(
+    raw: bytes, value: str
+) -> None:
+    assert orjson.dumps(json_value(raw)).decode() == value
