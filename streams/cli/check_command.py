@@ -12,7 +12,9 @@ from streams.cli.printing import put_json, quiet_clients, tell
 from streams.errors import ConfigError
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from collections.abc import Mapping
+
+    from streams.settings import Settings, TaskSettings
 
 
 def check(
@@ -25,6 +27,7 @@ def check(
     debug: Debug = False,
 ) -> int:
     """Validate the configuration; every problem at once."""
+    from streams.providers import can_price
     from streams.settings import find_file, load_settings
 
     file = find_file(config, os.environ)
@@ -36,20 +39,20 @@ def check(
         if as_json:
             put_json({**facts, "ok": False, "problems": list(error.problems)})
         raise
-    facts["tasks"] = [
-        {key: getattr(task, key) for key in ("name", "source", "operation", "provider", "model")}
-        | {"sink": task.sink, "dead_letter": task.dead_letter}
-        for task in settings.tasks
-    ]
+    facts["tasks"] = [_facts(task, examples) for task in settings.tasks]
     tell(f"{file or 'the environment'}: the configuration is valid")
-    for entry in facts["tasks"]:
-        if entry["name"] in examples:
-            entry["example"] = examples[entry["name"]]
     for task in settings.tasks:
         what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
         tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
         if task.name in examples:
             tell(f"    {_shown(examples[task.name])}")
+    facts["warnings"] = [
+        f"task.{task.name}.model: the price of {task.model} is not known: its cost_usd is null"
+        for task in settings.tasks
+        if not can_price(task)
+    ]
+    for line in facts["warnings"]:
+        tell(f"warning: {line}")
     if connect:
         quiet_clients(debug=debug)
         facts["checks"] = _connect(settings)
@@ -66,7 +69,7 @@ def _try_operations(settings: Settings) -> dict[str, Any]:
     ConfigError with every problem."""
     from streams.operations import Extract, make_operation
 
-    problems: list[str] = []
+    problems = _egress_problems(settings)
     examples: dict[str, Any] = {}
     for task in settings.tasks:
         if task.operation != "custom":
@@ -81,6 +84,12 @@ def _try_operations(settings: Settings) -> dict[str, Any]:
     return examples
 
 
+def _facts(task: TaskSettings, examples: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("name", "source", "operation", "provider", "model", "sink", "dead_letter")
+    facts = {key: getattr(task, key) for key in keys}
+    return {**facts, "example": examples[task.name]} if task.name in examples else facts
+
+
 def _shown(example: Any) -> str:
     from streams.codec.strict_json import compact
 
@@ -88,6 +97,16 @@ def _shown(example: Any) -> str:
         return "its schema was not tried: no text was found that has the form of its pattern"
     text = compact(example)
     return f"its schema takes {text if len(text) <= 100 else text[:97] + '...'}"
+
+
+def _egress_problems(settings: Settings) -> list[str]:
+    """Addresses, proxies, certificates and keys that cannot be right."""
+    from streams.providers.egress import egress_problems
+
+    problems: list[str] = []
+    for provider in dict.fromkeys(task.provider for task in settings.tasks):
+        problems += egress_problems(provider, settings.provider.get(provider), os.environ)
+    return problems
 
 
 def _connect(settings: Settings) -> list[dict[str, Any]]:
