@@ -87,13 +87,13 @@ def test_a_worker_whose_log_nobody_reads_stops_all_the_same(signals):
 
 LATE = """
 import os, signal
-real = asyncio.run
+real = asyncio.Runner
 
-def run(main):
+def runner():
     os.kill(os.getpid(), signal.SIGTERM)
-    return real(main)
+    return real()
 
-asyncio.run = run
+asyncio.Runner = runner
 """
 
 
