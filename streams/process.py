@@ -81,8 +81,12 @@ class Process:
 
     def _end_for(self, error: BaseException) -> NoReturn:
         """Something else than our own end has ended the loop."""
-        name = f"{type(error).__name__}{raised_at(error)}"
-        logger.error("the worker ends at once: %s has ended its event loop", name)
+        why = f"{type(error).__name__}{raised_at(error)}"
+        if isinstance(error, asyncio.CancelledError):
+            why = "something has cancelled its main task"
+        elif isinstance(error, RuntimeError):
+            why = "something has called loop.stop()"
+        logger.error("the worker ends at once, and another goes on at the last commit: %s", why)
         self._end_now(INTERRUPTED if isinstance(error, KeyboardInterrupt) else self._exit_code)
 
     def _on_signal(self, number: int, frame: Any) -> None:

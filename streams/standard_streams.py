@@ -22,6 +22,7 @@ from streams.errors import OutputError
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 
 _reserved: BinaryIO | None = None
+_output_was_closed = False
 
 
 class _Raw(io.FileIO):
@@ -52,8 +53,9 @@ class _Raw(io.FileIO):
 def repair() -> None:
     """Give the process three open standard streams. Where one was closed, using it fails, except
     for standard error."""
+    global _output_was_closed
     _open(_INPUT, os.O_WRONLY)
-    _open(_OUTPUT, os.O_RDONLY)
+    _output_was_closed = _open(_OUTPUT, os.O_RDONLY)
     _open(_ERRORS, os.O_WRONLY)
     if sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(_INPUT, closefd=False)))
@@ -68,13 +70,16 @@ def reserve_output() -> None:
     if _reserved is None:
         sys.stdout.flush()
         _reserved = io.BufferedWriter(_Raw(os.dup(_OUTPUT), lossy=False))
-        os.dup2(_ERRORS, _OUTPUT)
         forgive_output()
+        os.dup2(_ERRORS, _OUTPUT)
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
 
 
 def forgive_output() -> None:
     """From now on a print of a user's function never fails, wherever standard output goes."""
     sys.stdout.flush()
+    if _output_was_closed:  # nor a write of its children
+        _connect(_OUTPUT, os.O_WRONLY)
     sys.stdout = _text(sys.stdout, _OUTPUT, lossy=True)
 
 
@@ -90,14 +95,21 @@ def put(line: bytes) -> None:
     data().flush()
 
 
-def _open(number: int, flags: int) -> None:
+def _open(number: int, flags: int) -> bool:
+    """Whether it was closed, and leads nowhere now."""
     try:
         os.fstat(number)
     except OSError:
-        null = os.open(os.devnull, flags)
-        if null != number:
-            os.dup2(null, number)
-            os.close(null)
+        _connect(number, flags)
+        return True
+    return False
+
+
+def _connect(number: int, flags: int) -> None:
+    null = os.open(os.devnull, flags)
+    if null != number:
+        os.dup2(null, number)
+        os.close(null)
 
 
 def _text(stream: Any, number: int, *, lossy: bool) -> io.TextIOWrapper:
