@@ -25,6 +25,11 @@ end the worker after every start."""
 _DEFAULT_WAIT_S: Final = 1.0
 
 
+class TaskExitError(Exception):
+    """A task that a function started has called `sys.exit()`; `__cause__`: the SystemExit
+    (`streams.running.exits`)."""
+
+
 def is_async(function: Any) -> bool:
     """Whether a call returns something to await, told without a call: an `async def`, an object
     with an async `__call__`, or either behind `functools.partial` or a decorator with `wraps`."""
@@ -49,6 +54,8 @@ def failure_of(error: BaseException) -> CallError:
         return CallError(Fault.RETRY, f"try again after {after_s:g} s", retry_after_s=after_s)
     if isinstance(error, ItemError):
         return CallError(Fault.FUNCTION, f"ItemError {plain(error).code} for the whole call")
+    if isinstance(error, TaskExitError) and error.__cause__ is not None:
+        error = error.__cause__
     return CallError(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}")
 
 

@@ -21,6 +21,7 @@ from streams.core.call import Call
 from streams.core.events import Cancelled, Failed, Replied
 from streams.errors import CallError, Fault
 from streams.model import Reply
+from streams.running.exits import mark_call
 from streams.user_code import raised_at
 
 Ended = Replied | Failed | Cancelled
@@ -45,7 +46,8 @@ class CallTask:
         context: contextvars.Context,
         on_ended: Callable[[CallTask], None],
     ) -> None:
-        """`on_ended(self)`: called in a later turn of the loop, once."""
+        """`on_ended(self)`: called in a later turn of the loop, once. `context`: its own."""
+        mark_call(context)
         self._task = asyncio.get_running_loop().create_task(
             self._run(caller, self.call.items), name=f"streams-{self.call.id}", context=context
         )
