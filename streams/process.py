@@ -6,8 +6,8 @@
 
 Codes: 0 all outcomes are committed; 1 they could not be committed, or the worker failed; 130 a
 second signal, or a KeyboardInterrupt in a function. What else ends the loop (`loop.stop()`, a
-callback that calls sys.exit) ends the process at once: asyncio would cancel every task, those of the Kafka client
-too, and leave a process that does nothing.
+callback that calls sys.exit) ends the process at once: asyncio would cancel every task, those of
+the Kafka client too, and leave a process that does nothing.
 
 Faust's own worker is not used: its stop survives a frozen broker for more than a minute and ignores
 the second signal (measured on 0.15.3).

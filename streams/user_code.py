@@ -48,10 +48,13 @@ def failure_of(error: BaseException) -> CallError:
     same call again, after the longest of their times. Anything else has its type and place alone:
     its message may quote an item.
     """
-    retries = [each for each in _leaves(error) if isinstance(each, Retry)]
+    leaves = list(_leaves(error))
+    retries = [each for each in leaves if isinstance(each, Retry)]
     if retries:
         after_s = max(_after_s(each) for each in retries)
         return CallError(Fault.RETRY, f"try again after {after_s:g} s", retry_after_s=after_s)
+    if len(leaves) == 1:
+        (error,) = leaves
     if isinstance(error, ItemError):
         return CallError(Fault.FUNCTION, f"ItemError {plain(error).code} for the whole call")
     if isinstance(error, TaskExitError) and error.__cause__ is not None:

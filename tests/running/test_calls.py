@@ -15,7 +15,7 @@ from streams.core.events import Cancelled, Closed, Failed
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item, Reply
 from streams.providers.functions import function_caller
-from streams.running.runner import Ended
+from streams.running.call_task import Ended
 from tests.contract.providers.conftest import call, simulate, task_of
 from tests.library.steered import settled
 from tests.operations.conftest import items_of
