@@ -8,6 +8,7 @@
 2. What cannot be written to standard error is lost, and changes no exit code.
 3. What cannot be written to standard output is an `OutputError`, once; later lines are dropped, so
    that nothing complains at the end of the process.
+4. Without `repair`, in a program that calls a command, its streams stay as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from streams.errors import OutputError
 
 _INPUT, _OUTPUT, _ERRORS = 0, 1, 2
 
+_repaired = False
 _reserved: BinaryIO | None = None
 _output_was_closed = False
 
@@ -53,7 +55,8 @@ class _Raw(io.FileIO):
 def repair() -> None:
     """Give the process three open standard streams. Where one was closed, using it fails, except
     for standard error."""
-    global _output_was_closed
+    global _repaired, _output_was_closed
+    _repaired = True
     _open(_INPUT, os.O_WRONLY)
     _output_was_closed = _open(_OUTPUT, os.O_RDONLY)
     _open(_ERRORS, os.O_WRONLY)
@@ -67,7 +70,7 @@ def reserve_output() -> None:
     """From now on standard output takes `data()` alone: whatever else this process, its libraries
     and its children print goes to standard error."""
     global _reserved
-    if _reserved is None:
+    if _repaired and _reserved is None:
         sys.stdout.flush()
         _reserved = io.BufferedWriter(_Raw(os.dup(_OUTPUT), lossy=False))
         forgive_output()
@@ -77,6 +80,8 @@ def reserve_output() -> None:
 
 def forgive_output() -> None:
     """From now on a print of a user's function never fails, wherever standard output goes."""
+    if not _repaired:
+        return
     sys.stdout.flush()
     if _output_was_closed:  # nor a write of its children
         _connect(_OUTPUT, os.O_WRONLY)
