@@ -175,7 +175,9 @@ class Process:
 
     def _print_summary(self) -> None:
         """The code says what is committed, also where nobody can read the summary."""
-        summary = self._app.record_host.summary()
+        summary, tasks = self._app.record_host.summary(), self._app.record_host.tasks
+        for task in tasks if len(tasks) > 1 else ():
+            logger.info("task %s: %s", task.parts.name, task.call_tally.bill)
         try:
             if self._as_json:
                 put(codec.dumps(summary).encode() + b"\n")
