@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
 from streams.cli.printing import put_json, quiet_clients, tell
-from streams.errors import ConfigError
+from streams.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +38,8 @@ def check(
         examples = _try_operations(settings)
     except ConfigError as error:
         if as_json:
-            put_json({**facts, "ok": False, "problems": list(error.problems)})
+            with suppress(OutputError):  # the problems go to stderr too
+                put_json({**facts, "ok": False, "problems": list(error.problems)})
         raise
     facts["tasks"] = [_facts(task, examples) for task in settings.tasks]
     tell(f"{file or 'the environment'}: the configuration is valid")

@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any
 
+from streams.standard_streams import put
+
 
 def tell(line: str) -> None:
     """One line for a person, on stderr."""
@@ -22,8 +24,8 @@ def put_json(what: Any) -> None:
     """One JSON object with its line end, on stdout."""
     from streams.codec.strict_json import compact
 
-    sys.stdout.buffer.write(f"{compact(what)}\n".encode())
-    sys.stdout.buffer.flush()
+    put(f"{compact(what)}
+".encode())
 
 
 def quiet_clients(*, debug: bool) -> None:
