@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,10 @@ from streams.jobs.publish.rows import Records, Reject, too_long
 RECORD_OVERHEAD_BYTES = 88
 """The overhead of a batch of one record beside its key and value (measured: 1,048,500 bytes fit
 into 1,048,588)."""
+
+
+FROM_DIGITS = 2**63
+"""An integer beyond this may have reached Python as something else."""
 
 
 class Chunk(NamedTuple):
@@ -31,7 +36,7 @@ def checked(
     stretches: Iterable[Records],
     *,
     largest: int,
-    key: Callable[[Any], bytes] | None,
+    key: Callable[[Any, bytes], bytes] | None,
     faults: Callable[[Any], str | None] | None,
 ) -> Iterator[Chunk]:
     """`largest`: the topic's limit of a batch, in bytes. `key`: from `key_of`. `faults`: from
@@ -42,20 +47,21 @@ def checked(
             yield Chunk(stretch.values, None, stretch.rejects, stretch.position)
             continue
         chunk = Chunk([], None if key is None else [], list(stretch.rejects), stretch.position)
-        for line, value, document in zip(
-            stretch.lines, stretch.values, stretch.documents, strict=True
+        last_lines = stretch.last_lines or stretch.lines
+        for line, last_line, value, document in zip(
+            stretch.lines, last_lines, stretch.values, stretch.documents, strict=True
         ):
             reason, name = faults(document) if faults is not None else None, None
             if reason is None and key is not None:
                 try:
-                    name = key(document)
+                    name = key(document, value)
                 except ValueError as error:
                     reason = str(error)
             size = len(value) + len(name or b"")
             if reason is None and size > limit:
                 reason = too_long(size, limit)
             if reason is not None:
-                chunk.rejects.append(Reject(line, reason, value, len(value)))
+                chunk.rejects.append(Reject(line, reason, value, len(value), last_line))
                 continue
             chunk.values.append(value)
             if chunk.keys is not None:
@@ -64,11 +70,12 @@ def checked(
         yield chunk
 
 
-def key_of(field: str) -> Callable[[Any], bytes]:
+def key_of(field: str) -> Callable[[Any, bytes], bytes]:
     """Takes the record's key from a field: its name, or a JSON Pointer if it starts with `/`.
 
-    A string is the key as it is, anything else as compact JSON; the function raises ValueError if
-    the field is missing or null. Raises UsageError for an invalid pointer.
+    A string is the key as it is, a number its own digits as they stand in the record, anything else
+    compact JSON. The function gets the document and its bytes, and raises ValueError if the field
+    is missing or null. Raises UsageError for an invalid pointer.
     """
     try:
         escaped = field.replace("~", "~0").replace("/", "~1")
@@ -76,19 +83,30 @@ def key_of(field: str) -> Callable[[Any], bytes]:
     except ValueError as error:
         raise UsageError(f"--key: {error}") from None
 
-    def key(document: Any) -> bytes:
+    def key(document: Any, raw: bytes) -> bytes:
         try:
             value = pointer.find(document)
+            if value is None:
+                raise ValueError(f'its field "{field}", the key, is null')
+            if isinstance(value, str):
+                return value.encode()
+            if isinstance(value, int) and 0 < abs(value) < FROM_DIGITS:
+                return orjson.dumps(value)  # it has no other digits
+            return orjson.dumps(pointer.find(_with_digits(raw)))
         except MissingError:
             raise ValueError(f'has no field "{field}" for its key') from None
-        if value is None:
-            raise ValueError(f'its field "{field}", the key, is null')
-        try:
-            return value.encode() if isinstance(value, str) else orjson.dumps(value)
-        except (UnicodeEncodeError, TypeError):
+        except UnicodeEncodeError:
             raise ValueError(f'its field "{field}", the key, has no bytes in UTF-8') from None
+        except (TypeError, RecursionError) as error:  # TypeError: orjson's own, or its subclass
+            raise ValueError(f'its field "{field}", the key, cannot be written: {error}') from None
 
     return key
+
+
+def _with_digits(raw: bytes) -> Any:
+    """The document with its numbers as they stand in the bytes, which no number of Python's
+    keeps: 1.10 would become 1.1."""
+    return json.loads(raw.decode(), parse_int=orjson.Fragment, parse_float=orjson.Fragment)
 
 
 def schema_faults(path: Path) -> Callable[[Any], str | None]:

@@ -39,7 +39,7 @@ class Rejects:
             self._file.writelines(orjson.dumps(_entry(reject)) + b"\n" for reject in rejects)
         else:
             for reject in rejects[: max(0, MAX_REPORTED - self.count)]:
-                self._tell(f"line {reject.line}: {reject.reason}")
+                self._tell(f"{_place(reject)}: {reject.reason}")
             if self.count < MAX_REPORTED < self.count + len(rejects):
                 self._tell(f"more lines are rejected; {self._option} keeps them all")
         self.count += len(rejects)
@@ -49,9 +49,18 @@ class Rejects:
             self._file.close()
 
 
+def _place(reject: Reject) -> str:
+    if reject.last_line > reject.line:
+        return f"lines {reject.line} to {reject.last_line}"
+    return f"line {reject.line}"
+
+
 def _entry(reject: Reject) -> dict[str, Any]:
-    """`text`, or `base64` if it is not UTF-8; for a cut line also `bytes`, its true size."""
+    """`text`, or `base64` if it is not UTF-8; `last_line` for a record of several lines, and
+    `bytes`, its true size, for one that is cut."""
     entry: dict[str, Any] = {"line": reject.line, "reason": reject.reason}
+    if reject.last_line > reject.line:
+        entry["last_line"] = reject.last_line
     if reject.size > len(reject.raw):
         entry["bytes"] = reject.size
     try:
