@@ -1,0 +1,72 @@
+"""Waits where a broker throttles us: a quota of the client id or the user (KIP-219).
+
+The broker answers a request at once, says for how long it is muted, and reads nothing more from
+that connection until then. aiokafka does not look: its next request would wait for an answer until
+its time limit, as if the broker were dead. So the next request to that node is sent only after that
+time, and the time does not count as silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+TELL_EVERY_S = 60.0
+
+
+class Quota:
+    """What the brokers allow a set of producers. `tell`: says that they are throttled, at once and
+    then once a minute."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told_at = -math.inf
+        self._free_at: dict[Any, float] = {}  # when a connection's mute ends
+
+    def obey(self, client: Any) -> None:
+        """Let an `AIOKafkaClient` wait before each request until its connection is free."""
+        send, update = client.send, client._metadata_update
+
+        async def send_when_free(node: Any, request: Any, **keywords: Any) -> Any:
+            await self._free(node, keywords.get("group"))
+            answer = await send(node, request, **keywords)
+            if (throttled_ms := getattr(answer, "throttle_time_ms", 0)) > 0:
+                self._mute((node, keywords.get("group")), throttled_ms / 1000)
+            return answer
+
+        async def update_when_free(*arguments: Any) -> Any:
+            """It takes any node, and no group of connections."""
+            if self.left_s:
+                await asyncio.sleep(self.left_s)
+            return await update(*arguments)
+
+        client.send, client._metadata_update = send_when_free, update_when_free
+
+    @property
+    def left_s(self) -> float:
+        """How long until no connection is mute."""
+        now = asyncio.get_running_loop().time()
+        return max(0.0, max(self._free_at.values(), default=now) - now)
+
+    def met(self, within_s: float) -> bool:
+        """Whether a connection was mute at any time in the last so many seconds."""
+        now = asyncio.get_running_loop().time()
+        return max(self._free_at.values(), default=-math.inf) > now - within_s
+
+    async def _free(self, node: Any, group: Any) -> None:
+        clock = asyncio.get_running_loop().time
+        left_s = self._free_at.get((node, group), -math.inf) - clock()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+
+    def _mute(self, connection: Any, throttled_s: float) -> None:
+        now = asyncio.get_running_loop().time()
+        self._free_at[connection] = max(self._free_at.get(connection, now), now + throttled_s)
+        if now - self._told_at >= TELL_EVERY_S:
+            self._told_at = now
+            self._tell(
+                "throttled: the broker has a quota for this client and takes nothing more for"
+                f" {throttled_s:.1f} s; it goes on at the rate of the quota"
+            )
