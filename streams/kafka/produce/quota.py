@@ -22,18 +22,22 @@ class Quota:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self._told_at = -math.inf
-        self._free_at: dict[Any, float] = {}  # when a connection's mute ends
+        self._told_at = self._free_at = -math.inf
 
     def obey(self, client: Any) -> None:
         """Let an `AIOKafkaClient` wait before each request until its connection is free."""
         send, update = client.send, client._metadata_update
+        free_at: dict[Any, float] = {}  # by node and group of connections
 
         async def send_when_free(node: Any, request: Any, **keywords: Any) -> Any:
-            await self._free(node, keywords.get("group"))
+            connection, clock = (node, keywords.get("group")), asyncio.get_running_loop().time
+            mute_s = free_at.get(connection, -math.inf) - clock()
+            if mute_s > 0:
+                await asyncio.sleep(mute_s)
             answer = await send(node, request, **keywords)
             if (throttled_ms := getattr(answer, "throttle_time_ms", 0)) > 0:
-                self._mute((node, keywords.get("group")), throttled_ms / 1000)
+                free_at[connection] = clock() + throttled_ms / 1000
+                self.note(throttled_ms / 1000)
             return answer
 
         async def update_when_free(*arguments: Any) -> Any:
@@ -47,23 +51,16 @@ class Quota:
     @property
     def left_s(self) -> float:
         """How long until no connection is mute."""
-        now = asyncio.get_running_loop().time()
-        return max(0.0, max(self._free_at.values(), default=now) - now)
+        return max(0.0, self._free_at - asyncio.get_running_loop().time())
 
     def met(self, within_s: float) -> bool:
         """Whether a connection was mute at any time in the last so many seconds."""
-        now = asyncio.get_running_loop().time()
-        return max(self._free_at.values(), default=-math.inf) > now - within_s
+        return self._free_at > asyncio.get_running_loop().time() - within_s
 
-    async def _free(self, node: Any, group: Any) -> None:
-        clock = asyncio.get_running_loop().time
-        left_s = self._free_at.get((node, group), -math.inf) - clock()
-        if left_s > 0:
-            await asyncio.sleep(left_s)
-
-    def _mute(self, connection: Any, throttled_s: float) -> None:
+    def note(self, throttled_s: float) -> None:
+        """From now on a connection is mute for so long."""
         now = asyncio.get_running_loop().time()
-        self._free_at[connection] = max(self._free_at.get(connection, now), now + throttled_s)
+        self._free_at = max(self._free_at, now + throttled_s)
         if now - self._told_at >= TELL_EVERY_S:
             self._told_at = now
             self._tell(
