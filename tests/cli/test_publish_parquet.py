@@ -44,6 +44,19 @@ def twice(*values: int) -> Any:
     return pyarrow.StructArray.from_arrays([cells, cells], names=["a", "a"])
 
 
+def _offsets(cells: Any) -> Any:
+    return pyarrow.array(range(len(cells) + 1), pyarrow.int32())
+
+
+def listed(cells: Any) -> Any:
+    """Each in a list of its own."""
+    return pyarrow.ListArray.from_arrays(_offsets(cells), cells)
+
+
+def mapped(keys: Any, cells: Any) -> Any:
+    return pyarrow.MapArray.from_arrays(_offsets(cells), keys, cells)
+
+
 NS = pyarrow.timestamp("ns")
 CELLS = [
     # a column; its values as they are published, or why not
@@ -65,7 +78,11 @@ CELLS = [
     (column(pyarrow.float16(), 1.5, float("nan")), [1.5, None]),
     (texts(b"a", b"\xff", b"b"), ["a", NO_UTF8, "b"]),
     (texts(b"a", b"\xff").dictionary_encode(), ["a", NO_UTF8]),
+    (listed(texts(b"a", b"\xff")), [["a"], NO_UTF8]),
+    (mapped(texts(b"\xff", b"k"), texts(b"a", b"b")), [NO_UTF8, [["k", "b"]]]),
+    (mapped(texts(b"k", b"k"), texts(b"a", b"\xff")), [[["k", "a"]], NO_UTF8]),
     (twice(1), ['its column "x" has two fields of one name!']),
+    (listed(twice(1)), ['its column "x" has two fields of one name!']),
     (column(pyarrow.binary(), b"a", None), [BYTES, None]),
 ]  # fmt: skip
 

@@ -12,6 +12,7 @@ pyarrow makes Python values of whole columns. Python's times have microseconds a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
@@ -36,10 +37,8 @@ class _NoFormError(Exception):
 def values_of(column: pa.Array) -> Sequence[Any]:
     """The cells of a column; a `NoForm` in place of each that has none."""
     if not _is_finer_than_python(column.type):
-        try:
-            return list(column.to_pylist(maps_as_pydicts=None))
-        except (ArithmeticError, LookupError, ValueError):
-            pass  # one cell is enough to cause it
+        with suppress(Exception):  # of many kinds, and one cell is enough to cause it
+            return list(column.to_pylist())
     return [_cell(scalar) for scalar in column]
 
 
@@ -61,7 +60,7 @@ def _cell(scalar: pa.Scalar) -> Any:
         return NoForm(str(error))
     except UnicodeDecodeError:
         return NoForm("has a text that is not UTF-8")
-    except (ArithmeticError, LookupError, ValueError):
+    except Exception:  # pyarrow raises many kinds
         return NoForm(NO_FORM)
 
 
