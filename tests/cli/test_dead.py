@@ -47,6 +47,13 @@ async def fill(broker: Broker, topic: str, records: Sequence[Any], **keywords: A
         await producer.stop()
 
 
+def short_session(directory: Path) -> list[str]:
+    """The options for the shortest session that a broker takes: a killed run is gone after 6 s."""
+    config = directory / "streams.toml"
+    config.write_text("[kafka]\nsession_timeout_s = 6\n")
+    return ["--config", str(config)]
+
+
 def of(source: str, number: int, partition: int = 0, **fields: Any) -> Item:
     return item(number, topic=source, partition=partition, **fields)
 
@@ -268,12 +275,15 @@ async def test_letters_of_a_transactional_topic_are_read_to_the_end_and_remember
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 async def test_a_run_that_is_ended_goes_on_and_loses_nothing(
-    broker: Broker, topic: MakeTopic, number: signal.Signals
+    broker: Broker, topic: MakeTopic, number: signal.Signals, tmp_path: Path
 ) -> None:
     """Ctrl-C sends none twice; a kill a chunk at most (here: a tenth of a second's letters)."""
     source, name = await topic("source", partitions=2), await topic("dead", partitions=2)
     await fill(broker, name, [(written(of(source, n, n % 2)), n % 2) for n in range(300)])
-    process = started("dead", "redrive", name, "--rate", "60", "--broker", broker.bootstrap)
+    config = short_session(tmp_path)
+    process = started(
+        "dead", "redrive", name, "--rate", "60", *config, "--broker", broker.bootstrap
+    )
     try:
         while len(await numbers(broker, source)) < 40:
             assert process.poll() is None
@@ -287,7 +297,7 @@ async def test_a_run_that_is_ended_goes_on_and_loses_nothing(
         line = f"interrupted: {sent} are sent again; run it again to go on"
         assert err.decode().splitlines()[-1] == line
         assert sent < 300
-    assert redriven(broker, name)["redriven"] > 0
+    assert redriven(broker, name, *config)["redriven"] > 0
     found = await numbers(broker, source)
     assert sorted(set(found)) == list(range(300))
     assert len(found) <= 300 + (6 if number == signal.SIGKILL else 0)
@@ -339,9 +349,8 @@ async def test_a_redrive_that_stood_still_for_a_session_sends_nothing_more(
     """Another one took over meanwhile, and sent the rest."""
     source, name = await topic("source"), await topic("dead")
     await fill(broker, name, [(written(of(source, n)), 0) for n in range(100)])
-    config = tmp_path / "streams.toml"
-    config.write_text("[kafka]\nsession_timeout_s = 6\n")
-    command = ["dead", "redrive", name, "--config", str(config), "--broker", broker.bootstrap]
+    config = short_session(tmp_path)
+    command = ["dead", "redrive", name, *config, "--broker", broker.bootstrap]
     process = started(*command, "--rate", "20")
     try:
         while len(await numbers(broker, source)) < 10:
