@@ -97,13 +97,15 @@ def _check(topic: str, legal: Any, format: str | None, rate: float | None) -> No
 def _report_end(
     error: BaseException, progress: Any, tell_above: Callable[[str], None], *, as_json: bool
 ) -> None:
-    """How far it came, where something else than the end of the file ended it."""
+    """How far it came, where something else than the end of the file ended it; wrong usage ends it
+    before anything is sent, as a rule."""
     sent = f"{progress.sent} records are published"
+    begun = progress.sending and (progress.sent > 0 or not isinstance(error, UsageError))
     if isinstance(error, KeyboardInterrupt):
         tell_above(f"interrupted: {sent}")
-    elif progress.sending:
+    elif begun:
         tell_above(f"not finished: {sent}, {progress.rejected} lines are rejected")
-    if as_json and progress.sending:
+    if as_json and begun:
         put_json(progress.summary())
 
 

@@ -72,16 +72,14 @@ class Claim:
         """Whether the group surely still has us."""
         return self._lease.holds()
 
-    def doubt(self) -> None:
-        """The group may have lost us: the next `take` joins it again."""
-        self._consumer._coordinator.request_rejoin()
-
     async def take(self, commits: Callable[[], Awaitable[Any]]) -> None:
-        """Return when we are the only member. Raises StreamsError while another one lives, and
-        BrokerError. `commits`: reads what the group has committed; where that changes, the other
-        one is alive for sure. Else it may have been killed, and its session be not over yet."""
+        """Join the group, again if need be; return when we are its only member. Raises StreamsError
+        while another one lives, and BrokerError. `commits`: reads what the group has committed.
+        Where that changes, the other one is alive for sure; else it may have been killed, and its
+        session be not over yet."""
         if not self._consumer.subscription():
             self._consumer.subscribe([self._topic])
+        self._consumer._coordinator.request_rejoin()
         if await self._joins():
             return
         until = time.monotonic() + self._session_timeout_s + SILENCE_S / 2

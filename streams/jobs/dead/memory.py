@@ -151,6 +151,5 @@ class MemoryStore:
             await broker_answer(commit(self._coordinator, NOBODY, changed))
             return
         while not await broker_answer(commit(self._coordinator, self._claim.member, changed)):
-            self._claim.doubt()
             if await self.take() != before:
                 raise StreamsError(f"another redrive of {self._topic} took over from this one")
