@@ -137,7 +137,9 @@ class Process:
         return committed
 
     def _print_summary(self) -> None:
-        summary = self._app.record_host.summary()
+        summary, tasks = self._app.record_host.summary(), self._app.record_host.tasks
+        for task in tasks if len(tasks) > 1 else ():
+            logger.info("task %s: %s", task.parts.name, task.call_tally.bill)
         if self._as_json:
             print(codec.dumps(summary), flush=True)  # noqa: T201
         else:

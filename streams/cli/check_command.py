@@ -25,6 +25,7 @@ def check(
     debug: Debug = False,
 ) -> int:
     """Validate the configuration; every problem at once."""
+    from streams.providers import can_price
     from streams.settings import find_file, load_settings
 
     file = find_file(config, os.environ)
@@ -45,6 +46,13 @@ def check(
     for task in settings.tasks:
         what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
         tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
+    facts["warnings"] = [
+        f"task.{task.name}.model: the price of {task.model} is not known: its cost_usd is null"
+        for task in settings.tasks
+        if not can_price(task)
+    ]
+    for line in facts["warnings"]:
+        tell(f"warning: {line}")
     if connect:
         quiet_clients(debug=debug)
         facts["checks"] = _connect(settings)
@@ -60,7 +68,7 @@ def _try_operations(settings: Settings) -> None:
     Raises ConfigError with every problem."""
     from streams.operations import make_operation
 
-    problems: list[str] = []
+    problems = _egress_problems(settings)
     for task in settings.tasks:
         if task.operation != "custom":
             try:
@@ -69,6 +77,16 @@ def _try_operations(settings: Settings) -> None:
                 problems.extend(error.problems)
     if problems:
         raise ConfigError(problems)
+
+
+def _egress_problems(settings: Settings) -> list[str]:
+    """Addresses, proxies, certificates and keys that cannot be right."""
+    from streams.providers.egress import egress_problems
+
+    problems: list[str] = []
+    for provider in dict.fromkeys(task.provider for task in settings.tasks):
+        problems += egress_problems(provider, settings.provider.get(provider), os.environ)
+    return problems
 
 
 def _connect(settings: Settings) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ class ReleasedSlot(Protocol):
     @property
     def output_tokens(self) -> int: ...
     @property
-    def cost_nano_usd(self) -> int: ...
+    def cost_nano_usd(self) -> int | None: ...
 
 
 class Encoded(NamedTuple):
@@ -98,8 +98,6 @@ class Encoder:
             "merge": self._merged,
             "result": self._bare,
         }[mode]
-        if mode == "envelope" and model is None:
-            self._nulls = 1
 
     def encode(self, slots: Sequence[ReleasedSlot], now_ms: int) -> Encoded:
         """One record per slot, in order. Never raises, whatever an outcome holds. `now_ms`: the
@@ -145,7 +143,7 @@ class Encoder:
             call.size if call else 0,
             slot.input_tokens,
             slot.output_tokens,
-            orjson.dumps(cost / _NANO) if cost else b"0.0",
+            _dollars(cost),
             slot.calls,
             now_ms,
         )
@@ -245,6 +243,12 @@ def written(result: Any) -> bytes:
     if b"null" in value:
         refuse_null(result)
     return value
+
+
+def _dollars(cost_nano_usd: int | None) -> bytes:
+    if not cost_nano_usd:
+        return b"null" if cost_nano_usd is None else b"0.0"
+    return orjson.dumps(cost_nano_usd / _NANO)
 
 
 def _unusual_id(value: Any) -> bytes:

@@ -65,7 +65,8 @@ class Runner:
     ended; `slots`: its items' as they were when it started. `on_defect(error)`: a call raised
     something other than a CallError, which makes it a failed call with `Fault.FUNCTION`.
     `cancels`: whether a call ends when nobody owns its items any more. `account`: that of the API
-    that `caller` calls, where others call it, too; None: one of its own.
+    that `caller` calls, where others call it, too; None: one of its own. `has_price`: whether what
+    a call costs can be known.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Runner:
         call_prefix: str = "batch",
         cancels: bool = True,
         account: Account | None = None,
+        has_price: bool = True,
     ) -> None:
         if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
             raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
@@ -103,7 +105,7 @@ class Runner:
         self.engine = Engine(
             limits, call_prefix=call_prefix, random=random, account=account, wake=self._wake
         )
-        self.tally = CallTally()
+        self.tally = CallTally(has_price=has_price)
 
     @property
     def in_flight(self) -> int:

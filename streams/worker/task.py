@@ -53,7 +53,8 @@ RESULT_COPIES = 3
 @dataclass(frozen=True, slots=True)
 class TaskParts:
     """The parts of a task; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
-    `account`: the API's, shared by the tasks that use it; None: its own."""
+    `account`: the API's, shared by the tasks that use it; None: its own. `has_price`: whether its
+    calls' price is known."""
 
     name: str
     source: str
@@ -64,6 +65,7 @@ class TaskParts:
     caller: Caller
     fingerprint: str = ""
     account: Account | None = None
+    has_price: bool = True
 
 
 class TaskShell:
@@ -97,6 +99,7 @@ class TaskShell:
             # With a ledger a call runs on: it is paid, and the new owner of its items may need it.
             cancels=ledger is None,
             account=parts.account,
+            has_price=parts.has_price,
         )
         self._engine = self._runner.engine
 

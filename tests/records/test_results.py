@@ -218,6 +218,14 @@ def test_the_error_of_an_unwritable_result_keeps_nothing_alive() -> None:
     assert error.__context__ is None
 
 
+def test_a_cost_that_is_not_known_is_null_and_not_0() -> None:
+    slot = released(ITEM, {})
+    slot.cost_nano_usd = None
+    (record,), _ = encoder().encode([slot], NOW_MS)
+    assert record is not None
+    assert json.loads(record[1] or b"")["usage"]["cost_usd"] is None
+
+
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20))
 def test_costs_read_as_decimals_add_up_to_the_last_nano_dollar(shares: list[int]) -> None:
     slots = [released(ITEM, {}) for _ in shares]

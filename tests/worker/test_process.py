@@ -18,6 +18,8 @@ from streams import process
 from streams.running.logs import configure
 
 class Host:
+    tasks = ()
+
     async def drain(self, within_s): return True
     def summary(self): return {}
 
