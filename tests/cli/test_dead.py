@@ -348,7 +348,7 @@ async def test_a_redrive_that_stood_still_for_a_session_sends_nothing_more(
 ) -> None:
     """Another one took over meanwhile, and sent the rest."""
     source, name = await topic("source"), await topic("dead")
-    await fill(broker, name, [(written(of(source, n)), 0) for n in range(100)])
+    await fill(broker, name, [(written(of(source, n)), 0) for n in range(600)])  # 30 s of work
     config = short_session(tmp_path)
     command = ["dead", "redrive", name, *config, "--broker", broker.bootstrap]
     process = started(*command, "--rate", "20")
@@ -366,8 +366,8 @@ async def test_a_redrive_that_stood_still_for_a_session_sends_nothing_more(
     assert process.returncode == 1
     assert f"error: another redrive of {name} " in err.decode()
     found = await numbers(broker, source)
-    assert set(found) == set(range(100))
-    assert len(found) <= 100 + 2, "no more than the chunk in which it stopped"
+    assert set(found) == set(range(600))
+    assert len(found) <= 600 + 2, "no more than the chunk in which it stopped"
 
 
 async def test_a_missing_topic_is_exit_code_1(broker: Broker, topic: MakeTopic) -> None:
