@@ -149,9 +149,8 @@ def redrive(
 
     Exit code 1 if a letter could not be sent.
     """
-    import asyncio
-
     from streams.cli.progress import Bar
+    from streams.cli.stopping import run_until_stopped
     from streams.jobs.dead.plan import Progress, Redrive, summary
     from streams.jobs.dead.redrive import redrive as send
 
@@ -167,7 +166,7 @@ def redrive(
     with Bar("sent again", "skipped") as bar:
         progress = Progress(tell=bar.tell, changed=bar.show)
         try:
-            asyncio.run(send(kafka, job, progress))
+            run_until_stopped(send(kafka, job, progress))
         except KeyboardInterrupt:
             bar.tell(f"interrupted: {progress.sent} are sent again; run it again to go on")
             raise

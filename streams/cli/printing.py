@@ -24,8 +24,7 @@ def put_json(what: Any) -> None:
     """One JSON object with its line end, on stdout."""
     from streams.codec.strict_json import compact
 
-    put(f"{compact(what)}
-".encode())
+    put(f"{compact(what)}\n".encode())
 
 
 def quiet_clients(*, debug: bool) -> None:

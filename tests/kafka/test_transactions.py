@@ -117,6 +117,22 @@ async def test_what_is_put_together_leaves_together_with_its_offset(scene):
     assert scene.broker.committed == scene.lane.committed == Committed(4)
 
 
+async def test_where_a_quota_was_met_a_transaction_takes_what_a_request_has_room_for(
+    scene, monkeypatch
+):
+    """It would wait for its own second request until the broker ends it, and begin again."""
+    monkeypatch.setattr(lane_writer, "BATCH_BYTES", 2)
+    for number in range(5):
+        scene.put(number)
+    await scene.delivered_all()
+    scene.sink.quota.note(0.001)
+    for number in range(5, 10):
+        scene.put(number)
+    await scene.delivered_all()
+    assert scene.broker.transactions == [5, 2, 2, 1]
+    assert scene.durable == list(range(10))
+
+
 async def test_nothing_is_delivered_before_its_transaction_is_committed(scene):
     scene.broker.gate = asyncio.Event()
     scene.put(0)

@@ -42,8 +42,9 @@ def checked(
             yield Chunk(stretch.values, None, stretch.rejects, stretch.position)
             continue
         chunk = Chunk([], None if key is None else [], list(stretch.rejects), stretch.position)
-        for line, value, document in zip(
-            stretch.lines, stretch.values, stretch.documents, strict=True
+        last_lines = stretch.last_lines or stretch.lines
+        for line, last_line, value, document in zip(
+            stretch.lines, last_lines, stretch.values, stretch.documents, strict=True
         ):
             reason, name = faults(document) if faults is not None else None, None
             if reason is None and key is not None:
@@ -55,7 +56,7 @@ def checked(
             if reason is None and size > limit:
                 reason = too_long(size, limit)
             if reason is not None:
-                chunk.rejects.append(Reject(line, reason, value, len(value)))
+                chunk.rejects.append(Reject(line, reason, value, len(value), last_line))
                 continue
             chunk.values.append(value)
             if chunk.keys is not None:
@@ -67,8 +68,9 @@ def checked(
 def key_of(field: str) -> Callable[[Any], bytes]:
     """Takes the record's key from a field: its name, or a JSON Pointer if it starts with `/`.
 
-    A string is the key as it is, anything else as compact JSON; the function raises ValueError if
-    the field is missing or null. Raises UsageError for an invalid pointer.
+    A string is the key as it is, a number its own digits as they stand in the record, anything else
+    compact JSON. The function gets the document and its bytes, and raises ValueError if the field
+    is missing or null. Raises UsageError for an invalid pointer.
     """
     try:
         escaped = field.replace("~", "~0").replace("/", "~1")
@@ -85,8 +87,10 @@ def key_of(field: str) -> Callable[[Any], bytes]:
             raise ValueError(f'its field "{field}", the key, is null')
         try:
             return (value if isinstance(value, str) else compact(value)).encode()
-        except (TypeError, ValueError):
+        except UnicodeEncodeError:
             raise ValueError(f'its field "{field}", the key, has no bytes in UTF-8') from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f'its field "{field}", the key, cannot be written: {error}') from None
 
     return key
 

@@ -20,9 +20,10 @@ from aiokafka.errors import (
 
 from streams.errors import BrokerError
 from streams.kafka.client import SILENCE_S
-from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
+from streams.kafka.produce.ordered_queue import OrderedQueue
 from streams.kafka.produce.parcels import Parcel, Record
 from streams.kafka.produce.producers import BATCH_BYTES, NO_IDEMPOTENCE, Producers
+from streams.kafka.produce.waiting import Changes
 
 
 def job_producers(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -24,7 +25,12 @@ from streams.kafka.produce.parcels import (
     mark_retrieved,
     warn_of_silence,
 )
-from streams.kafka.produce.producers import OFFER_INTERVAL_S
+from streams.kafka.produce.producers import BATCH_BYTES, OFFER_INTERVAL_S
+from streams.kafka.produce.quota import Quota
+from streams.kafka.produce.waiting import Commits
+
+QUOTA_MEMORY_S = 600.0
+"""How long a quota that was met makes for small transactions."""
 
 
 class Ended(Enum):
@@ -35,36 +41,12 @@ class Ended(Enum):
     LOST = "somebody else has committed"
 
 
-class Commits:
-    """Those who wait for a commit of a lane, in the order of asking; false when there is none."""
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[bool]] = []
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def __bool__(self) -> bool:
-        return not all(waiting.done() for waiting in self._waiting)
-
-    def ask(self) -> asyncio.Future[bool]:
-        """Its result: whether the commit succeeded."""
-        self._waiting.append(asyncio.get_running_loop().create_future())
-        return self._waiting[-1]
-
-    def answer(self, count: int | None = None, *, committed: bool) -> None:
-        """Answer the first so many; None: all."""
-        for waiting in self._waiting[:count]:
-            if not waiting.done():  # else the caller has timed out
-                waiting.set_result(committed)
-        del self._waiting[:count]
-
-
 class Owner(Protocol):
     """What a writer asks of `Transactions`."""
 
     worker_id: str
     warning_log: WarningLog
+    quota: Quota
     committed: Callable[[TopicPartition], Any]
     progress: Callable[[Any, Collection[Any]], Committed]
     presses: Callable[[Any], bool]
@@ -161,6 +143,8 @@ class LaneWriter:
                     async with asyncio.timeout(wait_s):
                         await self._urgent.wait()
             self._urgent.clear()
+            if self._owner.quota.left_s:
+                await asyncio.sleep(self._owner.quota.left_s)
             self._next_at = loop.time() + self._owner.interval_s
             requests = len(self._commits)
             ended = await self._transact()
@@ -200,12 +184,15 @@ class LaneWriter:
         return ended
 
     def _take(self) -> Group:
-        """Everything in the queue of open lanes."""
+        """Everything in the queue of open lanes; where a quota was met, about a batch of it."""
         parcels = []
-        while self._queue:
+        room_bytes = BATCH_BYTES if self._owner.quota.met(QUOTA_MEMORY_S) else math.inf
+        while self._queue and room_bytes > 0:
             where, parcel = self._queue.popleft()
             if parcel.lane.open:
                 parcels.append((where, parcel))
+                if room_bytes < math.inf:
+                    room_bytes -= sum(len(value or b"") for _, value, *_ in parcel.records)
             else:
                 self._pending -= len(parcel.slots)
         return Group(parcels)
@@ -223,7 +210,7 @@ class LaneWriter:
         try:
             for each in sent:
                 silent = partial(warn_of_silence, each.where)
-                await acknowledgement(each.acknowledged, silent)
+                await acknowledgement(each.acknowledged, silent, self._owner.quota)
             await offsets
         finally:
             offsets.cancel()

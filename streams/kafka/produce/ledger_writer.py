@@ -25,9 +25,10 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.answers import Entry
 from streams.kafka.extents import Extent, whole
-from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
+from streams.kafka.produce.ordered_queue import OrderedQueue
 from streams.kafka.produce.parcels import Parcel, Record
 from streams.kafka.produce.producers import Producers
+from streams.kafka.produce.waiting import Changes
 
 logger = logging.getLogger(__name__)
 

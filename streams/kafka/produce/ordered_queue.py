@@ -167,8 +167,9 @@ class OrderedQueue:
                 await self._again("%s/%s does not accept records: %r", error)
             return
         self._in_flight = count
+        quota = self._owner.producers.quota
         try:
-            written = await acknowledgement(acknowledged, self._silent)
+            written = await acknowledgement(acknowledged, self._silent, quota)
         except KafkaError as error:
             self._in_flight = 0
             await self._refused(error, count, batch.size())
@@ -180,8 +181,9 @@ class OrderedQueue:
 
     async def _offer(self, producer: AIOKafkaProducer, batch: Any) -> asyncio.Future[Any]:
         topic, partition = self.where
+        within_s = self._owner.lookup_timeout_s + self._owner.producers.quota.left_s
         try:
-            async with asyncio.timeout(self._owner.lookup_timeout_s):
+            async with asyncio.timeout(within_s):
                 if partition not in await producer.partitions_for(topic):
                     await producer.client.force_metadata_update()
                     if partition not in await producer.partitions_for(topic):
@@ -282,19 +284,3 @@ class OrderedQueue:
                 self._owner.dropped(parcel)
             started -= len(parcel.records)
         self._parcels = remaining
-
-
-class Changes:
-    """Wakes those who wait for a change that a queue's owner reports."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-
-    def note(self) -> None:
-        self._changed.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition is true; it is checked after each change."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()

@@ -18,6 +18,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from streams.codec.results import record_bytes
+from streams.kafka.produce.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -149,10 +150,11 @@ class Refusals:
 
 
 async def acknowledgement(
-    acknowledged: asyncio.Future[Any], silent: Callable[[float], None]
+    acknowledged: asyncio.Future[Any], silent: Callable[[float], None], quota: Quota
 ) -> Any:
     """The broker's answer about a batch, however long it takes. Raises KafkaError.
-    `silent(waited_s)` is called every WARN_AFTER_S; an error raised there ends the wait."""
+    `silent(waited_s)` is called every WARN_AFTER_S; an error raised there ends the wait. Time in
+    which the quota may keep the batch from being sent does not count."""
     waited_s = 0.0
     while True:
         done, _ = await asyncio.wait((acknowledged,), timeout=WARN_AFTER_S)
@@ -160,6 +162,8 @@ async def acknowledgement(
             raise ProducerClosed  # else it would look like a cancellation of the caller
         if done:
             return acknowledged.result()
+        if quota.met(WARN_AFTER_S):
+            continue
         waited_s += WARN_AFTER_S
         silent(waited_s)
 

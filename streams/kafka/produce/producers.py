@@ -4,7 +4,8 @@ What every producer gets, each a fact measured on aiokafka 0.14.0:
 1. `acks=all`, no linger: later records go into the next batch.
 2. It asks for metadata at most every METADATA_EVERY_S (`pace_metadata`).
 3. A batch may fail while it waits to be sent again (`forgive_failed_batches`).
-4. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
+4. It waits where a broker throttles it (`quota.py`).
+5. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
    but gives it up after 40 s where its partition has no leader. It may have been written before the
    leader fell, and another producer would write it again.
 """
@@ -23,6 +24,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import pace_metadata
+from streams.kafka.produce.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -53,11 +55,12 @@ def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -
     return AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
 
 
-async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> None:
+async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool, quota: Quota) -> None:
     """Connect it. Raises KafkaError; even then it must be stopped."""
     await producer.start()
     if idempotent:
         producer._message_accumulator._batch_ttl = math.inf
+    quota.obey(producer.client)
     pace_metadata(producer.client)
     forgive_failed_batches(producer)
 
@@ -72,7 +75,7 @@ class Producers:
 
     `batch_bytes`: limit of a batch. `fallback_errors`: after these errors of a start, a producer
     without idempotence is tried: a batch that it acknowledges late may be written twice. `tell`:
-    reports that.
+    reports that, and that a broker throttles. `quota`: what the brokers allow.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Producers:
         self._batch_bytes = batch_bytes
         self._fallback_errors = fallback_errors
         self._tell = tell
+        self.quota = Quota(tell)
         self._current: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
@@ -112,7 +116,7 @@ class Producers:
     async def _connect(self) -> AIOKafkaProducer:
         producer = make_producer(self._keywords, self._batch_bytes)
         try:
-            await start_producer(producer, idempotent=self.idempotent)
+            await start_producer(producer, idempotent=self.idempotent, quota=self.quota)
         except BaseException:
             await _close(producer)
             raise

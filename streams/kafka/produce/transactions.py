@@ -17,6 +17,9 @@ Rules of this file and of `lane_writer.py`:
 5. Transactions are grouped by time (`interval_s`, longer with many partitions) and by memory
    (`presses`): each costs some 20 ms of waiting and 5 requests, whatever it holds. Those of
    different partitions overlap.
+6. The broker ends a transaction after TRANSACTION_TIMEOUT_S, also one that its own quota keeps
+   waiting (`quota.py`). So none begins while a connection is mute, and where a quota was met a
+   transaction takes no more than a request has room for.
 
 Consumers with `isolation.level=read_committed` see each outcome once, in order.
 """
@@ -42,6 +45,7 @@ from streams.errors import BrokerError
 from streams.kafka.produce.lane_writer import LaneWriter
 from streams.kafka.produce.parcels import Parcel, WarningLog
 from streams.kafka.produce.producers import OFFER_INTERVAL_S, make_producer, start_producer
+from streams.kafka.produce.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +96,7 @@ class Transactions:
         self.on_lost = on_lost
         self.on_defect = on_defect
         self.warning_log = WarningLog()
+        self.quota = Quota(logger.warning)
         self._writers: dict[TopicPartition, LaneWriter] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -161,7 +166,7 @@ class Transactions:
                 }
             )
             try:
-                await start_producer(producer, idempotent=True)
+                await start_producer(producer, idempotent=True, quota=self.quota)
                 return producer
             except PERMANENT_ERRORS as error:
                 self.retire(producer)
