@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import StreamsError
-from streams.kafka.client import client_arguments, connected
+from streams.kafka.client import broker_error, client_arguments, connected
 from streams.settings.values import ledger_topic
 
 if TYPE_CHECKING:
@@ -39,22 +39,24 @@ async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
 
 
 async def _broker(settings: Settings) -> list[Check]:
-    from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
+    from streams.kafka.admin import Admin
     from streams.kafka.topics import describe
 
     kafka, servers = settings.kafka, settings.kafka.bootstrap_servers
     topics = [(task, _roles(task, settings.worker)) for task in settings.tasks]
     try:
         arguments = client_arguments(kafka)
-        admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=9000)
+        admin = Admin(**arguments)
         async with connected(admin, servers):
             brokers = len((await admin.describe_cluster())["brokers"])
             names = {name for task, roles in topics for name in (task.source, *roles)}
             facts = await describe(admin, names)
-    except (StreamsError, KafkaError, TimeoutError) as error:
-        return [("broker", False, str(error) or type(error).__name__)]
+    except StreamsError as error:
+        return [("broker", False, str(error))]
+    except (KafkaError, TimeoutError) as error:
+        return [("broker", False, str(broker_error(error, servers, admin)))]
     found: list[Check] = [
         ("broker", True, f"{servers}: {brokers} broker{'s' if brokers > 1 else ''}")
     ]

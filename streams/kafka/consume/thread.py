@@ -22,6 +22,7 @@ from streams.kafka.consume.offsets import Member, commit, fetch_committed
 from streams.kafka.consume.reader import LaneReader
 from streams.kafka.consume.sources import watch_sources
 from streams.kafka.extents import Extent, extents_of
+from streams.kafka.nodes import adopt
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
             "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
         }
-        return AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
+        consumer = AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
+        adopt(consumer)
+        return consumer
 
     async def on_start(self) -> None:
         await super().on_start()

@@ -23,6 +23,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import pace_metadata
+from streams.kafka.nodes import adopt
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,9 @@ def forgive_failed_batches(producer: Any) -> None:
 def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -> AIOKafkaProducer:
     """A producer that is not started yet."""
     keywords = {"acks": "all", "linger_ms": 0, **keywords}
-    return AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+    producer = AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+    adopt(producer)
+    return producer
 
 
 async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> None:
@@ -140,6 +143,12 @@ class Producers:
         async with self._renewing:
             assert self._current is not None
             return self._current
+
+    def answered_within(self, seconds: float) -> bool:
+        """Whether any node of the cluster has answered in this time."""
+        nodes = adopt(self._current)
+        now = asyncio.get_running_loop().time()
+        return nodes is not None and now - nodes.answered_at < seconds
 
     async def renew(self, failed: Any, on_failure: Callable[[KafkaError], None]) -> None:
         """Retire this producer, unless another queue already did; its other batches still finish.
