@@ -60,8 +60,10 @@ class _Watch:
 
 
 class Nodes(Contacts):
-    """See above. Made of a client that has not started yet by `adopt`."""
+    """See above. Made of a client that has not started yet by `adopt`. `lookup_error`: of the last
+    look for a coordinator."""
 
+    lookup_error: KafkaError | None = None
     _owing: set[Any]
     _silences: Counter[Any]
     _locks: defaultdict[Any, asyncio.Lock]
@@ -192,9 +194,15 @@ class Nodes(Contacts):
         return True
 
     async def coordinator_lookup(self, coordinator_type: Any, coordinator_key: str) -> Any:
-        answer = await self.ask_any(FindCoordinatorRequest(coordinator_key, coordinator_type))
-        if answer.error_code:
-            raise for_code(answer.error_code)()
+        request = FindCoordinatorRequest(coordinator_key, coordinator_type)
+        try:
+            answer = await self.ask_any(request)
+            if answer.error_code:
+                raise for_code(answer.error_code)()
+        except KafkaError as error:
+            self.lookup_error = error
+            raise
+        self.lookup_error = None
         return answer.coordinator_id
 
 

@@ -2,8 +2,8 @@
 
 A broker as `JavaBroker` is one, with more listeners: `addresses["SASL_SSL"]` and so on. Its plain
 listener is the door of the test itself (User:ANONYMOUS is a super user). The certificate is for
-`localhost` alone, so that 127.0.0.1 is a name that does not match. User `reviews` may do what an ACL
-allows, nothing else; the password of each user is `USERS[user]`.
+`localhost` alone, so that 127.0.0.1 is a name that does not match. User `reviews` may do what an
+ACL allows, nothing else; the password of each user is `USERS[user]`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 class SecuredBroker(JavaBroker):
-    """`addresses`: `localhost:port` by protocol, `PLAINTEXT` too. `ca`: the certificate to trust."""
+    """`addresses`: `localhost:port` by protocol, `PLAINTEXT` too. `ca`: what to trust."""
 
     def _place(self, count: int, port: int | None) -> None:
         super()._place(count, port)

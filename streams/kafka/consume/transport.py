@@ -212,6 +212,10 @@ class Consumer(driver.Consumer):
             return None  # between two assignments, or before the first
         return end if stable is None or stable < 0 else stable
 
+    def waits_for(self) -> str:
+        """What the first assignment waits for."""
+        return self._thread.waits_for()
+
     def close_reader(self) -> None:
         """Stop reading for good (a graceful stop began)."""
         self._thread.in_thread("close")
