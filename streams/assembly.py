@@ -196,6 +196,7 @@ class Assembly:
             presses=worker.presses,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
+            nodes=lambda: sink.producers.nodes,
         )
 
     def _caller(self, plan: Plan) -> Any:

@@ -144,6 +144,12 @@ class Producers:
             assert self._current is not None
             return self._current
 
+    @property
+    def nodes(self) -> int:
+        """How many nodes the cluster had at the last request to the broker."""
+        assert self._current is not None
+        return max(1, len(self._current.client.cluster.brokers()))
+
     def answered_within(self, seconds: float) -> bool:
         """Whether any node of the cluster has answered in this time."""
         nodes = adopt(self._current)

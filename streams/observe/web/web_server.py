@@ -138,12 +138,13 @@ class WebServer:
         503."""
         now = asyncio.get_running_loop().time()
         stuck, late = self._reading.look(now), self._starts_late(now)
-        value = {
+        value: dict[str, Any] = {
             "status": "stuck" if stuck or late else "ok",
             "state": self._state.phase,
             "stuck": [each._asdict() for each in stuck],
-            "waits_for": self._worker.waits_for() if late else None,
         }
+        if late:
+            value["waits_for"] = self._worker.waits_for()
         return _json(value, 503 if stuck or late else 200)
 
     def _starts_late(self, now: float) -> bool:
