@@ -42,6 +42,7 @@ async def _broker(settings: Settings) -> list[Check]:
     from aiokafka.errors import KafkaError
 
     from streams.kafka.admin import Admin
+    from streams.kafka.remedies import or_hidden
     from streams.kafka.topics import describe
 
     kafka, servers = settings.kafka, settings.kafka.bootstrap_servers
@@ -53,6 +54,7 @@ async def _broker(settings: Settings) -> list[Check]:
             brokers = len((await admin.describe_cluster())["brokers"])
             names = {name for task, roles in topics for name in (task.source, *roles)}
             facts = await describe(admin, names)
+            hidden = or_hidden(admin.entry)
     except StreamsError as error:
         return [("broker", False, str(error))]
     except (KafkaError, TimeoutError) as error:
@@ -61,7 +63,7 @@ async def _broker(settings: Settings) -> list[Check]:
         ("broker", True, f"{servers}: {brokers} broker{'s' if brokers > 1 else ''}")
     ]
     for task, roles in topics:
-        found += _topics(task, roles, facts)
+        found += _topics(task, roles, facts, hidden)
     return found
 
 
@@ -72,10 +74,10 @@ def _roles(task: TaskSettings, worker: WorkerSettings) -> dict[str, str]:
 
 
 def _topics(
-    task: TaskSettings, roles: Mapping[str, str], facts: Mapping[str, TopicFacts]
+    task: TaskSettings, roles: Mapping[str, str], facts: Mapping[str, TopicFacts], hidden: str
 ) -> list[Check]:
     if task.source not in facts:
-        hint = "does not exist: create it, or publish to it"
+        hint = f"does not exist: create it, or publish to it{hidden}"
         return [(f"topic {task.source}", False, hint)]
     count = facts[task.source].partitions
     found = [(f"topic {task.source}", True, f"source of {task.name}, {count} partitions")]

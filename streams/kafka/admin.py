@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, NotControllerError
 
 from streams.errors import BrokerError
 from streams.kafka.nodes import STAGGER_S, adopt
-from streams.kafka.remedies import unreachable
+from streams.kafka.remedies import Entry, unreachable
 
 ANSWER_WITHIN_S = 8.0
 CONTROLLER_WITHIN_S = 5.0
@@ -29,6 +29,11 @@ class Admin(AIOKafkaAdminClient):
         nodes = adopt(self)
         assert nodes is not None
         self._nodes = nodes
+
+    @property
+    def entry(self) -> Entry:
+        """How it asks to come in."""
+        return self._nodes.entry
 
     async def _send_request(self, request: Any, node_id: Any = None) -> Any:
         if node_id is not None:

@@ -197,11 +197,10 @@ def broker_error(error: BaseException, servers: str = "", client: Any = None) ->
     """One line about an error of aiokafka, with what to do where that is clear."""
     from aiokafka.errors import KafkaError
 
-    from streams.kafka.nodes import adopt
-    from streams.kafka.remedies import Entry, missing_permission, refusal, unreachable
+    from streams.kafka.nodes import adopt, entry_of
+    from streams.kafka.remedies import missing_permission, refusal, unreachable
 
-    nodes = adopt(client)
-    entry = Entry() if nodes is None else nodes.entry
+    nodes, entry = adopt(client), entry_of(client)
     if line := missing_permission(error, entry) or refusal(error, servers, entry):
         return BrokerError(line)
     if nodes is not None and nodes.unreachable and not isinstance(error, KafkaError):

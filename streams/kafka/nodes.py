@@ -36,6 +36,7 @@ from aiokafka.protocol.coordination import FindCoordinatorRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.kafka.contacts import Contacts, address_of, first_answer
+from streams.kafka.remedies import Entry
 
 logger = logging.getLogger("aiokafka")
 
@@ -204,6 +205,12 @@ class Nodes(Contacts):
             raise
         self.lookup_error = None
         return answer.coordinator_id
+
+
+def entry_of(client: Any) -> Entry:
+    """How an aiokafka client asks to come in."""
+    nodes = adopt(client)
+    return Entry() if nodes is None else nodes.entry
 
 
 def adopt(client: Any) -> Nodes | None:

@@ -221,6 +221,14 @@ def missing_permission(error: BaseException, entry: Entry, *, group: str = "") -
     return None
 
 
+def or_hidden(entry: Entry) -> str:
+    """To be added to a line about a topic that is missing: the broker hides what a user may not
+    see."""
+    if entry.user is None:
+        return ""
+    return f"; or let user {entry.user} see it (an ACL for Describe, or Read, or Write)"
+
+
 def _names(error: BaseException) -> list[object]:
     found: list[object] = []
     for each in error.args:

@@ -133,13 +133,17 @@ async def partitions_of(admin: Any, topic: str) -> list[int]:
 
 async def _partitions(admin: Any, topic: str) -> list[int]:
     """The topic's partitions. Raises BrokerError if there is no such topic."""
+    from streams.kafka.nodes import entry_of
+    from streams.kafka.remedies import or_hidden
+
     # Ask for all topics: a request for one name may create it, if the broker is set so.
     topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
     if topics.get(topic):
         return sorted(partition["partition"] for partition in topics[topic])
     near = get_close_matches(topic, topics, n=1)
     guess = f'did you mean "{near[0]}"?' if near else "check its name, and --broker"
-    raise BrokerError(f"the topic {topic} does not exist; {guess}")
+    hidden = or_hidden(entry_of(admin))
+    raise BrokerError(f"the topic {topic} does not exist; {guess}{hidden}")
 
 
 async def is_embedded(admin: Any) -> bool:

@@ -171,6 +171,8 @@ async def _topic(
     from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
     from streams.kafka.admin import Admin
+    from streams.kafka.nodes import entry_of
+    from streams.kafka.remedies import missing_permission
     from streams.kafka.topics import describe
 
     topic, servers = publication.topic, arguments["bootstrap_servers"]
@@ -184,7 +186,8 @@ async def _topic(
             answer = await admin.create_topics([new])
             for _, code, *why in answer.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
-                    reason = (why and why[0]) or for_code(code).__name__
+                    reason = missing_permission(for_code(code)(topic), entry_of(admin))
+                    reason = reason or (why and why[0]) or for_code(code).__name__
                     raise BrokerError(f"the topic {topic} could not be created: {reason}")
             tell(f"created the topic {topic} with {publication.partitions} partitions")
             for _ in range(100):

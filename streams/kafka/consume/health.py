@@ -21,8 +21,8 @@ from aiokafka.errors import (
 from aiokafka.protocol.admin import DescribeGroupsRequest
 
 from streams.errors import BrokerError
-from streams.kafka.nodes import adopt
-from streams.kafka.remedies import Entry, missing_permission, refusal
+from streams.kafka.nodes import entry_of
+from streams.kafka.remedies import missing_permission, refusal
 
 FINAL = (
     AuthenticationFailedError,
@@ -83,9 +83,8 @@ async def explained(error: Exception, consumer: AIOKafkaConsumer) -> Exception:
 
 
 def _final(error: Exception, consumer: AIOKafkaConsumer) -> BrokerError:
-    coordinator, nodes = consumer._coordinator, adopt(consumer)
+    coordinator, entry = consumer._coordinator, entry_of(consumer)
     group = coordinator.group_id
-    entry = Entry() if nodes is None else nodes.entry
     if isinstance(error, InvalidSessionTimeoutError):
         session_s = coordinator._session_timeout_ms / 1000
         return BrokerError(

@@ -24,6 +24,7 @@ from streams.kafka.client import LEADER_WITHIN_S, SILENCE_S
 from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
 from streams.kafka.produce.parcels import Parcel, Record
 from streams.kafka.produce.producers import BATCH_BYTES, NO_IDEMPOTENCE, Producers
+from streams.kafka.remedies import missing_permission
 
 
 def job_producers(
@@ -109,7 +110,8 @@ class JobWriter:
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
         if isinstance(error, KafkaTimeoutError | RequestTimedOutError):
             raise BrokerError(self._explain(where, None)) from error
-        reason = f"{type(error).__name__} {error}".strip()
+        reason = missing_permission(error, self.producers.entry)
+        reason = reason or f"{type(error).__name__} {error}".strip()
         raise BrokerError(self._explain(where, reason)) from error
 
     def silent(self, where: TopicPartition, waited_s: float) -> None:

@@ -23,7 +23,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import pace_metadata
-from streams.kafka.nodes import adopt
+from streams.kafka.nodes import adopt, entry_of
+from streams.kafka.remedies import Entry
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +150,11 @@ class Producers:
         """How many nodes the cluster had at the last request to the broker."""
         assert self._current is not None
         return max(1, len(self._current.client.cluster.brokers()))
+
+    @property
+    def entry(self) -> Entry:
+        """How they ask to come in."""
+        return entry_of(self._current)
 
     def answered_within(self, seconds: float) -> bool:
         """Whether any node of the cluster has answered in this time."""
