@@ -195,15 +195,20 @@ async def broker_answer(request: Awaitable[T], client: Any) -> T:
 
 def broker_error(error: BaseException, servers: str = "", client: Any = None) -> BrokerError:
     """One line about an error of aiokafka, with what to do where that is clear."""
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
 
     from streams.kafka.nodes import adopt, entry_of
-    from streams.kafka.remedies import missing_permission, refusal, unreachable
+    from streams.kafka.remedies import missing_permission, partly, refusal, unreachable
 
     nodes, entry = adopt(client), entry_of(client)
+    silent = isinstance(
+        error, TimeoutError | KafkaTimeoutError | NodeNotReadyError | RequestTimedOutError
+    )
     if line := missing_permission(error, entry) or refusal(error, servers, entry):
         return BrokerError(line)
-    if nodes is not None and nodes.unreachable and not isinstance(error, KafkaError):
+    if silent and nodes is not None and nodes.answered_within(SILENCE_S):
+        return BrokerError(f"{partly(nodes.unreachable)}: try again, or see after that node")
+    if silent and nodes is not None and nodes.unreachable:
         return BrokerError(unreachable(nodes.servers, nodes.unreachable, entry))
     reason = f"{type(error).__name__} {error}".strip()
     at = f" at {servers}" if servers else ""

@@ -129,6 +129,11 @@ class Nodes(Contacts):
         self._owing.discard(node_id)
         self.answered_at = self._loop.time()
 
+    def answered_within(self, seconds: float) -> bool:
+        """Whether any node has answered in this time."""
+        now: float = self._loop.time()
+        return now - self.answered_at < seconds
+
     def ask_about(self, place: tuple[Any, Any]) -> None:
         """The node owes an answer on this connection (rule 3)."""
 

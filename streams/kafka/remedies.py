@@ -67,6 +67,12 @@ def unreachable(servers: str, failures: Mapping[str, BaseException | None], entr
     return no_answer(servers, " and ".join(reasons) or "no answer")
 
 
+def partly(failures: Mapping[str, BaseException | None]) -> str:
+    """Which nodes do not answer while others do."""
+    what = "; ".join(f"{address}: {reason(error)}" for address, error in failures.items())
+    return f"a node does not answer ({what or 'no answer'}), and no other has taken over from it"
+
+
 def no_answer(servers: str, why: str) -> str:
     """The line about a broker that does not answer."""
     return f"no broker answers at {servers}: {why}; {ASK}"

@@ -14,6 +14,8 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.group import LeaveGroupRequest
 
+from streams.kafka.remedies import reason
+
 logger = logging.getLogger(__name__)
 
 LEAVE_WITHIN_S = 1.0
@@ -51,6 +53,10 @@ def wait_of(coordinator: Any) -> str:
     """What the first assignment waits for."""
     group = coordinator.group_id
     if coordinator.coordinator_id is None:
+        unreachable = dict(getattr(coordinator._client, "unreachable", {}))
+        if unreachable:
+            places = "; ".join(f"{at}: {reason(error)}" for at, error in unreachable.items())
+            return f"the coordinator of group {group} is not reached ({places})"
         error = getattr(coordinator._client, "lookup_error", None)
         why = "" if error is None else f" ({type(error).__name__})"
         return (

@@ -116,10 +116,10 @@ class JobWriter:
 
     def silent(self, where: TopicPartition, waited_s: float) -> None:
         """The leader may be silent for longer than the cluster: others take over from it."""
-        if waited_s >= LEADER_WITHIN_S or (
-            waited_s >= SILENCE_S and not self.producers.answered_within(SILENCE_S)
-        ):
+        if waited_s >= SILENCE_S and not self.producers.answered_within(SILENCE_S):
             raise BrokerError(self._explain(where, None))
+        if waited_s >= LEADER_WITHIN_S:
+            raise BrokerError(self._explain(where, self.producers.silent_nodes()))
 
     def ended(self, queue: OrderedQueue, error: BaseException) -> None:
         self._error = self._error or error

@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import pace_metadata
 from streams.kafka.nodes import adopt, entry_of
-from streams.kafka.remedies import Entry
+from streams.kafka.remedies import Entry, partly
 
 logger = logging.getLogger(__name__)
 
@@ -159,8 +159,12 @@ class Producers:
     def answered_within(self, seconds: float) -> bool:
         """Whether any node of the cluster has answered in this time."""
         nodes = adopt(self._current)
-        now = asyncio.get_running_loop().time()
-        return nodes is not None and now - nodes.answered_at < seconds
+        return nodes is not None and nodes.answered_within(seconds)
+
+    def silent_nodes(self) -> str:
+        """Which nodes do not answer while others do."""
+        nodes = adopt(self._current)
+        return partly({} if nodes is None else nodes.unreachable)
 
     async def renew(self, failed: Any, on_failure: Callable[[KafkaError], None]) -> None:
         """Retire this producer, unless another queue already did; its other batches still finish.
