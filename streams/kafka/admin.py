@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, NotControllerError
 
 from streams.errors import BrokerError
+from streams.kafka.client import broker_answer
 from streams.kafka.nodes import STAGGER_S, adopt
 from streams.kafka.remedies import Entry, unreachable
 
@@ -21,8 +22,9 @@ RETRY_INTERVAL_S = 0.1
 
 
 class Admin(AIOKafkaAdminClient):
-    """Every request has `ANSWER_WITHIN_S`; raises BrokerError where no node answers in that time,
-    with the reason of each address."""
+    """A request has `ANSWER_WITHIN_S`; the controller, which a frozen one hands over late, has as
+    long as `broker_answer` gives while nodes answer. Raises BrokerError with the reason of each
+    address where none answers."""
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -38,7 +40,12 @@ class Admin(AIOKafkaAdminClient):
     async def _send_request(self, request: Any, node_id: Any = None) -> Any:
         if node_id is not None:
             return await super()._send_request(request, node_id)
-        return await self._ask(request, STAGGER_S)
+        nodes = self._nodes
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await self._ask(request, STAGGER_S)
+        except TimeoutError:
+            raise BrokerError(unreachable(nodes.servers, nodes.unreachable, nodes.entry)) from None
 
     async def _send_to_controller(self, request: Any) -> Any:
         if self._nodes.cluster.controller is None:
@@ -46,18 +53,14 @@ class Admin(AIOKafkaAdminClient):
         controller = self._nodes.cluster.controller
         if controller is None:
             raise NotControllerError("no node says which one is the controller")
-        return await self._ask(request, CONTROLLER_WITHIN_S, first=controller.nodeId)
+        asking = self._ask(request, CONTROLLER_WITHIN_S, first=controller.nodeId)
+        return await broker_answer(asking, self)
 
     async def _ask(self, request: Any, stagger_s: float, first: Any = None) -> Any:
-        nodes = self._nodes
-        try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                while True:
-                    try:
-                        return await nodes.ask_any(request, first=first, stagger_s=stagger_s)
-                    except KafkaError as error:
-                        if not error.retriable:
-                            raise
-                        await asyncio.sleep(RETRY_INTERVAL_S)
-        except TimeoutError:
-            raise BrokerError(unreachable(nodes.servers, nodes.unreachable, nodes.entry)) from None
+        while True:
+            try:
+                return await self._nodes.ask_any(request, first=first, stagger_s=stagger_s)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                await asyncio.sleep(RETRY_INTERVAL_S)
