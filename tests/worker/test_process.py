@@ -150,10 +150,8 @@ def test_sigterm_before_the_first_assignment_ends_a_worker_at_once_with_0():
     try:
         assert worker.stdout is not None
         assert worker.stdout.readline() == b"starting\n"
-        began = time.monotonic()
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(20) == 0
-        assert time.monotonic() - began < 2.5, "not after shutdown_timeout_s, which is 3"
+        assert worker.wait(20) == 0, "after shutdown_timeout_s it would be 1"
     finally:
         worker.kill()
         worker.communicate()
