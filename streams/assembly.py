@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import random
 from typing import Any, NamedTuple
 
@@ -17,18 +17,19 @@ from streams.codec.records import Decoder, TextLimit
 from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.limits import Limits
-from streams.errors import BrokerError
+from streams.errors import BrokerError, ConfigError
 from streams.kafka.admin import Admin
 from streams.kafka.broker.child import free_port
-from streams.kafka.broker.tansu import LIMITS, refuse_on_embedded
+from streams.kafka.broker.tansu import refuse_on_embedded, warn_of_order
 from streams.kafka.client import broker_error, client_arguments, connect, connected
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
+from streams.open_files import OTHER_FILES, raise_limit
 from streams.policies.breaker import BreakerLimits
-from streams.providers import function_caller, make_caller
+from streams.providers import can_price, function_caller, make_caller, warn_of_price
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
@@ -77,6 +78,7 @@ class Assembly:
         Raises BrokerError, ConfigError.
         """
         self._worker = worker
+        _need_files(plans)
         if self.embedded:
             from streams.kafka.broker.tansu import EmbeddedBroker
 
@@ -91,11 +93,10 @@ class Assembly:
             may_write=worker.lease.holds,
         )
         await connect(sink, self.kafka.bootstrap_servers)
-        worker.checks_log_end = (
-            producers.idempotent
-        )  # the embedded broker's end offsets are wrong, too
+        # The embedded broker's end offsets are wrong, too.
+        worker.checks_log_end = producers.idempotent
         if not producers.idempotent:
-            _warn_of_order(plan.task for plan in plans)
+            warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
         parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
         if self._settings.worker.ledger:
@@ -208,6 +209,7 @@ class Assembly:
         else:
             provider = self._settings.provider.get(plan.task.provider)
             caller = make_caller(plan.task, provider, environ=self._environ)
+            warn_of_price(plan.task)
         self._callers.append(caller)
         return caller
 
@@ -241,6 +243,7 @@ class Assembly:
             caller=caller,
             fingerprint=digest,
             account=self._account(caller.account, limits),
+            has_price=can_price(task),
         )
 
     def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
@@ -267,15 +270,17 @@ def _limits(task: TaskSettings) -> Limits:
     )
 
 
-def _warn_of_order(tasks: Iterable[TaskSettings]) -> None:
-    """On the embedded broker."""
-    for task in tasks:
-        if task.order != "partition":
-            logger.warning(
-                'task %s has order = "%s", and the embedded broker %s: after a crash what was done '
-                "beyond the oldest unfinished item is done again. Use Apache Kafka, or order = "
-                '"partition"', task.name, task.order, LIMITS["commit_metadata"].what,
-            )  # fmt: skip
+def _need_files(plans: Sequence[Plan]) -> None:
+    """Every call in flight is a connection. Raises ConfigError where the system allows too few."""
+    calls = sum(plan.task.calls.max_in_flight for plan in plans if plan.function is None)
+    needed = calls + OTHER_FILES
+    if (allowed := raise_limit(needed)) < needed:
+        raise ConfigError(
+            [
+                f"task.calls.max_in_flight: {calls} calls at once need {needed} open files, and "
+                f"this system allows {allowed}: raise its hard limit, or lower max_in_flight"
+            ]
+        )
 
 
 def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 
 from streams.codec.pointers import MissingError, Pointer, Text, as_text
-from streams.codec.strict_json import has_huge, read_object
+from streams.codec.strict_json import has_float, may_lose_value, plain, read_object
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Headers, Item, Outcome
 
@@ -99,20 +99,25 @@ class Decoder:
             return Decoded(items, settled)
         # The common case, spelled out: 2 us of the 20 an item may take.
         loads, new, append = orjson.loads, tuple.__new__, items.append
-        plain = _PLAIN.issuperset
+        has_no_float = _NO_FLOAT.issuperset
         for record in records:
             raw = record.value
             try:
                 value = loads(raw)  # type: ignore[arg-type]  # None raises
                 text = value[text_key]
-                kept = plain(map(type, value.values())) or not has_huge(value)
+                as_written = has_no_float(map(type, value.values())) or not (
+                    may_lose_value(raw) and has_float(value)  # type: ignore[arg-type]
+                )
             except (ValueError, LookupError, TypeError, AttributeError):
-                kept = False
-            if not kept or type(text) is not str:
+                as_written = False
+            if not as_written or type(text) is not str:
                 self._decode_any(record, items, settled)
                 continue
             topic, partition, offset = record.topic, record.partition, record.offset
             name = value.get(id_key)
+            if type(name) in _IN_DIGITS:
+                self._decode_any(record, items, settled)
+                continue
             if name is None:
                 name = f"{topic}/{partition}/{offset}"
             # fmt: off
@@ -133,6 +138,7 @@ class Decoder:
                 value = read_object(raw)
                 text = self._text.find(value)
                 name = self._name(value, name)
+                value = plain(value)
         except MissingError as error:
             settled[len(items)] = ItemError("no_text", f"the item has nothing at {error.pointer}")
         except ValueError as error:
@@ -148,7 +154,7 @@ class Decoder:
             name = self._id.find(value)
         except MissingError:
             return position
-        if type(name) in (float, dict, list):
+        if type(name) in (dict, list):
             as_text(name)  # raises for a name that cannot be written into the result
         return position if name is None else name
 
@@ -158,7 +164,9 @@ class Decoder:
         return DROP if self._tombstones == "drop" else FORWARD
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_NO_FLOAT = frozenset({str, int, bool, type(None)})
+_IN_DIGITS = frozenset({float, dict, list})
+"""Ids that may have digits of their own, which a function's value has not."""
 
 
 def estimate_tokens(text: str) -> int:

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from streams.core.account import Reservation
 from streams.errors import ItemError
-from streams.model import Answer, Unanswered, Usage
+from streams.model import Answer, Unanswered, Usage, added
 from streams.policies.sharing import shares
 
 
@@ -64,7 +64,8 @@ class Slot:
 
     Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
-    was asked again for want of an answer; its share of the usage of all its calls.
+    was asked again for want of an answer; its share of the usage of all its calls (a cost of None:
+    the price of one is not known).
 
     After its `Delivered` a slot belongs to nobody: the engine may drop its payload.
     """
@@ -130,7 +131,7 @@ class Slot:
         self.asks = 0
         self.input_tokens = 0
         self.output_tokens = 0
-        self.cost_nano_usd = 0
+        self.cost_nano_usd: int | None = 0
 
     def __repr__(self) -> str:
         return f"<Slot {self.lane}:{self.seq} {self.state.value}>"
@@ -223,11 +224,14 @@ class Call:
         if usage is None or not slots:
             return
         tokens = [slot.tokens for slot in slots]
-        rows = zip(slots, *(shares(total, tokens) for total in usage), strict=True)
-        for slot, input_tokens, output_tokens, cost_nano_usd in rows:
-            slot.input_tokens += input_tokens
-            slot.output_tokens += output_tokens
-            slot.cost_nano_usd += cost_nano_usd
+        input_tokens, output_tokens = shares(usage[0], tokens), shares(usage[1], tokens)
+        cost = usage.cost_nano_usd
+        costs = [None] * len(slots) if cost is None else shares(cost, tokens)
+        rows = zip(slots, input_tokens, output_tokens, costs, strict=True)
+        for slot, slot_input, slot_output, slot_cost in rows:
+            slot.input_tokens += slot_input
+            slot.output_tokens += slot_output
+            slot.cost_nano_usd = added(slot.cost_nano_usd, slot_cost)
 
     def __repr__(self) -> str:
         return f"<Call {self.id or 'not started'} {self.cause} of {self.size}>"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+
+from streams.codec.strict_json import BOM, read
 
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}
 _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
@@ -61,17 +62,10 @@ def json_value(raw: bytes | None) -> Any:
 
 def _is_json(raw: bytes) -> bool:
     try:
-        orjson.loads(raw)
+        read(raw)
     except ValueError:
-        try:  # orjson refuses escaped lone surrogates, which JSON allows
-            json.loads(raw.decode("utf-8"), parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            return False
-    return True
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(name)
+        return False
+    return not raw.startswith(BOM)
 
 
 def headers_object(headers: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, cast
 
@@ -14,7 +15,10 @@ from streams.providers.port import (
     ProviderFactory,
     ProviderSettings,
 )
+from streams.providers.prices import has_price
 from streams.providers.task_caller import TaskCaller
+
+logger = logging.getLogger(__name__)
 
 _BUILT_IN: Final = ("anthropic", "voyage")
 
@@ -26,13 +30,20 @@ class TaskCalls(Protocol):
     def timeout_s(self) -> float: ...
 
 
-class Task(TaskOperation, Protocol):
-    """The attributes of a task that a caller reads; `streams.settings.TaskSettings` has them."""
+class TaskApi(Protocol):
+    """The API of a task."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def provider(self) -> str: ...
     @property
     def model(self) -> str: ...
+
+
+class Task(TaskOperation, TaskApi, Protocol):
+    """The attributes of a task that a caller reads; `streams.settings.TaskSettings` has them."""
+
     @property
     def calls(self) -> TaskCalls: ...
 
@@ -77,6 +88,21 @@ def make_caller(
     if operation is None or provider is None or problems:
         raise ConfigError(problems)
     return TaskCaller(operation, provider, task.calls.timeout_s)
+
+
+def can_price(task: TaskApi) -> bool:
+    """Whether what the task's calls cost can be told. A registered provider tells it itself."""
+    return task.provider not in _BUILT_IN or has_price(task.model)
+
+
+def warn_of_price(task: TaskApi) -> None:
+    if not can_price(task):
+        logger.warning(
+            "task %s: the price of %s is not known: its cost_usd is null in results and summary, "
+            "and streams_cost_usd_total has no sample of it",
+            task.name,
+            task.model,
+        )
 
 
 def _provider(

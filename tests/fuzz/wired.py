@@ -19,6 +19,8 @@ from streams.errors import CallError
 from streams.operations import Prompt, Request, Response
 from streams.providers import Params, WireReply
 from streams.providers.anthropic import AnthropicProvider
+from streams.providers.api_key import ApiKey
+from streams.providers.egress import Egress
 from streams.providers.voyage import StrictSession, VoyageProvider
 from tests.fuzz.api import BrokenApi, Wire
 
@@ -87,6 +89,11 @@ class Wired:
 
     async def aclose(self) -> None: ...
 
+    def right(self) -> dict[int, Any]:
+        """What the last reply held beyond doubt."""
+        assert self.api is not None
+        return self.api.right
+
     def _answer(self) -> Wire:
         assert self.api is not None
         self.last = self.api.answer(self.count, embeds=self._embeds)
@@ -105,10 +112,11 @@ class Wired:
         client = anthropic.AsyncAnthropic(
             api_key=KEY, max_retries=0, http_client=http, open_telemetry=False
         )
-        return AnthropicProvider(client, "claude-haiku-5-5", KEY)
+        return AnthropicProvider(client, "claude-haiku-5-5", ApiKey(KEY))
 
     def _voyage(self) -> VoyageProvider:
-        return VoyageProvider(voyageai, "voyage-4", KEY, None, session=StrictSession(_Http(self)))
+        way = Egress(ApiKey(KEY), "https://api.voyageai.com/v1")
+        return VoyageProvider(voyageai, "voyage-4", way, session=StrictSession(_Http(self)))
 
 
 class _Http:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from streams.codec.strict_json import indented_json
 from streams.jobs.dead.letters import DeadLetter
 from streams.kafka.record_views import as_text, headers_object, json_value, printable, time_text
 
@@ -114,7 +115,7 @@ def _pretty(value: bytes | None) -> Iterator[str]:
         yield "(null)"
         return
     try:
-        indented = orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
+        indented = indented_json(value)
     except ValueError:
         try:
             indented = value.decode("utf-8")

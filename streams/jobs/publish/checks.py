@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
+from streams.codec.exact_schema import exact
 from streams.codec.pointers import MissingError, Pointer
+from streams.codec.strict_json import compact, read
 from streams.errors import UsageError
 from streams.jobs.publish.rows import Records, Reject, too_long
 
@@ -84,8 +84,8 @@ def key_of(field: str) -> Callable[[Any], bytes]:
         if value is None:
             raise ValueError(f'its field "{field}", the key, is null')
         try:
-            return value.encode() if isinstance(value, str) else orjson.dumps(value)
-        except (UnicodeEncodeError, TypeError):
+            return (value if isinstance(value, str) else compact(value)).encode()
+        except (TypeError, ValueError):
             raise ValueError(f'its field "{field}", the key, has no bytes in UTF-8') from None
 
     return key
@@ -103,17 +103,18 @@ def schema_faults(path: Path) -> Callable[[Any], str | None]:
     from referencing.exceptions import Unresolvable
 
     try:
-        schema = orjson.loads(path.read_bytes())
+        schema = read(path.read_bytes())
     except OSError as error:
         raise UsageError(f"--schema {path}: {(error.strerror or str(error)).lower()}") from None
-    except orjson.JSONDecodeError as error:
-        raise UsageError(f"--schema {path}: not JSON: {error}") from None
+    except ValueError as error:
+        reason = str(error).removeprefix("the value ")
+        raise UsageError(f"--schema {path}: {reason}") from None
     kind = validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
         raise UsageError(f"--schema {path}: not a JSON Schema: {error.message}"[:300]) from None
-    validator = kind(schema, registry=REGISTRY)
+    validator = exact(kind)(schema, registry=REGISTRY)
 
     def faults(document: Any) -> str | None:
         try:
@@ -123,7 +124,7 @@ def schema_faults(path: Path) -> Callable[[Any], str | None]:
         if error is None:
             return None
         place = "".join(f"/{part}" for part in error.absolute_path) or "the record"
-        rule = orjson.dumps({error.validator: error.validator_value}).decode()[1:-1]
+        rule = compact({error.validator: error.validator_value})[1:-1]
         return f"breaks the schema: {place} against {rule}"[:200]
 
     return faults

@@ -12,6 +12,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
@@ -45,9 +46,18 @@ TAKEOVER_S = 0.5
 """How long a coordinator that took over may lack recent commits."""
 
 
+class DaemonThread(WorkerThread):
+    """Keeps no process whose loop has ended: a stop in order joins it anyway."""
+
+    def __init__(self, service: Any, **keywords: Any) -> None:
+        super().__init__(service, **keywords)
+        self.daemon = True
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread plus the reader."""
 
+    Worker = DaemonThread
     mundane_level = "debug"
     _reader: LaneReader | None = None
     _member: Member | None = None
