@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from aiokafka import TopicPartition, errors
+from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
@@ -38,12 +38,6 @@ from streams.worker.task import TaskShell
 logger = logging.getLogger(__name__)
 
 REPEAT_AFTER_S = 60.0
-
-FATAL = (
-    errors.AuthenticationFailedError,
-    errors.GroupAuthorizationFailedError,
-    errors.TopicAuthorizationFailedError,
-)
 
 
 class Worker:
@@ -149,6 +143,13 @@ class Worker:
         if done == partition.next_offset:  # so offsets without a record behind it are done too
             done = max(done, self.position(partition) or 0)
         return max(0, end - done)
+
+    def waits_for(self) -> str:
+        """What the first assignment waits for."""
+        waits = (
+            "no broker has answered yet" if self._consumer is None else self._consumer.waits_for()
+        )
+        return self._failing.message or waits
 
     def has_room(self, partition: Partition) -> bool:
         """Whether more of the partition may be read."""
@@ -261,8 +262,6 @@ class Worker:
     def on_reader_error(self, error: BaseException) -> bool:
         if isinstance(error, BrokerError):
             self._on_fatal(error)
-        elif isinstance(error, FATAL):
-            self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
         else:
             self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
             return False

@@ -100,7 +100,7 @@ class Claim:
         """Whether the group takes us."""
         sent_at = clock_s()
         try:
-            await broker_answer(self._assigned())
+            await broker_answer(self._assigned(), self._consumer)
         except _RefusedError:
             return False
         self._lease.extend(sent_at)

@@ -89,6 +89,7 @@ class MemoryStore:
     and lets several in."""
 
     def __init__(self, consumer: Any, topic: str, partitions: int, claim: Claim | None) -> None:
+        self._consumer = consumer
         self._coordinator = consumer._coordinator
         self._topic = topic
         self._claim = claim
@@ -102,7 +103,7 @@ class MemoryStore:
 
     async def read(self) -> Memory:
         """The current commits. Raises BrokerError."""
-        return await broker_answer(self._read())
+        return await broker_answer(self._read(), self._consumer)
 
     async def _read(self) -> Memory:
         """Repeats until the coordinator answers. Raises KafkaError."""
@@ -148,8 +149,12 @@ class MemoryStore:
         }
         if self._claim is None:
             await self.check_alone(before)
-            await broker_answer(commit(self._coordinator, NOBODY, changed))
+            await self._commit(NOBODY, changed)
             return
-        while not await broker_answer(commit(self._coordinator, self._claim.member, changed)):
+        while not await self._commit(self._claim.member, changed):
             if await self.take() != before:
                 raise StreamsError(f"another redrive of {self._topic} took over from this one")
+
+    async def _commit(self, member: Member, changed: Mapping[TopicPartition, Committed]) -> bool:
+        commits = commit(self._coordinator, member, changed)
+        return await broker_answer(commits, self._consumer)

@@ -21,13 +21,13 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.errors import BrokerError
 from streams.jobs.dead.claim import Claim, claimant
 from streams.jobs.dead.lookup import Lookup
 from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
 from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
+from streams.kafka.admin import Admin
 from streams.kafka.client import SILENCE_S, broker_answer, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
 from streams.kafka.produce.parcels import Record
@@ -55,14 +55,14 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
     group = group_of(job.topic, job.into)
     session_s = kafka.session_timeout_s
     consumer = claimant(arguments, group, session_s)
-    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(SILENCE_S * 1000))
+    admin = Admin(**arguments)
     async with connected(admin, servers), connected(consumer, servers), Lookup(kafka) as lookup:
         planner = Planner(job, progress, admin, lookup)
         if job.into is not None and await planner.topic(job.into) is None:
             raise BrokerError(f"the topic {job.into} does not exist: create it first")
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
-        embedded = await broker_answer(is_embedded(admin))
+        embedded = await broker_answer(is_embedded(admin), admin)
         claim = None if embedded else Claim(consumer, job.topic, session_s, progress.tell)
         store = MemoryStore(consumer, job.topic, partitions, claim)
         producers = job_producers(arguments, progress.tell)

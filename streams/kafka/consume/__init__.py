@@ -2,7 +2,7 @@
 
 Read `transport` (what Faust hosts), `thread`, `reader` (a round of lists, by partition), then
 `prefetch` and `open_batches` (what waits between the broker and the reader, and its bytes),
-`offsets` (where reading begins), `lease` (whether the group takes us for alive), `health` and
-`sources` (whether a topic is still there). `host` is what transport and worker ask of each
-other.
+`offsets` (where reading begins), `lease` (whether the group takes us for alive), `joining` (a
+member without an assignment yet), `health` and `sources` (whether a topic is still there). `host`
+is what transport and worker ask of each other.
 """

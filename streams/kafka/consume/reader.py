@@ -34,7 +34,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from streams.errors import BrokerError
-from streams.kafka.consume.health import check_health
+from streams.kafka.consume.health import check_health, explained
 from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.prefetch import Prefetch
 
@@ -151,7 +151,8 @@ class LaneReader:
             except Exception as error:
                 if self._worker_loop.is_closed():
                     return
-                self._worker_loop.call_soon_threadsafe(self._fail, _explain(error))
+                told = await explained(_explain(error), self._consumer)
+                self._worker_loop.call_soon_threadsafe(self._fail, told)
                 await asyncio.sleep(IDLE_CHECK_S)
 
     def _limit_prefetch(self) -> None:
