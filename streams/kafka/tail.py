@@ -13,7 +13,6 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from streams.errors import BrokerError, UsageError
@@ -85,8 +84,11 @@ async def tail(
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
     where the topic ended when reading began.
 
-    Raises BrokerError: the broker does not answer, now or later; there is no such topic."""
+    Raises BrokerError: the broker does not answer, now or later; there is no such topic; we may not
+    read it; a record that cannot be read, when all that was fetched before it is handed over."""
     from aiokafka.admin import AIOKafkaAdminClient
+
+    from streams.kafka.consume.taking import Taking
 
     servers = kafka.bootstrap_servers
     arguments = {**client_arguments(kafka), "request_timeout_ms": int(ANSWER_WITHIN_S * 1000)}
@@ -101,12 +103,12 @@ async def tail(
         if embedded and (to_end or start.kind == "latest"):
             ends = await _answer(servers, _high_watermarks(consumer, start))
         yield []
+        taking = Taking(consumer)
         remaining, quiet_since = count, clock()
         while remaining is None or remaining > 0:
             if to_end and await _answer(servers, _reached(consumer, ends)):
                 return
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=remaining)
-            if records := list(chain.from_iterable(fetched.values())):
+            if records := await taking.take(remaining, POLL_MS / 1000):
                 quiet_since = clock()
                 remaining = remaining and remaining - len(records)
                 yield records
@@ -118,6 +120,9 @@ async def tail(
 def _consumer(arguments: Mapping[str, Any]) -> Any:
     from aiokafka import AIOKafkaConsumer
 
+    from streams.kafka.consume.fetched_records import allow_any_record
+
+    allow_any_record()
     return AIOKafkaConsumer(
         **arguments,
         group_id=None,

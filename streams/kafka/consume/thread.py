@@ -16,6 +16,7 @@ from faust.types import TP
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.client import pace_metadata
+from streams.kafka.consume.fetched_records import allow_any_record
 from streams.kafka.consume.host import RecordHost
 from streams.kafka.consume.lease import clock_s
 from streams.kafka.consume.offsets import Member, commit, fetch_committed
@@ -73,6 +74,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
             "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
         }
+        allow_any_record()
         return AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
 
     async def on_start(self) -> None:

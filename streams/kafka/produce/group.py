@@ -17,7 +17,7 @@ from streams.kafka.produce.parcels import (
     Record,
     Refusals,
     Sender,
-    fill,
+    filled,
     mark_retrieved,
 )
 
@@ -127,8 +127,7 @@ class Group:
         # the next record, its parcel, the number of records before that parcel
         first, number, skipped = 0, 0, 0
         while number < len(parcels):
-            batch = producer.create_batch()
-            count = fill(batch, parcels[number:], first - skipped, refusals)
+            batch, count = filled(producer, parcels[number:], first - skipped, refusals)
             if not count:
                 raise KafkaError("its lane was closed meanwhile")
             size = batch.size()

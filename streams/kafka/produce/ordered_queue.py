@@ -44,7 +44,7 @@ from streams.kafka.produce.parcels import (
     Record,
     Refusals,
     acknowledgement,
-    fill,
+    filled,
     mark_retrieved,
 )
 from streams.kafka.produce.producers import OFFER_INTERVAL_S, Producers
@@ -149,8 +149,7 @@ class OrderedQueue:
             await asyncio.sleep(MAY_WRITE_CHECK_S)
         producer = await self._owner.producers.current()
         self._drop_first(lambda parcel: not parcel.lane.open)
-        batch = producer.create_batch()
-        count = fill(batch, self._parcels, self._removed, self._refusals)
+        batch, count = filled(producer, self._parcels, self._removed, self._refusals)
         if count:
             await self._send(producer, batch, count)
 

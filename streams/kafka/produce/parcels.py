@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from math import inf
 from typing import Any, NamedTuple, Protocol
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
 
 from streams.codec.results import record_bytes
+from streams.kafka.produce.any_names import AnyNameBatch
 
 logger = logging.getLogger(__name__)
 
@@ -69,9 +70,22 @@ class Outlet(Protocol):
         ...
 
 
-def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) -> int:
-    """Append records, from number `first` of the first parcel on, until the batch is full or a
-    parcel's lane is closed; returns how many."""
+def filled(
+    producer: AIOKafkaProducer, parcels: Collection[Parcel], first: int, refusals: Refusals
+) -> tuple[Any, int]:
+    """A batch of the producer with records, from number `first` of the first parcel on, until it is
+    full or a parcel's lane is closed; and how many it has."""
+    batch = producer.create_batch()
+    try:
+        return batch, _fill(batch, parcels, first, refusals)
+    except UnicodeEncodeError:
+        batch = AnyNameBatch(producer)
+        return batch, _fill(batch, parcels, first, refusals)
+
+
+def _fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) -> int:
+    """How many records the batch has taken. Raises UnicodeEncodeError where it cannot take the
+    first one, because the name of a header is not UTF-8."""
     count, append = 0, batch.append
     limits = refusals if refusals.any else None
     now_ms = time.time() * 1000
@@ -85,7 +99,13 @@ def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) 
                 size = batch.size() + record_bytes(key, value, headers) if count else 0
                 if not limits.may_join(count, size):
                     return count
-            if not append(key=key, value=value, timestamp=timestamp, headers=headers):
+            try:
+                taken = append(key=key, value=value, timestamp=timestamp, headers=headers)
+            except UnicodeEncodeError:
+                if not count:
+                    raise
+                return count  # the next batch begins with it
+            if not taken:
                 return count
             count += 1
         first = 0
