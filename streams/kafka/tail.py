@@ -82,10 +82,8 @@ async def tail(
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come, aiokafka's own, in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    where the topic ended when reading began.
-
-    Raises BrokerError: the broker does not answer, now or later; there is no such topic; we may not
-    read it; a record that cannot be read, when all that was fetched before it is handed over."""
+    where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such topic; we may not read it; a record that
+    cannot be read, when all before it is handed over."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.kafka.consume.taking import Taking
@@ -103,8 +101,7 @@ async def tail(
         if embedded and (to_end or start.kind == "latest"):
             ends = await _answer(servers, _high_watermarks(consumer, start))
         yield []
-        taking = Taking(consumer)
-        remaining, quiet_since = count, clock()
+        taking, remaining, quiet_since = Taking(consumer), count, clock()
         while remaining is None or remaining > 0:
             if to_end and await _answer(servers, _reached(consumer, ends)):
                 return
