@@ -82,8 +82,8 @@ async def tail(
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come, aiokafka's own, in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such topic; we may not read it; a record that
-    cannot be read, when all before it is handed over."""
+    where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such
+    topic; we may not read it; a record that cannot be read, when all before it is handed over."""
     from aiokafka.admin import AIOKafkaAdminClient
 
     from streams.kafka.consume.taking import Taking

@@ -58,16 +58,18 @@ class ReadingErrors:
         partition = self._partitions.get(error.where)
         if partition is None:
             return  # another worker reads it now
-        if partition not in self._unreadable:
+        again = partition in self._unreadable
+        self._unreadable[partition] = error
+        if not self.settled(partition) and not again:
             logger.error("%s. Once everything before it is delivered, the worker ends", error)
-            self._unreadable[partition] = error
-        self.settled(partition)
 
-    def settled(self, partition: Partition) -> None:
-        """Outcomes of this partition are durable."""
+    def settled(self, partition: Partition) -> bool:
+        """Outcomes of this partition are durable. True: it has no more, and the worker ends."""
         error = self._unreadable.get(partition)
-        if error is not None and partition.task.watermark(partition) >= error.offset:
-            self._on_fatal(error)
+        if error is None or partition.task.watermark(partition) < error.offset:
+            return False
+        self._on_fatal(error)
+        return True
 
     def forget(self) -> None:
         """The partitions are given back."""

@@ -75,6 +75,7 @@ class OfflineFetcher(Fetcher):
         self._closed = False
         self._records = collections.OrderedDict()
         self._wait_consume_future = None
+        self._prefetch_backoff = 0.1
         self._fetch_waiters: set[asyncio.Future[None]] = set()
         self._fetch_task = self._loop.create_future()  # which never ends
 
@@ -87,6 +88,7 @@ class OfflineConsumer:
         self._subscription.assign_from_user(partitions)
         self._fetcher = OfflineFetcher(self._subscription)
         self._coordinator = SimpleNamespace(group_id="worker", check_errors=lambda: None)
+        self._client = SimpleNamespace(send=None)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())

@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from aiokafka import codec
+from aiokafka import TopicPartition, codec
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
 
 from streams.kafka.record_batch import HEADER
+from tests.contract.brokers.clients import producing
 
 COMPRESS = {
     0: bytes,
@@ -79,3 +81,13 @@ def batch(
     raw = bytearray(head + data)
     struct.pack_into(">I", raw, 17, calc_crc32c(bytes(raw[21:])) ^ wrong_checksum)
     return bytes(raw)
+
+
+async def produce(bootstrap: str, topic: str, partition: int, raw: bytes) -> int:
+    """Send a batch as it is; returns the error code of the answer."""
+    async with producing(bootstrap) as producer:
+        await producer.partitions_for(topic)
+        leader = producer.client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        request = ProduceRequest(None, -1, 10_000, [(topic, [(partition, raw)])])
+        response = await producer.client.send(leader, request)
+        return int(response.topics[0][1][0][1])

@@ -4,13 +4,14 @@ delivered, the others are not delayed, and the place is named."""
 from __future__ import annotations
 
 import struct
+from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.protocol.fetch import FetchRequest
 
 from streams.errors import BrokerError
 from streams.kafka.consume import failed_reads, fetched_records
-from streams.kafka.consume.failed_reads import TRIES
 from streams.kafka.consume.fetched_records import UnreadableError
 from streams.kafka.consume.taking import Taking
 from tests.kafka.fetched import OfflineConsumer
@@ -63,7 +64,7 @@ async def test_what_stands_before_an_unreadable_batch_is_delivered_then_its_plac
     async with running() as reading:
         await read(reading, A, good(0) + good(2) + UNREADABLE[case] + good(5))
         assert reading.rounds == [{"a": [0, 1, 2, 3]}]
-        for _ in range(TRIES):
+        for _ in range(UnreadableError.tries):
             assert reading.errors == []
             await read(reading, A, UNREADABLE[case])
         (error,) = reading.errors
@@ -77,15 +78,15 @@ async def test_records_of_the_same_batch_before_a_cut_are_delivered():
     async with running() as reading:
         cut = batch([framed(body(0, b"good")), b"\x7f"], base=4)
         await read(reading, A, good(0, 4) + cut)
-        for _ in range(TRIES):
+        for _ in range(UnreadableError.tries):
             await read(reading, A, cut)
         assert reading.rounds == [{"a": [0, 1, 2, 3, 4]}]
-        assert [error.offset for error in reading.errors] == [5]  # type: ignore[attr-defined]
+        assert [error.offset for error in reading.errors] == [5]
 
 
 async def test_a_batch_that_is_whole_the_next_time_is_read():
     async with running() as reading:
-        for _ in range(TRIES - 1):
+        for _ in range(UnreadableError.tries - 1):
             await read(reading, A, UNREADABLE["a wrong checksum"])
         await read(reading, A, good(4))
         assert reading.rounds == [{"a": [4, 5]}]
@@ -127,6 +128,27 @@ async def test_aborted_and_control_batches_stay_hidden_beside_batches_read_the_s
         control = batch([framed(body(0, b"\0\0", key=b"\0\0\0\1"))], base=1, attributes=0x30)
         await read(reading, A, batch([strange]) + control + batch([strange], base=2))
         assert reading.rounds == [{"a": [0, 2]}]
+
+
+async def test_a_partition_that_the_broker_itself_cannot_read_is_named_and_fetched_no_more():
+    """aiokafka would log it, and fetch again at once."""
+    consumer = OfflineConsumer(A, B)
+    answer = SimpleNamespace(topics=[("source", [(0, 2, 0), (1, 0, 0)])])
+    request = FetchRequest(0, 0, 0, 0, [])
+
+    async def send(node: int, asked: object) -> object:
+        return answer
+
+    consumer._client = SimpleNamespace(send=send)
+    for partition in (A, B):
+        consumer.seek(partition, 7)
+    taking = Taking(consumer)  # type: ignore[arg-type]
+    for _ in range(2):
+        assert await consumer._client.send(0, request) is answer
+    assert not consumer.is_fetched(A)
+    assert consumer.is_fetched(B)
+    with pytest.raises(UnreadableError, match=r"offset 7 of source/0 .*the broker cannot read it"):
+        await taking.take(None, 0.01)
 
 
 async def test_a_command_gets_what_is_before_an_unreadable_record_and_of_other_partitions():

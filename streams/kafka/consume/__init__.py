@@ -2,7 +2,8 @@
 
 Read `transport` (what Faust hosts), `thread`, `reader` (a round of lists, by partition),
 `failed_reads` (which of them rest after an error), then `prefetch` and `open_batches` (what waits
-between the broker and the reader, and its bytes), `fetched_records` (how batches are read),
+between the broker and the reader, and its bytes), `fetched_records` and
+`refused_fetches` (how batches are read, and what the broker cannot read),
 `offsets` (where reading begins), `lease` (whether the group takes us for alive), `health` and
 `sources` (whether a topic is still there). `taking` serves commands, which have no group. `host` is
 what transport and worker ask of each other.

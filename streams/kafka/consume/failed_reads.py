@@ -10,9 +10,6 @@ from aiokafka import TopicPartition
 from streams.kafka.consume.fetched_records import UnreadableError
 
 RETRY_AFTER_S = 1.0
-TRIES = 3
-"""A record that cannot be read is fetched so often before it counts: another replica may have it
-whole."""
 
 
 class FailedReads:
@@ -31,7 +28,7 @@ class FailedReads:
         """The partition rests for RETRY_AFTER_S. True: the error counts."""
         self._counts[partition] += 1
         self._retry_at[partition] = self._clock() + RETRY_AFTER_S
-        return not isinstance(error, UnreadableError) or self._counts[partition] >= TRIES
+        return not isinstance(error, UnreadableError) or self._counts[partition] >= error.tries
 
     def over(self, partition: TopicPartition) -> None:
         """It was read again."""

@@ -29,7 +29,10 @@ MIN_LENGTH = {0: 14, 1: 22, 2: HEADER.size - OVERHEAD.size}
 
 
 class UnreadableError(BrokerError):
-    """Nothing from `offset` of `where` on can be read before somebody does something."""
+    """Nothing from `offset` of `where` on can be read before somebody does something. `tries`: how
+    often it is fetched before that is certain; another replica may have it whole."""
+
+    tries = 3
 
     def __init__(self, where: TopicPartition, offset: int, reason: object) -> None:
         self.where, self.offset = where, offset

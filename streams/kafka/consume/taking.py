@@ -17,6 +17,7 @@ from streams.errors import BrokerError
 from streams.kafka.consume.fetched_records import UnreadableError
 from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.prefetch import Prefetch
+from streams.kafka.consume.refused_fetches import report_refused_fetches
 
 MAX_RECORDS = 2000
 MAX_BYTES = 16_000_000
@@ -26,6 +27,7 @@ class Taking:
     """The consumer's partitions are assigned, and their positions set."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        report_refused_fetches(consumer)
         self._fetcher = consumer._fetcher
         self._prefetch = Prefetch(consumer, limit=8 * MAX_BYTES)
         self._error: BrokerError | None = None

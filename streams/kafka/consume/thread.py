@@ -21,6 +21,7 @@ from streams.kafka.consume.host import RecordHost
 from streams.kafka.consume.lease import clock_s
 from streams.kafka.consume.offsets import Member, commit, fetch_committed
 from streams.kafka.consume.reader import LaneReader
+from streams.kafka.consume.refused_fetches import report_refused_fetches
 from streams.kafka.consume.sources import watch_sources
 from streams.kafka.extents import Extent, extents_of
 
@@ -82,6 +83,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         host, loop = self.host, self.parent_loop
         consumer = self._ensure_consumer()
         pace_metadata(consumer._client)
+        report_refused_fetches(consumer)
         host.lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
 
