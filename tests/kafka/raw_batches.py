@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Sequence
 
@@ -19,6 +20,9 @@ COMPRESS = {
     3: codec.lz4_encode,
     4: codec.zstd_encode,
 }
+
+NOT_YET = (3, 5, 6)
+"""Codes of a topic that was just created: unknown, without a leader, another node leads it."""
 
 RawHeaders = Sequence[tuple[bytes, bytes | None]]
 
@@ -40,7 +44,10 @@ def content(raw: bytes | None) -> bytes:
 def body(
     delta: int,
     value: bytes | None,
-    headers: RawHeaders = (),
+    headers: NOT_YET = (3, 5, 6)
+"""Codes of a topic that was just created: unknown, without a leader, another node leads it."""
+
+RawHeaders = (),
     key: bytes | None = None,
     tail: bytes = b"",
 ) -> bytes:
@@ -87,7 +94,14 @@ async def produce(bootstrap: str, topic: str, partition: int, raw: bytes) -> int
     """Send a batch as it is; returns the error code of the answer."""
     async with producing(bootstrap) as producer:
         await producer.partitions_for(topic)
-        leader = producer.client.cluster.leader_for_partition(TopicPartition(topic, partition))
         request = ProduceRequest(None, -1, 10_000, [(topic, [(partition, raw)])])
-        response = await producer.client.send(leader, request)
-        return int(response.topics[0][1][0][1])
+        async with asyncio.timeout(20):
+            while True:
+                leader = producer.client.cluster.leader_for_partition(
+                    TopicPartition(topic, partition)
+                )
+                response = await producer.client.send(leader, request)
+                code = int(response.topics[0][1][0][1])
+                if code not in NOT_YET:
+                    return code
+                await producer.client.force_metadata_update()
