@@ -44,10 +44,7 @@ def content(raw: bytes | None) -> bytes:
 def body(
     delta: int,
     value: bytes | None,
-    headers: NOT_YET = (3, 5, 6)
-"""Codes of a topic that was just created: unknown, without a leader, another node leads it."""
-
-RawHeaders = (),
+    headers: RawHeaders = (),
     key: bytes | None = None,
     tail: bytes = b"",
 ) -> bytes:
