@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import random
 from typing import Any, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
@@ -19,9 +18,10 @@ from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.errors import BrokerError
+from streams.kafka.admin import Admin
 from streams.kafka.broker.child import free_port
 from streams.kafka.broker.tansu import LIMITS, refuse_on_embedded
-from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.client import broker_error, client_arguments, connect, connected
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
@@ -134,16 +134,14 @@ class Assembly:
             if self._settings.worker.ledger:
                 specs.append(self._ledger_spec(task.source))
         sources = [task.source for task in tasks]
-        admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
+        admin = Admin(**client_arguments(self.kafka))
         try:
             async with connected(admin, self.kafka.bootstrap_servers):
                 facts, created = await prepare_with_retries(
                     admin, sources, list(dict.fromkeys(specs))
                 )
         except KafkaError as error:
-            raise BrokerError(
-                f"the broker refuses to describe or create topics: {error}"
-            ) from error
+            raise broker_error(error, self.kafka.bootstrap_servers, admin) from error
         if created:
             logger.info("created %s", ", ".join(created))
         return facts
@@ -198,6 +196,7 @@ class Assembly:
             presses=worker.presses,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
+            nodes=lambda: sink.producers.nodes,
         )
 
     def _caller(self, plan: Plan) -> Any:

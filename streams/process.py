@@ -1,6 +1,7 @@
 """A worker as a process: signals, the time limit of a stop, the exit code (contract G9).
 
     run ──► app.start() ──► signal | fatal error | crash ──► drain ──► app.stop() ──► exit code
+                └── before the first assignment, too ──┘
                                    │
                                    └─► watchdog thread: ends the process at `shutdown_timeout_s`
 
@@ -90,11 +91,7 @@ class Process:
             self._stop.set()
         self._app.on_fatal = lambda error: self._stop.set()
         try:
-            await self._app.start()
-            _tune()
-            collecting = asyncio.ensure_future(_collect())
-            await self._wait()
-            collecting.cancel()
+            await self._work()
             failed = self._failure()
             if failed is not None and not self._signals:
                 self._watch()
@@ -107,13 +104,23 @@ class Process:
             raise failed
         return self._exit_code
 
-    async def _wait(self) -> None:
-        """Until a signal, a fatal error, or a crash of one of Faust's services."""
+    async def _work(self) -> None:
+        """Until a signal, a fatal error, or a crash of one of Faust's services. The start ends with
+        the first assignment, which a group may never give, and so it is not waited for alone."""
+        starting = asyncio.ensure_future(self._app.start())
+        collecting = asyncio.ensure_future(_collect(starting))
         stopping = asyncio.ensure_future(self._stop.wait())
         crashed = asyncio.ensure_future(self._app.wait_until_stopped())
-        await asyncio.wait((stopping, crashed), return_when=asyncio.FIRST_COMPLETED)
-        for waiting in (stopping, crashed):
-            waiting.cancel()
+        waiting = {stopping, crashed}
+        try:
+            done, _ = await asyncio.wait({starting, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if starting in done:
+                starting.result()
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (starting, collecting, *waiting):
+                each.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     def _on_uncaught_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised an error that nobody awaits. If it is one of ours, its work is not done
@@ -163,9 +170,11 @@ def _is_ours(error: BaseException) -> bool:
     return any(file.startswith(PACKAGE) for file in files)
 
 
-async def _collect() -> None:
+async def _collect(started: asyncio.Future[None]) -> None:
     """Few collections by number (`_tune`) are rare where little happens: garbage in cycles, such as
     an error of a function that its own frame holds, would keep its items for an hour."""
+    await asyncio.wait((started,))
+    _tune()
     took_s = 0.0
     while True:
         await asyncio.sleep(max(COLLECT_EVERY_S, COLLECT_SHARE * took_s))

@@ -19,6 +19,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, NotControllerError, TopicAlreadyExistsError, for_code
 
 from streams.errors import BrokerError
+from streams.kafka.nodes import entry_of
+from streams.kafka.remedies import missing_permission, or_hidden
 
 TOPIC_LEVEL = 1
 """`config_source` of a setting made on the topic itself (DescribeConfigs, Kafka protocol)."""
@@ -131,7 +133,10 @@ async def prepare(
     facts = await describe(admin, [*sources, *(topic.name for topic in specs)])
     if missing := [name for name in sources if name not in facts]:
         names = ", ".join(missing)
-        raise BrokerError(f"the source topic {names} does not exist: create it, or publish to it")
+        hidden = or_hidden(entry_of(admin))
+        raise BrokerError(
+            f"the source topic {names} does not exist: create it, or publish to it{hidden}"
+        )
     absent = [topic for topic in specs if topic.name not in facts]
     if absent:
         await _create(admin, [_like(topic, facts[topic.source]) for topic in absent])
@@ -159,7 +164,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
         name, code, *rest = entry
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            reason = rest[0] if rest and rest[0] else error.__name__
+            reason = missing_permission(error(name), entry_of(admin))
+            reason = reason or (rest[0] if rest and rest[0] else error.__name__)
             raise BrokerError(f"the topic {name} could not be created: {reason}")
 
 

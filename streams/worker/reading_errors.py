@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from aiokafka import TopicPartition, errors
+from aiokafka import TopicPartition
 
 from streams.errors import BrokerError
 from streams.kafka.consume.fetched_records import UnreadableError
@@ -19,12 +19,6 @@ from streams.worker.partition import Partition
 logger = logging.getLogger(__name__)
 
 REPEAT_AFTER_S = 60.0
-
-FATAL = (
-    errors.AuthenticationFailedError,
-    errors.GroupAuthorizationFailedError,
-    errors.TopicAuthorizationFailedError,
-)
 
 
 class ReadingErrors:
@@ -40,6 +34,11 @@ class ReadingErrors:
         self._unreadable: dict[Partition, UnreadableError] = {}
         self._failing = RepeatLog(logger)
 
+    @property
+    def message(self) -> str:
+        """The last error that may pass; empty: none."""
+        return self._failing.message
+
     def take(self, error: BaseException) -> bool:
         """True: reading cannot go on; False: it is tried again."""
         if isinstance(error, UnreadableError):
@@ -47,12 +46,9 @@ class ReadingErrors:
             return False
         if isinstance(error, BrokerError):
             self._on_fatal(error)
-        elif isinstance(error, FATAL):
-            self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
-        else:
-            self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
-            return False
-        return True
+            return True
+        self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
+        return False
 
     def _stand(self, error: UnreadableError) -> None:
         partition = self._partitions.get(error.where)

@@ -142,6 +142,13 @@ class Worker:
             done = max(done, self.position(partition) or 0)
         return max(0, end - done)
 
+    def waits_for(self) -> str:
+        """What the first assignment waits for."""
+        waits = (
+            "no broker has answered yet" if self._consumer is None else self._consumer.waits_for()
+        )
+        return self._reading_errors.message or waits
+
     def has_room(self, partition: Partition) -> bool:
         """Whether more of the partition may be read."""
         return self._room.has(partition)

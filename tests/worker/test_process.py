@@ -138,3 +138,32 @@ def test_garbage_in_cycles_does_not_wait_for_fifty_thousand_objects():
     """
     ended = subprocess.run(program(act.strip()), capture_output=True, timeout=60, check=False)
     assert b"left False" in ended.stdout
+
+
+FOR_EVER = "await asyncio.sleep(1e6)"
+
+
+def test_sigterm_before_the_first_assignment_ends_a_worker_at_once_with_0():
+    """The start lasts until partitions are assigned, which a group may never do."""
+    act = f"print('starting', flush=True); {FOR_EVER}"
+    worker = subprocess.Popen(program(act), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"starting\n"
+        began = time.monotonic()
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0
+        assert time.monotonic() - began < 2.5, "not after shutdown_timeout_s, which is 3"
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def test_a_fatal_error_before_the_first_assignment_ends_a_worker():
+    act = (
+        "from streams.errors import BrokerError;"
+        f"asyncio.get_running_loop().call_soon(self.stop_for, BrokerError('no way')); {FOR_EVER}"
+    )
+    done = subprocess.run(program(act), capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert b"no way" in done.stderr

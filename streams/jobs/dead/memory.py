@@ -116,14 +116,14 @@ class MemoryStore:
     async def check_alone(self, memory: Memory) -> None:
         """Raises StreamsError if another process has committed since this memory was read or
         committed, and BrokerError."""
-        if await broker_answer(self.read()) != memory:
+        if await broker_answer(self.read(), self._consumer) != memory:
             raise StreamsError(
                 f"another redrive of {self._topic} is under way; run this one again when it has"
                 " ended"
             )
 
     async def commit(self, memory: Memory, before: Memory) -> None:
-        """Commit the changes since `before`. Raises KafkaError."""
+        """Commit the changes since `before`. Raises BrokerError."""
         changed = {
             place: OffsetAndMetadata(committed.offset, committed.metadata)
             for place in self._places
@@ -131,4 +131,4 @@ class MemoryStore:
             and committed != before.partitions.get(place.partition)
         }
         if changed:
-            await self._consumer.commit(changed)
+            await broker_answer(self._consumer.commit(changed), self._consumer)

@@ -20,12 +20,12 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.errors import BrokerError
 from streams.jobs.dead.lookup import Lookup
 from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
 from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
+from streams.kafka.admin import Admin
 from streams.kafka.client import SILENCE_S, broker_answer, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
 from streams.kafka.produce.parcels import Record
@@ -51,20 +51,20 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
     arguments, servers = client_arguments(kafka), kafka.bootstrap_servers
     group = group_of(job.topic, job.into)
     consumer = AIOKafkaConsumer(**arguments, group_id=group, enable_auto_commit=False)
-    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(SILENCE_S * 1000))
+    admin = Admin(**arguments)
     async with connected(admin, servers), connected(consumer, servers), Lookup(kafka) as lookup:
         planner = Planner(job, progress, admin, lookup)
         if job.into is not None and await planner.topic(job.into) is None:
             raise BrokerError(f"the topic {job.into} does not exist: create it first")
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
-        embedded = await broker_answer(is_embedded(admin))
+        embedded = await broker_answer(is_embedded(admin), admin)
         store = MemoryStore(consumer, job.topic, partitions, embedded=embedded)
         producers = job_producers(arguments, progress.tell)
         async with contextlib.AsyncExitStack() as stack:
             if not job.dry:
                 await stack.enter_async_context(connected(producers, servers))
-            memory = await broker_answer(store.read()) if facts is not None else Memory({})
+            memory = Memory({}) if facts is None else await broker_answer(store.read(), consumer)
             letters = LetterWriter(producers, progress)
             try:
                 await _Run(job, progress, planner, store, letters, memory).all(kafka)
@@ -145,7 +145,7 @@ class _Run:
             await self._store.check_alone(self._memory)
             await self._letters.send(plans)
             await self._store.check_alone(self._memory)
-            await broker_answer(self._store.commit(memory, self._memory))
+            await self._store.commit(memory, self._memory)
         self._memory = memory
         self._progress.add(plans)
 

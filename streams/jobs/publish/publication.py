@@ -14,7 +14,7 @@ from streams.errors import BrokerError, UsageError
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.jobs.publish.formats import Format, Source, columns_of
 from streams.jobs.publish.rejects import Rejects
-from streams.kafka.client import client_arguments, connected
+from streams.kafka.client import broker_error, client_arguments, connected
 
 if TYPE_CHECKING:
     from streams.jobs.publish.sending import Sending
@@ -167,15 +167,16 @@ async def _topic(
     arguments: dict[str, Any], publication: Publication, tell: Callable[[str], None]
 ) -> tuple[int, int]:
     """The topic's partitions, and its limit of a batch in bytes; created if it is missing."""
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.admin import NewTopic
     from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+    from streams.kafka.admin import Admin
+    from streams.kafka.nodes import entry_of
+    from streams.kafka.remedies import missing_permission
     from streams.kafka.topics import describe
 
     topic, servers = publication.topic, arguments["bootstrap_servers"]
-    async with connected(
-        AIOKafkaAdminClient(**arguments, request_timeout_ms=9000), servers
-    ) as admin:
+    async with connected(Admin(**arguments), servers) as admin:
         try:
             facts = (await describe(admin, [topic])).get(topic)
             if facts is not None:
@@ -185,7 +186,8 @@ async def _topic(
             answer = await admin.create_topics([new])
             for _, code, *why in answer.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
-                    reason = (why and why[0]) or for_code(code).__name__
+                    reason = missing_permission(for_code(code)(topic), entry_of(admin))
+                    reason = reason or (why and why[0]) or for_code(code).__name__
                     raise BrokerError(f"the topic {topic} could not be created: {reason}")
             tell(f"created the topic {topic} with {publication.partitions} partitions")
             for _ in range(100):
@@ -194,8 +196,7 @@ async def _topic(
                     return facts.partitions, facts.max_message_bytes
                 await asyncio.sleep(0.1)
         except KafkaError as error:
-            reason = f"{type(error).__name__} {error}".strip()
-            raise BrokerError(f"the broker at {servers} refuses: {reason}") from error
+            raise broker_error(error, servers, admin) from error
     raise BrokerError(f"the topic {topic} was created but does not appear")
 
 

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -36,7 +36,7 @@ from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from streams.errors import BrokerError
 from streams.kafka.consume.failed_reads import FailedReads
-from streams.kafka.consume.health import check_health
+from streams.kafka.consume.health import check_health, explained
 from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.prefetch import Prefetch
 
@@ -153,7 +153,8 @@ class LaneReader:
             except Exception as error:
                 if self._worker_loop.is_closed():
                     return
-                self._worker_loop.call_soon_threadsafe(self._fail, _explain(error))
+                told = await explained(_explain(error), self._consumer)
+                self._worker_loop.call_soon_threadsafe(self._fail, told)
                 await asyncio.sleep(IDLE_CHECK_S)
 
     def _limit_prefetch(self) -> None:
@@ -184,7 +185,7 @@ class LaneReader:
         if not allowance.shares or self._consumer._subscription.reassignment_in_progress:
             return
         for partition in [each for each in self._lanes if not self._failed.rests(each)]:
-            with self._watched(partition):
+            async with self._watched(partition):
                 # Also where nothing is fetched: at the log's end nothing will be.
                 self._seek_back(partition)
         room = allowance.round_bytes
@@ -193,7 +194,7 @@ class LaneReader:
                 self._next = partition
                 return
             lane = self._lanes[partition]
-            with self._watched(partition):
+            async with self._watched(partition):
                 room -= await self._take_from(partition, lane, allowance.shares[lane], lists)
             if self._lanes.get(partition) is not lane:  # a rebalance during an await
                 return
@@ -216,8 +217,8 @@ class LaneReader:
             lists.append((lane, records, now))
         return size
 
-    @contextmanager
-    def _watched(self, partition: TopicPartition) -> Iterator[None]:
+    @asynccontextmanager
+    async def _watched(self, partition: TopicPartition) -> AsyncIterator[None]:
         """Rule 5."""
         try:
             yield
@@ -227,7 +228,8 @@ class LaneReader:
             if partition not in self._lanes:
                 return
             if self._failed.add(partition, error):
-                self._worker_loop.call_soon_threadsafe(self._fail, _explain(error))
+                told = await explained(_explain(error), self._consumer)
+                self._worker_loop.call_soon_threadsafe(self._fail, told)
 
     def _in_turn(self) -> list[TopicPartition]:
         """The partitions that have records to take, in this round's order; the next round begins

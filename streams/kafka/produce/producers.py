@@ -23,6 +23,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import pace_metadata
+from streams.kafka.nodes import adopt, entry_of
+from streams.kafka.remedies import Entry, partly
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,9 @@ def forgive_failed_batches(producer: Any) -> None:
 def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -> AIOKafkaProducer:
     """A producer that is not started yet."""
     keywords = {"acks": "all", "linger_ms": 0, **keywords}
-    return AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+    producer = AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+    adopt(producer)
+    return producer
 
 
 async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> None:
@@ -140,6 +144,27 @@ class Producers:
         async with self._renewing:
             assert self._current is not None
             return self._current
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes the cluster had at the last request to the broker."""
+        assert self._current is not None
+        return max(1, len(self._current.client.cluster.brokers()))
+
+    @property
+    def entry(self) -> Entry:
+        """How they ask to come in."""
+        return entry_of(self._current)
+
+    def answered_within(self, seconds: float) -> bool:
+        """Whether any node of the cluster has answered in this time."""
+        nodes = adopt(self._current)
+        return nodes is not None and nodes.answered_within(seconds)
+
+    def silent_nodes(self) -> str:
+        """Which nodes do not answer while others do."""
+        nodes = adopt(self._current)
+        return partly({} if nodes is None else nodes.unreachable)
 
     async def renew(self, failed: Any, on_failure: Callable[[KafkaError], None]) -> None:
         """Retire this producer, unless another queue already did; its other batches still finish.
