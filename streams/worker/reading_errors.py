@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
-from aiokafka import TopicPartition
+from aiokafka import TopicPartition, errors
 
 from streams.errors import BrokerError
 from streams.kafka.consume.fetched_records import UnreadableError
@@ -19,6 +19,12 @@ from streams.worker.partition import Partition
 logger = logging.getLogger(__name__)
 
 REPEAT_AFTER_S = 60.0
+
+FATAL = (
+    errors.AuthenticationFailedError,
+    errors.GroupAuthorizationFailedError,
+    errors.TopicAuthorizationFailedError,
+)
 
 
 class ReadingErrors:
@@ -46,6 +52,9 @@ class ReadingErrors:
             return False
         if isinstance(error, BrokerError):
             self._on_fatal(error)
+            return True
+        if isinstance(error, FATAL):
+            self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
             return True
         self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
         return False
