@@ -25,6 +25,7 @@ from streams.kafka.client import broker_error, client_arguments, connect, connec
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
+from streams.kafka.remedies import hidden_settings
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
 from streams.policies.breaker import BreakerLimits
@@ -144,6 +145,11 @@ class Assembly:
             raise broker_error(error, self.kafka.bootstrap_servers, admin) from error
         if created:
             logger.info("created %s", ", ".join(created))
+        if hidden := sorted(name for name, each in facts.items() if each.hidden):
+            logger.warning(
+                "%s. Until then their size limits and whether they are compacted are a guess",
+                hidden_settings(hidden, admin.entry),
+            )
         return facts
 
     def _ledger_spec(self, source: str) -> TopicSpec:

@@ -21,9 +21,10 @@ from aiokafka.errors import (
 
 from streams.errors import BrokerError
 from streams.kafka.client import LEADER_WITHIN_S, SILENCE_S
-from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
+from streams.kafka.produce.ordered_queue import OrderedQueue
 from streams.kafka.produce.parcels import Parcel, Record
 from streams.kafka.produce.producers import BATCH_BYTES, NO_IDEMPOTENCE, Producers
+from streams.kafka.produce.waiting import Changes
 from streams.kafka.remedies import missing_permission
 
 
@@ -105,6 +106,12 @@ class JobWriter:
         """Only after a failure: nobody waits for these records."""
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
+        return parcel.records[place]
+
+    def refused(
+        self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError
+    ) -> Record | None:
+        self.failed(where, "", error)
         return parcel.records[place]
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:

@@ -15,7 +15,15 @@ from math import inf
 from typing import Any, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
+from aiokafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    ProducerClosed,
+    RecordListTooLargeError,
+    kafka_errors,
+)
 
 from streams.codec.results import record_bytes
 from streams.kafka.produce.any_names import AnyNameBatch
@@ -31,6 +39,26 @@ records of one wrong clock would be refused one by one, each a little nearer to 
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """A batch is above the topic's `max.message.bytes`, or above its `segment.bytes`."""
+
+
+class InvalidRecordError(BrokerResponseError):
+    """The topic refuses a record: without a key where it is compacted, or against its rules."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "The topic refuses this record."
+
+
+# aiokafka takes a code that it does not know for any trouble of the broker.
+kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
+
+REFUSED = (InvalidRecordError, PolicyViolationError)
+"""A record of the batch will never be taken."""
+
+STUBBORN = (
+    "%s/%s will never take a record that has no other outcome, and what is behind it waits: %r. A "
+    "topic for dead letters must take records without a key (cleanup.policy=delete)"
+)
 
 NO_HEADERS: list[tuple[str, bytes | None]] = []
 
@@ -59,6 +87,13 @@ class Sender(Protocol):
         """The broker refused this record for its size. Returns a smaller one for the same place;
         None if the slot was put with another outcome; the same record if none is smaller: then it
         is offered until the broker takes it."""
+        ...
+
+    def refused(
+        self, lane: Any, slot: Any, topic: str, record: Record, error: KafkaError
+    ) -> Record | None:
+        """The broker will never take this record. Returns None if the slot was put with another
+        outcome; the same record if there is none: then it is offered on and on."""
         ...
 
 
@@ -120,7 +155,7 @@ class Refusals:
         self.any = False
         self._max_bytes: float = inf  # limit of a batch with more than one record
         self._max_records: float = inf  # limit of a batch while `_suspects` are in the queue
-        self._suspects = 0  # records of the batch that failed for a timestamp, not yet durable
+        self._suspects = 0  # records of a batch that failed for one of them, not yet durable
         self._ahead_ms: float = inf
         self._behind_ms: float = inf
 
@@ -143,13 +178,24 @@ class Refusals:
         self._max_bytes = size // 2
         return True
 
+    def refused_record(self, count: int) -> bool:
+        """A batch will never be taken for one of its records. False: it had no other."""
+        if count == 1:
+            return False
+        self._suspect(count)
+        return True
+
+    def _suspect(self, count: int) -> None:
+        self.any = True
+        self._suspects = max(self._suspects, count)
+        self._max_records = count // 2
+
     def refused_timestamp(self, count: int, timestamp_ms: int | None, now_ms: float) -> bool:
         """A timestamp in a batch was refused; `timestamp_ms`: the first record's, as it was sent.
         False: it was the current time, and no other can be tried."""
         self.any = True
         if count > 1:
-            self._suspects = max(self._suspects, count)
-            self._max_records = count // 2
+            self._suspect(count)
             return True
         self._suspects, self._max_records = 0, inf
         if timestamp_ms is None:
@@ -161,11 +207,10 @@ class Refusals:
         return True
 
     def passed(self, count: int) -> None:
-        """`count` records left the queue at its front."""
+        """`count` records left the queue at its front: twice as many are tried next."""
         if self._suspects:
             self._suspects = max(0, self._suspects - count)
-            if not self._suspects:
-                self._max_records = inf
+            self._max_records = max(self._max_records, 2 * count) if self._suspects else inf
 
 
 async def acknowledgement(
