@@ -238,6 +238,15 @@ def hidden_settings(topics: Sequence[str], entry: Entry) -> str:
     )
 
 
+def may_not_read(topic: object, entry: Entry) -> str:
+    """The line about a topic that the user may see and not read."""
+    user = entry.user or "ANONYMOUS"
+    return (
+        f"user {user} may not read the topic {topic}: grant it Read (kafka-acls --add "
+        f"--allow-principal User:{user} --topic {topic} --operation Read)"
+    )
+
+
 def or_hidden(entry: Entry) -> str:
     """To be added to a line about a topic that is missing: the broker hides what a user may not
     see."""

@@ -18,6 +18,8 @@ from streams.kafka.consume.fetched_records import UnreadableError
 from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.prefetch import Prefetch
 from streams.kafka.consume.refused_fetches import report_refused_fetches
+from streams.kafka.nodes import entry_of
+from streams.kafka.remedies import may_not_read
 
 MAX_RECORDS = 2000
 MAX_BYTES = 16_000_000
@@ -29,6 +31,7 @@ class Taking:
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         report_refused_fetches(consumer)
         self._fetcher = consumer._fetcher
+        self._entry = entry_of(consumer)
         self._prefetch = Prefetch(consumer, limit=8 * MAX_BYTES)
         self._error: BrokerError | None = None
 
@@ -62,9 +65,7 @@ class Taking:
             self._error = error
             return []
         except TopicAuthorizationFailedError:
-            self._error = BrokerError(
-                f"this user may not read the topic {partition.topic}: grant READ on it"
-            )
+            self._error = BrokerError(may_not_read(partition.topic, self._entry))
             return []
         for number, record in enumerate(records):
             if isinstance(record.value, BrokenValue):
