@@ -8,6 +8,7 @@ aiokafka's.
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +20,8 @@ from aiokafka.record.memory_records import MemoryRecords
 
 from streams.errors import BrokerError
 from streams.kafka.record_batch import HEADER, CorruptBatchError, read_batch
+
+logger = logging.getLogger(__name__)
 
 OVERHEAD = struct.Struct(">qi")
 """Base offset and length, which no format changes."""
@@ -67,9 +70,12 @@ class Batch:
     def __iter__(self) -> Iterator[Any]:
         try:
             yield from self._batch
-        except Exception:
-            # From the first record on: aiokafka skips those that it has.
-            yield from read_batch(self._raw)
+            return
+        except Exception as error:
+            logger.debug("a batch is read record by record: %r", error)
+        del self._batch  # it may hold tens of megabytes, inflated
+        # From the first record on: aiokafka skips those that it has.
+        yield from read_batch(self._raw)
 
 
 class FetchedRecords:
