@@ -30,7 +30,7 @@ async def _broker(settings: Settings) -> list[Check]:
     from aiokafka.errors import KafkaError
 
     from streams.kafka.admin import Admin
-    from streams.kafka.remedies import or_hidden
+    from streams.kafka.remedies import hidden_settings, or_hidden
     from streams.kafka.topics import describe
 
     kafka, servers = settings.kafka, settings.kafka.bootstrap_servers
@@ -52,6 +52,8 @@ async def _broker(settings: Settings) -> list[Check]:
     ]
     for task, roles in topics:
         found += _topics(task, roles, facts, hidden)
+    for name in sorted(name for name, each in facts.items() if each.hidden):
+        found.append((f"topic {name}", False, hidden_settings([name], admin.entry)))
     return found
 
 

@@ -38,6 +38,20 @@ class SourceRecord(Protocol):
     def headers(self) -> Headers: ...
 
 
+class BrokenValue(bytes):
+    """The value of a record that cannot be read as a whole. `problem`: why. `content`: the value,
+    None where there is none, or where it cannot be read."""
+
+    problem: str
+    content: bytes | None
+
+    @classmethod
+    def of(cls, content: bytes | None, problem: str) -> BrokenValue:
+        value = cls(content or b"")
+        value.content, value.problem = content, problem
+        return value
+
+
 class Decoded(NamedTuple):
     """`items`: one per record, in the records' order. `settled`: the outcome of those that need no
     call, by their place in `items`: an `ItemError`, `DROP` or `FORWARD`; empty as a rule.
@@ -132,7 +146,12 @@ class Decoder:
         name = f"{record.topic}/{record.partition}/{record.offset}"
         value, text, raw = None, "", record.value
         try:
-            if raw is None:
+            if isinstance(raw, BrokenValue):  # orjson refuses a subclass of bytes
+                settled[len(items)] = ItemError(
+                    "invalid_record", f"the record cannot be read: {raw.problem}"
+                )
+                raw = raw.content
+            elif raw is None:
                 settled[len(items)] = self._tombstone()
             else:
                 value = read_object(raw)

@@ -279,7 +279,7 @@ def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> in
     size = _BATCH_BYTES + _RECORD_BYTES + _length_bytes(key) + _length_bytes(value)
     size += _varint_bytes(len(headers))
     for name, content in headers:
-        size += _length_bytes(name.encode()) + _length_bytes(content)
+        size += _length_bytes(name.encode("utf-8", "surrogateescape")) + _length_bytes(content)
     return size
 
 

@@ -14,7 +14,7 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import errors
@@ -225,6 +225,26 @@ def missing_permission(error: BaseException, entry: Entry, *, group: str = "") -
     if isinstance(error, errors.ClusterAuthorizationFailedError):
         return _grant(user, "cluster", "Create, or IdempotentWrite", "--cluster")
     return None
+
+
+def hidden_settings(topics: Sequence[str], entry: Entry) -> str:
+    """The line about topics whose settings the user may not see."""
+    names = ", ".join(topics)
+    user = entry.user or "ANONYMOUS"
+    return (
+        f"user {user} may not see the settings of topic {names}: grant it DescribeConfigs on topic "
+        f"{names} (kafka-acls --add --allow-principal User:{user} --topic {topics[0]} --operation "
+        "DescribeConfigs)"
+    )
+
+
+def may_not_read(topic: object, entry: Entry) -> str:
+    """The line about a topic that the user may see and not read."""
+    user = entry.user or "ANONYMOUS"
+    return (
+        f"user {user} may not read the topic {topic}: grant it Read (kafka-acls --add "
+        f"--allow-principal User:{user} --topic {topic} --operation Read)"
+    )
 
 
 def or_hidden(entry: Entry) -> str:

@@ -13,7 +13,6 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from streams.errors import BrokerError, UsageError
@@ -81,10 +80,10 @@ async def tail(
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come, aiokafka's own, in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    where the topic ended when reading began.
-
-    Raises BrokerError: the broker does not answer, now or later; there is no such topic."""
+    where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such
+    topic; we may not read it; a record that cannot be read, when all before it is handed over."""
     from streams.kafka.admin import Admin
+    from streams.kafka.consume.taking import Taking
 
     servers = kafka.bootstrap_servers
     arguments = {**client_arguments(kafka), "request_timeout_ms": int(LEADER_WITHIN_S * 1000)}
@@ -99,12 +98,11 @@ async def tail(
         if embedded and (to_end or start.kind == "latest"):
             ends = await broker_answer(_high_watermarks(consumer, start), consumer)
         yield []
-        remaining, quiet_since = count, clock()
+        taking, remaining, quiet_since = Taking(consumer), count, clock()
         while remaining is None or remaining > 0:
             if to_end and await broker_answer(_reached(consumer, ends), consumer):
                 return
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=remaining)
-            if records := list(chain.from_iterable(fetched.values())):
+            if records := await taking.take(remaining, POLL_MS / 1000):
                 quiet_since = clock()
                 remaining = remaining and remaining - len(records)
                 yield records
@@ -116,6 +114,9 @@ async def tail(
 def _consumer(arguments: Mapping[str, Any]) -> Any:
     from aiokafka import AIOKafkaConsumer
 
+    from streams.kafka.consume.fetched_records import allow_any_record
+
+    allow_any_record()
     return AIOKafkaConsumer(
         **arguments,
         group_id=None,

@@ -7,6 +7,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import pytest
 from tests.brokers import jars
 from tests.brokers.secured import USERS, SecuredBroker, allow
 from tests.cli.command import streams
-from tests.integration.harness import create_topic
+from tests.integration.harness import create_topic, publish, read
 from tests.integration.members import other_member
+from tests.integration.running import done, item, worker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.together("secured")]
 
@@ -134,3 +136,69 @@ async def test_a_worker_that_cannot_join_its_group_ends_with_1_and_the_remedy(se
         plain = {"kafka": {}, "address": "PLAINTEXT", "group": "connectors"}
         code, line = await asyncio.to_thread(said, "worker", **plain)
     assert (code, "'connect'" in line) == (1, True), line
+
+
+async def test_tail_of_a_topic_that_may_be_seen_and_not_read_is_one_line(secured, said):
+    await create_topic(secured.bootstrap, "seen", 2)
+    await allow(secured, "TOPIC", "seen", "DESCRIBE")
+    login = {**LOGIN, "ssl_cafile": secured.ca}
+    for options in (["--count", "1"], ["--json"], ["--from", "latest"]):
+        code, line = await asyncio.to_thread(said, "tail", "seen", *options, kafka=login)
+        assert code == 1
+        assert line.startswith("error: user reviews may not read the topic seen: grant it Read"), (
+            line
+        )
+
+
+async def test_settings_that_may_not_be_seen_are_told_and_what_the_sink_refuses_holds_nobody(
+    secured, tmp_path
+):
+    """Before, the compacted sink was taken for a plain one, and a batch with a record without a key
+    was offered for ever."""
+    await create_topic(secured.bootstrap, "orders", 1)
+    await create_topic(secured.bootstrap, "orders.out", 1, cleanup_policy="compact")
+    await create_topic(secured.bootstrap, "orders.dead", 1)
+    await allow(secured, "TOPIC", "orders", "DESCRIBE", "READ")
+    await allow(secured, "TOPIC", "orders.out", "DESCRIBE", "WRITE")
+    await allow(secured, "GROUP", "orders-group", "READ")
+    login = {f"STREAMS_KAFKA__{key.upper()}": value for key, value in LOGIN.items()}
+    login["STREAMS_KAFKA__SSL_CAFILE"] = str(secured.ca)
+    login["STREAMS_KAFKA__SASL_PASSWORD"] = USERS["reviews"]
+    records = [(b"k" if n % 2 else None, item(n), 0) for n in range(10)]
+    await publish(secured.bootstrap, "orders", records)
+    door = SimpleNamespace(bootstrap=secured.addresses["SASL_SSL"])
+    grant = (
+        "user reviews may not see the settings of topic {}: grant it DescribeConfigs on topic {}"
+    )
+
+    await allow(secured, "TOPIC", "orders.dead", "DESCRIBE", "WRITE")
+    with worker(door, "orders", **login) as process:
+        await done(secured, process, "orders", [10])
+        assert process.stop() == 0, process.log
+        names = "orders, orders.dead, orders.out"
+        assert grant.format(names, names) in process.log
+    found = await read(secured.bootstrap, ["orders.out", "orders.dead"])
+    results = [each.key for each in found if each.topic == "orders.out"]
+    dead = [dict(each.headers) for each in found if each.topic == "orders.dead"]
+    assert results == [b"k"] * 5
+    assert [each["streams-source-offset"] for each in dead] == [b"%d" % n for n in range(0, 10, 2)]
+    assert {each["streams-error-code"] for each in dead} == {b"refused_by_sink"}
+
+    config = tmp_path / "orders.toml"
+    task = TASK.replace('"reviews', '"orders').format(group="orders-group")
+    config.write_text(f'[kafka]\nbootstrap_servers = "{door.bootstrap}"\n{task}')
+    login["ANTHROPIC_API_KEY"] = "none"
+    checked = await asyncio.to_thread(
+        streams, "check", "--connect", "--config", config, variables=login
+    )
+    assert checked.code == 1
+    for name in ("orders", "orders.out", "orders.dead"):
+        assert grant.format(name, name) in checked.err
+    missing = config.with_name("missing.toml")
+    missing.write_text(config.read_text().replace('"orders.out"', '"orders.more"'))
+    await allow(secured, "CLUSTER", "kafka-cluster", "CREATE")
+    started = await asyncio.to_thread(streams, "worker", "--config", missing, variables=login)
+    assert started.code == 1
+    line = started.err.splitlines()[-1]
+    assert "orders.more is missing, and cannot be created with the settings of orders" in line
+    assert grant.format("orders", "orders") in line

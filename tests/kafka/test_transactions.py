@@ -15,6 +15,7 @@ from aiokafka.errors import (
     IllegalOperation,
     InvalidTimestampError,
     MessageSizeTooLargeError,
+    PolicyViolationError,
     ProducerFenced,
     RecordListTooLargeError,
     TransactionalIdAuthorizationFailed,
@@ -26,7 +27,7 @@ from hypothesis import strategies as st
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.produce import lane_writer, transactions
-from streams.kafka.produce.parcels import Parcel
+from streams.kafka.produce.parcels import InvalidRecordError, Parcel
 from streams.kafka.produce.producers import forgive_failed_batches
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
@@ -82,6 +83,9 @@ class Scene:
         self.given_up.append((slot, topic))
         self.put(slot, topic="dead")
         return None
+
+    def refused(self, lane: Lane, slot: int, topic: str, record: Any, error: Any) -> Any:
+        return self.too_large(lane, slot, topic, record)
 
     def put(self, *slots: int, topic: str = "sink", value: bytes = b"%d") -> None:
         records = [(None, value % slot, (), None) for slot in slots]
@@ -315,12 +319,15 @@ async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_p
     await scene.sink.stop()
 
 
-@pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError])
-async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(
+@pytest.mark.parametrize(
+    "error",
+    [MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, PolicyViolationError],
+)
+async def test_a_record_that_is_not_taken_gets_another_outcome_in_the_same_transaction(
     scene, error
 ):
-    """For the topic or for its segments. The batch is tried in halves; the others' outcomes stay
-    what they are."""
+    """Too large for the topic or for its segments, or against its rules. The batch is tried in
+    halves; the others' outcomes stay what they are."""
     scene.broker.rule = lambda topic, values: (
         error() if topic == "sink" and b"5" in values else None
     )
@@ -332,14 +339,15 @@ async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_trans
     assert scene.broker.transactions == [10]
 
 
-async def test_a_record_that_cannot_be_smaller_is_offered_until_it_is_taken(scene):
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError, InvalidRecordError])
+async def test_a_record_without_another_outcome_is_offered_until_it_is_taken(scene, error):
     """A dead-letter topic that takes nothing: nothing is lost, and nothing passes it."""
     refused: list[str] = []
 
     def rule(topic: str, values: list[bytes]) -> Exception | None:
         if len(refused) < 12 and b"1" in values:
             refused.append(topic)
-            return MessageSizeTooLargeError()
+            return error()
         return None
 
     scene.broker.rule = rule

@@ -10,7 +10,14 @@ import orjson
 
 from streams.codec.strict_json import indented_json
 from streams.jobs.dead.letters import DeadLetter
-from streams.kafka.record_views import as_text, headers_object, json_value, printable, time_text
+from streams.kafka.record_views import (
+    as_text,
+    headers_object,
+    json_value,
+    printable,
+    printable_name,
+    time_text,
+)
 
 WIDTHS = {"letter": 9, "failed at": 24, "code": 16, "task": 12, "tries": 5, "source": 24}
 
@@ -100,7 +107,7 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
             f" it may still stand at {'/'.join(map(str, letter.source))}"
         )
     for name, value in letter.headers:
-        yield f"header     {printable(name)}: {_short(value)}"
+        yield f"header     {printable_name(name)}: {_short(value)}"
     yield f"key        {_short(letter.key)}"
     if "value" in letter.omitted:
         return

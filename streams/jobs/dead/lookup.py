@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+from streams.codec.records import BrokenValue
 from streams.errors import BrokerError
 from streams.jobs.dead.letters import DeadLetter
 from streams.kafka.client import broker_answer, client_arguments, connect, connected
@@ -38,7 +39,10 @@ class Lookup:
     async def _started(self) -> Any:
         from aiokafka import AIOKafkaConsumer
 
+        from streams.kafka.consume.fetched_records import allow_any_record
+
         if self._consumer is None:
+            allow_any_record()
             self._consumer = AIOKafkaConsumer(
                 **client_arguments(self._kafka),
                 group_id=None,
@@ -93,6 +97,11 @@ async def original(lookup: Lookup, letter: DeadLetter) -> Any:
         raise ValueError(
             f"it is without its {lost}, and {_place(letter.source)} is gone from the source"
             f" (it has offsets {offsets.start} to {offsets.stop - 1})"
+        )
+    if isinstance(record.value, BrokenValue):
+        raise ValueError(
+            f"it is without its {lost}, and {_place(letter.source)} cannot be read: "
+            f"{record.value.problem}"
         )
     sizes = {"value": len(record.value or b""), "key": len(record.key or b"")}
     sizes["headers"] = len(record.headers)

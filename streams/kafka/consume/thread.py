@@ -17,12 +17,14 @@ from mode.threads import WorkerThread
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.client import pace_metadata
+from streams.kafka.consume.fetched_records import allow_any_record
 from streams.kafka.consume.health import explained
 from streams.kafka.consume.host import RecordHost
 from streams.kafka.consume.joining import leave_at_once, wait_of
 from streams.kafka.consume.lease import clock_s
 from streams.kafka.consume.offsets import Member, commit, fetch_committed
 from streams.kafka.consume.reader import LaneReader
+from streams.kafka.consume.refused_fetches import report_refused_fetches
 from streams.kafka.consume.sources import watch_sources
 from streams.kafka.extents import Extent, extents_of
 from streams.kafka.nodes import adopt
@@ -86,6 +88,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
             "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
         }
+        allow_any_record()
         consumer = AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
         adopt(consumer)
         return consumer
@@ -95,6 +98,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         host, loop = self.host, self.parent_loop
         consumer = self._ensure_consumer()
         pace_metadata(consumer._client)
+        report_refused_fetches(consumer)
         host.lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
 

@@ -108,6 +108,12 @@ class JobWriter:
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
         return parcel.records[place]
 
+    def refused(
+        self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError
+    ) -> Record | None:
+        self.failed(where, "", error)
+        return parcel.records[place]
+
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
         if isinstance(error, KafkaTimeoutError | RequestTimedOutError):
             raise BrokerError(self._explain(where, None)) from error

@@ -16,8 +16,10 @@ from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError
 
 from streams.codec.committed import Committed
-from streams.kafka.produce.group import Group, Sent
+from streams.kafka.produce.group import Group, HandedBack, Sent
 from streams.kafka.produce.parcels import (
+    REFUSED,
+    STUBBORN,
     Parcel,
     Refusals,
     WarningLog,
@@ -229,23 +231,23 @@ class LaneWriter:
         """Learn from the failure, and put back what must be written again."""
         if not lane.open:  # the next owner ends what is pending; we must not fence it
             return Ended.LOST
-        too_large, understood = group.learn(sent, self._refusals)
+        back, understood = group.learn(sent, self._refusals)
         if not understood:
             self._owner.warning_log.say("a transaction of %s/%s failed: %r", self.partition, error)
             await asyncio.sleep(OFFER_INTERVAL_S)
         ended = await self._look_again(lane, target)
         if ended is Ended.UNDONE:
-            await self._put_back(error, lane, group, too_large)
+            await self._put_back(error, lane, group, back)
         return ended
 
     async def _put_back(
-        self, error: BaseException, lane: Any, group: Group, too_large: Mapping[Any, str]
+        self, error: BaseException, lane: Any, group: Group, back: Mapping[Any, HandedBack]
     ) -> None:
-        """Put the group in front again, with other records in place of those that are too large."""
+        """Put the group in front again, with other records in place of those that are not taken."""
         stubborn = False
-        for slot, topic in too_large.items():
+        for slot, why in back.items():
             record = group.record_of(slot)
-            instead = group.sender.too_large(lane, slot, topic, record)
+            instead = group.instead_of(slot, lane, why)
             # the sender has put the slot again, with another outcome
             self._pending -= instead is None
             stubborn |= instead is record
@@ -254,7 +256,8 @@ class LaneWriter:
         self._urgent.set()
         if stubborn:
             message = "%s/%s: even small records are refused: %r"
-            self._owner.warning_log.say(message, self.partition, error)
+            refused = isinstance(error, REFUSED)
+            self._owner.warning_log.say(STUBBORN if refused else message, self.partition, error)
             await asyncio.sleep(OFFER_INTERVAL_S)
 
     async def _look_again(self, lane: Any, target: Committed) -> Ended:

@@ -145,6 +145,10 @@ class LedgerWriter:
         self._mark_failing(where, "an answer is larger than the topic takes")
         self._release(parcel.records[place : place + 1])
 
+    def refused(self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError) -> None:
+        self._mark_failing(where, f"it refuses an answer: {error!r}")
+        self._release(parcel.records[place : place + 1])
+
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
         self._mark_failing(where, repr(error))
 
