@@ -31,7 +31,7 @@ from streams.core import (
     Tick,
 )
 from streams.errors import CallError
-from streams.model import Item, Unanswered
+from streams.model import Item
 from streams.operations import Classify, Embed, Extract, Generate, Operation
 from streams.providers import TaskCaller
 from tests.fuzz.api import DIMENSION, BrokenApi
