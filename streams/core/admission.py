@@ -31,6 +31,9 @@ STUBBORN_STRIKES = 3
 
 """A repeated call that failed so often takes turns with new ones."""
 
+LIMITED_STRIKES = 15
+"""What waits for a limit is given so many tries before it is divided."""
+
 FAIR_WARNING = 2
 """A microbatch that failed so often says no more about its account than the first of them did."""
 
@@ -186,12 +189,14 @@ class Admission:
 
     def nothing_else(self, windows: Windows, call: Call) -> bool:
         """Whether nothing but this call, which is over, and others that failed as often could be
-        answered. Not where others have met a limit and passed: what waits for one is answered."""
+        answered. Not soon where others have met a limit and passed: what waits for one is answered,
+        and calls are scarce."""
         suspicion = call.suspicion
         if suspicion is None:
             return False
         evidence = self.seat.account.evidence
-        if Cause.THROTTLED in suspicion.failures and evidence.has_recovered(Cause.THROTTLED):
+        limited = Cause.THROTTLED in suspicion.failures and evidence.has_recovered(Cause.THROTTLED)
+        if limited and call.strikes < LIMITED_STRIKES:
             return False
         return self._nothing_but(_has_failed, call, windows)
 

@@ -1,9 +1,10 @@
 """Whose a failure is that may befall everybody: the `Blame` for `streams.policies.retry`.
 
-    it is one item that stands out, and so does      the items'; for a minute after the last answer,
-    all that is left to call                         for ever if chance hardly explains it
-    it is the last item, and others were answered    the same; it is tried for half a minute
-    while it failed before (not: was refused)
+    it is one item that stands out, or failed again  the items'
+    15 minutes after the last answer; and all that
+    is left to call is suspected, too
+    it is the last item, and others were answered    the items' after half a minute, for a minute
+    while it failed before (not: was refused)        after the last answer; until then unclear
     the call was the account's probe                 everybody's
     its items failed so before, and a call that      the items' if they stand out, else unclear
     began since then was answered
@@ -35,16 +36,19 @@ UNLIKELY_LIMITED = 1e-4
 """The same of a 429: calls may be scarce. Where others have met one and then passed, they are."""
 
 HARDLY = 1e-3
-"""Without anything else to compare with, as little as this is believed for ever; and a 429 may be
-an item's only then, whatever `max_attempts` is."""
+"""A 429 makes a dead letter only if chance is less than this, whatever `max_attempts` is."""
 
 PROVEN = 1e-6
 """A dead letter needs more where such failures pass: at 50 % of them one item in a million may be
 one."""
 
 PATIENCE_S = 30.0
-"""An item that was not seen to fail again among others is tried for so long: an outage of some
-seconds may have begun with it."""
+"""An item that was seen to fail again among others once, or never, is tried for so long: an outage
+of some seconds may have begun with it."""
+
+LONELY_S = 900.0
+"""After so long without an answer to anybody, what speaks against the last item is enough, however
+little: limits pass sooner, and what waits behind it may keep others out."""
 
 RECENTLY_S = 60.0
 """For so long after the last answer a failure of an item that is left over is taken for its own."""
@@ -79,20 +83,19 @@ def verdict(seat: Seat, call: Call, cause: Cause, now: float, *, left_over: bool
     stands_out = _stands_out(evidence, suspicion)
     others_answered = again or evidence.answers > (call.answers or 0)
     suspicion.among_others |= others_answered and not is_probe
+    if again and stands_out:
+        return _the_items(evidence, suspicion, call)
     if left_over and call.size == 1:
-        recent = now - evidence.answered_at <= RECENTLY_S
-        if stands_out and (recent or evidence.chance(suspicion, suspicion.repeats + 1) <= HARDLY):
+        alone_s = now - evidence.answered_at
+        needs_s = PATIENCE_S if suspicion.repeats == 1 else 0.0
+        if alone_s >= (needs_s if stands_out else LONELY_S) and suspicion.repeats:
             return _the_items(evidence, suspicion, call)
-        if was_among_others and recent and cause is Cause.OUTAGE and not is_probe:
+        if was_among_others and alone_s <= RECENTLY_S and cause is Cause.OUTAGE and not is_probe:
             if now - suspicion.began_at >= PATIENCE_S:
                 return _the_items(evidence, suspicion, call)
             suspicion.unclear += 1
             return Verdict(Blame.UNCLEAR, stands_out, is_patient=True)
-    if is_probe:
-        return Verdict(Blame.EVERYBODY, stands_out)
-    if again and stands_out:
-        return _the_items(evidence, suspicion, call)
-    if not others_answered:
+    if is_probe or not others_answered:
         return Verdict(Blame.EVERYBODY, stands_out)
     suspicion.unclear += cause is not Cause.THROTTLED
     return Verdict(Blame.UNCLEAR, stands_out)

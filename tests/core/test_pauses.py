@@ -252,7 +252,7 @@ def test_a_bad_batch_that_is_all_there_is_to_probe_with_is_halved_after_its_seco
         assert reasons(s)[-1] == "resumed"
 
 
-def test_a_throttled_batch_is_halved_after_its_fourth_failure_but_not_in_a_limited_account() -> (
+def test_a_throttled_batch_is_halved_after_its_fourth_failure_and_later_in_a_limited_account() -> (
     None
 ):
     """Calls may be scarce, and then half of the items in each are twice as many."""
@@ -264,9 +264,11 @@ def test_a_throttled_batch_is_halved_after_its_fourth_failure_but_not_in_a_limit
     s = Scenario(max_items=4, max_in_flight=1)
     s.arrive(words("a", 4)).fail("a0 a1 a2 a3", Fault.THROTTLED).at(1000).reply("a0 a1 a2 a3")
     s.arrive(words("b", 4)).calls()
-    for _ in range(20):
+    for _ in range(15):
         s.fail("b0 b1 b2 b3", Fault.THROTTLED).at(s.now + 1000)
     assert set(s.calls()) == {"b0 b1 b2 b3"}
+    s.fail("b0 b1 b2 b3", Fault.THROTTLED).at(s.now + 1000)
+    assert s.calls() == ["b0 b1"]
 
 
 def test_in_a_long_outage_few_microbatches_are_divided() -> None:

@@ -43,7 +43,7 @@ def test_one_item_of_300_that_is_always_refused_costs_itself_and_no_other(
     assert s.codes() == {poison: fault.value}
     assert " ".join(s.released()) == words("a", 300)
     # Where nothing but its own microbatch is left, a limit is waited for before it is divided.
-    limit_s = 180 if fault is Fault.THROTTLED and place == 299 else 45
+    limit_s = 180 if fault is Fault.THROTTLED and place == 299 else 60
     assert s.now <= limit_s
     assert s.slots[poison].faults == s.limits.max_attempts
     assert {slot.faults for word, slot in s.slots.items() if word != poison} == {0}
