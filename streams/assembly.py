@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from random import random
 from typing import Any, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
@@ -18,16 +17,18 @@ from streams.codec.records import Decoder, TextLimit
 from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.limits import Limits
-from streams.errors import BrokerError, ConfigError
+from streams.errors import BrokerError
+from streams.kafka.admin import Admin
 from streams.kafka.broker.child import free_port
 from streams.kafka.broker.tansu import refuse_on_embedded, warn_of_order
-from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.client import broker_error, client_arguments, connect, connected
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
+from streams.kafka.remedies import hidden_settings
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
-from streams.open_files import OTHER_FILES, raise_limit
+from streams.open_files import need_files
 from streams.policies.breaker import BreakerLimits
 from streams.providers import can_price, function_caller, make_caller, warn_of_price
 from streams.settings import Settings, TaskSettings
@@ -78,7 +79,7 @@ class Assembly:
         Raises BrokerError, ConfigError.
         """
         self._worker = worker
-        _need_files(plans)
+        need_files(sum(p.task.calls.max_in_flight for p in plans if p.function is None))
         if self.embedded:
             from streams.kafka.broker.tansu import EmbeddedBroker
 
@@ -135,18 +136,21 @@ class Assembly:
             if self._settings.worker.ledger:
                 specs.append(self._ledger_spec(task.source))
         sources = [task.source for task in tasks]
-        admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
+        admin = Admin(**client_arguments(self.kafka))
         try:
             async with connected(admin, self.kafka.bootstrap_servers):
                 facts, created = await prepare_with_retries(
                     admin, sources, list(dict.fromkeys(specs))
                 )
         except KafkaError as error:
-            raise BrokerError(
-                f"the broker refuses to describe or create topics: {error}"
-            ) from error
+            raise broker_error(error, self.kafka.bootstrap_servers, admin) from error
         if created:
             logger.info("created %s", ", ".join(created))
+        if hidden := sorted(name for name, each in facts.items() if each.hidden):
+            logger.warning(
+                "%s. Until then their size limits and whether they are compacted are a guess",
+                hidden_settings(hidden, admin.entry),
+            )
         return facts
 
     def _ledger_spec(self, source: str) -> TopicSpec:
@@ -199,6 +203,7 @@ class Assembly:
             presses=worker.presses,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
+            nodes=lambda: sink.producers.nodes,
         )
 
     def _caller(self, plan: Plan) -> Any:
@@ -269,19 +274,6 @@ def _limits(task: TaskSettings) -> Limits:
         breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
         max_beyond_bytes=MAX_BEYOND_BYTES,
     )
-
-
-def _need_files(plans: Sequence[Plan]) -> None:
-    """Every call in flight is a connection. Raises ConfigError where the system allows too few."""
-    calls = sum(plan.task.calls.max_in_flight for plan in plans if plan.function is None)
-    needed = calls + OTHER_FILES
-    if (allowed := raise_limit(needed)) < needed:
-        raise ConfigError(
-            [
-                f"task.calls.max_in_flight: {calls} calls at once need {needed} open files, and "
-                f"this system allows {allowed}: raise its hard limit, or lower max_in_flight"
-            ]
-        )
 
 
 def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:

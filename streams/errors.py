@@ -4,6 +4,7 @@ StreamsError
 ├── ConfigError        the settings: all problems at once, exit code 2
 ├── UsageError         the command line: one line, exit code 2
 ├── BrokerError        the broker or a topic: one line, exit code 1
+├── OutputError        standard output takes nothing: one line, exit code 1
 ├── ItemError          one item: it becomes a dead letter with this code
 ├── InvalidCodeError   an ItemError got an invalid code; also a ValueError
 ├── Retry              a custom function asks for its microbatch to be tried again later
@@ -16,8 +17,6 @@ import copyreg
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from traceback import walk_tb
 from typing import Any, Final
 
 from streams.model import RateLimits, Usage
@@ -25,6 +24,11 @@ from streams.model import RateLimits, Usage
 
 class StreamsError(Exception):
     """The root of every error that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles without __init__, whose arguments differ from those that an exception
+        stores."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigError(StreamsError):
@@ -41,6 +45,10 @@ class UsageError(StreamsError):
 
 class BrokerError(StreamsError):
     """The broker does not answer, or lacks what a command needs; the message says what to do."""
+
+
+class OutputError(StreamsError):
+    """Standard output is closed or full; the message says which."""
 
 
 CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -88,10 +96,6 @@ class ItemError(StreamsError):
         if not isinstance(code, str) or not CODE.fullmatch(code):
             raise InvalidCodeError(code)
         self._code = str.__str__(code)  # of an enum's member its text
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies without __init__, whose arguments differ from those that an exception stores."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 def plain(error: ItemError) -> ItemError:
@@ -169,28 +173,3 @@ class CallError(StreamsError):
         error = ItemError(self.fault.value, self.message)
         error.__cause__ = self.__cause__
         return error
-
-
-def raised_at(error: BaseException) -> str:
-    """Where the error was raised, as " at app.py:12 in topics"; empty if it was never raised. Its
-    message is left out: it may quote an item. An invalid code is the caller's error."""
-    frames = [
-        (frame.f_code, line)
-        for frame, line in walk_tb(error.__traceback__)
-        if frame.f_code.co_filename != __file__
-    ]
-    if not frames:
-        return ""
-    code, line = frames[-1]
-    return f" at {Path(code.co_filename).name}:{line} in {code.co_name}"
-
-
-def wrong_answers(returned: object, items: int) -> str | None:
-    """What is wrong with what a function returned for so many items; None: one answer for each."""
-    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes | bytearray):
-        what = f"{type(returned).__name__}, not a sequence with one answer for each of"
-    elif len(returned) != items:
-        what = f"{len(returned)} answers for"
-    else:
-        return None
-    return f"the function returned {what} {items} items"

@@ -11,7 +11,9 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 Headers = Sequence[tuple[str, bytes | None]]
-"""Kafka record headers, in their order; names may repeat, a value may be None."""
+"""Kafka record headers, in their order; names may repeat, a value may be None. A name is UTF-8 as a
+rule; other bytes are in it as Python's `surrogateescape` has them, so that
+`name.encode("utf-8", "surrogateescape")` gives the bytes back."""
 
 
 class Position(NamedTuple):

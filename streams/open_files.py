@@ -11,6 +11,8 @@ import importlib.util
 import sys
 from typing import Any
 
+from streams.errors import ConfigError
+
 resource: Any = None  # Windows has neither the module nor such a limit
 if importlib.util.find_spec("resource"):
     import resource
@@ -37,3 +39,16 @@ def raise_limit(needed: int) -> int:
 
 def _count(limit: int) -> int:
     return sys.maxsize if limit == resource.RLIM_INFINITY else limit
+
+
+def need_files(calls: int) -> None:
+    """So many calls at once, each of which is a connection. Raises ConfigError where the system
+    allows too few open files."""
+    needed = calls + OTHER_FILES
+    if (allowed := raise_limit(needed)) < needed:
+        raise ConfigError(
+            [
+                f"task.calls.max_in_flight: {calls} calls at once need {needed} open files, and "
+                f"this system allows {allowed}: raise its hard limit, or lower max_in_flight"
+            ]
+        )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streams.cli.api_access import Check, api_checks
 from streams.errors import StreamsError
-from streams.kafka.client import client_arguments, connected
+from streams.kafka.client import broker_error, client_arguments, connected
 from streams.settings.values import ledger_topic
 
 if TYPE_CHECKING:
@@ -27,27 +27,33 @@ async def checks(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
 
 
 async def _broker(settings: Settings) -> list[Check]:
-    from aiokafka.admin import AIOKafkaAdminClient
     from aiokafka.errors import KafkaError
 
+    from streams.kafka.admin import Admin
+    from streams.kafka.remedies import hidden_settings, or_hidden
     from streams.kafka.topics import describe
 
     kafka, servers = settings.kafka, settings.kafka.bootstrap_servers
     topics = [(task, _roles(task, settings.worker)) for task in settings.tasks]
     try:
         arguments = client_arguments(kafka)
-        admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=9000)
+        admin = Admin(**arguments)
         async with connected(admin, servers):
             brokers = len((await admin.describe_cluster())["brokers"])
             names = {name for task, roles in topics for name in (task.source, *roles)}
             facts = await describe(admin, names)
-    except (StreamsError, KafkaError, TimeoutError) as error:
-        return [("broker", False, str(error) or type(error).__name__)]
+            hidden = or_hidden(admin.entry)
+    except StreamsError as error:
+        return [("broker", False, str(error))]
+    except (KafkaError, TimeoutError) as error:
+        return [("broker", False, str(broker_error(error, servers, admin)))]
     found: list[Check] = [
         ("broker", True, f"{servers}: {brokers} broker{'s' if brokers > 1 else ''}")
     ]
     for task, roles in topics:
-        found += _topics(task, roles, facts)
+        found += _topics(task, roles, facts, hidden)
+    for name in sorted(name for name, each in facts.items() if each.hidden):
+        found.append((f"topic {name}", False, hidden_settings([name], admin.entry)))
     return found
 
 
@@ -58,10 +64,10 @@ def _roles(task: TaskSettings, worker: WorkerSettings) -> dict[str, str]:
 
 
 def _topics(
-    task: TaskSettings, roles: Mapping[str, str], facts: Mapping[str, TopicFacts]
+    task: TaskSettings, roles: Mapping[str, str], facts: Mapping[str, TopicFacts], hidden: str
 ) -> list[Check]:
     if task.source not in facts:
-        hint = "does not exist: create it, or publish to it"
+        hint = f"does not exist: create it, or publish to it{hidden}"
         return [(f"topic {task.source}", False, hint)]
     count = facts[task.source].partitions
     found = [(f"topic {task.source}", True, f"source of {task.name}, {count} partitions")]

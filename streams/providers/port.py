@@ -12,8 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
+from streams.codec.strict_json import read
 from streams.model import RateLimits
 from streams.operations.exchange import Request, Response
 
@@ -141,8 +140,8 @@ Raises ConfigError with the lines to show."""
 def json_of(body: bytes) -> Any:
     """A body as JSON values; None: it is not JSON."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return read(body)
+    except ValueError:
         return None
 
 

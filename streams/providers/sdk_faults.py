@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from streams.codec.strict_json import fit
 from streams.errors import CallError, Fault
 from streams.providers.response_headers import (
     Headers,
@@ -208,4 +209,4 @@ def message_of(status: int, refusal: Refusal, headers: Headers) -> str:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return fit(value) if isinstance(value, str) else ""

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from streams.codec.strict_json import BOM
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Request, Texts, Vectors
 from streams.providers.connection_faults import connection_failure
@@ -114,9 +115,7 @@ class StrictSession:
         self._session = http
         self._proxy = proxy
 
-    async def request(
-        self, *, timeout: aiohttp.ClientTimeout, **arguments: Any
-    ) -> aiohttp.ClientResponse:
+    async def request(self, *, timeout: aiohttp.ClientTimeout, **arguments: Any) -> CompleteReply:
         total = timeout.total
         connect = _CONNECT_S if total is None else min(total, _CONNECT_S)
         limits = aiohttp.ClientTimeout(total=total, sock_connect=connect)
@@ -129,7 +128,7 @@ class StrictSession:
             failure = connection_failure(error, self._proxy) or failure_of(error)
         else:
             if response.status == 200:
-                return response
+                return CompleteReply(body)
             failure = call_error(
                 response.status, response.headers, json_of(body), now=datetime.now(UTC)
             )
@@ -153,6 +152,21 @@ class StrictSession:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+class CompleteReply:
+    """As much of a response as the SDK reads. It is JSON, whatever its headers call it, and has no
+    byte order mark, which the SDK does not skip."""
+
+    def __init__(self, body: bytes) -> None:
+        self.status = 200
+        self.headers: Mapping[str, str] = {}
+        self.content = body.removeprefix(BOM)
+
+    async def read(self) -> bytes:
+        return self.content
+
+    def release(self) -> None: ...
 
 
 def strict_session(way: Egress) -> StrictSession:

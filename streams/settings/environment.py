@@ -10,7 +10,6 @@ has starts a new task, if its SOURCE is given too. Lists are separated by commas
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -194,9 +193,11 @@ def _float(value: str) -> Any:
 
 
 def _from_json(value: str) -> Any:
+    from streams.codec.strict_json import read
+
     try:
-        return json.loads(value)
-    except ValueError:
+        return read(value.encode())
+    except ValueError:  # also what is not UTF-8
         return value
 
 

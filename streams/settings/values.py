@@ -7,7 +7,6 @@ what is allowed. None of them looks at another key.
 from __future__ import annotations
 
 import re
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +108,11 @@ def web(value: str) -> str:
 
 def labels(values: tuple[str, ...]) -> tuple[str, ...]:
     """Two labels at least, none empty, none the same but for case, Unicode form or outer blanks."""
+    from streams.operations.spelling import folded
+
     seen: dict[str, str] = {}
     for label in values:
-        plain = unicodedata.normalize("NFC", label).strip().casefold()
+        plain = folded(label)
         if not plain:
             raise ValueError("must be two or more distinct labels; one is empty")
         if plain in seen:
@@ -142,18 +143,20 @@ def json_schema(value: Any, directory: Path) -> dict[str, Any]:
         raise ValueError(
             f"{where}is not a JSON Schema (draft 2020-12): at {place}: {error.message}"[:300]
         ) from None
-    if value.get("type") != "object":
+    if value.get("type") != "object" and not value.keys() & {"$ref", "allOf", "anyOf", "oneOf"}:
         raise ValueError(f'{where}must describe an object: "type" must be "object" at its top')
     return value
 
 
 def _json_file(path: Path) -> Any:
-    import orjson
+    from streams.codec.strict_json import read
 
+    text = read_text(path)
     try:
-        return orjson.loads(read_text(path))
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"{path.name}: is not JSON: {error}") from None
+        return read(text.encode())
+    except ValueError as error:
+        reason = str(error).removeprefix("the value ")
+        raise ValueError(f"{path.name}: {reason}") from None
 
 
 def read_text(path: Path) -> str:

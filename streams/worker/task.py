@@ -37,8 +37,9 @@ from streams.core.limits import Limits
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
 from streams.model import Caller
+from streams.running.call_task import Ended
 from streams.running.logs import PauseLog
-from streams.running.runner import Ended, Runner
+from streams.running.runner import Runner
 from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
@@ -281,6 +282,8 @@ class TaskShell:
             self._ledger.record(call, slots, answers)
 
     def _log_defect(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # ends the loop, and the process with it (`streams.process`)
         # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
         logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
         logger.debug("task %s: the call raised", self.parts.name, exc_info=error)

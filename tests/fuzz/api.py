@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import struct
 from random import Random
 from typing import Any, NamedTuple
@@ -52,8 +53,31 @@ class Wire(NamedTuple):
     body: bytes
 
 
+DIGITS = re.compile(r'"@([^"]+)"')
+"""A number with digits that Python would not write: `"@1.10"` stands for it until it is sent."""
+DATA: dict[str, list[tuple[Any, str | None]]] = {
+    "label": [("yes", '{"label":"yes"}'), ("no", '{"label":"no"}'), (" YES ", '{"label":"yes"}'),
+              ("No", '{"label":"no"}'), ("maybe", None)],
+    "text": [(text, json.dumps({"text": text}, ensure_ascii=False, separators=(",", ":")))
+             for text in ("A text.", "", 'with "quotes" and } { ] [', "é\u2028😀\\")],
+    "data": [({"tone": "Warm", "price": 1.5, "tags": ["a"]},
+              '{"tone":"Warm","price":1.5,"tags":["a"]}'),
+             ({"tone": "WARM"}, '{"tone":"Warm"}'),
+             ({"tone": "cafe\u0301"}, '{"tone":"café"}'),
+             *(({"price": f"@{digits}"}, f'{{"price":{digits}}}')
+               for digits in ("0.29", "1.10", "99.99", "1e400", "12345678901234567890.25", "0")),
+             *(({"serial": f"@{digits}"}, f'{{"serial":{digits}}}')
+               for digits in ("9400111899223100012345", "-18446744073709551617", "1.0",
+                              "9" * 5_000)),
+             ({"price": "@0.001"}, None), ({"price": -1}, None), ({"serial": "@1.5"}, None),
+             ({"tags": [1, True, 1.0]}, None), ({}, "{}")],
+}  # fmt: skip
+"""Values of a record, each with the result that it has to become; None: it breaks the schema."""
+
+
 class BrokenApi:
-    """`patience`: after so many spoilt replies it answers well, so that every round ends."""
+    """`patience`: after so many spoilt replies it answers well, so that every round ends. `right`:
+    the results that the last reply holds beyond doubt, by the place of their items."""
 
     was_good: bool
     """Whether the last reply was as it should be."""
@@ -63,10 +87,12 @@ class BrokenApi:
         self._member = MEMBER.get(operation, "")
         self._patience = patience
         self.replies = 0
+        self.right: dict[int, Any] = {}
 
     def answer(self, count: int, *, embeds: bool) -> Wire:
         """The reply to a request about `count` items."""
         self.replies += 1
+        self.right = {}
         random = self._random
         spoils = self.replies <= self._patience and random.random() < 0.9
         self.was_good = False
@@ -117,11 +143,20 @@ class BrokenApi:
 
     def _message(self, count: int, times: int) -> bytes:
         random = self._random
-        where = random.choice(["records", "records", "text", "text", "blocks", "message", "bytes"])
-        records = [{"id": str(n + 1), self._member: self._value()} for n in range(count)]
+        where = random.choice(["records", "records", "text", "text", "blocks", "message", "bytes",
+                               "wrapped", "marked"])  # fmt: skip
+        drawn = [random.choice(DATA[self._member]) for _ in range(count)]
+        made = [{"id": str(n + 1), self._member: value} for n, (value, _) in enumerate(drawn)]
+        records = [*made]
         if where == "records":
             spoil_records(random, records, times)
-        text = json.dumps({"results": records})
+        text = DIGITS.sub(r"\1", json.dumps({"results": records}))
+        if times == 0 or where in ("records", "wrapped", "marked"):
+            self.right = _beyond_doubt(made, records, [result for _, result in drawn])
+        if where == "wrapped":
+            text = random.choice(
+                ["\ufeff{}", "```json\n{}\n```", "Here you are:\n{}\nDone."]
+            ).replace("{}", text)
         if where == "text":
             text = spoil_text(random, text, times)
         message: dict[str, Any] = {
@@ -135,11 +170,13 @@ class BrokenApi:
         }
         if times and random.random() < 0.4:
             message["stop_reason"] = random.choice(REASONS)
+            if message["stop_reason"] in ("refusal", "model_context_window_exceeded"):
+                self.right = {}
         if where == "blocks":
             message["content"] = self._blocks(text, times)
         if where == "message":
             spoil_members(random, message, times)
-        body = as_bytes(message)
+        body = (b"\xef\xbb\xbf" if where == "marked" else b"") + as_bytes(message)
         return spoil_bytes(random, body, times) if where == "bytes" else body
 
     def _blocks(self, text: str, times: int) -> Any:
@@ -162,28 +199,16 @@ class BrokenApi:
                 blocks.pop(random.randrange(len(blocks)))
         return blocks
 
-    def _value(self) -> Any:
-        random = self._random
-        if self._member == "label":
-            return random.choice(["yes", "no", "no", " YES ", "No"])
-        if self._member == "text":
-            return random.choice(["A text.", "", 'with "quotes" and } { ] [', "é\u2028😀\\"])
-        return random.choice([
-            {"tone": "Warm", "price": 1.5, "tags": ["a"]},
-            {"tone": "WARM"},
-            {"price": -1},
-            {"tags": [1, True, 1.0]},
-            {},
-        ])  # fmt: skip
-
     # -- Voyage ----------------------------------------------------------------------------------
 
     def _vectors(self, count: int, times: int) -> bytes:
         random = self._random
-        where = random.choice(["data", "data", "vector", "message", "bytes"])
+        where = random.choice(["data", "data", "vector", "message", "bytes", "marked"])
         data: list[Any] = [
             {"object": "embedding", "embedding": self._vector(), "index": n} for n in range(count)
         ]
+        if times == 0 or where == "marked":
+            self.right = {n: base64.b64decode(each["embedding"]) for n, each in enumerate(data)}
         if where == "data":
             data = self._spoil_data(data, times)
         elif where == "vector":
@@ -197,7 +222,7 @@ class BrokenApi:
                  "usage": {"total_tokens": 7 * count}}  # fmt: skip
         if where == "message":
             spoil_members(random, reply, times)
-        body = as_bytes(reply)
+        body = (b"\xef\xbb\xbf" if where == "marked" else b"") + as_bytes(reply)
         return spoil_bytes(random, body, times) if where == "bytes" else body
 
     def _vector(self) -> str:
@@ -221,3 +246,20 @@ class BrokenApi:
                 else:
                     data[place] = odd(random)
         return data
+
+
+def _beyond_doubt(made: list[Any], records: list[Any], results: list[str | None]) -> dict[int, Any]:
+    """The results of those records that stand in the reply as they were made, and no others with
+    their id."""
+    by_id: dict[str, list[Any]] = {}
+    for record in records:
+        name = record.get("id") if isinstance(record, dict) else None
+        if isinstance(name, str | int) and not isinstance(name, bool):
+            by_id.setdefault(str(name).strip(), []).append(record)
+    return {
+        n: result
+        for n, (record, result) in enumerate(zip(made, results, strict=True))
+        if result is not None
+        and (found := by_id.get(str(n + 1)))
+        and all(other is record for other in found)
+    }

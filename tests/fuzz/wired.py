@@ -93,6 +93,11 @@ class Wired:
 
     async def aclose(self) -> None: ...
 
+    def right(self) -> dict[int, Any]:
+        """What the last reply held beyond doubt."""
+        assert self.api is not None
+        return self.api.right
+
     def _answer(self) -> Wire:
         assert self.api is not None
         self.last = self.api.answer(self.count, embeds=self._embeds)

@@ -70,7 +70,7 @@ def _play(given: Parameters, *, tracing: bool) -> tuple[World, Violation | None]
             violation = error
         except Exception as error:  # of the simulation itself: with its seed, too
             violation = Violation(f"the simulation failed: {error!r}")
-        _clear(loop)
+        _clear(world)
     return world, violation
 
 
@@ -104,10 +104,14 @@ def _engine_notes(world: World, item: Item) -> list[str]:
     return lines
 
 
-def _clear(loop: asyncio.AbstractEventLoop) -> None:
-    """End what is left, so that nothing of this run reaches the next."""
-    left = asyncio.all_tasks(loop)
+def _clear(world: World) -> None:
+    """End what is left, so that nothing of this run reaches the next. A call that others cancel has
+    failed, and would be made again: so the runners go first."""
+    for member in world.all_members:
+        if member.started:
+            member.task._runner.cancel()
+    left = asyncio.all_tasks(world.loop)
     for task in left:
         task.cancel()
     if left:
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        world.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))

@@ -88,6 +88,11 @@ class PlayedConsumer:
     def set_allowance(self, allowance: Any) -> None: ...
     def close_reader(self) -> None: ...
 
+    waits = ""
+
+    def waits_for(self) -> str:
+        return self.waits
+
     async def commit_watermarks(self, offsets: Any) -> bool:
         return True
 

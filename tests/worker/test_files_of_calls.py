@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
 
-from streams import assembly
+from streams import open_files
 from streams.errors import ConfigError
-
-
-def plan(function: Any = None) -> assembly.Plan:
-    task: Any = SimpleNamespace(calls=SimpleNamespace(max_in_flight=2_000))
-    return assembly.Plan(task, function)
 
 
 def test_more_calls_at_once_than_the_system_lets_files_be_open_are_refused_with_the_number(
     monkeypatch,
 ):
     """They would be an outage of the API that is none: "too many open files"."""
-    monkeypatch.setattr(assembly, "raise_limit", lambda needed: min(needed, 4_096))
-    assembly._need_files([plan(), plan(len)])
+    monkeypatch.setattr(open_files, "raise_limit", lambda needed: min(needed, 4_096))
+    open_files.need_files(2_000)
     with pytest.raises(ConfigError, match=r"4000 calls at once need 4100 open files.*allows 4096"):
-        assembly._need_files([plan(), plan()])
+        open_files.need_files(4_000)
