@@ -25,8 +25,9 @@ class Suspicion:
     `repeats`: how often an answer to another call lay between two of them, or of those of the
     microbatch that they come from. `unclear`: failures of exactly these items that may have been
     theirs, and do not count as attempts yet. `last_call`: the last call of the account that had
-    begun when they failed last. `among_others`: whether others were answered around one of the
-    failures. `answers`, `recoveries`: of the account when they failed first, at `began_at`."""
+    begun when they failed first, or at the last repeat: a later one is a witness. `among_others`:
+    whether others were answered around one of the failures. `answers`, `recoveries`: of the account
+    when they failed first, at `began_at`."""
 
     __slots__ = (
         "among_others",
@@ -89,11 +90,12 @@ class Evidence:
         suspicion = before
         if suspicion is None:
             suspicion = Suspicion(now, self.answers, self._recoveries.copy())
+            suspicion.last_call = last_call
         elif self.last_answer > suspicion.last_call:
             suspicion.repeats += 1
+            suspicion.last_call = last_call
         suspicion.causes.add(cause)
         suspicion.failures[cause] += 1
-        suspicion.last_call = last_call
         return suspicion
 
     def chance(self, suspicion: Suspicion, failures: int) -> float:

@@ -75,8 +75,10 @@ class Retries:
         else:
             if step is Step.BACK_OFF:
                 wait_s = self._backoff_s(strikes, error)
-            if verdict.is_patient:
-                wait_s = max(wait_s, self._limits.backoff.ceiling_s(strikes + 1))
+            if verdict.patience_s and call.suspicion is not None:
+                failures = call.suspicion.failures.total()
+                own_s = self._limits.backoff.ceiling_s(failures + 1)
+                wait_s = max(wait_s, min(own_s, verdict.patience_s))
             if verdict.stands_out or (only and _divides(error.fault, strikes)):
                 parts = self._isolating(live)
         retries = self._calls(call, parts, error.fault)

@@ -100,8 +100,8 @@ class TaskPause:
     def news(self) -> Paused | Resumed | None:
         """What is new since it was last asked, which is once per event: a pause that began or
         changed, or that all ended (and none began in its stead)."""
-        self._seat.announced_pause = self._shared.current is not None
         pause = self.current
+        self._seat.announced_pause = pause is not None and pause is self._shared.current
         if pause is None:
             self._probe = None
             if self._announced is None:

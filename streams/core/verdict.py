@@ -57,13 +57,14 @@ RECENTLY_S = 60.0
 class Verdict(NamedTuple):
     """`stands_out`: whether a microbatch is to be divided, whosever the failure is. `proven`:
     whether an item alone may be a dead letter by it. `attempts`: how many it counts for: with those
-    before that were unclear. `is_patient`: the next attempt waits long."""
+    before that were unclear. `patience_s`: for so long it is tried before it
+    counts, and waits longer between."""
 
     blame: Blame
     stands_out: bool = False
     proven: bool = True
     attempts: int = 1
-    is_patient: bool = False
+    patience_s: float = 0.0
 
 
 EVERYBODY = Verdict(Blame.EVERYBODY)
@@ -77,7 +78,8 @@ def verdict(seat: Seat, call: Call, cause: Cause, now: float, *, left_over: bool
     before = 0 if call.suspicion is None else call.suspicion.repeats
     suspicion = call.suspicion = evidence.failed(call.suspicion, cause, account.calls, now)
     if is_probe := seat.is_probe(call.reservation):
-        suspicion.repeats = before  # what was answered before an outage says nothing about it
+        # What was answered before an outage says nothing about it.
+        suspicion.repeats, suspicion.last_call = before, account.calls
     again = suspicion.repeats > before
     was_among_others = suspicion.among_others
     stands_out = _stands_out(evidence, suspicion)
@@ -87,14 +89,13 @@ def verdict(seat: Seat, call: Call, cause: Cause, now: float, *, left_over: bool
         return _the_items(evidence, suspicion, call)
     if left_over and call.size == 1:
         alone_s = now - evidence.answered_at
-        needs_s = PATIENCE_S if suspicion.repeats == 1 else 0.0
-        if alone_s >= (needs_s if stands_out else LONELY_S) and suspicion.repeats:
-            return _the_items(evidence, suspicion, call)
-        if was_among_others and alone_s <= RECENTLY_S and cause is Cause.OUTAGE and not is_probe:
-            if now - suspicion.began_at >= PATIENCE_S:
+        weak = was_among_others and cause is Cause.OUTAGE and not is_probe and alone_s <= RECENTLY_S
+        if stands_out or weak or (suspicion.repeats and alone_s >= LONELY_S):
+            left_s = suspicion.began_at + PATIENCE_S - now
+            if suspicion.repeats > 1 or left_s <= 0:
                 return _the_items(evidence, suspicion, call)
-            suspicion.unclear += 1
-            return Verdict(Blame.UNCLEAR, stands_out, is_patient=True)
+            suspicion.unclear += cause is not Cause.THROTTLED
+            return Verdict(Blame.UNCLEAR, stands_out, patience_s=left_s)
     if is_probe or not others_answered:
         return Verdict(Blame.EVERYBODY, stands_out)
     suspicion.unclear += cause is not Cause.THROTTLED
