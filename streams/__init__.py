@@ -39,10 +39,29 @@ from streams.model import Item, Position
 if TYPE_CHECKING:
     from streams.app import App
     from streams.running.map import map_batches
+    from streams.running.processes import classify, embed, extract, generate
 
-__all__ = ["App", "Item", "ItemError", "Position", "Retry", "map_batches"]
+__all__ = [
+    "App",
+    "Item",
+    "ItemError",
+    "Position",
+    "Retry",
+    "classify",
+    "embed",
+    "extract",
+    "generate",
+    "map_batches",
+]
 
-_LATER = {"App": "streams.app", "map_batches": "streams.running.map"}
+_LATER = {
+    "App": "streams.app",
+    "classify": "streams.running.processes",
+    "embed": "streams.running.processes",
+    "extract": "streams.running.processes",
+    "generate": "streams.running.processes",
+    "map_batches": "streams.running.map",
+}
 
 
 def __getattr__(name: str) -> Any:

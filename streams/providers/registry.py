@@ -26,13 +26,20 @@ class TaskCalls(Protocol):
     def timeout_s(self) -> float: ...
 
 
-class Task(TaskOperation, Protocol):
-    """The attributes of a task that a caller reads; `streams.settings.TaskSettings` has them."""
+class NamedProvider(Protocol):
+    """The attributes of a task that name its provider."""
 
+    @property
+    def name(self) -> str: ...
     @property
     def provider(self) -> str: ...
     @property
     def model(self) -> str: ...
+
+
+class Task(NamedProvider, TaskOperation, Protocol):
+    """The attributes of a task that a caller reads; `streams.settings.TaskSettings` has them."""
+
     @property
     def calls(self) -> TaskCalls: ...
 
@@ -69,7 +76,7 @@ def make_caller(
     except ConfigError as error:
         problems.extend(error.problems)
     try:
-        provider = _provider(task, settings, environ)
+        provider = make_provider(task, settings, environ)
     except ConfigError as error:
         problems.extend(error.problems)
     if provider is not None and operation is not None:
@@ -79,16 +86,17 @@ def make_caller(
     return TaskCaller(operation, provider, task.calls.timeout_s)
 
 
-def _provider(
-    task: Task, settings: ProviderSettings | None, environ: Mapping[str, str]
+def make_provider(
+    task: NamedProvider, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> Provider:
+    """A task's provider. Raises ConfigError for an unknown provider, a missing SDK or key."""
     provider = _factory(task)(task, settings, environ)
     if hasattr(provider, "read"):
         return cast(Provider, provider)
     return Direct(provider, account=(task.provider, task.model))
 
 
-def _factory(task: Task) -> ProviderFactory:
+def _factory(task: NamedProvider) -> ProviderFactory:
     if task.provider == "anthropic":
         from streams.providers.anthropic import make_anthropic
 

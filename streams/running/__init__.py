@@ -2,6 +2,7 @@
 
     arrivals ─► runner (engine, clock, timer, calls) ─► outcomes ─► Delivered ─► runner
 
-Read `runner`, then `map` (a list in, a list out) and `user_function` (what it calls). `tally`
-counts calls and outcomes, `logs` limits repeated messages.
+Read `runner`, then `work` (what a door runs) with `user_function`, and `map` (a list in, a list
+out). `processes` makes operations on an API into processes (`api_process`), whose `accounts` are
+shared. `tally` counts calls and outcomes, `logs` limits repeated messages.
 """

@@ -9,18 +9,15 @@ list already, so that nothing waits behind a slow call.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from math import inf
-from operator import index
 from typing import Any, TypeVar, cast
 
 from streams.core.call import Slot
 from streams.core.events import Arrived, Delivered, Flush, Opened
-from streams.core.limits import Limits
 from streams.errors import ItemError
 from streams.running.runner import Runner
-from streams.running.user_function import UserFunction
+from streams.running.work import Options, Work, work_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,27 +31,29 @@ async def map_batches(
     process: Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]],
     items: Iterable[T],
     *,
-    max_items: int = 20,
+    max_items: int | None = None,
     max_in_flight: int = 5,
     max_tokens: int | None = None,
     tokens: Callable[[T], int] | None = None,
     timeout_s: float | None = None,
-    max_attempts: int = 1,
-    split: bool = False,
+    max_attempts: int | None = None,
+    split: bool | None = None,
 ) -> list[R | ItemError]:
     """Call `process` with microbatches of `items`; one result per item, in the items' order.
 
     `process`: an async function that takes a list of items, in their order, and returns one answer
-    for each, in the same order. `items`: any iterable, drawn no faster than calls start; it may be
-    a generator, and may be empty.
+    for each, in the same order; or an operation (`streams.classify(...)` and its like), which asks
+    again and splits as a task does. `items`: any iterable, drawn no faster than calls start; it may
+    be a generator, and may be empty.
 
-    `max_items`: in one call. `max_in_flight`: calls at any moment. `max_tokens`: in one call, by
-    `tokens(item)`; None: any number. An item above it alone is an `ItemError` "too_large". Without
-    `tokens`, items must be strings, and are estimated.
-    `timeout_s`: of one call, in seconds; None: as long as it takes. `max_attempts`: how often a
+    None is what suits `process`. `max_items`: in one call; a function's: 20. `max_in_flight`: calls
+    at any moment. `max_tokens`: in one call, by `tokens(item)`; a function's: any number. An item
+    above it alone is an `ItemError` "too_large". Without `tokens`, items must be strings, and are
+    estimated. `timeout_s`: of one call, in seconds; a function's: as long as it takes.
+    `max_attempts`: a function's: 1; how often a
     call that raises, times out or returns the wrong number of answers is made before that is final
-    (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random). `split`: first halve such a
-    call, at once, until the item that causes it is alone; `max_attempts` counts for that item.
+    (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random). `split`: a function's:
+    False; first halve such a call, at once, until the item that causes it is alone; `max_attempts` counts for that item.
 
     A failed item has an `ItemError` in its place: one that `process` returned or raised, or
     "function_error" or "timeout" for each item of a call that failed for good; what was raised is
@@ -66,34 +65,32 @@ async def map_batches(
     when this returns. Raises ValueError (an argument out of range) and TypeError (`process` is not
     callable, or not async; `items` cannot be iterated) before any call.
     """
-    limits = _limits(max_items, max_in_flight, max_tokens, max_attempts, split)
-    run = _Run(process, iter(items), limits, _counts(tokens, max_tokens), timeout_s)
+    # fmt: off
+    options = Options(
+        max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
+        timeout_s=timeout_s, max_attempts=max_attempts, split=split,
+    )
+    # fmt: on
+    run = _Run(work_of(process, options), iter(items))
     return cast("list[R | ItemError]", await run.results())
 
 
 class _Run:
     """One call of `map_batches`."""
 
-    def __init__(
-        self,
-        process: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
-        items: Any,
-        limits: Limits,
-        tokens: Callable[[Any], int] | None,
-        timeout_s: float | None,
-    ) -> None:
+    def __init__(self, work: Work, items: Iterator[Any]) -> None:
+        self._work = work
         self._items = items
-        self._limits = limits
-        self._tokens = tokens
         self._results: list[Any] = []
         self._missing = 0
         self._input_ended = False
         self._changed = asyncio.Event()
         self._defect: BaseException | None = None
         self._runner = Runner(
-            UserFunction(process, split=limits.split),
-            limits,
-            timeout_s=timeout_s,
+            work.caller,
+            work.limits,
+            timeout_s=work.timeout_s,
+            account=work.account,
             on_release=self._place,
             on_ended=lambda *_: self._changed.set(),
             on_defect=self._fail,
@@ -111,11 +108,12 @@ class _Run:
                 self._draw()
         finally:
             await self._runner.stop()
+            await self._work.close()
         return self._results
 
     def _draw(self) -> None:
         """Take as many items as the calls that may start now can hold."""
-        limits = self._limits
+        limits = self._work.limits
         room = ROOM_CALLS * limits.max_items * limits.max_in_flight
         while (
             not self._input_ended
@@ -132,15 +130,14 @@ class _Run:
             self._runner.handle(Flush())
 
     def _slots(self, items: list[Any], first: int) -> list[Slot]:
-        tokens = self._tokens
-        if tokens is None:
-            return [Slot(0, seq, item) for seq, item in enumerate(items, first)]
-        return [Slot(0, seq, item, _weight(tokens, item)) for seq, item in enumerate(items, first)]
+        slots = [Slot(0, seq, item) for seq, item in enumerate(items, first)]
+        self._work.weigh(slots)
+        return slots
 
     def _place(self, lane: int, slots: list[Slot]) -> None:
         results = self._results
-        for slot in slots:
-            results[slot.seq] = slot.outcome
+        for slot, result in zip(slots, self._work.results(slots), strict=True):
+            results[slot.seq] = result
         self._missing -= len(slots)
         self._runner.handle(Delivered(lane, slots))
 
@@ -149,45 +146,3 @@ class _Run:
         self._defect = error
         self._runner.cancel()
         self._changed.set()
-
-
-def _limits(
-    max_items: int, max_in_flight: int, max_tokens: int | None, max_attempts: int, split: bool
-) -> Limits:
-    return Limits(
-        max_items=index(max_items),
-        max_wait_s=inf,  # a window that is not full is closed only by the end of the items
-        max_tokens=None if max_tokens is None else index(max_tokens),
-        max_in_flight=index(max_in_flight),
-        max_attempts=index(max_attempts),
-        function_errors="counted",
-        split=bool(split),
-        order="none",
-    )
-
-
-def _counts(
-    tokens: Callable[[Any], int] | None, max_tokens: int | None
-) -> Callable[[Any], int] | None:
-    """The function that counts an item's tokens; None: not needed."""
-    if tokens is not None and max_tokens is None:
-        raise ValueError("tokens counts for max_tokens: give that too")
-    return _estimate if tokens is None and max_tokens is not None else tokens
-
-
-def _weight(tokens: Callable[[Any], int], item: Any) -> int:
-    weight = index(tokens(item))
-    if weight < 0:
-        raise ValueError(f"tokens returned {weight}: it must be at least 0")
-    return weight
-
-
-def _estimate(item: Any) -> int:
-    from streams.codec.records import estimate_tokens  # imports a JSON codec, which few need here
-
-    if not isinstance(item, str):
-        raise TypeError(
-            f"max_tokens: an item is a {type(item).__name__}, not a string: "
-            "give tokens, a function that counts its tokens"
-        )
-    return estimate_tokens(item)
