@@ -259,7 +259,15 @@ async def _create_topic(
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()
     try:
-        answer = await admin.create_topics([NewTopic(name, partitions, replicas, None, configs)])
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    answer = await admin.create_topics(
+                        [NewTopic(name, partitions, replicas, None, configs)]
+                    )
+                    break
+                except AttributeError:  # aiokafka: a node that was frozen is still fenced
+                    await asyncio.sleep(0.02)
         for _topic, code, *message in answer.topic_errors:
             assert code == 0, f"{name} was not created: error {code} {message}"
         async with asyncio.timeout(30):

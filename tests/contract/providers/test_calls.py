@@ -167,10 +167,15 @@ async def test_a_call_that_hangs_ends_with_the_shells_timeout_and_the_next_one_w
     operation, simulate, call
 ):
     """The shell's timeout is a cancellation, and passes through as one."""
-    caller = call(task_of(operation), await simulate({"fault": "hang", "calls": 1}))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.05):
-            await caller(ITEMS)
+    simulator = await simulate({"fault": "hang", "calls": 1})
+    caller = call(task_of(operation), simulator)
+    hanging = asyncio.create_task(caller(ITEMS))
+    async with asyncio.timeout(30):
+        while not simulator.state()["open"]:  # noqa: ASYNC110  nothing tells us
+            await asyncio.sleep(0.01)
+    hanging.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await hanging
     assert len((await caller(ITEMS)).answers) == len(ITEMS)
 
 
