@@ -46,15 +46,8 @@ async def map_batches(
     again and splits as a task does. `items`: any iterable, drawn no faster than calls start; it may
     be a generator, and may be empty.
 
-    `max_items`: in one call; None: 20, for an operation what suits it. `max_in_flight`: calls at
-    any moment. `max_tokens`: in one call, by `tokens(item)`; None: any number, for an operation
-    what suits it. An item above it alone is an `ItemError` "too_large". Without `tokens`, items
-    must be strings, and are estimated; an operation counts by itself.
-    `timeout_s`: of one call, in seconds; None: as long as it takes, for an operation 60.
-    `max_attempts`: how often a call that raises, times out or returns the wrong number of answers
-    is made before that is final (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random);
-    None: once, for an operation 6 times. `split`: first halve such a call, at once, until the item
-    that causes it is alone; `max_attempts` counts for that item; None: no, for an operation yes.
+    The limits are those of `streams.running.work.Options`: how large a call is, how many there are
+    at once, how long one takes, and what follows when it fails.
 
     A failed item has an `ItemError` in its place: one that `process` returned or raised, or
     "function_error" or "timeout" for each item of a call that failed for good; what was raised is

@@ -26,7 +26,17 @@ MAX_ITEMS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """A door's limits as its caller gave them; None: what suits the process.
+    """A door's limits as its caller gave them.
+
+    `max_items`: in one call; None: 20, for an operation what suits it. `max_in_flight`: calls at
+    any moment. `max_tokens`: in one call, by `tokens(item)`; None: any number, for an operation
+    what suits it. An item above it alone is an `ItemError` "too_large". Without `tokens`, items
+    must be strings, and are estimated; an operation counts by itself.
+    `timeout_s`: of one call, in seconds; None: as long as it takes, for an operation 60.
+    `max_attempts`: how often a call that raises, times out or returns the wrong number of answers
+    is made before that is final (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random);
+    None: once, for an operation 6 times. `split`: first halve such a call, at once, until the item
+    that causes it is alone; `max_attempts` counts for that item; None: no, for an operation yes.
 
     `max_wait_s`: how long a window stays open; inf: until it is full, or the input ends.
     """
