@@ -38,16 +38,21 @@ from streams.model import Item, Position
 
 if TYPE_CHECKING:
     from streams.app import App
+    from streams.running.coalesce import coalesce
+    from streams.running.coalescer import Coalescer, Overloaded
     from streams.running.map import map_batches
     from streams.running.processes import classify, embed, extract, generate
 
 __all__ = [
     "App",
+    "Coalescer",
     "Item",
     "ItemError",
+    "Overloaded",
     "Position",
     "Retry",
     "classify",
+    "coalesce",
     "embed",
     "extract",
     "generate",
@@ -56,6 +61,9 @@ __all__ = [
 
 _LATER = {
     "App": "streams.app",
+    "Coalescer": "streams.running.coalescer",
+    "Overloaded": "streams.running.coalescer",
+    "coalesce": "streams.running.coalesce",
     "classify": "streams.running.processes",
     "embed": "streams.running.processes",
     "extract": "streams.running.processes",

@@ -41,12 +41,14 @@ from streams.core.events import (
     Resume,
     StartCall,
     Tick,
+    Withdrawn,
 )
 from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
 from streams.core.windows import Windows, screen
+from streams.core.withdrawals import withdraw
 from streams.errors import CallError, Fault
 from streams.policies.breaker import results_and_failures
 
@@ -86,6 +88,7 @@ class Engine:
             Opened: self._opened,
             Closed: self._closed,
             Arrived: self._arrived,
+            Withdrawn: self._withdrawn,
             Passed: self._passed,
             Replied: self._replied,
             Failed: self._failed,
@@ -166,25 +169,21 @@ class Engine:
         self._note(lane.unsettled, now, "dropped: its lane was closed")
         self.windows.remove(lane)
         self.buffered_bytes -= lane.buffered_bytes
-        lane.drop()
-        return [CancelCall(call_id) for call_id in self.admission.drop(lane)]
+        slots = lane.drop()
+        return [CancelCall(call_id) for call_id in self.admission.drop(slots)]
 
     def _halt(self, event: Halt, now: float) -> list[Action]:
         if event.lanes is None:
             self._halted = True
         for lane in self._chosen(event.lanes):
-            if not lane.halted:
-                lane.halted = True
-                lane.parked = self.windows.remove(lane)
+            self.windows.halt(lane)
         return []
 
     def _resume(self, event: Resume, now: float) -> list[Action]:
         if event.lanes is None:
             self._halted = self.windows.flushing = False
         for lane in self._chosen(event.lanes):
-            lane.halted = False
-            parked, lane.parked = lane.parked, []
-            self.windows.add(lane, parked)
+            self.windows.resume(lane)
         return []
 
     def _flush(self, event: Flush, now: float) -> list[Action]:
@@ -209,11 +208,16 @@ class Engine:
         self.buffered_bytes += lane.buffered_bytes - before
         self._note(slots, now, "arrived")
         waiting, answered = screen(slots, self.limits)
-        if lane.halted:
-            lane.parked += waiting
-        else:
-            self.windows.add(lane, waiting)
+        self.windows.add(lane, waiting)
         return self._release(lane, answered, now) if answered else []
+
+    def _withdrawn(self, event: Withdrawn, now: float) -> list[Action]:
+        if self.limits.order != "none":
+            raise ValueError('items can be withdrawn only in order "none"')
+        self._note(event.slots, now, "withdrawn")
+        memory, calls = withdraw(event.slots, self.windows, self.admission)
+        self.buffered_bytes -= memory
+        return [CancelCall(call_id) for call_id in calls]
 
     def _passed(self, event: Passed, now: float) -> list[Action]:
         if event.lane in self.lanes:

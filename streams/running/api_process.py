@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
-from weakref import WeakKeyDictionary
 
 from streams.codec.pointers import MissingError, Text
 from streams.codec.records import estimate_tokens, text_bytes
@@ -83,8 +82,7 @@ class ApiProcess(OwnWork, Generic[R]):
         self._priced = priced
         self._calls = 0
         self._total = Usage(0, 0, 0)
-        self._connections: WeakKeyDictionary[asyncio.AbstractEventLoop, _Connection]
-        self._connections = WeakKeyDictionary()
+        self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
 
     @property
     def usage(self) -> ProcessUsage:
@@ -115,10 +113,26 @@ class ApiProcess(OwnWork, Generic[R]):
         if connection is not None:
             await connection.caller.aclose()
 
-    def work(self, options: Options) -> Work:
+    def check(self, options: Options) -> None:
         if options.tokens is not None:
             raise ValueError("tokens: an operation counts its own")
-        return _ApiWork(self, options, self._suits)
+        self.limits(options)
+
+    def work(self, options: Options) -> Work:
+        self.check(options)
+        timeout_s = self._suits.timeout_s if options.timeout_s is None else options.timeout_s
+        return _ApiWork(self, self.limits(options), timeout_s)
+
+    def limits(self, options: Options) -> Limits:
+        suits = self._suits
+        return limits_of(
+            options,
+            max_items=suits.max_items,
+            max_attempts=MAX_ATTEMPTS,
+            split=True,
+            max_tokens=suits.max_tokens,
+            max_bytes=suits.max_bytes,
+        )
 
     # -- for its works -------------------------------------------------------------------------
 
@@ -161,6 +175,8 @@ class ApiProcess(OwnWork, Generic[R]):
         loop = asyncio.get_running_loop()
         connection = self._connections.get(loop)
         if connection is None:
+            for other in [each for each in self._connections if each.is_closed()]:
+                del self._connections[other]
             connection = self._connections[loop] = _Connection(self._make_caller())
         connection.users += 1
         return connection
@@ -177,21 +193,12 @@ class _Connection:
 class _ApiWork:
     """One door's use of an `ApiProcess`."""
 
-    def __init__(self, process: ApiProcess[Any], options: Options, suits: Suits) -> None:
-        self.limits: Limits = limits_of(
-            options,
-            max_items=suits.max_items,
-            max_attempts=MAX_ATTEMPTS,
-            split=True,
-            max_tokens=suits.max_tokens,
-            max_bytes=suits.max_bytes,
-        )
-        self.timeout_s: float | None = (
-            suits.timeout_s if options.timeout_s is None else options.timeout_s
-        )
+    def __init__(self, process: ApiProcess[Any], limits: Limits, timeout_s: float) -> None:
+        self.limits = limits
+        self.timeout_s: float | None = timeout_s
         self._process = process
         self._caller = process.use()
-        self.account: Account | None = account_of_caller(self._caller.account, self.limits)
+        self.account: Account | None = account_of_caller(self._caller.account, limits)
 
     async def caller(self, items: list[Any]) -> Reply:
         try:

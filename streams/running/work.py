@@ -82,9 +82,13 @@ class OwnWork(ABC):
     """A process that brings its own work: an operation on an API."""
 
     @abstractmethod
+    def check(self, options: Options) -> None:
+        """Raises ValueError for options that it does not take, outside of any loop."""
+
+    @abstractmethod
     def work(self, options: Options) -> Work:
-        """For one door, in the running loop. Raises ValueError for options that it does not take,
-        ConfigError where the environment lacks something."""
+        """For one door, in the running loop. Raises as `check`, and ConfigError where the
+        environment lacks something."""
 
 
 def work_of(process: Process | OwnWork, options: Options) -> Work:
@@ -92,6 +96,17 @@ def work_of(process: Process | OwnWork, options: Options) -> Work:
     if isinstance(process, OwnWork):
         return process.work(options)
     return FunctionWork(process, options)
+
+
+def checked(process: Process | OwnWork, options: Options) -> Options:
+    """The options. Raises as `work_of`, but needs no event loop."""
+    if options.timeout_s is not None and not options.timeout_s > 0:  # also refuses NaN
+        raise ValueError(f"timeout_s must be above 0, not {options.timeout_s}")
+    if isinstance(process, OwnWork):
+        process.check(options)
+    else:
+        FunctionWork(process, options)
+    return options
 
 
 class FunctionWork:
