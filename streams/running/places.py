@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 
 
 class Places:
@@ -12,7 +12,7 @@ class Places:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0
-        self._line: deque[asyncio.Future[None]] = deque()
+        self._line: OrderedDict[asyncio.Future[None], None] = OrderedDict()
 
     @property
     def waiting(self) -> int:
@@ -31,21 +31,21 @@ class Places:
         if self.try_take():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._line.append(turn)
+        self._line[turn] = None
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release(1)  # it was given a place in the very moment of its cancellation
             else:
-                self._line.remove(turn)
+                self._line.pop(turn, None)
             raise
 
     def release(self, count: int) -> None:
         """Gives places back; the first in line get them."""
         self.taken -= count
         while self._line and self.taken < self.limit:
-            turn = self._line.popleft()
+            turn, _ = self._line.popitem(last=False)
             if not turn.done():
                 self.taken += 1
                 turn.set_result(None)

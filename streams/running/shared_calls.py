@@ -35,7 +35,7 @@ class Waiting(Slot):
 
     def __init__(self, seq: int, item: Any, now: float, call_key: Hashable) -> None:
         super().__init__(LANE, seq, item, arrived_at=now, call_key=call_key)
-        self.futures: list[asyncio.Future[Any]] = []
+        self.futures: dict[asyncio.Future[Any], None] = {}  # an ordered set
         self.unique_key: Any = None
 
 
@@ -95,7 +95,7 @@ class SharedCalls:
                 slot.unique_key = (unique_key,)
                 self._shared[unique_key] = slot
         future: asyncio.Future[Any] = self.loop.create_future()
-        slot.futures.append(future)
+        slot.futures[future] = None
         return slot, future
 
     def _new(self, item: Any, *, flush: bool) -> Waiting:
@@ -115,7 +115,7 @@ class SharedCalls:
         """The caller does not wait any more."""
         if future not in slot.futures:
             return  # it was answered meanwhile
-        slot.futures.remove(future)
+        del slot.futures[future]
         self.places.release(1)
         self._changed.set()
         if not slot.futures:
@@ -159,7 +159,7 @@ class SharedCalls:
                         future.set_exception(own(result))
                     else:
                         future.set_result(result)
-            slot.futures = []
+            slot.futures = {}
         self.places.release(count)
         self.runner.handle(Delivered(lane, slots))
         self._changed.set()
@@ -192,7 +192,7 @@ class SharedCalls:
                     error = ClosedError("closed before the item had its outcome")
                     error.__cause__ = cause
                     future.set_exception(error)
-            slot.futures = []
+            slot.futures = {}
         self._waiting.clear()
         self._shared.clear()
         self._arrivals.clear()
