@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from streams.app import App
     from streams.running.coalesce import coalesce
     from streams.running.coalescer import Coalescer, Overloaded
-    from streams.running.map import map_batches
+    from streams.running.map import map_batches, map_batches_iter
     from streams.running.processes import classify, embed, extract, generate
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "extract",
     "generate",
     "map_batches",
+    "map_batches_iter",
 ]
 
 _LATER = {
@@ -69,6 +70,7 @@ _LATER = {
     "extract": "streams.running.processes",
     "generate": "streams.running.processes",
     "map_batches": "streams.running.map",
+    "map_batches_iter": "streams.running.map",
 }
 
 

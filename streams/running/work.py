@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from operator import index
 from typing import Any, Protocol
@@ -50,6 +50,9 @@ class Options:
     split: bool | None = None
     max_wait_s: float = inf
     order: Order = "none"
+
+    def with_wait(self, max_wait_s: float) -> Options:
+        return replace(self, max_wait_s=max_wait_s)
 
 
 class Work(Protocol):

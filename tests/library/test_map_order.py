@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams import Retry, map_batches
-from streams.running.map import ROOM_CALLS
+from streams.running.map_run import ROOM_CALLS
 from tests.library.steered import Steered, answering, settled
 
 pytestmark = pytest.mark.timeout(20)
