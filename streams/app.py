@@ -7,6 +7,7 @@ concrete classes of every room.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import tempfile
@@ -27,6 +28,7 @@ from streams.kafka.client import client_arguments
 from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S
 from streams.kafka.credentials import faust_credentials
+from streams.running.exits import contain_exits
 from streams.settings import Settings as StreamsSettings
 from streams.settings import TaskSettings, load_settings, task_from_keywords
 from streams.worker.intake import Budget
@@ -230,6 +232,7 @@ class App(faust.App):
                     for name in self._custom
                 ]
             )
+        contain_exits(asyncio.get_running_loop())
         for task in self.tasks:
             self.topics.add(self.topic(task.source, value_type=bytes, acks=False))
         try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import random
 from typing import Any, NamedTuple
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
@@ -19,16 +18,19 @@ from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.errors import BrokerError
+from streams.kafka.admin import Admin
 from streams.kafka.broker.child import free_port
-from streams.kafka.broker.tansu import LIMITS, refuse_on_embedded
-from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.broker.tansu import refuse_on_embedded, warn_of_order
+from streams.kafka.client import broker_error, client_arguments, connect, connected
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
+from streams.kafka.remedies import hidden_settings
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
+from streams.open_files import need_files
 from streams.policies.breaker import BreakerLimits
-from streams.providers import function_caller, make_caller
+from streams.providers import can_price, function_caller, make_caller, warn_of_price
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
@@ -77,6 +79,7 @@ class Assembly:
         Raises BrokerError, ConfigError.
         """
         self._worker = worker
+        need_files(sum(p.task.calls.max_in_flight for p in plans if p.function is None))
         if self.embedded:
             from streams.kafka.broker.tansu import EmbeddedBroker
 
@@ -91,11 +94,10 @@ class Assembly:
             may_write=worker.lease.holds,
         )
         await connect(sink, self.kafka.bootstrap_servers)
-        worker.checks_log_end = (
-            producers.idempotent
-        )  # the embedded broker's end offsets are wrong, too
+        # The embedded broker's end offsets are wrong, too.
+        worker.checks_log_end = producers.idempotent
         if not producers.idempotent:
-            _warn_of_order(plan.task for plan in plans)
+            warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
         parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
         if self._settings.worker.ledger:
@@ -134,18 +136,21 @@ class Assembly:
             if self._settings.worker.ledger:
                 specs.append(self._ledger_spec(task.source))
         sources = [task.source for task in tasks]
-        admin = AIOKafkaAdminClient(**client_arguments(self.kafka))
+        admin = Admin(**client_arguments(self.kafka))
         try:
             async with connected(admin, self.kafka.bootstrap_servers):
                 facts, created = await prepare_with_retries(
                     admin, sources, list(dict.fromkeys(specs))
                 )
         except KafkaError as error:
-            raise BrokerError(
-                f"the broker refuses to describe or create topics: {error}"
-            ) from error
+            raise broker_error(error, self.kafka.bootstrap_servers, admin) from error
         if created:
             logger.info("created %s", ", ".join(created))
+        if hidden := sorted(name for name, each in facts.items() if each.hidden):
+            logger.warning(
+                "%s. Until then their size limits and whether they are compacted are a guess",
+                hidden_settings(hidden, admin.entry),
+            )
         return facts
 
     def _ledger_spec(self, source: str) -> TopicSpec:
@@ -198,6 +203,7 @@ class Assembly:
             presses=worker.presses,
             on_lost=worker.on_lost,
             on_defect=worker.on_defect,
+            nodes=lambda: sink.producers.nodes,
         )
 
     def _caller(self, plan: Plan) -> Any:
@@ -209,6 +215,7 @@ class Assembly:
         else:
             provider = self._settings.provider.get(plan.task.provider)
             caller = make_caller(plan.task, provider, environ=self._environ)
+            warn_of_price(plan.task)
         self._callers.append(caller)
         return caller
 
@@ -242,6 +249,7 @@ class Assembly:
             caller=caller,
             fingerprint=digest,
             account=self._account(caller.account, limits),
+            has_price=can_price(task),
         )
 
     def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
@@ -266,17 +274,6 @@ def _limits(task: TaskSettings) -> Limits:
         breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
         max_beyond_bytes=MAX_BEYOND_BYTES,
     )
-
-
-def _warn_of_order(tasks: Iterable[TaskSettings]) -> None:
-    """On the embedded broker."""
-    for task in tasks:
-        if task.order != "partition":
-            logger.warning(
-                'task %s has order = "%s", and the embedded broker %s: after a crash what was done '
-                "beyond the oldest unfinished item is done again. Use Apache Kafka, or order = "
-                '"partition"', task.name, task.order, LIMITS["commit_metadata"].what,
-            )  # fmt: skip
 
 
 def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:

@@ -4,6 +4,7 @@ StreamsError
 ├── ConfigError        the settings: all problems at once, exit code 2
 ├── UsageError         the command line: one line, exit code 2
 ├── BrokerError        the broker or a topic: one line, exit code 1
+├── OutputError        standard output takes nothing: one line, exit code 1
 ├── ItemError          one item: it becomes a dead letter with this code
 ├── InvalidCodeError   an ItemError got an invalid code; also a ValueError
 ├── Retry              a custom function asks for its microbatch to be tried again later
@@ -16,8 +17,6 @@ import copyreg
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
-from traceback import walk_tb
 from typing import Any, Final
 
 from streams.model import RateLimits, Usage
@@ -25,6 +24,11 @@ from streams.model import RateLimits, Usage
 
 class StreamsError(Exception):
     """The root of every error that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles without __init__, whose arguments differ from those that an exception
+        stores."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class ConfigError(StreamsError):
@@ -41,6 +45,10 @@ class UsageError(StreamsError):
 
 class BrokerError(StreamsError):
     """The broker does not answer, or lacks what a command needs; the message says what to do."""
+
+
+class OutputError(StreamsError):
+    """Standard output is closed or full; the message says which."""
 
 
 CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -89,10 +97,6 @@ class ItemError(StreamsError):
             raise InvalidCodeError(code)
         self._code = str.__str__(code)  # of an enum's member its text
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies without __init__, whose arguments differ from those that an exception stores."""
-        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
-
 
 def plain(error: ItemError) -> ItemError:
     """The error as an `ItemError` with a valid code, even of a strange subclass: itself, or a copy.
@@ -117,16 +121,17 @@ class Retry(StreamsError):  # noqa: N818  # the contract's name, and it is a req
 class Fault(StrEnum):
     """The kind of a call's failure. What follows from each is in `streams.policies.retry`."""
 
-    REJECTED = "rejected"  # 400, 413, 422: something in this request
+    REJECTED = "rejected"  # 400, 422: something in this request
     REFUSED = "refused"  # the model declined to answer
     TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked again in halves
     TOO_LARGE = "too_large"  # more than the model's context or the API's body limit
-    BAD_REPLY = "invalid_answer"  # a reply that cannot be read at all
+    CLIENT = "client_error"  # any other 4xx: it may pass, or be the item's
+    BAD_REPLY = "invalid_answer"  # a message of the API that has no usable answer at all
     TIMEOUT = "timeout"  # no reply within timeout_s
     SERVER = "server_error"  # 5xx other than 529
-    CONNECTION = "connection"  # no connection, reset, cut
+    CONNECTION = "connection"  # no connection, reset, cut; or who answers is not the API
     THROTTLED = "throttled"  # 429 with or without a reset, 529
-    ACCOUNT = "account"  # 401, 402, 403, 404 of the model, spend limits: nothing will pass
+    ACCOUNT = "account"  # 401 to 405, 407, spend limits: probably nothing will pass
     FUNCTION = "function_error"  # a custom function raised, or returned the wrong count
     RETRY = "retry"  # a custom function raised `Retry`
 
@@ -135,6 +140,7 @@ class CallError(StreamsError):
     """One API call failed as a whole.
 
     `retry_after_s`: how long the API asked us to wait, in seconds; None: it did not say.
+    `should_retry`: what the API's header `x-should-retry` says; None: there is none.
     `status`: the HTTP status; None where there was no response.
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `rate_limits`: what the response says about the account's limits; None: nothing.
@@ -148,6 +154,7 @@ class CallError(StreamsError):
         message: str = "",
         *,
         retry_after_s: float | None = None,
+        should_retry: bool | None = None,
         status: int | None = None,
         usage: Usage | None = None,
         rate_limits: RateLimits | None = None,
@@ -155,6 +162,7 @@ class CallError(StreamsError):
         self.fault = fault
         self.message = message
         self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
         self.status = status
         self.usage = usage
         self.rate_limits = rate_limits
@@ -165,28 +173,3 @@ class CallError(StreamsError):
         error = ItemError(self.fault.value, self.message)
         error.__cause__ = self.__cause__
         return error
-
-
-def raised_at(error: BaseException) -> str:
-    """Where the error was raised, as " at app.py:12 in topics"; empty if it was never raised. Its
-    message is left out: it may quote an item. An invalid code is the caller's error."""
-    frames = [
-        (frame.f_code, line)
-        for frame, line in walk_tb(error.__traceback__)
-        if frame.f_code.co_filename != __file__
-    ]
-    if not frames:
-        return ""
-    code, line = frames[-1]
-    return f" at {Path(code.co_filename).name}:{line} in {code.co_name}"
-
-
-def wrong_answers(returned: object, items: int) -> str | None:
-    """What is wrong with what a function returned for so many items; None: one answer for each."""
-    if not isinstance(returned, Sequence) or isinstance(returned, str | bytes | bytearray):
-        what = f"{type(returned).__name__}, not a sequence with one answer for each of"
-    elif len(returned) != items:
-        what = f"{len(returned)} answers for"
-    else:
-        return None
-    return f"the function returned {what} {items} items"

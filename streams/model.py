@@ -11,7 +11,9 @@ from enum import Enum
 from typing import Any, Final, NamedTuple
 
 Headers = Sequence[tuple[str, bytes | None]]
-"""Kafka record headers, in their order; names may repeat, a value may be None."""
+"""Kafka record headers, in their order; names may repeat, a value may be None. A name is UTF-8 as a
+rule; other bytes are in it as Python's `surrogateescape` has them, so that
+`name.encode("utf-8", "surrogateescape")` gives the bytes back."""
 
 
 class Position(NamedTuple):
@@ -49,11 +51,16 @@ class Item(NamedTuple):
 
 class Usage(NamedTuple):
     """The usage of a call, or an item's share of it. Money in whole nano-dollars, so that shares
-    add up exactly; 1,000,000,000 are one dollar."""
+    add up exactly; 1,000,000,000 are one dollar. None: the price is not known."""
 
     input_tokens: int
     output_tokens: int
-    cost_nano_usd: int
+    cost_nano_usd: int | None
+
+
+def added(cost: int | None, further: int | None) -> int | None:
+    """The sum of two costs; a part that is not known makes the whole unknown."""
+    return None if cost is None or further is None else cost + further
 
 
 class Unanswered(Enum):
@@ -138,4 +145,5 @@ __all__ = [
     "Reply",
     "Unanswered",
     "Usage",
+    "added",
 ]

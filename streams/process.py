@@ -1,12 +1,17 @@
 """A worker as a process: signals, the time limit of a stop, the exit code (contract G9).
 
     run ──► app.start() ──► signal | fatal error | crash ──► drain ──► app.stop() ──► exit code
+                └── before the first assignment, too ──┘
                                    │
                                    └─► watchdog thread: ends the process at `shutdown_timeout_s`
 
 Codes: 0 all outcomes are committed; 1 they could not be committed, or the worker failed; 130 a
-second signal. Faust's own worker is not used: its stop survives a frozen broker for more than a
-minute and ignores the second signal (measured on 0.15.3).
+second signal, or a KeyboardInterrupt in a function. What else ends the loop (`loop.stop()`, a
+callback that calls sys.exit) ends the process at once: asyncio would cancel every task, those of
+the Kafka client too, and leave a process that does nothing.
+
+Faust's own worker is not used: its stop survives a frozen broker for more than a minute and ignores
+the second signal (measured on 0.15.3).
 """
 
 from __future__ import annotations
@@ -23,16 +28,20 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from streams.app import App
-from streams.errors import StreamsError, UsageError
+from streams.errors import OutputError, StreamsError, UsageError
 from streams.running.logs import configure
 from streams.settings import Settings
+from streams.standard_streams import put
+from streams.user_code import raised_at
 
 logger = logging.getLogger(__name__)
 
 PACKAGE = str(Path(__file__).parent) + os.sep
+
+INTERRUPTED = 130
 
 SWITCH_S = 0.0005
 
@@ -61,13 +70,31 @@ class Process:
         """Returns the exit code; ends the process if a stop hangs or a second signal comes."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)  # to the end of the process, which comes next
-        return asyncio.run(self._serve())
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            serving = loop.create_task(self._serve())
+            try:
+                return loop.run_until_complete(serving)
+            except BaseException as error:
+                if not serving.done() or serving.cancelled():
+                    self._end_for(error)
+                raise
+
+    def _end_for(self, error: BaseException) -> NoReturn:
+        """Something else than our own end has ended the loop."""
+        why = f"{type(error).__name__}{raised_at(error)}"
+        if isinstance(error, asyncio.CancelledError):
+            why = "something has cancelled its main task"
+        elif isinstance(error, RuntimeError):
+            why = "something has called loop.stop()"
+        logger.error("the worker ends at once, and another goes on at the last commit: %s", why)
+        self._end_now(INTERRUPTED if isinstance(error, KeyboardInterrupt) else self._exit_code)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         # A plain handler, not the loop's: it runs also while a function of the user's blocks it.
         self._signals += 1
         if self._signals > 1:
-            self._end_now(130)
+            self._end_now(INTERRUPTED)
         self._watch()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop.set)
@@ -78,7 +105,7 @@ class Process:
         watchdog.start()
 
     @staticmethod
-    def _end_now(code: int) -> None:
+    def _end_now(code: int) -> NoReturn:
         # No flush: every write has flushed already, and if nobody reads the pipe any more a flush
         # would wait here for ever.
         os._exit(code)
@@ -90,30 +117,38 @@ class Process:
             self._stop.set()
         self._app.on_fatal = lambda error: self._stop.set()
         try:
-            await self._app.start()
-            _tune()
-            collecting = asyncio.ensure_future(_collect())
-            await self._wait()
-            collecting.cancel()
+            await self._work()
             failed = self._failure()
             if failed is not None and not self._signals:
                 self._watch()
             committed = await self._drain()
             self._exit_code = 0 if committed and failed is None else 1
             self._print_summary()
+        except asyncio.CancelledError as error:  # by a function that cancels all tasks
+            self._end_for(error)
         finally:
-            await self._app.stop()
+            await self._leave()
         if isinstance(failed, StreamsError):
             raise failed
         return self._exit_code
 
-    async def _wait(self) -> None:
-        """Until a signal, a fatal error, or a crash of one of Faust's services."""
+    async def _work(self) -> None:
+        """Until a signal, a fatal error, or a crash of one of Faust's services. The start ends with
+        the first assignment, which a group may never give, and so it is not waited for alone."""
+        starting = asyncio.ensure_future(self._app.start())
+        collecting = asyncio.ensure_future(_collect(starting))
         stopping = asyncio.ensure_future(self._stop.wait())
         crashed = asyncio.ensure_future(self._app.wait_until_stopped())
-        await asyncio.wait((stopping, crashed), return_when=asyncio.FIRST_COMPLETED)
-        for waiting in (stopping, crashed):
-            waiting.cancel()
+        waiting = {stopping, crashed}
+        try:
+            done, _ = await asyncio.wait({starting, *waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if starting in done:
+                starting.result()
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in (starting, collecting, *waiting):
+                each.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
 
     def _on_uncaught_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback raised an error that nobody awaits. If it is one of ours, its work is not done
@@ -136,13 +171,29 @@ class Process:
             logger.error("stopping without the last commit: its results will be made again")
         return committed
 
+    async def _leave(self) -> None:
+        """Leave the group and close everything."""
+        try:
+            await self._app.stop()
+        except Exception as error:
+            if self._exit_code:
+                raise
+            logger.warning("everything is committed; closing failed: %r", error)
+
     def _print_summary(self) -> None:
-        summary = self._app.record_host.summary()
-        if self._as_json:
-            print(codec.dumps(summary), flush=True)  # noqa: T201
-        else:
-            facts = " ".join(f"{key}={value}" for key, value in summary.items())
-            print(facts, file=sys.stderr, flush=True)  # noqa: T201
+        """The code says what is committed, also where nobody can read the summary."""
+        summary, tasks = self._app.record_host.summary(), self._app.record_host.tasks
+        for task in tasks if len(tasks) > 1 else ():
+            logger.info("task %s: %s", task.parts.name, task.call_tally.bill)
+        try:
+            if self._as_json:
+                put(codec.dumps(summary).encode() + b"\n")
+            else:
+                facts = " ".join(f"{key}={value}" for key, value in summary.items())
+                sys.stderr.write(f"{facts}\n")
+                sys.stderr.flush()
+        except (OSError, OutputError) as error:
+            logger.warning("the summary is not printed: %s", error)
 
 
 def _tune() -> None:
@@ -163,9 +214,11 @@ def _is_ours(error: BaseException) -> bool:
     return any(file.startswith(PACKAGE) for file in files)
 
 
-async def _collect() -> None:
+async def _collect(started: asyncio.Future[None]) -> None:
     """Few collections by number (`_tune`) are rare where little happens: garbage in cycles, such as
     an error of a function that its own frame holds, would keep its items for an hour."""
+    await asyncio.wait((started,))
+    _tune()
     took_s = 0.0
     while True:
         await asyncio.sleep(max(COLLECT_EVERY_S, COLLECT_SHARE * took_s))

@@ -20,7 +20,8 @@ Texts = Mapping[str, str]
 """Source texts by module name; a folder's `__init__.py` by the folder's: "streams.core"."""
 
 FLOORS = [
-    *("model", "errors", "policies", "core", "codec", "operations", "providers", "simulator"),
+    *("model", "errors", "open_files", "user_code", "standard_streams"),
+    *("policies", "core", "codec", "operations", "providers", "simulator"),
     *("settings", "kafka", "running", "worker", "observe", "jobs"),
     *("assembly", "app", "process", "streams", "demo", "cli", "__main__"),
 ]

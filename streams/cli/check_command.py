@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
 from streams.cli.printing import put_json, quiet_clients, tell
-from streams.errors import ConfigError
+from streams.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
-    from streams.settings import Settings
+    from collections.abc import Mapping
+
+    from streams.settings import Settings, TaskSettings
 
 
 def check(
@@ -25,26 +28,33 @@ def check(
     debug: Debug = False,
 ) -> int:
     """Validate the configuration; every problem at once."""
+    from streams.providers import can_price
     from streams.settings import find_file, load_settings
 
     file = find_file(config, os.environ)
     facts: dict[str, Any] = {"ok": True, "config": None if file is None else str(file)}
     try:
         settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-        _try_operations(settings)
+        examples = _try_operations(settings)
     except ConfigError as error:
         if as_json:
-            put_json({**facts, "ok": False, "problems": list(error.problems)})
+            with suppress(OutputError):  # the problems go to stderr too
+                put_json({**facts, "ok": False, "problems": list(error.problems)})
         raise
-    facts["tasks"] = [
-        {key: getattr(task, key) for key in ("name", "source", "operation", "provider", "model")}
-        | {"sink": task.sink, "dead_letter": task.dead_letter}
-        for task in settings.tasks
-    ]
+    facts["tasks"] = [_facts(task, examples) for task in settings.tasks]
     tell(f"{file or 'the environment'}: the configuration is valid")
     for task in settings.tasks:
         what = f"{task.operation}, {task.provider} {task.model}" if task.provider else "custom"
         tell(f"  {task.name}: {task.source} -> {task.sink} ({what}); dead: {task.dead_letter}")
+        if task.name in examples:
+            tell(f"    {_shown(examples[task.name])}")
+    facts["warnings"] = [
+        f"task.{task.name}.model: the price of {task.model} is not known: its cost_usd is null"
+        for task in settings.tasks
+        if not can_price(task)
+    ]
+    for line in facts["warnings"]:
+        tell(f"warning: {line}")
     if connect:
         quiet_clients(debug=debug)
         facts["checks"] = _connect(settings)
@@ -55,20 +65,50 @@ def check(
     return 0 if facts["ok"] else 1
 
 
-def _try_operations(settings: Settings) -> None:
+def _try_operations(settings: Settings) -> dict[str, Any]:
     """Create what the worker would create: only this finds a schema that the API does not take.
-    Raises ConfigError with every problem."""
-    from streams.operations import make_operation
+    Returns an example of each extraction's answers by its task, None where none was found. Raises
+    ConfigError with every problem."""
+    from streams.operations import Extract, make_operation
 
-    problems: list[str] = []
+    problems = _egress_problems(settings)
+    examples: dict[str, Any] = {}
     for task in settings.tasks:
         if task.operation != "custom":
             try:
-                make_operation(task)
+                operation = make_operation(task)
+                if isinstance(operation, Extract):
+                    examples[task.name] = operation.example
             except ConfigError as error:
                 problems.extend(error.problems)
     if problems:
         raise ConfigError(problems)
+    return examples
+
+
+def _facts(task: TaskSettings, examples: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("name", "source", "operation", "provider", "model", "sink", "dead_letter")
+    facts = {key: getattr(task, key) for key in keys}
+    return {**facts, "example": examples[task.name]} if task.name in examples else facts
+
+
+def _shown(example: Any) -> str:
+    from streams.codec.strict_json import compact
+
+    if example is None:
+        return "its schema was not tried: no text was found that has the form of its pattern"
+    text = compact(example)
+    return f"its schema takes {text if len(text) <= 100 else text[:97] + '...'}"
+
+
+def _egress_problems(settings: Settings) -> list[str]:
+    """Addresses, proxies, certificates and keys that cannot be right."""
+    from streams.providers.egress import egress_problems
+
+    problems: list[str] = []
+    for provider in dict.fromkeys(task.provider for task in settings.tasks):
+        problems += egress_problems(provider, settings.provider.get(provider), os.environ)
+    return problems
 
 
 def _connect(settings: Settings) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 from streams.cli.options import Broker, Config, Debug, Json
 from streams.cli.printing import fail, put_json, quiet_clients, tell
 from streams.errors import BrokerError, UsageError
+from streams.standard_streams import data, put
 
 if TYPE_CHECKING:
     from streams.jobs.dead.letters import Choice
@@ -61,7 +61,7 @@ def list_(
 
     choice = _choice(code, task, since, [])
     kafka = _kafka(topic, config, broker, debug=debug)
-    out, codes = sys.stdout.buffer, CodeCounts()
+    out, codes = data(), CodeCounts()
     others = 0
 
     async def show() -> None:
@@ -112,8 +112,7 @@ def show(
     if found is None:
         raise BrokerError(f"{topic}/{letter} is no dead letter; `streams tail` shows any record")
     line = whole_line(found) if as_json else whole_text(found).encode()
-    sys.stdout.buffer.write(line)
-    sys.stdout.buffer.flush()
+    put(line)
     return 0
 
 
@@ -150,9 +149,8 @@ def redrive(
 
     Exit code 1 if a letter could not be sent.
     """
-    import asyncio
-
     from streams.cli.progress import Bar
+    from streams.cli.stopping import run_until_stopped
     from streams.jobs.dead.plan import Progress, Redrive, summary
     from streams.jobs.dead.redrive import redrive as send
 
@@ -168,7 +166,7 @@ def redrive(
     with Bar("sent again", "skipped") as bar:
         progress = Progress(tell=bar.tell, changed=bar.show)
         try:
-            asyncio.run(send(kafka, job, progress))
+            run_until_stopped(send(kafka, job, progress))
         except KeyboardInterrupt:
             bar.tell(f"interrupted: {progress.sent} are sent again; run it again to go on")
             raise

@@ -13,6 +13,8 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from streams.standard_streams import repair
+
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
     os._exit(0)
@@ -30,6 +32,7 @@ def run() -> NoReturn:
             signal.signal(number, _end)
     elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # no shell has it ignored
         signal.signal(signal.SIGINT, _interrupt)
+    repair()
     from streams.cli.main import main
 
     if signal.getsignal(signal.SIGINT) is _interrupt:

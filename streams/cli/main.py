@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -66,6 +65,7 @@ later.add_to(app)
 def main(arguments: Sequence[str]) -> int:
     """Run one command; returns the exit code. Never raises."""
     session = Session()
+    code = DONE
     try:
         code = _invoke(list(arguments), session)
         sys.stdout.flush()
@@ -81,9 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         fail(str(error))
         return _after(session, FAILED)
     except BrokenPipeError:
-        # The reader of our output has closed it, as `head` does. Python would complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return code  # the reader of our output has enough, as `head` has
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from streams.standard_streams import reserve_output
+
 
 class Session:
     """What `main` needs to know after a command has failed."""
@@ -19,6 +21,12 @@ def _debug(context: typer.Context, value: bool) -> None:
     session: Any = context.find_root().obj
     if value and isinstance(session, Session):
         session.debug = True
+
+
+def _json(value: bool) -> bool:
+    if value:
+        reserve_output()
+    return value
 
 
 Config = Annotated[
@@ -35,7 +43,15 @@ Broker = Annotated[
         "--broker", metavar="HOST:PORT", help="Replaces the configuration's bootstrap_servers."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=_json,
+        is_eager=True,
+        help="Print JSON on stdout, and nothing else there.",
+    ),
+]
 Debug = Annotated[
     bool,
     typer.Option(

@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import Any
 
+from streams.standard_streams import put
+
 
 def tell(line: str) -> None:
     """One line for a person, on stderr."""
@@ -20,10 +22,9 @@ def fail(line: str) -> None:
 
 def put_json(what: Any) -> None:
     """One JSON object with its line end, on stdout."""
-    import orjson
+    from streams.codec.strict_json import compact
 
-    sys.stdout.buffer.write(orjson.dumps(what, option=orjson.OPT_APPEND_NEWLINE))
-    sys.stdout.buffer.flush()
+    put(f"{compact(what)}\n".encode())
 
 
 def quiet_clients(*, debug: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,9 +50,8 @@ def publish(
 
     Exit code 1 if there were lines and not one of them was valid.
     """
-    import asyncio
-
     from streams.cli.progress import Bar
+    from streams.cli.stopping import run_until_stopped
     from streams.jobs.publish import Progress, Publication
     from streams.jobs.publish import publish as publish_all
     from streams.settings import load_settings
@@ -74,9 +74,9 @@ def publish(
     with Bar() as bar:
         progress = Progress(tell=bar.tell, changed=bar.show)
         try:
-            asyncio.run(publish_all(kafka, publication, progress))
-        except KeyboardInterrupt:
-            bar.tell(f"interrupted: {progress.sent} records are published")
+            run_until_stopped(publish_all(kafka, publication, progress))
+        except BaseException as error:
+            _report_end(error, progress, bar.tell, as_json=as_json)
             raise
     return _report(progress.summary(), rejects, as_json=as_json)
 
@@ -92,6 +92,21 @@ def _check(topic: str, legal: Any, format: str | None, rate: float | None) -> No
         raise UsageError(f"--format must be {', '.join(FORMATS)}, not {format!r}")
     if rate is not None and not 0 < rate < float("inf"):
         raise UsageError(f"--rate must be a number above 0, not {rate}")
+
+
+def _report_end(
+    error: BaseException, progress: Any, tell_above: Callable[[str], None], *, as_json: bool
+) -> None:
+    """How far it came, where something else than the end of the file ended it; wrong usage ends it
+    before anything is sent, as a rule."""
+    sent = f"{progress.sent} records are published"
+    begun = progress.sending and (progress.sent > 0 or not isinstance(error, UsageError))
+    if isinstance(error, KeyboardInterrupt):
+        tell_above(f"interrupted: {sent}")
+    elif begun:
+        tell_above(f"not finished: {sent}, {progress.rejected} lines are rejected")
+    if as_json and begun:
+        put_json(progress.summary())
 
 
 def _report(summary: dict[str, Any], rejects: Path | None, *, as_json: bool) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from streams.cli.options import Broker, Config, Debug, Json
 from streams.cli.printing import quiet_clients, tell
 from streams.errors import UsageError
+from streams.standard_streams import data
 
 
 def tail(
@@ -49,7 +49,7 @@ def tail(
         raise UsageError(f"TOPIC {error}") from None
     kafka = load_settings(config, os.environ, broker=broker, need_tasks=False).kafka
     quiet_clients(debug=debug)
-    out = sys.stdout.buffer
+    out = data()
 
     async def follow() -> None:
         async with aclosing(records_of(kafka, topic, begin, count=count)) as batches:

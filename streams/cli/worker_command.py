@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.options import Broker, Config, Debug, Json
+from streams.standard_streams import forgive_output
 
 
 def worker(
@@ -23,6 +24,7 @@ def worker(
     debug: Debug = False,
 ) -> int:
     """Run the worker until SIGTERM or Ctrl-C, which let it finish what is in flight."""
+    forgive_output()  # a function's print that fails would be its item's dead letter
     settings = None
     if app is None:
         from streams.settings import load_settings

@@ -86,7 +86,7 @@ def entry(slot: Slot, fingerprint: str) -> Entry:
     assert call is not None
     value = (
         b'{"item":%d,"batch":%b,"index":%d,"size":%d,"calls":%d,"input_tokens":%d,'
-        b'"output_tokens":%d,"cost_nano_usd":%d%b}'
+        b'"output_tokens":%d,"cost_nano_usd":%b%b}'
     ) % (
         checksum(item),
         orjson.dumps(call.id),
@@ -95,7 +95,7 @@ def entry(slot: Slot, fingerprint: str) -> Entry:
         slot.calls,
         slot.input_tokens,
         slot.output_tokens,
-        slot.cost_nano_usd,
+        b"null" if slot.cost_nano_usd is None else b"%d" % slot.cost_nano_usd,
         _outcome(slot.outcome),
     )
     return Entry(item.offset, key(item, fingerprint), value)
@@ -160,14 +160,14 @@ def restore(slot: Slot, value: bytes) -> bool:
             return False
         call = Call([], "new", "ledger")
         call.id, call.size = str(facts["batch"]), int(facts["size"])
-        numbers = [
-            int(facts[name])
-            for name in ("index", "calls", "input_tokens", "output_tokens", "cost_nano_usd")
-        ]
+        names = ("index", "calls", "input_tokens", "output_tokens")
+        numbers = [int(facts[name]) for name in names]
+        cost = None if facts["cost_nano_usd"] is None else int(facts["cost_nano_usd"])
     except (ValueError, LookupError, TypeError, binascii.Error):
         return False
     slot.outcome, slot.call = outcome, call
-    slot.index, slot.calls, slot.input_tokens, slot.output_tokens, slot.cost_nano_usd = numbers
+    slot.index, slot.calls, slot.input_tokens, slot.output_tokens = numbers
+    slot.cost_nano_usd = cost
     return True
 
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from streams.codec.numbers import Number, near
+
 
 def fingerprint(
     *,
@@ -35,6 +37,16 @@ def fingerprint(
         "version": version,
     }
     text = json.dumps(
-        facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        _in_digits(facts), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+
+
+def _in_digits(value: Any) -> Any:
+    """A number that no float is, as its digits."""
+    if isinstance(value, Mapping):
+        return {name: _in_digits(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_digits(inner) for inner in value]
+    value = near(value) if isinstance(value, Number) else value
+    return value.digits if isinstance(value, Number) else value

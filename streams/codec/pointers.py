@@ -6,17 +6,16 @@ its author; a value that a document lacks is a `MissingError`, for that document
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
 
 import jsonpointer
-import orjson
+
+from streams.codec.strict_json import compact, fit
 
 _PART = re.compile(r"\{(/[^}]*)\}")
 _INDEX = re.compile(r"0|[1-9][0-9]{0,17}")
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class MissingError(LookupError):
@@ -87,7 +86,7 @@ class Text:
 
     def find(self, document: Any) -> str:
         """The document's text, fit for UTF-8. Raises `MissingError`, or ValueError for a value that
-        cannot be written as JSON: nested too deep, or a number beyond a double."""
+        is nested too deep."""
         return self._find(document)
 
 
@@ -113,23 +112,5 @@ def _template(source: str) -> Callable[[Any], str]:
 
 def as_text(value: Any) -> str:
     """A string as it is, anything else as compact JSON; a lone surrogate, which no API accepts,
-    becomes U+FFFD. Raises ValueError for values that JSON cannot hold."""
-    if type(value) is not str:
-        value = _compact(value)
-    return value if value.isascii() else _SURROGATES.sub("\ufffd", value)
-
-
-def _compact(value: Any) -> str:
-    try:
-        compact = orjson.dumps(value)
-    except TypeError:  # beyond 64 bits, deeper than 254 levels, or a lone surrogate
-        compact = b"null"
-    if b"null" not in compact:
-        return compact.decode()
-    # orjson writes null for infinity (1e999 is valid JSON): the slow way raises.
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except RecursionError:
-        raise ValueError("nested too deep to be written as text") from None
-    except ValueError:
-        raise ValueError("a number is too large to be written as text") from None
+    becomes U+FFFD. Raises ValueError for values that are nested too deep."""
+    return fit(value if type(value) is str else compact(value))

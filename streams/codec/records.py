@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 
 from streams.codec.pointers import MissingError, Pointer, Text, as_text
-from streams.codec.strict_json import has_huge, read_object
+from streams.codec.strict_json import has_float, may_lose_value, plain, read_object
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Headers, Item, Outcome
 
@@ -36,6 +36,20 @@ class SourceRecord(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Headers: ...
+
+
+class BrokenValue(bytes):
+    """The value of a record that cannot be read as a whole. `problem`: why. `content`: the value,
+    None where there is none, or where it cannot be read."""
+
+    problem: str
+    content: bytes | None
+
+    @classmethod
+    def of(cls, content: bytes | None, problem: str) -> BrokenValue:
+        value = cls(content or b"")
+        value.content, value.problem = content, problem
+        return value
 
 
 class Decoded(NamedTuple):
@@ -99,20 +113,25 @@ class Decoder:
             return Decoded(items, settled)
         # The common case, spelled out: 2 us of the 20 an item may take.
         loads, new, append = orjson.loads, tuple.__new__, items.append
-        plain = _PLAIN.issuperset
+        has_no_float = _NO_FLOAT.issuperset
         for record in records:
             raw = record.value
             try:
                 value = loads(raw)  # type: ignore[arg-type]  # None raises
                 text = value[text_key]
-                kept = plain(map(type, value.values())) or not has_huge(value)
+                as_written = has_no_float(map(type, value.values())) or not (
+                    may_lose_value(raw) and has_float(value)  # type: ignore[arg-type]
+                )
             except (ValueError, LookupError, TypeError, AttributeError):
-                kept = False
-            if not kept or type(text) is not str:
+                as_written = False
+            if not as_written or type(text) is not str:
                 self._decode_any(record, items, settled)
                 continue
             topic, partition, offset = record.topic, record.partition, record.offset
             name = value.get(id_key)
+            if type(name) in _IN_DIGITS:
+                self._decode_any(record, items, settled)
+                continue
             if name is None:
                 name = f"{topic}/{partition}/{offset}"
             # fmt: off
@@ -127,12 +146,18 @@ class Decoder:
         name = f"{record.topic}/{record.partition}/{record.offset}"
         value, text, raw = None, "", record.value
         try:
-            if raw is None:
+            if isinstance(raw, BrokenValue):  # orjson refuses a subclass of bytes
+                settled[len(items)] = ItemError(
+                    "invalid_record", f"the record cannot be read: {raw.problem}"
+                )
+                raw = raw.content
+            elif raw is None:
                 settled[len(items)] = self._tombstone()
             else:
                 value = read_object(raw)
                 text = self._text.find(value)
                 name = self._name(value, name)
+                value = plain(value)
         except MissingError as error:
             settled[len(items)] = ItemError("no_text", f"the item has nothing at {error.pointer}")
         except ValueError as error:
@@ -148,7 +173,7 @@ class Decoder:
             name = self._id.find(value)
         except MissingError:
             return position
-        if type(name) in (float, dict, list):
+        if type(name) in (dict, list):
             as_text(name)  # raises for a name that cannot be written into the result
         return position if name is None else name
 
@@ -158,7 +183,9 @@ class Decoder:
         return DROP if self._tombstones == "drop" else FORWARD
 
 
-_PLAIN = frozenset({str, int, bool, type(None)})
+_NO_FLOAT = frozenset({str, int, bool, type(None)})
+_IN_DIGITS = frozenset({float, dict, list})
+"""Ids that may have digits of their own, which a function's value has not."""
 
 
 def estimate_tokens(text: str) -> int:

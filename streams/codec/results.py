@@ -7,14 +7,13 @@ Key, headers and timestamp are the source's.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
 from streams.codec.splice import Enrichment, NotAnObjectError
-from streams.codec.strict_json import refuse_null, write
+from streams.codec.strict_json import compact, refuse_null, write
 from streams.codec.vectors import VECTOR, Layout, render_vector
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Headers, Item
@@ -60,7 +59,7 @@ class ReleasedSlot(Protocol):
     @property
     def output_tokens(self) -> int: ...
     @property
-    def cost_nano_usd(self) -> int: ...
+    def cost_nano_usd(self) -> int | None: ...
 
 
 class Encoded(NamedTuple):
@@ -98,8 +97,6 @@ class Encoder:
             "merge": self._merged,
             "result": self._bare,
         }[mode]
-        if mode == "envelope" and model is None:
-            self._nulls = 1
 
     def encode(self, slots: Sequence[ReleasedSlot], now_ms: int) -> Encoded:
         """One record per slot, in order. Never raises, whatever an outcome holds. `now_ms`: the
@@ -131,7 +128,7 @@ class Encoder:
         result = self._bare(slot, now_ms)
         try:
             name = orjson.dumps(item.id)
-        except orjson.JSONEncodeError:
+        except TypeError:
             name = _unusual_id(item.id)
         # A format string: only the id and the result need a JSON writer. Half the time.
         return (self._templates.get(item.topic) or self._template(item.topic)) % (
@@ -145,7 +142,7 @@ class Encoder:
             call.size if call else 0,
             slot.input_tokens,
             slot.output_tokens,
-            orjson.dumps(cost / _NANO) if cost else b"0.0",
+            _dollars(cost),
             slot.calls,
             now_ms,
         )
@@ -247,11 +244,17 @@ def written(result: Any) -> bytes:
     return value
 
 
+def _dollars(cost_nano_usd: int | None) -> bytes:
+    if not cost_nano_usd:
+        return b"null" if cost_nano_usd is None else b"0.0"
+    return orjson.dumps(cost_nano_usd / _NANO)
+
+
 def _unusual_id(value: Any) -> bytes:
-    """An id that orjson cannot write: a huge integer, a lone surrogate, many levels."""
+    """An id that orjson cannot write: digits beyond 64 bits, a lone surrogate, many levels."""
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
+        return compact(value, ascii_only=True).encode()
+    except (TypeError, ValueError):
         raise ItemError("invalid_result", "the id cannot be written as JSON") from None
 
 
@@ -276,7 +279,7 @@ def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> in
     size = _BATCH_BYTES + _RECORD_BYTES + _length_bytes(key) + _length_bytes(value)
     size += _varint_bytes(len(headers))
     for name, content in headers:
-        size += _length_bytes(name.encode()) + _length_bytes(content)
+        size += _length_bytes(name.encode("utf-8", "surrogateescape")) + _length_bytes(content)
     return size
 
 

@@ -2,8 +2,9 @@
 
 Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
 it the rest in the order an item meets it: `windows` with `cut`, `admission`, `account` with
-`pauses` and `task_pause`, `retries`, `order`, `beyond`, `ranges`; `withdrawals` for those who
-leave early. `inspect` looks on.
+`pauses` and `task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`,
+`beyond`, `ranges`; `withdrawals` for those who leave early. `inspect` looks on, `history`
+remembers.
 """
 
 from streams.core.call import PENDING, Call, Slot, State

@@ -16,8 +16,9 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 from streams.core.account import Reservation
+from streams.core.evidence import Suspicion
 from streams.errors import ItemError
-from streams.model import Answer, Unanswered, Usage
+from streams.model import Answer, Unanswered, Usage, added
 from streams.policies.sharing import shares
 
 
@@ -64,7 +65,8 @@ class Slot:
 
     Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
-    was asked again for want of an answer; its share of the usage of all its calls.
+    was asked again for want of an answer; its share of the usage of all its calls (a cost of None:
+    the price of one is not known).
 
     After its `Delivered` a slot belongs to nobody: the engine may drop its payload.
     """
@@ -130,7 +132,7 @@ class Slot:
         self.asks = 0
         self.input_tokens = 0
         self.output_tokens = 0
-        self.cost_nano_usd = 0
+        self.cost_nano_usd: int | None = 0
 
     def __repr__(self) -> str:
         return f"<Slot {self.lane}:{self.seq} {self.state.value}>"
@@ -147,6 +149,7 @@ class Call:
     """
 
     __slots__ = (
+        "answers",
         "cause",
         "due_at",
         "failed_at",
@@ -159,7 +162,7 @@ class Call:
         "slots",
         "started_at",
         "strikes",
-        "successes",
+        "suspicion",
     )
 
     reservation: Reservation  # set when it starts
@@ -172,14 +175,15 @@ class Call:
         self.cause: CallCause = cause
         self.reason = reason
         self.started_at = 0.0
-        # For a repeated call: when its last call failed, when it may start, how many uncounted
-        # failures in a row it had, and how many of the account's calls had succeeded by then (None:
-        # never failed). `results`: how many of the engine's had given results when the first call
-        # of its items began.
+        # For a repeated call: when its last call failed, when it may start, how many failures in a
+        # row it had that are not certainly its items', what speaks against these, and how many of
+        # the account's calls had been answered by then (None: never failed). `results`: how many of
+        # the engine's had given results when the first call of its items began.
         self.failed_at = 0.0
         self.due_at = 0.0
         self.strikes = 0
-        self.successes: int | None = None
+        self.suspicion: Suspicion | None = None
+        self.answers: int | None = None
         self.results: int | None = None
 
     @property
@@ -223,11 +227,14 @@ class Call:
         if usage is None or not slots:
             return
         tokens = [slot.tokens for slot in slots]
-        rows = zip(slots, *(shares(total, tokens) for total in usage), strict=True)
-        for slot, input_tokens, output_tokens, cost_nano_usd in rows:
-            slot.input_tokens += input_tokens
-            slot.output_tokens += output_tokens
-            slot.cost_nano_usd += cost_nano_usd
+        input_tokens, output_tokens = shares(usage[0], tokens), shares(usage[1], tokens)
+        cost = usage.cost_nano_usd
+        costs = [None] * len(slots) if cost is None else shares(cost, tokens)
+        rows = zip(slots, input_tokens, output_tokens, costs, strict=True)
+        for slot, slot_input, slot_output, slot_cost in rows:
+            slot.input_tokens += slot_input
+            slot.output_tokens += slot_output
+            slot.cost_nano_usd = added(slot.cost_nano_usd, slot_cost)
 
     def __repr__(self) -> str:
         return f"<Call {self.id or 'not started'} {self.cause} of {self.size}>"

@@ -43,6 +43,7 @@ from streams.core.events import (
     Tick,
     Withdrawn,
 )
+from streams.core.history import History
 from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
@@ -80,7 +81,7 @@ class Engine:
         seat = account.join(limits.max_in_flight, wake)
         self.admission = Admission(limits, call_prefix, random, seat)
         self._retries = Retries(limits, random)
-        self._history = inspect.History() if tracing else None
+        self._history = History() if tracing else None
         self._halted = False
         self._next_at: float | None = inf  # None: calls flow; computed where it is asked for
         self.buffered_bytes = 0
@@ -92,7 +93,7 @@ class Engine:
             Passed: self._passed,
             Replied: self._replied,
             Failed: self._failed,
-            Cancelled: self._cancelled,
+            Cancelled: lambda event, now: self._failed(Failed(event.call_id, _CANCELLED), now),
             Delivered: self._delivered,
             Tick: lambda _event, _now: [],
             Flush: self._flush,
@@ -121,13 +122,11 @@ class Engine:
 
     def watermark(self, lane: Hashable) -> int | None:
         """The sequence number below which every item is durable; None: the lane is not open."""
-        found = self.lanes.get(lane)
-        return None if found is None else found.watermark
+        return self.lanes[lane].watermark if lane in self.lanes else None
 
     def lane_bytes(self, lane: Hashable) -> int:
         """Memory of the lane's slots that are not settled; `buffered_bytes`: of all lanes."""
-        found = self.lanes.get(lane)
-        return 0 if found is None else found.buffered_bytes
+        return self.lanes[lane].buffered_bytes if lane in self.lanes else 0
 
     def statistics(self) -> inspect.Statistics:
         """Counts as they are now; costs as much as there are lanes and retries."""
@@ -158,8 +157,7 @@ class Engine:
             raise ValueError(f"lane {event.lane} is open already")
         order, limit = self.limits.order, self.limits.max_beyond_bytes
         lane = Lane(event.lane, event.next_seq, order, done=event.done, limit=limit)
-        lane.halted = self._halted
-        self.lanes[event.lane] = lane
+        lane.halted, self.lanes[event.lane] = self._halted, lane
         return []
 
     def _closed(self, event: Closed, now: float) -> list[Action]:
@@ -212,8 +210,9 @@ class Engine:
         return self._release(lane, answered, now) if answered else []
 
     def _withdrawn(self, event: Withdrawn, now: float) -> list[Action]:
-        if self.limits.order != "none":
-            raise ValueError('items can be withdrawn only in order "none"')
+        assert self.limits.order == "none", (
+            "items can be withdrawn only where nothing waits for them"
+        )
         self._note(event.slots, now, "withdrawn")
         memory, calls = withdraw(event.slots, self.windows, self.admission)
         self.buffered_bytes -= memory
@@ -268,18 +267,15 @@ class Engine:
         if call is None:
             return []
         self.admission.seat.learn(event.error.rate_limits)
-        step = self.admission.failed(call, event.error, now, self.windows)
+        step, verdict = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", call.id, event.error)
         only = self.admission.nothing_else(self.windows, call)
-        aftermath = self._retries.after_failure(call, live, event.error, step, only=only)
+        aftermath = self._retries.after_failure(call, live, event.error, step, verdict, only=only)
         if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
         return self._conclude(call, [], aftermath, now)
-
-    def _cancelled(self, event: Cancelled, now: float) -> list[Action]:
-        return self._failed(Failed(event.call_id, _CANCELLED), now)
 
     def _conclude(
         self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float

@@ -3,8 +3,8 @@ history and what is true between any two events (never on the hot path)."""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Hashable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -135,30 +135,6 @@ def blocking(engine: Inspected, key: Hashable) -> Blocking | None:
         if slot in call.slots:
             return place._replace(since=call.failed_at, until=call.due_at, reason=call.reason)
     return place
-
-
-HISTORY_ITEMS = 10_000
-HISTORY_NOTES = 50
-
-
-class History:
-    """The last notes of the last items, for failure messages; older ones are forgotten."""
-
-    def __init__(self) -> None:
-        self._notes: OrderedDict[tuple[Hashable, int], deque[str]] = OrderedDict()
-
-    def note(self, slots: Iterable[Slot], now: float, what: str) -> None:
-        for slot in slots:
-            place = (slot.lane, slot.seq)
-            notes = self._notes.get(place)
-            if notes is None:
-                notes = self._notes[place] = deque(maxlen=HISTORY_NOTES)
-                if len(self._notes) > HISTORY_ITEMS:
-                    self._notes.popitem(last=False)
-            notes.append(f"{now:.3f} {what}")
-
-    def of(self, lane: Hashable, seq: int) -> list[str]:
-        return list(self._notes.get((lane, seq), ()))
 
 
 def check_invariants(engine: Inspected) -> None:

@@ -254,8 +254,7 @@ class Lane:
         return memory
 
     def withdraw(self, slots: Sequence[Slot]) -> int:
-        """These slots, which have no outcome yet, are DROPPED; returns the bytes of memory they
-        took. Only for order "none", where nothing waits for them."""
+        """Drops slots without an outcome, in order "none"; returns the bytes that they took."""
         memory = 0
         for slot in slots:
             slot.state = DROPPED

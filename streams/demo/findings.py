@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams.codec.strict_json import read
 from streams.jobs.judge import Outcome, Verdict, judge, outcome_of
 from streams.kafka.client import client_arguments, connected
 from streams.policies.code_counts import CodeCounts
@@ -35,7 +35,7 @@ class Findings:
         if code is not None:
             self.dead_letters.add(code.decode("utf-8", "replace"))
             return
-        envelope = orjson.loads(record.value)
+        envelope = read(record.value)
         self.labels[envelope["result"]["label"]] += 1
         if len(self.samples) < SAMPLES:
             place = outcome.source_partition, outcome.source_offset

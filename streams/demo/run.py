@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import orjson
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import KafkaError
 
 from streams.app import App
@@ -28,6 +28,7 @@ from streams.demo.items import DemoItem, Input, docstring_items, items_of
 from streams.demo.view import View
 from streams.errors import BrokerError, StreamsError
 from streams.jobs.judge import Verdict
+from streams.kafka.admin import Admin
 from streams.kafka.broker.tansu import EmbeddedBroker
 from streams.kafka.client import client_arguments, connected
 from streams.model import Item
@@ -180,7 +181,7 @@ async def _simulator() -> AsyncIterator[dict[str, Any]]:
 
 
 async def _create(kafka: KafkaSettings, topic: str) -> None:
-    admin = AIOKafkaAdminClient(**client_arguments(kafka))
+    admin = Admin(**client_arguments(kafka))
     async with connected(admin, kafka.bootstrap_servers):
         answer = await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
         if code := answer.topic_errors[0][1]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from rich.text import Text
 from streams.demo.findings import Findings, Place
 from streams.demo.items import DemoItem
 from streams.kafka.record_views import printable
+from streams.standard_streams import put
 
 NAME_CHARACTERS = 24
 TEXT_CHARACTERS = 36
@@ -92,8 +92,7 @@ class View:
 
     def summary(self, summary: dict[str, Any]) -> None:
         if self._as_json:
-            sys.stdout.write(json.dumps(summary) + "\n")
-            sys.stdout.flush()
+            put(json.dumps(summary).encode() + b"\n")
             return
         table = Table("figure", "value", title="summary")
         for key, value in summary.items():

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Any, Literal, NamedTuple
 
-import orjson
+from streams.codec.strict_json import read
 
 Order = Literal["partition", "key", "none"]
 
@@ -40,7 +40,7 @@ def outcome_of(record: Any) -> Outcome | None:
         source = int(headers["streams-source-partition"]), int(b)
     else:
         try:
-            found = orjson.loads(record.value)["source"]
+            found = read(record.value)["source"]
             source = found["partition"], found["offset"]
         except (ValueError, KeyError, TypeError):
             return None

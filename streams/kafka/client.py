@@ -11,12 +11,13 @@ import contextlib
 import logging
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from streams.errors import BrokerError, ConfigError, UsageError
 
 if TYPE_CHECKING:
+    from streams.kafka.contacts import Contacts
     from streams.settings import KafkaSettings
 
 # At DEBUG it logs whole requests, also the one with the password; the program around us may log
@@ -32,6 +33,11 @@ METADATA_EVERY_S = 0.1
 
 SILENCE_S = 10.0
 """How long a broker may leave a batch without an answer."""
+
+QUIET_S = 5.0
+LEADER_WITHIN_S = 30.0
+"""How long one node may be silent while others answer: a cluster takes some 10 s to find out, and
+gives what the node led to others."""
 
 
 class Client(Protocol):
@@ -127,43 +133,93 @@ async def connected(
 async def connect(client: Client, servers: str, *, within_s: float = CONNECT_WITHIN_S) -> None:
     """Start the client within `within_s` seconds.
 
-    Raises `BrokerError` if no broker answers; the client is closed then.
+    Raises `BrokerError` if no broker answers, or none lets us in; the client is closed then.
     """
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
-    with _logged_reasons() as reasons:
-        try:
-            await asyncio.wait_for(client.start(), within_s)
-        except BaseException as error:
-            await _close(client)
-            if isinstance(error, TimeoutError):
-                reason = f"no answer within {within_s:g} s"
-            elif isinstance(error, KafkaConnectionError):
-                reason = reasons[-1] if reasons else "no connection"
-            elif isinstance(error, (KafkaError, OSError)):
-                reason = f"{type(error).__name__} {error}".strip()
-            else:
-                raise
-            raise no_broker(servers, reason) from error
+    from streams.kafka.contacts import CONNECTING
+    from streams.kafka.nodes import adopt
+
+    adopt(client)
+    connecting: list[Contacts] = []
+    token = CONNECTING.set(connecting)
+    try:
+        await asyncio.wait_for(client.start(), within_s)
+    except BaseException as error:
+        await _close(client)
+        if not isinstance(error, TimeoutError | KafkaError | OSError):
+            raise
+        if line := _why_not(connecting, servers):
+            raise BrokerError(line) from error
+        if isinstance(error, TimeoutError | KafkaConnectionError):
+            raise no_broker(servers, f"no answer within {within_s:g} s") from error
+        raise broker_error(error, servers) from error
+    finally:
+        CONNECTING.reset(token)
 
 
-async def broker_answer(request: Awaitable[T]) -> T:
-    """Await a request to the broker. Raises BrokerError where it refuses or does not answer."""
+def _why_not(connecting: Sequence[Contacts], servers: str) -> str | None:
+    """What these clients met at the addresses that they could not use; None: nothing."""
+    from streams.kafka.remedies import unreachable
+
+    for nodes in reversed(connecting):
+        if nodes.unreachable:
+            return unreachable(servers, nodes.unreachable, nodes.entry)
+    return None
+
+
+async def broker_answer(request: Awaitable[T], client: Any) -> T:
+    """Await a request of this aiokafka client to the broker. A node that is silent, the leader of a
+    partition or the coordinator of a group, is waited for as long as others answer, at most
+    `LEADER_WITHIN_S`. Raises BrokerError where the broker refuses or does not answer."""
     from aiokafka.errors import KafkaError
 
+    from streams.kafka.nodes import adopt
+
+    nodes = adopt(client)
+    asking = asyncio.ensure_future(request)
+    clock = asyncio.get_running_loop().time
+    ends = clock() + LEADER_WITHIN_S
     try:
-        return await asyncio.wait_for(request, SILENCE_S)
+        while True:
+            done, _ = await asyncio.wait((asking,), timeout=QUIET_S)
+            if done:
+                return asking.result()
+            if clock() > ends or (nodes is not None and not await nodes.answers(QUIET_S)):
+                raise TimeoutError
     except (TimeoutError, KafkaError) as error:
-        reason = f"{type(error).__name__} {error}".strip()
-        raise BrokerError(f"the broker refuses or does not answer: {reason}") from None
+        raise broker_error(error, client=client) from None
+    finally:
+        asking.cancel()
 
 
-def no_broker(servers: str, reason: str) -> BrokerError:
-    """The one line about a broker that does not answer."""
-    return BrokerError(
-        f"no broker answers at {servers}: {reason}; is it running, and is the address right?"
-        " (--broker HOST:PORT, or kafka.bootstrap_servers)"
+def broker_error(error: BaseException, servers: str = "", client: Any = None) -> BrokerError:
+    """One line about an error of aiokafka, with what to do where that is clear."""
+    from aiokafka.errors import KafkaTimeoutError, NodeNotReadyError, RequestTimedOutError
+
+    from streams.kafka.nodes import adopt, entry_of
+    from streams.kafka.remedies import missing_permission, partly, refusal, unreachable
+
+    nodes, entry = adopt(client), entry_of(client)
+    silent = isinstance(
+        error, TimeoutError | KafkaTimeoutError | NodeNotReadyError | RequestTimedOutError
     )
+    if line := missing_permission(error, entry) or refusal(error, servers, entry):
+        return BrokerError(line)
+    if silent and nodes is not None and nodes.answered_within(SILENCE_S):
+        return BrokerError(f"{partly(nodes.unreachable)}: try again, or see after that node")
+    if silent and nodes is not None and nodes.unreachable:
+        return BrokerError(unreachable(nodes.servers, nodes.unreachable, entry))
+    reason = f"{type(error).__name__} {error}".strip()
+    at = f" at {servers}" if servers else ""
+    return BrokerError(f"the broker{at} refuses or does not answer: {reason}")
+
+
+def no_broker(servers: str, why: str) -> BrokerError:
+    """The one line about a broker that does not answer."""
+    from streams.kafka.remedies import no_answer
+
+    return BrokerError(no_answer(servers, why))
 
 
 async def _close(client: Any) -> None:
@@ -171,33 +227,3 @@ async def _close(client: Any) -> None:
     close = getattr(client, "stop", None) or client.close
     with contextlib.suppress(Exception):
         await asyncio.wait_for(close(), 2.0)
-
-
-@contextlib.contextmanager
-def _logged_reasons() -> Any:
-    """Collects why aiokafka could not connect: it logs the reason and raises without it."""
-    reasons: list[str] = []
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if isinstance(record.args, tuple) and record.args:
-                reasons.append(_reason(record.args[-1]))
-
-    listener = Listener(logging.WARNING)
-    logger = logging.getLogger("aiokafka")
-    logger.addHandler(listener)
-    try:
-        yield reasons
-    finally:
-        logger.removeHandler(listener)
-
-
-def _reason(error: Any) -> str:
-    while isinstance(error, BaseException) and error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
-        return "connection refused"
-    if isinstance(error, (TimeoutError, asyncio.CancelledError)):
-        return "no answer"
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

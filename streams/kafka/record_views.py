@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
-import json
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
+
+from streams.codec.strict_json import BOM, read
+
+BASE64 = "base64:"
 
 _CONTROL = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)]}
 _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
@@ -16,7 +19,7 @@ _CONTROL |= {ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t"}
 def json_line(record: Any) -> bytes:
     """One JSON object with its line end. `value`: the record's own JSON, byte for byte except line
     ends between its tokens; else a string, else `{"base64": ...}`; null for a tombstone. `headers`:
-    an object; a repeated name has a list."""
+    see `headers_object`."""
     return orjson.dumps(
         {
             "topic": record.topic,
@@ -61,30 +64,37 @@ def json_value(raw: bytes | None) -> Any:
 
 def _is_json(raw: bytes) -> bool:
     try:
-        orjson.loads(raw)
+        read(raw)
     except ValueError:
-        try:  # orjson refuses escaped lone surrogates, which JSON allows
-            json.loads(raw.decode("utf-8"), parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            return False
-    return True
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(name)
+        return False
+    return not raw.startswith(BOM)
 
 
 def headers_object(headers: Any) -> dict[str, Any]:
-    """By name; a repeated name has a list."""
+    """By name; a repeated name has a list. A name that is not UTF-8 is `base64:` and its bytes in
+    base64, and so is one that begins like that itself."""
     found: dict[str, list[Any]] = {}
     for name, value in headers:
-        found.setdefault(name, []).append(as_text(value))
+        found.setdefault(_json_name(name), []).append(as_text(value))
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _json_name(name: str) -> str:
+    raw = name.encode("utf-8", "surrogateescape")
+    if isinstance(as_text(raw), str) and not name.startswith(BASE64):
+        return name
+    return BASE64 + base64.b64encode(raw).decode()
 
 
 def printable(text: str) -> str:
     """With control characters escaped."""
     return text.translate(_CONTROL)
+
+
+def printable_name(name: str) -> str:
+    """The name of a header; bytes that are not UTF-8 are escaped too."""
+    raw = name.encode("utf-8", "surrogateescape")
+    return printable(raw.decode("utf-8", "backslashreplace"))
 
 
 def _decoded(raw: bytes) -> str:

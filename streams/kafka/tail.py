@@ -10,25 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from streams.errors import BrokerError, UsageError
 from streams.kafka.broker.tansu import refuse_on_embedded
-from streams.kafka.client import client_arguments, connected, no_broker
+from streams.kafka.client import LEADER_WITHIN_S, broker_answer, client_arguments, connected
 
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
 
-T = TypeVar("T")
 POLL_MS = 500
 EMBEDDED_CLUSTER_ID = "embedded"
 QUIET_S = 5.0
 """After so long without a record, check that the broker still answers."""
-ANSWER_WITHIN_S = 9.0
 _AGO = re.compile(r"-(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
@@ -83,41 +80,43 @@ async def tail(
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come, aiokafka's own, in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    where the topic ended when reading began.
-
-    Raises BrokerError: the broker does not answer, now or later; there is no such topic."""
-    from aiokafka.admin import AIOKafkaAdminClient
+    where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such
+    topic; we may not read it; a record that cannot be read, when all before it is handed over."""
+    from streams.kafka.admin import Admin
+    from streams.kafka.consume.taking import Taking
 
     servers = kafka.bootstrap_servers
-    arguments = {**client_arguments(kafka), "request_timeout_ms": int(ANSWER_WITHIN_S * 1000)}
-    admin, consumer = AIOKafkaAdminClient(**arguments), _consumer(arguments)
+    arguments = {**client_arguments(kafka), "request_timeout_ms": int(LEADER_WITHIN_S * 1000)}
+    admin, consumer = Admin(**arguments), _consumer(arguments)
     clock = asyncio.get_running_loop().time
     async with connected(admin, servers), connected(consumer, servers):
-        places = await partitions_of(admin, topic, servers)
-        embedded = await _answer(servers, is_embedded(admin))
+        places = await partitions_of(admin, topic)
+        embedded = await broker_answer(is_embedded(admin), admin)
         if embedded and start.kind == "time":
             refuse_on_embedded("time_lookup", "--from")
-        ends = await _answer(servers, _assign(consumer, topic, places, start))
+        ends = await broker_answer(_assign(consumer, topic, places, start), consumer)
         if embedded and (to_end or start.kind == "latest"):
-            ends = await _answer(servers, _high_watermarks(consumer, start))
+            ends = await broker_answer(_high_watermarks(consumer, start), consumer)
         yield []
-        remaining, quiet_since = count, clock()
+        taking, remaining, quiet_since = Taking(consumer), count, clock()
         while remaining is None or remaining > 0:
-            if to_end and await _answer(servers, _reached(consumer, ends)):
+            if to_end and await broker_answer(_reached(consumer, ends), consumer):
                 return
-            fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=remaining)
-            if records := list(chain.from_iterable(fetched.values())):
+            if records := await taking.take(remaining, POLL_MS / 1000):
                 quiet_since = clock()
                 remaining = remaining and remaining - len(records)
                 yield records
             elif clock() - quiet_since >= QUIET_S:  # Does the topic still exist?
-                await partitions_of(admin, topic, servers)
+                await partitions_of(admin, topic)
                 quiet_since = clock()
 
 
 def _consumer(arguments: Mapping[str, Any]) -> Any:
     from aiokafka import AIOKafkaConsumer
 
+    from streams.kafka.consume.fetched_records import allow_any_record
+
+    allow_any_record()
     return AIOKafkaConsumer(
         **arguments,
         group_id=None,
@@ -128,32 +127,24 @@ def _consumer(arguments: Mapping[str, Any]) -> Any:
     )
 
 
-async def _answer(servers: str, request: Awaitable[T]) -> T:
-    """Await a request to the broker. Raises BrokerError where no answer comes."""
-    from aiokafka.errors import KafkaError
-
-    try:
-        return await asyncio.wait_for(request, ANSWER_WITHIN_S)
-    except TimeoutError:
-        raise no_broker(servers, f"no answer within {ANSWER_WITHIN_S:g} s") from None
-    except KafkaError as error:
-        raise no_broker(servers, f"{type(error).__name__} {error}".strip()) from error
-
-
-async def partitions_of(admin: Any, topic: str, servers: str) -> list[int]:
+async def partitions_of(admin: Any, topic: str) -> list[int]:
     """The topic's partitions. Raises BrokerError if there is no such topic, or no answer."""
-    return await _answer(servers, _partitions(admin, topic))
+    return await broker_answer(_partitions(admin, topic), admin)
 
 
 async def _partitions(admin: Any, topic: str) -> list[int]:
     """The topic's partitions. Raises BrokerError if there is no such topic."""
+    from streams.kafka.nodes import entry_of
+    from streams.kafka.remedies import or_hidden
+
     # Ask for all topics: a request for one name may create it, if the broker is set so.
     topics = {found["topic"]: found["partitions"] for found in await admin.describe_topics()}
     if topics.get(topic):
         return sorted(partition["partition"] for partition in topics[topic])
     near = get_close_matches(topic, topics, n=1)
     guess = f'did you mean "{near[0]}"?' if near else "check its name, and --broker"
-    raise BrokerError(f"the topic {topic} does not exist; {guess}")
+    hidden = or_hidden(entry_of(admin))
+    raise BrokerError(f"the topic {topic} does not exist; {guess}{hidden}")
 
 
 async def is_embedded(admin: Any) -> bool:

@@ -16,12 +16,25 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NotControllerError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    NoError,
+    NotControllerError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    for_code,
+)
 
 from streams.errors import BrokerError
+from streams.kafka.nodes import entry_of
+from streams.kafka.remedies import hidden_settings, missing_permission, or_hidden
 
 TOPIC_LEVEL = 1
 """`config_source` of a setting made on the topic itself (DescribeConfigs, Kafka protocol)."""
+
+HIDING = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
+"""Errors of DescribeConfigs for who may see the topic and not its settings."""
 
 CREATE_WITHIN_S = 15.0
 PREPARE_WITHIN_S = 5.0
@@ -31,13 +44,14 @@ DEFAULT_MAX_MESSAGE_BYTES = 1_048_588
 class TopicFacts(NamedTuple):
     """`partitions` and `replicas`: counts. `settings`: those made on the topic itself.
     `max_message_bytes`: what a record batch may take. `compacted`: it takes no record without a
-    key."""
+    key. `hidden`: we may not see its settings; those here are the defaults."""
 
     partitions: int
     replicas: int
     settings: Mapping[str, str]
     max_message_bytes: int
     compacted: bool = False
+    hidden: bool = False
 
 
 class TopicSpec(NamedTuple):
@@ -65,38 +79,44 @@ async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str
             raise for_code(topic["error_code"])(topic["topic"])
     entries = await _entries(admin, found)
     return {
-        name: _facts(len(partitions), len(partitions[0]["replicas"]), entries.get(name, ()))
+        name: _facts(len(partitions), len(partitions[0]["replicas"]), entries[name])
         for name, partitions in found.items()
     }
 
 
 async def _entries(
     admin: AIOKafkaAdminClient, names: Iterable[str]
-) -> dict[str, Sequence[Mapping[str, Any]]]:
-    """Every setting of each topic, as DescribeConfigs gives it."""
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
-    answers = await admin.describe_configs(resources) if resources else []
-    return {
-        resource["resource_name"]: resource["config_entries"]
-        for answer in answers
-        for resource in answer.to_object()["resources"]
-    }
+) -> dict[str, Sequence[Mapping[str, Any]] | None]:
+    """Every setting of each topic, as DescribeConfigs gives it; None: we may not see them. Raises
+    KafkaError."""
+    found: dict[str, Sequence[Mapping[str, Any]] | None] = dict.fromkeys(names, ())
+    resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in found]
+    for answer in await admin.describe_configs(resources) if resources else []:
+        for resource in answer.to_object()["resources"]:
+            name, error = resource["resource_name"], for_code(resource["error_code"])
+            if error not in (NoError, *HIDING):
+                raise error(name)
+            found[name] = resource["config_entries"] if error is NoError else None
+    return found
 
 
-def _facts(partitions: int, replicas: int, entries: Iterable[Mapping[str, Any]]) -> TopicFacts:
+def _facts(
+    partitions: int, replicas: int, entries: Iterable[Mapping[str, Any]] | None
+) -> TopicFacts:
     own: dict[str, str] = {}
-    most, policy = [DEFAULT_MAX_MESSAGE_BYTES], ""
-    for entry in entries:
+    limits, policy = [DEFAULT_MAX_MESSAGE_BYTES], ""
+    for entry in entries or ():
         name, value = entry["config_names"], entry["config_value"]
         if name == "max.message.bytes" and value:
-            most[0] = int(value)
+            limits[0] = int(value)
         if name == "segment.bytes" and value:  # a batch must also fit into a segment
-            most.append(int(value))
+            limits.append(int(value))
         if name == "cleanup.policy" and value:
             policy = value
         if _is_set_on_topic(entry) and value is not None:
             own[name] = value
-    return TopicFacts(partitions, replicas, own, min(most), "compact" in policy.split(","))
+    compacted = "compact" in policy.split(",")
+    return TopicFacts(partitions, replicas, own, min(limits), compacted, hidden=entries is None)
 
 
 def _is_set_on_topic(entry: Mapping[str, Any]) -> bool:
@@ -125,14 +145,24 @@ async def prepare(
     admin: AIOKafkaAdminClient, sources: Iterable[str], specs: Iterable[TopicSpec]
 ) -> tuple[dict[str, TopicFacts], list[str]]:
     """Check the sources and create missing topics; returns every topic's facts and the names
-    created. Raises BrokerError for a missing source, a refused creation, or a compacted topic that
-    must not be compacted."""
+    created. Raises BrokerError for a missing source, a refused creation, a source whose settings
+    would have to be copied and may not be seen, or a compacted topic that must not be compacted."""
     sources, specs = list(sources), list(specs)
     facts = await describe(admin, [*sources, *(topic.name for topic in specs)])
     if missing := [name for name in sources if name not in facts]:
         names = ", ".join(missing)
-        raise BrokerError(f"the source topic {names} does not exist: create it, or publish to it")
+        hidden = or_hidden(entry_of(admin))
+        raise BrokerError(
+            f"the source topic {names} does not exist: create it, or publish to it{hidden}"
+        )
     absent = [topic for topic in specs if topic.name not in facts]
+    for topic in absent:
+        if facts[topic.source].hidden:
+            raise BrokerError(
+                f"the topic {topic.name} is missing, and cannot be created with the settings of "
+                f"{topic.source}: {hidden_settings([topic.source], entry_of(admin))}; or create "
+                f"{topic.name} yourself"
+            )
     if absent:
         await _create(admin, [_like(topic, facts[topic.source]) for topic in absent])
         facts |= await _wait_for(admin, [topic.name for topic in absent])
@@ -159,7 +189,8 @@ async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
         name, code, *rest = entry
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            reason = rest[0] if rest and rest[0] else error.__name__
+            reason = missing_permission(error(name), entry_of(admin))
+            reason = reason or (rest[0] if rest and rest[0] else error.__name__)
             raise BrokerError(f"the topic {name} could not be created: {reason}")
 
 

@@ -125,7 +125,10 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
         "counter", "tokens", "Tokens of calls, counted at their reply: input or output.", ("kind",)
     ),
     "streams_cost_usd_total": Metric(
-        "counter", "dollars", "Cost of calls, counted at their reply, by the price list."
+        "counter",
+        "dollars",
+        "Cost of calls, counted at their reply, by the price list; no sample where a model's price "
+        "is not known.",
     ),
     "streams_latency_seconds": Metric(
         "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."
@@ -186,7 +189,8 @@ def _item_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
         _add_each(dead_letters, name, tally.dead_letters)
         tokens.add_metric([name, "input"], calls.input_tokens)
         tokens.add_metric([name, "output"], calls.output_tokens)
-        cost.add_metric([name], calls.cost_nano_usd / 1e9)
+        if calls.cost_usd is not None:
+            cost.add_metric([name], calls.cost_usd)
     return (items, dead_letters, tokens, cost)
 
 

@@ -3,9 +3,12 @@
     items ──► operation.request ──► provider ──► operation.read ──► one answer per item
 
 Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`,
-`generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `schema` (a user's
-JSON Schema as the API takes it), `replies` (reads what a model wrote, however broken),
-`bad_replies` (the table of what follows from each kind of bad reply).
+`generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `replies` (reads
+what a model wrote, however broken), `spelling` (whether it wrote one of our words), `bad_replies`
+(what follows from each kind of bad reply).
+
+A user's JSON Schema as the API takes it: `schema`, then `shapes` (its alternatives), `wire_schema`
+(what is sent), `contradictions` and `examples` (whether any value keeps it), `patterns`.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from streams.operations.exchange import (
 )
 from streams.operations.extract import Extract
 from streams.operations.generate import Generate
+from streams.operations.spelling import composed
 
 OPERATIONS: Final = ("classify", "extract", "embed", "generate")
 
@@ -57,7 +61,7 @@ def make_operation(task: TaskOperation) -> Operation:
     instructions = task.instructions or ""
     if task.operation == "classify":
         labels = list(task.labels or ())
-        if len(set(labels)) < max(2, len(labels)):
+        if len(set(map(composed, labels))) < max(2, len(labels)):
             raise ConfigError([f"{place}.labels: two labels at least, all distinct"])
         return Classify(labels, instructions)
     if task.operation == "extract":

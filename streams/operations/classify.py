@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from streams.operations.prompts import (
     user_turn,
 )
 from streams.operations.replies import read_answers
+from streams.operations.spelling import by_form, composed, folded
 
 _FRAME_TOKENS_EACH: Final = 24
 """Output tokens of a record around its label: braces, names, the id."""
@@ -40,10 +40,8 @@ class Classify:
         self._schema = reply_schema("label", {"type": "string", "enum": list(labels)}, {})
         self._each = _FRAME_TOKENS_EACH + max(len(label.encode()) for label in labels)
         self._exact = {label: label for label in labels}
-        self._folded: dict[str, str | None] = {}
-        for label in labels:
-            folded = _folded(label)
-            self._folded[folded] = None if folded in self._folded else label
+        self._composed = by_form(composed, labels)
+        self._folded = by_form(folded, labels)
 
     def request(self, items: Sequence[Item]) -> Prompt:
         tokens = output_tokens(len(items), each=self._each)
@@ -63,9 +61,6 @@ class Classify:
         written = record.get("label")
         if not isinstance(written, str):
             return Unanswered.INVALID
-        label = self._exact.get(written) or self._folded.get(_folded(written))
+        label = self._exact.get(written) or self._composed.get(composed(written))
+        label = label or self._folded.get(folded(written))
         return Unanswered.INVALID if label is None else {"label": label}
-
-
-def _folded(label: str) -> str:
-    return unicodedata.normalize("NFC", label).strip().casefold()

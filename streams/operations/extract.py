@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import orjson
-from jsonschema import Draft202012Validator
-
-from streams.errors import ConfigError
+from streams.codec.exact_schema import exact
+from streams.codec.strict_json import write
+from streams.errors import ConfigError, ItemError
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
 from streams.operations.prompts import (
@@ -19,7 +18,9 @@ from streams.operations.prompts import (
     user_turn,
 )
 from streams.operations.replies import read_answers
-from streams.operations.schema import prepare, resolve
+from streams.operations.schema import prepare
+from streams.operations.shapes import resolve
+from streams.operations.spelling import respelled_word
 
 _TOKENS_EACH: Final = 512
 _TOKENS_AT_LEAST: Final = 4_096
@@ -31,10 +32,11 @@ _MAX_LEVELS: Final = 64
 class Extract:
     """Gives each item an object that keeps `schema`; its result is that object.
 
-    `schema`: JSON Schema 2020-12 with "type": "object" at its root. What the API cannot enforce is
-    checked on the answer; an answer that breaks it is `Unanswered.INVALID`.
+    `schema`: JSON Schema 2020-12 of an object. What the API cannot enforce is checked on the
+    answer; an answer that breaks it is `Unanswered.INVALID`.
     `instructions`: what to look for, in the user's own words.
     Raises ConfigError where the schema cannot be sent, each problem starting with `place`.
+    `example`: an answer that passes; None: it has a pattern that none was found for.
     """
 
     def __init__(
@@ -48,9 +50,10 @@ class Extract:
             "Take nothing from other items and invent nothing.",
             instructions.strip(),
         )
+        self.example = prepared.example
         self._schema = reply_schema("data", prepared.schema, prepared.defs)
         self._request_schema = schema
-        self._validator = Draft202012Validator(schema)
+        self._validator = exact()(schema)
 
     def request(self, items: Sequence[Item]) -> Prompt:
         tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
@@ -86,15 +89,16 @@ def _writable(data: Any) -> bool:
     """Whether the result can be written inside an envelope: the JSON writer goes 254 levels deep,
     its reader 1,024."""
     try:
-        orjson.dumps([[[[data]]]])
-    except TypeError:
+        write([[[[data]]]])
+    except ItemError:
         return False
     return True
 
 
 def respelled(schema: Mapping[str, Any], data: Any) -> Any:
     """`data` in the spelling of the schema: models change the case of an enum's values. A string
-    that differs from one value of its enum in case and outer blanks alone becomes that value."""
+    that differs from one value of its enum in case, Unicode form and outer blanks alone becomes
+    that value."""
     return _respelled(schema, schema, data, 0)
 
 
@@ -121,8 +125,4 @@ def _respelled(root: Any, schema: Any, data: Any, level: int) -> Any:
 
 def _spelling(schema: Mapping[str, Any], text: str) -> str:
     values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())]
-    if text in values:
-        return text
-    folded = text.strip().casefold()
-    fitting = [v for v in values if isinstance(v, str) and v.strip().casefold() == folded]
-    return fitting[0] if len(fitting) == 1 else text
+    return respelled_word(text, [value for value in values if isinstance(value, str)])

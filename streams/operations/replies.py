@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
-import orjson
-
+from streams.codec.numbers import canonical
+from streams.codec.strict_json import read_reply
 from streams.errors import CallError, Fault
 from streams.model import Answer, Unanswered
 from streams.operations.exchange import Completion, Response
@@ -109,10 +109,7 @@ def _id_of(record: Mapping[str, Any]) -> str:
 def _agree(one: Answer, other: Answer) -> bool:
     if isinstance(one, Unanswered) or isinstance(other, Unanswered):
         return one is other
-    # As JSON: to Python 1, 1.0 and True are equal.
-    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
-        other, option=orjson.OPT_SORT_KEYS
-    )
+    return bool(canonical(one) == canonical(other))  # to Python 1 and True are equal
 
 
 def records_in(text: str) -> list[Any] | None:
@@ -122,8 +119,8 @@ def records_in(text: str) -> list[Any] | None:
     string. Any other reply: the complete objects of the first array that has one with an id.
     """
     try:
-        whole = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        whole = read_reply(text)
+    except ValueError:
         return _salvage(text)
     results = whole.get("results", whole) if isinstance(whole, dict) else whole
     if isinstance(results, list):
@@ -183,8 +180,8 @@ def _complete_objects(text: str, position: int) -> tuple[list[Any], bool]:
 
 def _objects(text: str) -> Iterator[Any]:
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = read_reply(text)
+    except ValueError:
         return
     if isinstance(value, dict):
         yield value

@@ -1,262 +1,135 @@
 """Prepares a user's JSON Schema for the API, which takes a part of JSON Schema only.
 
-The API cannot enforce some keywords. They are not sent as such: the description names them, so
-that the model knows them, and we check the answer with the schema as the user wrote it. What cannot
-be sent in any form (recursion, maps, remote references, too many optional properties) is a problem
-that the user hears of at the start. Source of the limits: docs/operations.md.
+    the schema ─► `shapes` (its alternatives) ─► `wire_schema` (what is sent, without alternatives
+    that `contradictions` excludes) ─► `examples` (does any value keep it?)
+
+What is sent takes every value that the user's schema takes; what is checked is that schema itself.
+Keywords that the API cannot enforce are told to the model in the description. What cannot be sent
+in any form (recursion, maps, remote references, too many optional properties), and a schema that no
+value keeps, is a problem that the user hears of at the start. Source of the API's limits:
+docs/operations.md.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
-from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from streams.codec.strict_json import refuse_null, write
+from streams.errors import ItemError
+from streams.operations.examples import Examples
+from streams.operations.shapes import Part, Path, Shapes, place
+from streams.operations.wire_schema import Nothing, Sent
+
 MAX_OPTIONAL: Final = 24
 MAX_UNIONS: Final = 16
-
-_SUPPORTED: Final = frozenset({"type", "enum", "const", "default", "title", "description"})
-_LOCAL_CHECKS: Final = frozenset(
-    {
-        "minLength",
-        "maxLength",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "multipleOf",
-        "minItems",
-        "maxItems",
-        "uniqueItems",
-        "contains",
-        "minContains",
-        "maxContains",
-        "pattern",
-        "format",
-        "propertyNames",
-        "not",
-        "minProperties",
-        "maxProperties",
-        "dependentRequired",
-    }
-)
-"""Keywords that the API refuses, always or in part: the description names them, we check them."""
-
-_UNSUPPORTED: Final = frozenset(
-    {
-        "patternProperties",
-        "prefixItems",
-        "unevaluatedProperties",
-        "unevaluatedItems",
-        "if",
-        "then",
-        "else",
-        "dependentSchemas",
-        "$dynamicRef",
-        "$recursiveRef",
-        "$anchor",
-        "$dynamicAnchor",
-    }
-)
-_FORMATS: Final = frozenset(
-    {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
-)
-_SIMPLE_PATTERN: Final = re.compile(r"(?:[^\\()]|\\[wdsWDS.\-\[\]{}()*+?^$|/\\])*")
-"""No groups, look-arounds, back-references or word boundaries."""
-
-
-_JSON: Final = json.JSONEncoder(
-    ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str
-)
-"""Not orjson: a limit may be an integer of more than 64 bits."""
 
 
 class Prepared(NamedTuple):
     """`schema`: the schema of one answer, as it is sent. `defs`: its definitions, to move to the
     root of the reply's schema. `problems`: one line each, starting with the place in the schema;
-    empty: the schema can be used."""
+    empty: the schema can be used. `example`: an answer that keeps it; None: none was found, which
+    is no problem where the schema has a pattern that we cannot write."""
 
     schema: dict[str, Any]
     defs: dict[str, Any]
     problems: list[str]
+    example: dict[str, Any] | None = None
 
 
 def prepare(schema: Any) -> Prepared:
     """The user's schema as the API takes it. Never raises."""
     try:
+        if problem := _form_problem(schema):
+            return Prepared({}, {}, [problem])
+        root = Part(schema, ())
+        shapes = [shape for shape in Shapes(schema).of([root]) if not shape.nothing]
+        if any(shape.types != ("object",) for shape in shapes):
+            return Prepared({}, {}, ['/: the schema must have "type": "object" at its root'])
+        examples = Examples(schema)
+        sent = Sent(schema, examples)
+        wire = sent.emit([root])
+        if isinstance(wire, Nothing):
+            return Prepared({}, {}, [*sent.problems, wire.reason])
+        problems = sent.problems or [*_too_many(wire, sent.defs)]
+        example = None if problems else examples.first()
+    except RecursionError:
+        return Prepared({}, {}, ["/: the schema is nested too deep"])
+    if not problems and example is None and not examples.may_miss_some:
+        problems.append(_NO_EXAMPLE)
+    return Prepared(wire, sent.defs, problems, example)
+
+
+_NO_EXAMPLE: Final = (
+    "/: no answer that keeps the schema was found; if there is one, show it as one of the schema's"
+    ' "examples"'
+)
+
+
+def _form_problem(schema: Any) -> str:
+    """What makes it no JSON Schema at all."""
+    try:
+        if b"null" in write(schema):
+            refuse_null(schema)
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        return Prepared({}, {}, [f"{_place(error.absolute_path)}: {error.message}"])
-    except RecursionError:
-        return Prepared({}, {}, ["the schema is nested too deep"])
-    if not isinstance(schema, dict) or schema.get("type") != "object":
-        return Prepared({}, {}, ['the schema must have "type": "object" at its root'])
-    preparation = _Preparation(schema)
-    try:
-        wire = preparation.subschema(schema, ())
-    except RecursionError:
-        return Prepared({}, {}, ["the schema is nested too deep"])
-    return Prepared(wire, preparation.defs, preparation.all_problems())
+        return f"{place(error.absolute_path)}: {error.message}"
+    except ItemError as error:
+        return f"/: {error.message.replace('the result', 'the schema')}"
+    return next(_faults(schema, ()), "")
 
 
-def _place(path: Any) -> str:
-    return "/" + "/".join(str(step) for step in path)
+_NAMED: Final = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
+_VALUES: Final = frozenset({"enum", "const", "default", "examples", "required"})
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    types = schema.get("type", [])
-    return types if isinstance(types, list) else [types]
+def _faults(schema: Any, path: Path) -> Iterator[str]:
+    """What the check of a value would stumble over, wherever it stands."""
+    if isinstance(schema, list):
+        for number, inner in enumerate(schema):
+            yield from _faults(inner, (*path, str(number)))
+    if not isinstance(schema, dict):
+        return
+    if path and "$id" in schema:
+        yield f"{place(path)}: a schema within the schema has no $id: its references lead elsewhere"
+    if isinstance(schema.get("pattern"), str):
+        try:
+            re.compile(schema["pattern"])
+        except (re.error, RecursionError, OverflowError) as error:
+            yield f"{place((*path, 'pattern'))}: is no pattern of Python's: {error}"
+    for keyword, inner in schema.items():
+        if keyword in _NAMED and isinstance(inner, dict):
+            for name, named in inner.items():
+                yield from _faults(named, (*path, keyword, name))
+        elif keyword not in _VALUES:
+            yield from _faults(inner, (*path, keyword))
 
 
-class _Preparation:
-    """One walk over one schema, collecting its definitions, its counts and its problems."""
-
-    def __init__(self, root: dict[str, Any]) -> None:
-        self.defs: dict[str, Any] = {}
-        self._root = root
-        self._problems: list[str] = []
-        self._names: dict[str, str] = {}  # pointer of a reference -> name in defs
-        # references that are being followed: a repeated one is a recursion
-        self._open: list[str] = []
-        self._costs: dict[str, tuple[int, int]] = {}  # reference -> optionals, unions
-        self._optional = 0
-        self._unions = 0
-
-    def all_problems(self) -> list[str]:
-        problems = list(self._problems)
-        if self._optional > MAX_OPTIONAL:
-            problems.append(
-                f"/: {self._optional} optional properties, the API takes {MAX_OPTIONAL}: "
-                'list more of them under "required"'
-            )
-        if self._unions > MAX_UNIONS:
-            problems.append(
-                f"/: {self._unions} properties of several types, the API takes {MAX_UNIONS}"
-            )
-        return problems
-
-    def subschema(self, schema: Any, path: tuple[str, ...]) -> dict[str, Any]:
-        if not isinstance(schema, dict):
-            return self._problem(path, "true and false are no schemas for the API: name a type")
-        if "$ref" in schema:
-            return self._reference(str(schema["$ref"]), path)
-        unsupported = sorted(_UNSUPPORTED & schema.keys())
-        if unsupported:
-            return self._problem(path, f"the API does not take {', '.join(unsupported)}")
-        wire = {key: value for key, value in schema.items() if key in _SUPPORTED}
-        self._alternatives(schema, path, wire)
-        if "properties" in schema or "object" in _types(schema):
-            self._object(schema, path, wire)
-        if "items" in schema:
-            wire["items"] = self.subschema(schema["items"], (*path, "items"))
-        self._scalars(schema, path, wire)
-        return wire
-
-    def _problem(self, path: tuple[str, ...], text: str) -> dict[str, Any]:
-        self._problems.append(f"{_place(path)}: {text}")
-        return {}
-
-    def _object(
-        self, schema: Mapping[str, Any], path: tuple[str, ...], wire: dict[str, Any]
-    ) -> None:
-        properties = schema.get("properties") or {}
-        if not properties and "allOf" not in schema and "anyOf" not in schema:
-            self._problem(path, "an object needs named properties: the API takes no maps")
-        required = [name for name in schema.get("required", ()) if name in properties]
-        self._optional += len(properties) - len(required)
-        wire["type"] = schema.get("type", "object")
-        wire["properties"] = {
-            name: self.subschema(inner, (*path, "properties", name))
-            for name, inner in properties.items()
-        }
-        wire["required"] = required
-        wire["additionalProperties"] = False
-
-    def _alternatives(
-        self, schema: Mapping[str, Any], path: tuple[str, ...], wire: dict[str, Any]
-    ) -> None:
-        if isinstance(schema.get("type"), list) or "anyOf" in schema or "oneOf" in schema:
-            self._unions += 1
-        for keyword in ("allOf", "anyOf", "oneOf"):
-            if keyword in schema:
-                # The API has no oneOf; we check that exactly one fits.
-                sent = "anyOf" if keyword == "oneOf" else keyword
-                wire[sent] = [
-                    self.subschema(inner, (*path, keyword, str(n)))
-                    for n, inner in enumerate(schema[keyword])
-                ]
-
-    def _scalars(
-        self, schema: Mapping[str, Any], path: tuple[str, ...], wire: dict[str, Any]
-    ) -> None:
-        for value in schema.get("enum", ()):
-            if isinstance(value, dict | list):
-                self._problem(path, "enum takes strings, numbers, booleans and null")
-        local = {key: schema[key] for key in schema.keys() & _LOCAL_CHECKS}
-        if local.get("format") in _FORMATS:
-            wire["format"] = local.pop("format")
-        if "pattern" in local and _SIMPLE_PATTERN.fullmatch(local["pattern"]):
-            wire["pattern"] = local.pop("pattern")
-        if "minItems" in local:
-            wire["minItems"] = min(1, int(local["minItems"]))
-            if local["minItems"] <= 1:
-                del local["minItems"]
-        if local:
-            note = f"Must satisfy {_JSON.encode(local)}."
-            wire["description"] = f"{schema.get('description', '')} {note}".strip()
-
-    def _reference(self, reference: str, path: tuple[str, ...]) -> dict[str, Any]:
-        if reference in self._open or reference == "#":
-            return self._problem(path, f"{reference} refers to itself: the API takes no recursion")
-        if reference not in self._names:
-            target = resolve(self._root, reference)
-            if target is None:
-                return self._problem(path, f"{reference} is not in this schema")
-            self._define(reference, target, path)
-        optional, unions = self._costs[reference]
-        self._optional += optional
-        self._unions += unions
-        return {"$ref": f"#/$defs/{self._names[reference]}"}
-
-    def _define(self, reference: str, target: Any, path: tuple[str, ...]) -> None:
-        """Moves the definition of a reference to the root. Its counts are set aside: they count at
-        each use."""
-        name = self._new_name(reference)
-        before = self._optional, self._unions
-        self._optional = self._unions = 0
-        self._open.append(reference)
-        self.defs[name] = self.subschema(target, (*path, "$ref"))
-        self._open.pop()
-        self._costs[reference] = (self._optional, self._unions)
-        self._optional, self._unions = before
-        self._names[reference] = name
-
-    def _new_name(self, reference: str) -> str:
-        base = re.sub(r"\W+", "_", reference.rsplit("/", 1)[-1]) or "definition"
-        name, n = base, 1
-        while name in self.defs or name in self._names.values():
-            n += 1
-            name = f"{base}_{n}"
-        self.defs[name] = {}  # reserve this name
-        return name
+def _too_many(wire: Mapping[str, Any], defs: Mapping[str, Any]) -> Iterator[str]:
+    optional, unions = _counts(wire, defs)
+    if optional > MAX_OPTIONAL:
+        yield (
+            f"/: {optional} optional properties, the API takes {MAX_OPTIONAL}: "
+            'list more of them under "required"'
+        )
+    if unions > MAX_UNIONS:
+        yield f"/: {unions} properties of several types, the API takes {MAX_UNIONS}"
 
 
-def resolve(root: Any, reference: str) -> Any:
-    """What a reference of the form `#/a/b` names in `root`; None: nothing, or not in `root`."""
-    if not reference.startswith("#/"):
-        return None
-    target = root
-    for step in reference[2:].split("/"):
-        name = unquote(step).replace("~1", "/").replace("~0", "~")
-        if isinstance(target, dict) and name in target:
-            target = target[name]
-        elif isinstance(target, list) and name.isdecimal() and int(name) < len(target):
-            target = target[int(name)]
-        else:
-            return None
-    return target
+def _counts(wire: Mapping[str, Any], defs: Mapping[str, Any]) -> tuple[int, int]:
+    """The optional properties and the unions; those of a definition count at each use, as in the
+    grammar that the API makes of them."""
+    if "$ref" in wire:
+        return _counts(defs.get(wire["$ref"].removeprefix("#/$defs/"), {}), defs)
+    properties = wire.get("properties", {})
+    optional = len(properties) - len(wire.get("required", ()))
+    unions = int("anyOf" in wire or isinstance(wire.get("type"), list))
+    inner = [*properties.values(), *wire.get("anyOf", ())]
+    for part in [*inner, *([wire["items"]] if "items" in wire else [])]:
+        more = _counts(part, defs)
+        optional, unions = optional + more[0], unions + more[1]
+    return optional, unions

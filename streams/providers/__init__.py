@@ -4,10 +4,11 @@
     function_caller(function)            ──► FunctionCaller: items ─► function ─► Reply
 
 Reading order: `port` (what a provider must do), `task_caller` (one call), `anthropic` and `voyage`
-(the two APIs), `sdk_faults` (what each failure means), `response_headers` (waits and limits),
-`prices` (what a call costs), `secrecy` (what no message may hold), `registry` (which providers
-there are), `functions` (custom functions; those that block run in `threads`). SDKs are imported
-when a task needs them, not before.
+(the two APIs), `egress` (their way out: `addresses`, `proxies`, `api_key`), `sdk_faults` and
+`connection_faults` (what each failure means), `response_headers` (waits and limits), `redirects`
+(which are followed), `prices` (what a call costs), `secrecy` (what no message may hold), `registry`
+(which providers there are), `functions` (custom functions; those that block run in `threads`). SDKs
+are imported when needed.
 """
 
 from streams.providers.functions import FunctionCaller, function_caller
@@ -21,7 +22,14 @@ from streams.providers.port import (
     WireReply,
 )
 from streams.providers.prices import has_price
-from streams.providers.registry import Task, make_caller, provider_names, register_provider
+from streams.providers.registry import (
+    Task,
+    can_price,
+    make_caller,
+    provider_names,
+    register_provider,
+    warn_of_price,
+)
 from streams.providers.task_caller import TaskCaller
 
 __all__ = [
@@ -35,9 +43,11 @@ __all__ = [
     "Task",
     "TaskCaller",
     "WireReply",
+    "can_price",
     "function_caller",
     "has_price",
     "make_caller",
     "provider_names",
     "register_provider",
+    "warn_of_price",
 ]

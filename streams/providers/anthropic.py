@@ -13,24 +13,27 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Completion, Prompt, Request
 from streams.operations.prompts import MAX_OUTPUT_TOKENS
+from streams.providers.api_key import ApiKey
+from streams.providers.connection_faults import connection_failure
+from streams.providers.egress import Egress, egress
 from streams.providers.port import (
     Params,
     ProviderSettings,
     TaskModel,
     WireReply,
     account_of,
-    api_key,
     json_of,
+    kind_of,
 )
 from streams.providers.prices import claude_usage
+from streams.providers.proxies import Proxy
+from streams.providers.redirects import followed
 from streams.providers.response_headers import rate_limits
-from streams.providers.sdk_faults import call_error
+from streams.providers.sdk_faults import call_error, no_message
 from streams.providers.secrecy import reworded, without_keys
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
-
-KEY_VARIABLE: Final = "ANTHROPIC_API_KEY"
 
 _SDK_TIMEOUT_FACTOR: Final = 1.25
 """The SDK's own timeout as a multiple of the task's: the task's must fire first."""
@@ -73,12 +76,15 @@ class AnthropicProvider:
 
     operations: Final = frozenset({"classify", "extract", "generate"})
 
-    def __init__(self, client: AsyncAnthropic, model: str, key: str) -> None:
+    def __init__(
+        self, client: AsyncAnthropic, model: str, key: ApiKey, proxy: Proxy | None = None
+    ) -> None:
         self._client = client
         self._model = model
         self._key = key
+        self._proxy = proxy
         self._traits = traits(model)
-        self.account = account_of("anthropic", str(client.base_url), key, model)
+        self.account = account_of("anthropic", str(client.base_url), key.source, model)
 
     def request(self, request: Request) -> dict[str, Any]:
         if not isinstance(request, Prompt):
@@ -86,15 +92,20 @@ class AnthropicProvider:
         return message_params(self._model, self._traits, request)
 
     async def send(self, params: Params, timeout_s: float) -> WireReply:
+        self._client.api_key = key = self._key.current()
         try:
             response = await self._client.messages.with_raw_response.create(
                 **params, timeout=self._timeout(timeout_s)
             )
             headers, body = response.headers, await response.read()
         except Exception as error:
-            failure = self._failure(error)
+            failure = connection_failure(error, self._proxy) or failure_of(error)
+            failure = reworded(failure, without_keys(failure.message, [key]))
         else:
-            return WireReply(json_of(body), rate_limits(headers, now=datetime.now(UTC)))
+            reply, now = json_of(body), datetime.now(UTC)
+            if is_message(reply):
+                return WireReply(reply, rate_limits(headers, now=now))
+            failure = no_message(response.status_code, headers, reply, now=now, what=kind_of(body))
         # Raised here, outside the handler: the SDK's error, which holds the request with its texts
         # and key, must not be the context of ours.
         raise failure
@@ -114,10 +125,6 @@ class AnthropicProvider:
 
         own = timeout_s * _SDK_TIMEOUT_FACTOR + 1.0
         return anthropic.Timeout(own, connect=min(own, _CONNECT_S))
-
-    def _failure(self, error: Exception) -> CallError:
-        failure = failure_of(error)
-        return reworded(failure, without_keys(failure.message, [self._key]))
 
 
 def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str, Any]:
@@ -148,6 +155,14 @@ def _system(text: str, cache_min_tokens: int) -> str | list[dict[str, Any]]:
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
 
+def is_message(reply: Any) -> bool:
+    """Whether a reply is a message, however bad its content. If not, it is not the API's."""
+    if not isinstance(reply, Mapping):
+        return False
+    its_type = reply.get("type")
+    return its_type == "message" or (its_type is None and "content" in reply)
+
+
 def completion_of(model: str, message: Any) -> Completion:
     """A message, not checked: of a call, or of a batch's result. Raises CallError BAD_REPLY if it
     is not a JSON object."""
@@ -167,6 +182,8 @@ def failure_of(error: Exception) -> CallError:
         return call_error(
             error.status_code, error.response.headers, error.body, now=datetime.now(UTC)
         )
+    if isinstance(error.__cause__, CallError):
+        return error.__cause__
     if isinstance(error, anthropic.APITimeoutError):
         cause = type(error.__cause__).__name__
         if cause in ("ConnectTimeout", "PoolTimeout"):  # the request was never sent
@@ -183,9 +200,14 @@ def failure_of(error: Exception) -> CallError:
 def make_anthropic(
     task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> AnthropicProvider:
-    """The provider for a task. Raises ConfigError for a missing SDK or key."""
-    key, problem = api_key("anthropic", KEY_VARIABLE, settings, environ)
-    problems = [problem] if problem else []
+    """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
+    API that cannot be gone."""
+    problems: list[str] = []
+    way: Egress | None = None
+    try:
+        way = egress("anthropic", settings, environ)
+    except ConfigError as error:
+        problems += error.problems
     try:
         import anthropic
     except ImportError:
@@ -193,26 +215,38 @@ def make_anthropic(
             f"task.{task.name}.provider: the Anthropic SDK is not installed: "
             'pip install "streams-microbatch[anthropic]"'
         )
-    if problems:
+    if problems or way is None:
         raise ConfigError(problems)
     traced = environ.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() in ("1", "true", "on")
-    base_url = settings.base_url if settings is not None else None
     client = anthropic.AsyncAnthropic(
-        api_key=key,
-        base_url=base_url or environ.get("ANTHROPIC_BASE_URL") or None,
+        api_key=way.key.current(),
+        base_url=way.base_url,
         max_retries=0,
         open_telemetry=None if traced else False,
-        http_client=_http_client(),
+        http_client=_http_client(way),
     )
-    return AnthropicProvider(client, task.model, key)
+    return AnthropicProvider(client, task.model, way.key, way.proxy)
 
 
-def _http_client() -> Any:
+def _http_client(way: Egress) -> Any:
     """The SDK's aiohttp client: twice as many calls per second as its default one, and as fast with
-    hundreds in flight. None, which means the default one, if it is not available."""
+    hundreds in flight. It has no limit of its own: the engine limits the calls in flight."""
     import anthropic
+    import httpx2
 
-    try:
-        return anthropic.DefaultAioHttpClient()
-    except RuntimeError:
-        return None
+    return anthropic.DefaultAioHttpClient(
+        trust_env=False,  # `way` has what the environment says
+        proxy=None if way.proxy is None else httpx2.Proxy(way.proxy.url, headers=way.proxy.headers),
+        verify=way.tls or True,
+        event_hooks={"response": [stop_redirect]},
+        limits=httpx2.Limits(max_connections=0),  # for aiohttp that means any number
+    )
+
+
+async def stop_redirect(response: Any) -> None:
+    """Raises before the client follows a redirect that is not to be followed."""
+    location = response.headers.get("location")
+    if response.has_redirect_location and not followed(
+        response.status_code, str(response.request.url), location
+    ):
+        raise call_error(response.status_code, response.headers, None, now=datetime.now(UTC))

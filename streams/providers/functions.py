@@ -10,9 +10,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at, wrong_answers
+from streams.errors import CallError, Fault, ItemError, plain
 from streams.model import DROP, Answer, Item, Reply
 from streams.providers.threads import Threads
+from streams.user_code import (
+    PASSES,
+    failure_of,
+    is_async,
+    item_error_in,
+    raised_at,
+    wrong_answers,
+)  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -42,32 +50,25 @@ class FunctionCaller:
         self._function = function
         self._version = version
         self._threads = Threads(min(max_in_flight, _MAX_THREADS), "streams-function")
-        self._in_loop = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-            getattr(function, "__call__", None)  # noqa: B004  an object with an async __call__
-        )
+        self._in_loop = is_async(function)
 
     async def __call__(self, items: Sequence[Item]) -> Reply:
         """Raises CallError: FUNCTION for an error or a wrong count, RETRY for a `Retry`."""
         size = len(items)  # a list of its own: the function may change it
         try:
             returned = await self._run(items)
-        except asyncio.CancelledError:
-            if _cancelled_from_outside():
-                raise
-            failure = CallError(Fault.FUNCTION, "CancelledError inside the function")
-        except Retry as error:
-            failure = CallError(Fault.RETRY, str(error), retry_after_s=max(0.0, error.after_s))
-        except ItemError as error:
-            if size == 1:
-                return Reply([plain(error).with_traceback(None)])
-            failure = CallError(
-                Fault.FUNCTION, f"ItemError {plain(error).code} for the whole microbatch"
-            )
-        except (Exception, SystemExit) as error:  # sys.exit() would end the worker, with its code
+            if wrong := wrong_answers(returned, size):
+                failure = CallError(Fault.FUNCTION, wrong)
+            else:
+                return Reply([_answer(value) for value in returned])
+        except PASSES:
+            raise
+        except BaseException as error:
+            item_error = item_error_in(error)
+            if item_error is not None and size == 1:
+                return Reply([plain(item_error).with_traceback(None)])
             logger.debug("the custom function raised", exc_info=True)
-            failure = CallError(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}")
-        else:
-            return Reply(_answers(size, returned))
+            failure = failure_of(error)
         raise failure  # outside the handlers: the function's error may hold an item's text
 
     def describe(self) -> dict[str, Any]:
@@ -103,25 +104,15 @@ class FunctionCaller:
 
 def _call_and_catch(
     function: CustomFunction, items: Sequence[Item]
-) -> tuple[Any, Exception | SystemExit | None]:
-    """The error as a value: a future does not take a StopIteration, and would never be done."""
+) -> tuple[Any, BaseException | None]:
+    """The error as a value: a future does not take a StopIteration, and a GeneratorExit out of one
+    closes all that waits for it."""
     try:
         return function(items), None
     except StopIteration as error:
         return None, RuntimeError(f"the function raised {type(error).__name__}")
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         return None, error
-
-
-def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def _answers(size: int, returned: Any) -> list[Answer]:
-    if wrong := wrong_answers(returned, size):
-        raise CallError(Fault.FUNCTION, wrong)
-    return [_answer(value) for value in returned]
 
 
 def _answer(value: Any) -> Answer:

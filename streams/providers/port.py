@@ -8,14 +8,11 @@ Batch, and the same reading takes the reply of either.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-import orjson
-
+from streams.codec.strict_json import read
 from streams.model import RateLimits
 from streams.operations.exchange import Request, Response
 
@@ -24,7 +21,7 @@ Params = Mapping[str, Any]
 `params`."""
 
 Account = tuple[str, ...]
-"""The account that a call's limits belong to: (provider, base_url, digest of the key, model).
+"""The account that a call's limits belong to: (provider, base_url, source of the key, model).
 Callers with equal accounts share pauses and limits."""
 
 
@@ -143,41 +140,20 @@ Raises ConfigError with the lines to show."""
 def json_of(body: bytes) -> Any:
     """A body as JSON values; None: it is not JSON."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return read(body)
+    except ValueError:
         return None
 
 
-def account_of(provider: str, base_url: str, key: str, model: str) -> Account:
-    """The account of a key; it holds only the key's digest."""
-    return provider, base_url, hashlib.sha256(key.encode()).hexdigest()[:16], model
+def kind_of(body: bytes) -> str:
+    """What a body is that is not JSON, for a person."""
+    start = body.lstrip()[:1]
+    if not start:
+        return "an empty body"
+    return "a page" if start == b"<" else "no JSON, or a part of it"
 
 
-def api_key(
-    provider: str, variable: str, settings: ProviderSettings | None, environ: Mapping[str, str]
-) -> tuple[str, str]:
-    """The key, and a line that says what is missing; one of the two is empty.
-
-    From `api_key_file` if it is set, else from the environment variable.
-    """
-    path = settings.api_key_file if settings is not None else None
-    if path is None:
-        source, key = variable, environ.get(variable, "").strip()
-        if not key:
-            return "", (
-                f"provider.{provider}.api_key_file: no API key: set {variable} in the environment, "
-                "or api_key_file to the name of a file that holds the key"
-            )
-    else:
-        source = f"the file {os.fspath(path)}"
-        try:
-            key = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-            return "", f"provider.{provider}.api_key_file: {source} cannot be read: {reason}"
-    if not (key.isascii() and key.isprintable()) or " " in key or not key:
-        return "", (
-            f"provider.{provider}.api_key_file: {source} holds no API key: one word of printable "
-            "ASCII is expected"
-        )
-    return key, ""
+def account_of(provider: str, base_url: str, key_source: str, model: str) -> Account:
+    """The account of a key. `key_source`: `ApiKey.source`, so that the account stays the same
+    while the key in a file changes."""
+    return provider, base_url, key_source, model

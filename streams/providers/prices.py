@@ -55,7 +55,7 @@ _DATED: Final = re.compile(r"-\d{8}$")
 
 
 def has_price(model: str) -> bool:
-    """Whether the model's price is known; if not, its calls are counted as costing nothing."""
+    """Whether the model's price is known; if not, what its calls cost is not either."""
     return _name(model) in _PRICES
 
 
@@ -73,6 +73,8 @@ def claude_usage(model: str, usage: Any) -> Usage | None:
     new, read = _count(usage.get("input_tokens")), _count(usage.get("cache_read_input_tokens"))
     total, output = new + written + read, _count(usage.get("output_tokens"))
     price = _price(model, total)
+    if price is None:
+        return Usage(total, output, None)
     cost = (
         new * price.input
         + (written - written_1h) * price.write_5m
@@ -90,14 +92,15 @@ def voyage_usage(model: str, usage: Any) -> Usage | None:
     if not isinstance(usage, Mapping):
         return None
     tokens = _count(usage.get("total_tokens"))
-    return Usage(tokens, 0, tokens * _price(model, tokens).input)
+    price = _price(model, tokens)
+    return Usage(tokens, 0, None if price is None else tokens * price.input)
 
 
-def _price(model: str, input_tokens: int) -> Price:
+def _price(model: str, input_tokens: int) -> Price | None:
     name = _name(model)
     if input_tokens > LONG_PROMPT_TOKENS and name in _LONG_PROMPT_PRICES:
         return _LONG_PROMPT_PRICES[name]
-    return _PRICES.get(name, Price(0))
+    return _PRICES.get(name)
 
 
 def _name(model: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, cast
 
@@ -14,7 +15,10 @@ from streams.providers.port import (
     ProviderFactory,
     ProviderSettings,
 )
+from streams.providers.prices import has_price
 from streams.providers.task_caller import TaskCaller
+
+logger = logging.getLogger(__name__)
 
 _BUILT_IN: Final = ("anthropic", "voyage")
 
@@ -26,8 +30,8 @@ class TaskCalls(Protocol):
     def timeout_s(self) -> float: ...
 
 
-class NamedProvider(Protocol):
-    """The attributes of a task that name its provider."""
+class TaskApi(Protocol):
+    """The API of a task."""
 
     @property
     def name(self) -> str: ...
@@ -37,7 +41,7 @@ class NamedProvider(Protocol):
     def model(self) -> str: ...
 
 
-class Task(NamedProvider, TaskOperation, Protocol):
+class Task(TaskOperation, TaskApi, Protocol):
     """The attributes of a task that a caller reads; `streams.settings.TaskSettings` has them."""
 
     @property
@@ -86,8 +90,23 @@ def make_caller(
     return TaskCaller(operation, provider, task.calls.timeout_s)
 
 
+def can_price(task: TaskApi) -> bool:
+    """Whether what the task's calls cost can be told. A registered provider tells it itself."""
+    return task.provider not in _BUILT_IN or has_price(task.model)
+
+
+def warn_of_price(task: TaskApi) -> None:
+    if not can_price(task):
+        logger.warning(
+            "task %s: the price of %s is not known: its cost_usd is null in results and summary, "
+            "and streams_cost_usd_total has no sample of it",
+            task.name,
+            task.model,
+        )
+
+
 def make_provider(
-    task: NamedProvider, settings: ProviderSettings | None, environ: Mapping[str, str]
+    task: TaskApi, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> Provider:
     """A task's provider. Raises ConfigError for an unknown provider, a missing SDK or key."""
     provider = _factory(task)(task, settings, environ)
@@ -96,7 +115,7 @@ def make_provider(
     return Direct(provider, account=(task.provider, task.model))
 
 
-def _factory(task: NamedProvider) -> ProviderFactory:
+def _factory(task: TaskApi) -> ProviderFactory:
     if task.provider == "anthropic":
         from streams.providers.anthropic import make_anthropic
 

@@ -10,6 +10,7 @@ from streams.model import Item, Reply
 from streams.operations.exchange import Completion, Operation, Response, Vectors
 from streams.providers.port import Account, Params, Provider, WireReply
 from streams.providers.secrecy import reworded, without_texts
+from streams.user_code import PASSES
 
 
 class TaskCaller:
@@ -72,9 +73,9 @@ class TaskCaller:
     async def _send(self, items: Sequence[Item]) -> WireReply:
         try:
             wire: Any = await self._provider.send(self.request(items), self._timeout_s)
-        except CallError:
+        except (*PASSES, CallError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             failure = _defect(type(error).__name__)
         else:
             if isinstance(wire, WireReply):
@@ -85,9 +86,9 @@ class TaskCaller:
     def _response(self, message: Any) -> Response:
         try:
             response: Any = self._provider.read(message)
-        except CallError:
+        except (*PASSES, CallError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             failure = _defect(type(error).__name__)
         else:
             if isinstance(response, Completion | Vectors):
@@ -98,5 +99,5 @@ class TaskCaller:
 
 def _defect(what: str) -> CallError:
     """A defect of a registered provider: the engine knows only CallError, and sys.exit() would end
-    the worker."""
+    the worker (`streams.user_code`)."""
     return CallError(Fault.BAD_REPLY, f"the provider failed: {what}")

@@ -16,22 +16,24 @@ from typing import Any, Final
 
 import aiohttp
 
+from streams.codec.strict_json import BOM
 from streams.errors import CallError, ConfigError, Fault
 from streams.operations.exchange import Request, Texts, Vectors
+from streams.providers.connection_faults import connection_failure
+from streams.providers.egress import Egress, egress
 from streams.providers.port import (
     Params,
     ProviderSettings,
     TaskModel,
     WireReply,
     account_of,
-    api_key,
     json_of,
 )
 from streams.providers.prices import voyage_usage
-from streams.providers.sdk_faults import call_error
+from streams.providers.proxies import Proxy
+from streams.providers.redirects import MAX_REDIRECTS, followed
+from streams.providers.sdk_faults import call_error, no_message
 from streams.providers.secrecy import reworded, without_keys
-
-KEY_VARIABLE: Final = "VOYAGE_API_KEY"
 
 _SDK_TIMEOUT_FACTOR: Final = 1.25
 _CONNECT_S: Final = 10.0
@@ -44,19 +46,13 @@ class VoyageProvider:
     operations: Final = frozenset({"embed"})
 
     def __init__(
-        self,
-        sdk: Any,
-        model: str,
-        key: str,
-        base_url: str | None,
-        session: StrictSession | None = None,
+        self, sdk: Any, model: str, way: Egress, session: StrictSession | None = None
     ) -> None:
         self._sdk = sdk
         self._model = model
-        self._key = key
-        self._base_url = base_url
+        self._way = way
         self._session = session
-        self.account = account_of("voyage", base_url or "", key, model)
+        self.account = account_of("voyage", way.base_url, way.key.source, model)
 
     def request(self, request: Request) -> dict[str, Any]:
         if not isinstance(request, Texts):
@@ -74,23 +70,24 @@ class VoyageProvider:
 
     async def send(self, params: Params, timeout_s: float) -> WireReply:
         if self._session is None:  # here, since a session belongs to the loop of its creation
-            # The engine limits the calls in flight.
-            http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-            self._session = StrictSession(http)
+            self._session = strict_session(self._way)
+        key = self._way.key.current()
         # A context variable: each call runs in its own task, so it is set in each.
         token = self._sdk.aiosession.set(self._session)
         try:
             reply = await self._sdk.Embedding.acreate(
-                api_key=self._key,
-                base_url=self._base_url,
+                api_key=key,
+                base_url=self._way.base_url,
                 request_timeout=timeout_s * _SDK_TIMEOUT_FACTOR + 1.0,
                 **params,
             )
         except Exception as error:
             failure = failure_of(error)
-            failure = reworded(failure, without_keys(failure.message, [self._key]))
+            failure = reworded(failure, without_keys(failure.message, [key]))
         else:
-            return WireReply(reply)
+            if is_reply(reply):
+                return WireReply(reply)
+            failure = no_message(200, {}, reply, now=datetime.now(UTC))
         finally:
             self._sdk.aiosession.reset(token)
         # Outside the handler: the SDK's error holds texts, and must not be the context of ours.
@@ -114,31 +111,74 @@ class StrictSession:
     """The HTTP session for the SDK: a response is complete and has status 200, or our error is
     raised."""
 
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    def __init__(self, http: aiohttp.ClientSession, proxy: Proxy | None = None) -> None:
         self._session = http
+        self._proxy = proxy
 
-    async def request(
-        self, *, timeout: aiohttp.ClientTimeout, **arguments: Any
-    ) -> aiohttp.ClientResponse:
+    async def request(self, *, timeout: aiohttp.ClientTimeout, **arguments: Any) -> CompleteReply:
         total = timeout.total
         connect = _CONNECT_S if total is None else min(total, _CONNECT_S)
         limits = aiohttp.ClientTimeout(total=total, sock_connect=connect)
+        if (proxy := self._proxy) is not None:
+            arguments.update(proxy=proxy.url, proxy_headers=proxy.headers)
         try:
-            response = await self._session.request(timeout=limits, **arguments)
+            response = await self._follow(limits, arguments)
             body = await response.read()
         except Exception as error:
-            failure = failure_of(error)
+            failure = connection_failure(error, self._proxy) or failure_of(error)
         else:
             if response.status == 200:
-                return response
+                return CompleteReply(body)
             failure = call_error(
                 response.status, response.headers, json_of(body), now=datetime.now(UTC)
             )
             response.release()
         raise failure
 
+    async def _follow(
+        self, limits: aiohttp.ClientTimeout, arguments: Mapping[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """The response, after the redirects that are followed."""
+        arguments = {**arguments, "allow_redirects": False}
+        for _ in range(MAX_REDIRECTS):
+            response = await self._session.request(timeout=limits, **arguments)
+            location = response.headers.get("Location")
+            url = followed(response.status, str(arguments["url"]), location)
+            if url is None:
+                break
+            response.release()
+            arguments["url"] = url
+        return response
+
     async def close(self) -> None:
         await self._session.close()
+
+
+class CompleteReply:
+    """As much of a response as the SDK reads. It is JSON, whatever its headers call it, and has no
+    byte order mark, which the SDK does not skip."""
+
+    def __init__(self, body: bytes) -> None:
+        self.status = 200
+        self.headers: Mapping[str, str] = {}
+        self.content = body.removeprefix(BOM)
+
+    async def read(self) -> bytes:
+        return self.content
+
+    def release(self) -> None: ...
+
+
+def strict_session(way: Egress) -> StrictSession:
+    """A session without a limit of its own: the engine limits the calls in flight. It does not
+    look at the environment: `way` has what that says."""
+    connector = aiohttp.TCPConnector(limit=0, ssl=way.tls or True)
+    return StrictSession(aiohttp.ClientSession(connector=connector), way.proxy)
+
+
+def is_reply(reply: Any) -> bool:
+    """Whether a reply is one of embeddings, however bad. If not, it is not the API's."""
+    return isinstance(reply, Mapping) and ("data" in reply or reply.get("object") == "list")
 
 
 def vectors_of(data: Any) -> list[Any] | None:
@@ -180,15 +220,21 @@ def failure_of(error: Exception) -> CallError:
         return CallError(Fault.ACCOUNT, "provider.voyage.base_url is no address")
     if isinstance(error, aiohttp.ClientError | OSError):
         return CallError(Fault.CONNECTION, f"the connection failed ({type(error).__name__})")
-    return CallError(Fault.BAD_REPLY, f"the reply cannot be read ({type(error).__name__})")
+    # The session lets only complete replies pass, so this one is no JSON object.
+    return CallError(Fault.CONNECTION, f"HTTP 200 with no JSON ({type(error).__name__})")
 
 
 def make_voyage(
     task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> VoyageProvider:
-    """The provider for a task. Raises ConfigError for a missing SDK or key."""
-    key, problem = api_key("voyage", KEY_VARIABLE, settings, environ)
-    problems = [problem] if problem else []
+    """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
+    API that cannot be gone."""
+    problems: list[str] = []
+    way: Egress | None = None
+    try:
+        way = egress("voyage", settings, environ)
+    except ConfigError as error:
+        problems += error.problems
     try:
         import voyageai
     except ImportError:
@@ -196,8 +242,6 @@ def make_voyage(
             f"task.{task.name}.provider: the Voyage SDK is not installed: "
             'pip install "streams-microbatch[voyage]"'
         )
-    if problems:
+    if problems or way is None:
         raise ConfigError(problems)
-    return VoyageProvider(
-        voyageai, task.model, key, settings.base_url if settings is not None else None
-    )
+    return VoyageProvider(voyageai, task.model, way)

@@ -79,16 +79,16 @@ class ApiProcess(OwnWork, Generic[R]):
         self._result = result
         self._suits = suits
         self._text = None if text is None else Text(text)
-        self._priced = priced
         self._calls = 0
-        self._total = Usage(0, 0, 0)
+        self._total = Usage(0, 0, 0 if priced else None)
         self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
 
     @property
     def usage(self) -> ProcessUsage:
         """Calls, tokens and cost so far, in all doors and loops."""
         total = self._total
-        cost = total.cost_nano_usd / 1e9 if self._priced else None
+        nano = total.cost_nano_usd
+        cost = None if nano is None else nano / 1e9
         return ProcessUsage(self._calls, total.input_tokens, total.output_tokens, cost)
 
     async def __call__(self, items: Sequence[Any]) -> list[R | ItemError]:
@@ -154,7 +154,14 @@ class ApiProcess(OwnWork, Generic[R]):
     def count(self, usage: Usage | None) -> None:
         self._calls += 1
         if usage is not None:
-            self._total = Usage(*map(sum, zip(self._total, usage, strict=True)))
+            total, cost = self._total, usage.cost_nano_usd
+            if cost is not None and total.cost_nano_usd is not None:
+                cost += total.cost_nano_usd
+            self._total = Usage(
+                total.input_tokens + usage.input_tokens,
+                total.output_tokens + usage.output_tokens,
+                None if total.cost_nano_usd is None else cost,
+            )
 
     def use(self) -> TaskCaller:
         """The caller of the running loop; `leave` once it is no longer used."""

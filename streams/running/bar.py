@@ -14,7 +14,7 @@ from streams.running.tally import CallTally
 class Counts(NamedTuple):
     """How far a run is. `done`: items with an outcome, `failed` of them with an `ItemError`.
     `total`: None: not known. `calls`: that ended. `input_tokens`, `output_tokens`, `cost_usd`: of
-    all replies so far. `elapsed_s`: since the start."""
+    all replies so far; a cost of None: not known. `elapsed_s`: since the start."""
 
     done: int
     failed: int
@@ -22,7 +22,7 @@ class Counts(NamedTuple):
     calls: int
     input_tokens: int
     output_tokens: int
-    cost_usd: float
+    cost_usd: float | None
     elapsed_s: float
 
 
@@ -55,7 +55,7 @@ def _counting(tell: Callable[[Counts], object], total: int | None) -> Show:
         # fmt: off
         tell(Counts(
             done, failed, total, sum(tally.by_status.values()), tally.input_tokens,
-            tally.output_tokens, tally.cost_nano_usd / 1e9, time.monotonic() - started,
+            tally.output_tokens, tally.cost_usd, time.monotonic() - started,
         ))
         # fmt: on
 

@@ -93,9 +93,8 @@ class Coalescer(Generic[T, R]):
             raise ValueError(f'when_full must be "wait" or "raise", not {when_full!r}')
         if not max_wait_ms >= 0:  # also refuses NaN
             raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
-        self._process = process
         # fmt: off
-        self._options = checked(process, Options(
+        self._process, self._options = process, checked(process, Options(
             max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
             timeout_s=timeout_s, max_attempts=max_attempts, split=split,
             max_wait_s=0.0 if wait == "idle" else max_wait_ms / 1000,

@@ -44,6 +44,11 @@ class RepeatLog:
         self._logger = logger
         self._message, self._logged_at = "", 0.0
 
+    @property
+    def message(self) -> str:
+        """The last one; "" if there was none, or it is over."""
+        return self._message
+
     def say(self, message: str, repeat_after_s: float) -> None:
         now = time.monotonic()
         if message != self._message or now - self._logged_at >= repeat_after_s:

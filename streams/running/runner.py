@@ -8,8 +8,8 @@ Rules of this file:
 1. Every decision is the engine's. A door (a topic's task, a list, callers) supplies arrivals and
    takes outcomes; nothing else differs between them.
 2. `Delivered` comes from the taker of the outcomes, at once or much later: that is back-pressure.
-3. Every call that starts ends in exactly one event: also one that is cancelled before it ran, and
-   one that raises a BaseException (a panic in a Rust extension).
+3. Every call that starts ends in exactly one event (`call_task.py`): also one that is cancelled
+   before it ran, and one that raises a BaseException (a panic in a Rust extension).
 4. Each call runs in its own copy of the context that the runner was made in: no call sees what
    another has set.
 5. Nothing is awaited, made or logged per item.
@@ -21,7 +21,6 @@ import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from random import random
 from typing import Any
 
@@ -31,19 +30,16 @@ from streams.core.engine import Engine
 from streams.core.events import (
     Action,
     CancelCall,
-    Cancelled,
     Event,
-    Failed,
     Paused,
     Release,
-    Replied,
     Resumed,
     StartCall,
     Tick,
 )
 from streams.core.limits import Limits
-from streams.errors import CallError, Fault
 from streams.model import Reply
+from streams.running.call_task import CallTask, Ended
 from streams.running.tally import CallTally
 
 CANCELLATIONS = 2
@@ -52,8 +48,6 @@ behind."""
 
 CANCEL_WITHIN_S = 1.0
 """The time limit of each cancellation."""
-
-Ended = Replied | Failed | Cancelled
 
 
 class Runner:
@@ -65,7 +59,8 @@ class Runner:
     ended; `slots`: its items' as they were when it started. `on_defect(error)`: a call raised
     something other than a CallError, which makes it a failed call with `Fault.FUNCTION`.
     `cancels`: whether a call ends when nobody owns its items any more. `account`: that of the API
-    that `caller` calls, where others call it, too; None: one of its own.
+    that `caller` calls, where others call it, too; None: one of its own. `has_price`: whether what
+    a call costs can be known.
     """
 
     def __init__(
@@ -81,6 +76,7 @@ class Runner:
         call_prefix: str = "batch",
         cancels: bool = True,
         account: Account | None = None,
+        has_price: bool = True,
     ) -> None:
         if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
             raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
@@ -93,7 +89,7 @@ class Runner:
         self._cancels = cancels
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._calls: dict[str, asyncio.Task[Ended]] = {}
+        self._calls: dict[str, CallTask] = {}
         self._actions: deque[Action] = deque()
         self._acting = False
         self._timer: asyncio.TimerHandle | None = None
@@ -103,7 +99,7 @@ class Runner:
         self.engine = Engine(
             limits, call_prefix=call_prefix, random=random, account=account, wake=self._wake
         )
-        self.tally = CallTally()
+        self.tally = CallTally(has_price=has_price)
 
     @property
     def in_flight(self) -> int:
@@ -148,7 +144,7 @@ class Runner:
         self.cancel()
         while self._calls:
             try:
-                await asyncio.wait(self._calls.values())
+                await asyncio.wait(self._tasks())
             except asyncio.CancelledError as error:
                 cancelled = error
                 self.cancel()
@@ -163,9 +159,12 @@ class Runner:
         for _ in range(CANCELLATIONS):
             self.cancel()
             if self._calls:
-                await asyncio.wait(self._calls.values(), timeout=CANCEL_WITHIN_S)
+                await asyncio.wait(self._tasks(), timeout=CANCEL_WITHIN_S)
                 await asyncio.sleep(0)  # for the callbacks that empty `_calls`
         return len(self._calls)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [call.task for call in self._calls.values()]
 
     def _act(self, action: Action) -> None:
         match action:
@@ -215,45 +214,14 @@ class Runner:
 
     def _start(self, call: Call) -> None:
         self.tally.started(call)
-        task = self._loop.create_task(
-            self._call(call.id, call.items),
-            name=f"streams-{call.id}",
-            context=self._context.copy(),
-        )
-        self._calls[call.id] = task
-        task.add_done_callback(partial(self._end, call, call.slots))
+        task = self._calls[call.id] = CallTask(call, self._timeout_s)
+        task.start(self._caller, self._context.copy(), self._end)
 
-    async def _call(self, call_id: str, items: list[Any]) -> Ended:
-        deadline = asyncio.timeout(self._timeout_s)
-        try:
-            async with deadline:
-                reply = await self._caller(items)
-        except CallError as error:
-            # The event outlives the call. The error's frames hold the items, and some of them the
-            # error: a cycle that would stay until the collector runs.
-            return Failed(call_id, error.with_traceback(None))
-        except asyncio.CancelledError:
-            return Cancelled(call_id)
-        except TimeoutError:
-            if not deadline.expired():
-                raise  # the caller's own error
-            message = f"no reply within {self._timeout_s:g} s"
-            return Failed(call_id, CallError(Fault.TIMEOUT, message))
-        return Replied(call_id, reply.answers, reply.usage, reply.rate_limits)
-
-    def _end(self, call: Call, slots: Sequence[Slot], task: asyncio.Task[Ended]) -> None:
-        del self._calls[call.id]
-        event = self._event(call.id, task)
-        self.tally.ended(event, self._loop.time() - call.started_at)
+    def _end(self, task: CallTask) -> None:
+        del self._calls[task.call.id]
+        self.tally.ended(task.event, self._loop.time() - task.call.started_at)
+        if task.defect is not None:
+            self._on_defect(task.defect)
         if not self._ended and not self._loop.is_closed():
-            self.handle(event)
-            self._on_ended(call, slots, event)
-
-    def _event(self, call_id: str, task: asyncio.Task[Ended]) -> Ended:
-        if task.cancelled():  # before it ran
-            return Cancelled(call_id)
-        error = task.exception()
-        if error is None:
-            return task.result()
-        self._on_defect(error)
-        return Failed(call_id, CallError(Fault.FUNCTION, type(error).__name__))
+            self.handle(task.event)
+            self._on_ended(task.call, task.slots, task.event)

@@ -14,7 +14,7 @@ from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.core.inspect import Statistics
 from streams.errors import ItemError
-from streams.model import DROP, FORWARD, Usage
+from streams.model import DROP, FORWARD, Usage, added
 from streams.policies.code_counts import CodeCounts
 
 CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
@@ -55,10 +55,11 @@ class CallTally:
     `answered_calls_s`: what those that were answered took together.
     `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
     microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
-    replies and billed refusals, whatever happens to their items.
+    replies and billed refusals, whatever happens to their items; a cost of None: not known, since
+    the price of a call, or that of the model (`has_price`), is not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_price: bool = True) -> None:
         self.by_status: Counter[str] = Counter({OK: 0})
         self.retries: Counter[str] = Counter()
         self.seconds = Distribution(CALL_S)
@@ -67,7 +68,7 @@ class CallTally:
         self.answered_calls_s = 0.0
         self.input_tokens = 0
         self.output_tokens = 0
-        self.cost_nano_usd = 0
+        self.cost_nano_usd: int | None = 0 if has_price else None
         self._throttled_s = 0.0
         self._throttled_since: float | None = None
 
@@ -100,7 +101,18 @@ class CallTally:
         if usage is not None:
             self.input_tokens += usage.input_tokens
             self.output_tokens += usage.output_tokens
-            self.cost_nano_usd += usage.cost_nano_usd
+            self.cost_nano_usd = added(self.cost_nano_usd, usage.cost_nano_usd)
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.cost_nano_usd is None else self.cost_nano_usd / 1e9
+
+    @property
+    def bill(self) -> str:
+        """What its calls took, in a line."""
+        cost = "price not known" if self.cost_usd is None else f"${self.cost_usd:.6f}"
+        calls = sum(self.by_status.values())
+        return f"{calls} calls, {self.input_tokens} tokens in, {self.output_tokens} out, {cost}"
 
     def paused(self, reason: str, now: float) -> None:
         """No call may start, for this reason; called again whenever the reason changes."""
@@ -240,10 +252,18 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
         "latency_ms_p99": latencies.percentile(0.99),
         "input_tokens": sum(task.calls.input_tokens for task in tasks),
         "output_tokens": sum(task.calls.output_tokens for task in tasks),
-        "cost_usd": sum(task.calls.cost_nano_usd for task in tasks) / 1e9,
+        "cost_usd": _cost_usd(tasks),
         "one_call_per_item_s": round(serial_s, 3),
         "speedup": round(serial_s / elapsed_s, 1) if elapsed_s else 0.0,
     }
+
+
+def _cost_usd(tasks: Sequence[TaskCounts]) -> float | None:
+    """None where one task's is not known: a part is no total. Each task's own is in `/state`."""
+    cost: int | None = 0
+    for task in tasks:
+        cost = added(cost, task.calls.cost_nano_usd)
+    return None if cost is None else cost / 1e9
 
 
 def _times(tasks: Sequence[TaskCounts], items: int) -> tuple[float, float]:

@@ -5,13 +5,13 @@ Its error is the `__cause__` of its items' errors: nothing is logged, nothing is
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from streams.errors import CallError, Fault, ItemError, Retry, plain, raised_at, wrong_answers
+from streams.errors import CallError, Fault, ItemError, plain
 from streams.model import Reply
+from streams.user_code import failure_of, is_async, item_error_in, raised_at, wrong_answers
 
 Raised = TypeVar("Raised", bound=BaseException)
 
@@ -20,69 +20,53 @@ Process = Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
 
 class UserFunction:
     """`split`: whether a call that fails is divided, so that an `ItemError` raised for several
-    items is not the outcome of each yet. TypeError where `process` cannot be called."""
+    items is not the outcome of each yet. TypeError where `process` is not async, without a call."""
 
     def __init__(self, process: Process, *, split: bool) -> None:
-        if not callable(process):
-            raise TypeError(f"process must be an async function, not {type(process).__name__}")
+        if not is_async(process):
+            raise _not_async(process)
         self._process = process
         self._split = split
 
     async def __call__(self, items: list[Any]) -> Reply:
-        """Raises CallError for an error of `process`, TypeError if it is not async."""
+        """Raises CallError for an error of `process`. A BaseException passes: it ends the run."""
         size = len(items)  # a list of its own: the function may change it
         try:
-            awaitable = self._process(items)
-            if not inspect.isawaitable(awaitable):
-                raise _not_async(awaitable)
-            returned = await awaitable
-        except asyncio.CancelledError as error:
-            if _cancelled_from_outside():
-                raise
-            message = "CancelledError inside the function"
-            raise CallError(Fault.FUNCTION, message) from _own(error)
-        except NotAsyncError:
-            raise
-        except Retry as error:
-            after_s = max(0.0, error.after_s)
-            raise CallError(Fault.RETRY, str(error), retry_after_s=after_s) from None
-        except ItemError as error:
-            if size == 1 or not self._split:
-                return Reply([_copy(_own(error)) for _ in range(size)])
-            message = f"ItemError {plain(error).code} for the whole call"
-            raise CallError(Fault.FUNCTION, message) from _own(error)
+            returned = await self._process(items)
+            wrong = wrong_answers(returned, size)
+            answers = [] if wrong else [_answer(value) for value in returned]
         except Exception as error:
-            if isinstance(error, TimeoutError) and _cancelled_from_outside():
-                raise  # the call's time is over, and the function raised its own error for that
-            raise _failure(error) from _own(error)
-        if wrong := wrong_answers(returned, size):
+            item_error = item_error_in(error)
+            if item_error is not None and (size == 1 or not self._split):
+                return Reply([_copy(_own(item_error)) for _ in range(size)])
+            failure = failure_of(error)
+            raise failure from None if failure.fault is Fault.RETRY else _own(error)
+        if wrong:
             raise CallError(Fault.FUNCTION, wrong)
-        return Reply([_answer(value) for value in returned])
+        return Reply(answers)
 
 
-class NotAsyncError(TypeError):
-    """`process` is not an async function: a call has no effect."""
-
-
-def _not_async(returned: Any) -> NotAsyncError:
-    return NotAsyncError(
-        f"process must be an async function; it returned {type(returned).__name__}. A function "
-        "that blocks can be wrapped: async def process(items): "
-        "return await asyncio.to_thread(function, items)"
-    )
+def _not_async(process: Any) -> TypeError:
+    """The error says what to do instead."""
+    what = type(process).__name__
+    if inspect.isasyncgenfunction(process):
+        what = "an async generator; return one list instead of yielding"
+    elif callable(process):
+        name = getattr(process, "__name__", what)
+        what = (
+            f"{name}, which is not async. If it blocks, wrap it: async def process(items): "
+            f"return await asyncio.to_thread({name}, items)"
+        )
+    return TypeError(f"process must be an async function, not {what}")
 
 
 def _answer(value: Any) -> Any:
     """Exceptions among the answers (`asyncio.gather` returns them) as `ItemError`s."""
     if not isinstance(value, BaseException) or isinstance(value, ItemError):
         return value
-    failure = _failure(value)
-    failure.__cause__ = value
-    return failure.item_error()
-
-
-def _failure(error: BaseException) -> CallError:
-    return CallError(Fault.FUNCTION, f"{type(error).__name__}{raised_at(error)}")
+    error = ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
+    error.__cause__ = value
+    return error
 
 
 def _copy(error: ItemError) -> ItemError:
@@ -95,9 +79,6 @@ def _copy(error: ItemError) -> ItemError:
 def _own(error: Raised) -> Raised:
     """The error without this file's frame, which would keep the runner alive."""
     traceback = error.__traceback__
-    return error if traceback is None else error.with_traceback(traceback.tb_next)
-
-
-def _cancelled_from_outside() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    if traceback is None or traceback.tb_frame.f_code.co_filename != __file__:
+        return error
+    return error.with_traceback(traceback.tb_next)

@@ -10,12 +10,11 @@ has starts a new task, if its SOURCE is given too. Lists are separated by commas
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from streams.settings.problems import SECRETS, TABLES, Location, field_of, keys_of, nearest
 
@@ -165,7 +164,7 @@ def converted(place: Location, value: str) -> Any:
     """The text of a variable as the type that its key has; unchanged where it does not fit."""
     field = field_of(place)
     kinds = get_args(field.annotation) or (field.annotation,) if field is not None else ()
-    kinds = tuple(kind for kind in kinds if kind is not NoneType)
+    kinds = tuple(each for kind in kinds if kind is not NoneType for each in words_of(kind))
     if field is not None and field.alias == "schema":
         return _from_json(value) if value.lstrip().startswith("{") else str(Path(value).absolute())
     if Path in kinds:
@@ -181,6 +180,11 @@ def converted(place: Location, value: str) -> Any:
     return value
 
 
+def words_of(kind: Any) -> tuple[Any, ...]:
+    """The words of a Literal; of another type itself."""
+    return get_args(kind) if get_origin(kind) is Literal else (kind,)
+
+
 def _float(value: str) -> Any:
     try:
         return float(value)
@@ -189,9 +193,11 @@ def _float(value: str) -> Any:
 
 
 def _from_json(value: str) -> Any:
+    from streams.codec.strict_json import read
+
     try:
-        return json.loads(value)
-    except ValueError:
+        return read(value.encode())
+    except ValueError:  # also what is not UTF-8
         return value
 
 

@@ -152,11 +152,19 @@ def _parse(file: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ConfigError([f"{error}"]) from None
     try:
-        return tomllib.loads(text)
+        return tomllib.loads(text, parse_float=_number)
     except RecursionError:
         raise ConfigError([f"{file}: is nested too deeply"]) from None
     except ValueError as error:
         raise ConfigError([f"{file}: {_syntax(str(error))}"]) from None
+
+
+def _number(digits: str) -> float:
+    """As JSON is read: a schema may stand in the file, with decimals beyond a float."""
+    from streams.codec.numbers import Number, near
+
+    digits = digits.replace("_", "").removeprefix("+")
+    return near(Number(digits)) if digits[-1].isdigit() else float(digits)  # inf and nan
 
 
 def _syntax(message: str) -> str:

@@ -135,8 +135,8 @@ class TaskSettings(Table):
     """One task: source topic -> operation -> sink topic.
 
     `schema`: the resolved JSON Schema of an extraction's answers, None for other operations.
-    `dimension` and `input_type` count for "embed" only. `version`: of a custom function, part of
-    its results' fingerprint. `model`: "" for custom functions.
+    `dimension` (None: the model's own) and `input_type` count for "embed" only. `version`: of a
+    custom function, part of its results' fingerprint. `model`: "" for custom functions.
     """
 
     name: str = string(..., values.TOPIC_ALLOWED)
@@ -151,7 +151,7 @@ class TaskSettings(Table):
     answer_schema: dict[str, Any] | None = Field(
         default=None, alias="schema", description="a JSON Schema: a table or the name of a file"
     )
-    dimension: Literal[256, 512, 1024, 2048] = choice(1024, 256, 512, 1024, 2048)
+    dimension: Literal[256, 512, 1024, 2048] | None = choice(None, 256, 512, 1024, 2048)
     input_type: Literal["document", "query"] = choice("document", "document", "query")
     text: str = string("/text", 'a JSON Pointer as "/text", or a template as "{/title}: {/body}"')
     id: str = string("/id", 'a JSON Pointer as "/id"')

@@ -4,7 +4,7 @@ For trying out without a key, and for tests: it counts, limits, delays, fails by
 journal of every request. `serve` starts it in a program's own event loop, `run` as a program.
 
 Reading order: `http_server` (a request's way), `endpoints`, `wire`, `calls`, `simulation` (the
-state that requests share); Claude: `messages`, `prompt`, `validation`, `schemas`, `patterns`,
+state that requests share); Claude: `messages`, `prompt`, `validation`, `schemas`,
 `cache`, `catalogue` (models and prices), `models`; batches: `batches`, `batch_work`,
 `batch_endpoints`; answers: `synthesis` (values for any schema), `encoder`, `text_pieces`, `tokens`;
 Voyage: `embeddings`, `unit_vectors`; what goes wrong: `script`, `fault_names`, `fault_replies`,

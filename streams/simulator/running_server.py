@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 from typing import Any, Final
 
 import orjson
@@ -14,6 +13,7 @@ from streams.errors import UsageError
 from streams.simulator.http_server import Request, Server
 from streams.simulator.simulation import Simulation
 from streams.simulator.simulator_settings import SimulatorSettings
+from streams.standard_streams import put
 
 HOST: Final = "127.0.0.1"
 _IDLE_S: Final = 3600.0
@@ -100,8 +100,7 @@ async def _run(settings: SimulatorSettings, as_json: bool) -> int:
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for received, code in ((signal.SIGTERM, 0), (signal.SIGINT, _INTERRUPTED)):
         asyncio.get_running_loop().add_signal_handler(received, _end, ended, code)
-    sys.stdout.write(_announcement(simulator, as_json))
-    sys.stdout.flush()
+    put(_announcement(simulator, as_json).encode())
     try:
         return await ended
     finally:

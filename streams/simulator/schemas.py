@@ -9,7 +9,7 @@ import orjson
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
-from streams.simulator.patterns import PatternError, matching
+from streams.operations.patterns import PatternError, matching
 from streams.simulator.text_pieces import FORMATS
 from streams.simulator.wire import RefusalError
 

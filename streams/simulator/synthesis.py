@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from streams.operations.patterns import matching
 from streams.simulator.encoder import Vectors, digest
-from streams.simulator.patterns import matching
 from streams.simulator.prompt import PromptItem
 from streams.simulator.text_pieces import first_number, first_sentence, formatted, phrase
 

@@ -2,5 +2,6 @@
 
 Read `task` (one runner between Kafka and an API), `partition` (one source partition) and `worker`
 (all tasks of a process); then `assignment` (which partitions it has), `intake`, `output`,
-`commits`, `handover` (giving them back), `recount` and `call_ledger`, each one step of it.
+`reading_errors`, `commits`, `handover` (giving them back), `recount` and `call_ledger`, each one
+step of it.
 """

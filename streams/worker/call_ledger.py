@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import Entry, Keys, Trail, entry, paid_slots
 from streams.codec.committed import Committed
 from streams.core.call import Call, Slot
 from streams.core.ranges import covered
+from streams.kafka.admin import Admin
 from streams.kafka.client import connect
 from streams.kafka.extents import Extent
 from streams.kafka.produce.ledger_writer import LedgerWriter, extents, read, reading
@@ -233,7 +233,7 @@ class Ledger:
             if 0 < counts[topic] < needed:
                 short[topic] = needed
         if short:
-            admin = AIOKafkaAdminClient(**self._keywords)
+            admin = Admin(**self._keywords)
             await admin.start()
             try:
                 await grow(admin, short)

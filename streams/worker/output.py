@@ -1,8 +1,9 @@
 """Writes a task's outcomes: results to the sink, dead letters beside them; drops leave nothing.
 
 Every outcome can be written (contract section 2): a result too large for the sink is a dead letter
-`result_too_large`, one without a key whose sink is compacted is a dead letter `no_key`; a dead
-letter that is too large loses its value, then its headers, key and message as far as necessary.
+`result_too_large`, one without a key whose sink is compacted is a dead letter `no_key`, one that
+the broker refuses for good is a dead letter `refused_by_sink`; a dead letter that is too large
+loses its value, then its headers, key and message as far as necessary.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from streams.codec.results import Encoder, record_bytes
@@ -155,6 +157,17 @@ class Outcomes:
         )
         return smaller if record_bytes(*smaller[:3]) < size else record
 
+    def refused(
+        self, partition: Partition, slot: Slot, topic: str, record: Record, error: KafkaError
+    ) -> Record | None:
+        """The broker will never take a record. A result becomes a dead letter (None); for a dead
+        letter there is no other outcome."""
+        if topic == self._route.dead_letter:
+            return record
+        dead = [(slot, _refused(record, error))]
+        self._put_dead_letters(partition, dead, self._route.dead_letter_bytes)
+        return None
+
     def _all_fit(self, records: Sequence[Any]) -> bool:
         """Whether the sink certainly takes every record; exact sizes are counted only if not."""
         sizes = [len(record[1] or b"") + len(record[0] or b"") for record in records]
@@ -202,6 +215,11 @@ def partition_for(key: bytes, partitions: int) -> int:
     """Where Kafka's default partitioner puts a key: murmur2, as the Java client."""
     number: int = murmur2(key)
     return (number & 0x7FFFFFFF) % partitions
+
+
+def _refused(record: Record, error: KafkaError) -> ItemError:
+    hint = "; it has no key, which a compacted topic requires" if record[0] is None else ""
+    return ItemError("refused_by_sink", f"the sink refuses the record: {error.message}{hint}")
 
 
 def _no_key() -> ItemError:

@@ -37,8 +37,9 @@ from streams.core.limits import Limits
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
 from streams.model import Caller
+from streams.running.call_task import Ended
 from streams.running.logs import PauseLog
-from streams.running.runner import Ended, Runner
+from streams.running.runner import Runner
 from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
@@ -53,7 +54,8 @@ RESULT_COPIES = 3
 @dataclass(frozen=True, slots=True)
 class TaskParts:
     """The parts of a task; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
-    `account`: the API's, shared by the tasks that use it; None: its own."""
+    `account`: the API's, shared by the tasks that use it; None: its own. `has_price`: whether its
+    calls' price is known."""
 
     name: str
     source: str
@@ -64,6 +66,7 @@ class TaskParts:
     caller: Caller
     fingerprint: str = ""
     account: Account | None = None
+    has_price: bool = True
 
 
 class TaskShell:
@@ -97,6 +100,7 @@ class TaskShell:
             # With a ledger a call runs on: it is paid, and the new owner of its items may need it.
             cancels=ledger is None,
             account=parts.account,
+            has_price=parts.has_price,
         )
         self._engine = self._runner.engine
 
@@ -278,6 +282,8 @@ class TaskShell:
             self._ledger.record(call, slots, answers)
 
     def _log_defect(self, error: BaseException) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            raise error  # ends the loop, and the process with it (`streams.process`)
         # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
         logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
         logger.debug("task %s: the call raised", self.parts.name, exc_info=error)

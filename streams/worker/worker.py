@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from aiokafka import TopicPartition, errors
+from aiokafka import TopicPartition
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
@@ -24,7 +24,6 @@ from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.reader import CLOSED, Allowance, Round
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
-from streams.running.logs import RepeatLog
 from streams.running.tally import summary
 from streams.worker.assignment import Assignment
 from streams.worker.call_ledger import Ledger
@@ -32,18 +31,11 @@ from streams.worker.commits import Committer, Settling
 from streams.worker.handover import DELIVER_WITHIN_S, Handover
 from streams.worker.intake import Arrivals, Budget, Room
 from streams.worker.partition import Partition
+from streams.worker.reading_errors import ReadingErrors
 from streams.worker.recount import recount
 from streams.worker.task import TaskShell
 
 logger = logging.getLogger(__name__)
-
-REPEAT_AFTER_S = 60.0
-
-FATAL = (
-    errors.AuthenticationFailedError,
-    errors.GroupAuthorizationFailedError,
-    errors.TopicAuthorizationFailedError,
-)
 
 
 class Worker:
@@ -85,7 +77,7 @@ class Worker:
         self._ledger: Ledger | None = None
         self._handover: Handover | None = None
         self._assigned_at = 0.0
-        self._failing = RepeatLog(logger)
+        self._reading_errors = ReadingErrors(self._assignment.open, on_fatal)
         self.ready = False
         self.draining = False
         self._revoking = False
@@ -150,6 +142,13 @@ class Worker:
             done = max(done, self.position(partition) or 0)
         return max(0, end - done)
 
+    def waits_for(self) -> str:
+        """What the first assignment waits for."""
+        waits = (
+            "no broker has answered yet" if self._consumer is None else self._consumer.waits_for()
+        )
+        return self._reading_errors.message or waits
+
     def has_room(self, partition: Partition) -> bool:
         """Whether more of the partition may be read."""
         return self._room.has(partition)
@@ -202,6 +201,7 @@ class Worker:
         await self._handover.revoke()
         self._revoking = False
         self._room.forget()
+        self._reading_errors.forget()
 
     async def drain(self, within_s: float) -> bool:
         """See `Handover.drain`."""
@@ -236,6 +236,7 @@ class Worker:
 
     def on_room(self, partition: Partition) -> None:
         """Outcomes are delivered: a partition that was full may be read again."""
+        self._reading_errors.settled(partition)
         if self._consumer is not None and self._room.can_read(partition, len(self._assignment)):
             self._consumer.set_allowance(self.allowance())
 
@@ -259,14 +260,7 @@ class Worker:
         return self._room.presses(partition, len(self._assignment))
 
     def on_reader_error(self, error: BaseException) -> bool:
-        if isinstance(error, BrokerError):
-            self._on_fatal(error)
-        elif isinstance(error, FATAL):
-            self._on_fatal(BrokerError(f"reading cannot go on: {error!r}"))
-        else:
-            self._failing.say(f"reading failed, trying again: {error!r}", REPEAT_AFTER_S)
-            return False
-        return True
+        return self._reading_errors.take(error)
 
     def on_rebalance_error(self, error: BaseException) -> None:
         if self.draining:

@@ -17,7 +17,9 @@ from streams.jobs.publish.checks import (
     key_of,
     schema_faults,
 )
+from streams.jobs.publish.columns import Table
 from streams.jobs.publish.lines import json_lines
+from streams.jobs.publish.parquet import parquet_rows
 from streams.jobs.publish.rejects import Rejects
 from streams.jobs.publish.rows import Records
 from tests.cli.test_publish_formats import LONGEST, cut
@@ -56,6 +58,45 @@ def test_the_key_is_a_field(field: str, document: dict[str, Any], key: bytes) ->
 def test_a_record_without_its_key_is_rejected(document: dict[str, Any], reason: str) -> None:
     chunk = passed(document, key=key_of("id"))
     assert (chunk.values, [reject.reason for reject in chunk.rejects]) == ([], [reason])
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        ("1.10", b"1.10"),
+        ("0.1000000000000000000001", b"0.1000000000000000000001"),
+        ("1e400", b"1e400"),
+        ("1E2", b"1E2"),
+        ("0", b"0"),
+        ("12345678901234567890123", b"12345678901234567890123"),
+        ("-18446744073709551617", b"-18446744073709551617"),
+        ("true", b"true"),
+        ("[ 1.10 ]", b"[1.10]"),
+        ('{"x": 1e400, "\\u0079": "\\u00e9"}', '{"x":1e400,"y":"é"}'.encode()),
+    ],
+)
+def test_the_key_of_a_number_is_its_own_digits(value: str, key: bytes) -> None:
+    """Whatever Python would make of it; also inside of what is not a number."""
+    line = b'{"a": {"id": [%s]}, "id": 1, "id": %s}' % (value.encode(), value.encode())
+    (records,) = json_lines(iter([line]), LONGEST)
+    for field in ("id", "/id", "/a/id/0"):
+        (chunk,) = checked([records], largest=LONGEST, key=key_of(field), faults=None)
+        assert (chunk.keys, chunk.rejects) == ([key], [])
+
+
+def test_the_key_of_a_parquet_row_is_what_is_published(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    decimals = pyarrow.array(["1.10"]).cast(pyarrow.decimal128(10, 2))
+    numbers = pyarrow.array([2**64 - 1], pyarrow.uint64())
+    table = pyarrow.table({"d": decimals, "n": numbers, "f": [0.1], "none": [float("nan")]})
+    parquet.write_table(table, tmp_path / "x.parquet")
+    (records,) = parquet_rows(tmp_path / "x.parquet")
+    for field, key in (("d", b"1.10"), ("n", b"18446744073709551615"), ("f", b"0.1")):
+        (chunk,) = checked([records], largest=LONGEST, key=key_of(field), faults=None)
+        assert chunk.keys == [key]
+    (chunk,) = checked([records], largest=LONGEST, key=key_of("none"), faults=None)
+    assert chunk.rejects[0].reason == 'its field "none", the key, is null'
 
 
 def test_a_record_fits_to_the_byte_or_is_rejected() -> None:
@@ -111,6 +152,19 @@ def test_rejects_are_json_lines(tmp_path: Path) -> None:
         (2, None, "/w=="),
     ]
     assert (lines[2]["bytes"], len(lines[2]["text"])) == (2000, 1000)
+
+
+def test_a_reject_of_several_lines_names_the_last_one_too(tmp_path: Path) -> None:
+    told: list[str] = []
+    path = tmp_path / "rejects.jsonl"
+    for rejects in (Rejects(path, told.append), Rejects(None, told.append)):
+        for stretch in Table(iter([b'a,b\n1,2\n"x\ny"\n']), LONGEST, ",", None).records():
+            rejects.add(stretch.rejects)
+        rejects.close()
+    reason = "1 values for 2 columns"
+    entry = {"line": 3, "reason": reason, "last_line": 4, "text": '"x\ny"'}
+    assert json.loads(path.read_text()) == entry
+    assert told == [f"lines 3 to 4: {reason}"]
 
 
 def test_without_a_file_the_first_few_rejects_are_told_without_their_text(seed: int) -> None:

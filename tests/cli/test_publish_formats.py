@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -150,10 +153,105 @@ def test_csv_rejects_wrong_counts_and_wrong_bytes() -> None:
     assert bad == [(2, "1 values for 2 columns"), (3, "3 values for 2 columns"), (4, "not UTF-8")]
 
 
-def test_a_quote_never_closed_costs_its_own_line_only() -> None:
-    good, bad = rows(b'a,b\n1,2\n3,"open\n5,6\n7,8\n')
-    assert [line for line, _ in good] == [2, 4, 5]
-    assert bad == [(3, "a quote is opened and never closed")]
+def spans(data: bytes, longest: int = LONGEST) -> tuple[list[Any], list[tuple[int, int, str]]]:
+    """What is published, and the rejects with their first and last line."""
+    good: list[Any] = []
+    bad: list[tuple[int, int, str]] = []
+    for stretch in Table(iter([data]), longest, ",", None).records():
+        good += [json.loads(value) for value in stretch.values]
+        bad += [(each.line, each.last_line, each.reason) for each in stretch.rejects]
+    return good, bad
+
+
+@pytest.mark.parametrize(("before", "after"), [(600, 600), (2600, 2), (2, 2600)])
+def test_what_stands_inside_quotes_never_becomes_a_row_however_large(
+    before: int, after: int
+) -> None:
+    """One reject with the lines that it has; wherever the limit is passed."""
+    row = b'bob,"%b\nmallory,admin\n%b"' % (b"x" * before, b"y" * after)
+    good, bad = spans(b"user,role\n" + row + b"\nann,dev\n", 1000)
+    assert good == [{"user": "ann", "role": "dev"}]
+    assert bad == [(2, 4, f"too large: {len(row)} bytes, and the topic takes 1000")]
+
+
+def test_a_quote_never_closed_is_one_reject_to_the_end_of_the_file() -> None:
+    """Nobody can tell which of the lines behind it are rows."""
+    good, bad = spans(b'a,b\n1,2\n3,"open\n5,6\n7,8\n')
+    assert (good, bad) == ([{"a": "1", "b": "2"}], [(3, 5, "a quote is opened and never closed")])
+    good, bad = spans(b'a,b\n1,2\n3,"open\n' + b"5,6\n" * 500, 1000)
+    assert good == [{"a": "1", "b": "2"}]
+    assert bad == [(3, 503, "a quote is opened and never closed")]
+
+
+def test_a_quote_opened_in_the_last_row_costs_that_row() -> None:
+    assert spans(b'a,b\n1,2\n3,"')[1] == [(3, 3, "a quote is opened and never closed")]
+
+
+def test_a_row_that_breaks_inside_quotes_takes_its_lines_with_it() -> None:
+    good, bad = spans(b'a,b\n"x\nmallory,admin\n"y,1\n3,4\n')
+    assert good == [{"a": "3", "b": "4"}]
+    reason = "text follows a closing quote; a quote inside a value is written twice"
+    assert bad == [(2, 4, reason)]
+
+
+def test_a_row_as_large_as_the_limit_is_read() -> None:
+    for end in (b"", b"\n", b"\r\n", b"\r"):
+        data = b'a,b\n1,"' + b"x" * 90 + b'\n2,3"' + end
+        limit = len(data) - 4 - len(end)
+        assert [len(spans(data, size)[0]) for size in (limit, limit - 1)] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "header", [b'a,"b\n1,2\n', b'a,"b"c\n1,2\n', b"a," + b"b" * 2000 + b"\n1,2\n"]
+)
+def test_a_first_row_that_cannot_be_read_names_no_columns(header: bytes) -> None:
+    """The row behind it would name them."""
+    with pytest.raises(UsageError, match=r"^line 1: .*; name the columns with --columns"):
+        spans(header, 1000)
+
+
+def as_the_csv_module(text: str, longest: int, delimiter: str) -> tuple[list[Any], list[Any]]:
+    """Rows with their first line, and first and last lines of rejects, of a whole text."""
+    text = text.removeprefix("\ufeff")
+    csv.field_size_limit(LONGEST)
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    good: list[Any] = []
+    bad: list[Any] = []
+    while True:
+        first, cells = reader.line_num + 1, None
+        with contextlib.suppress(csv.Error):
+            cells = next(reader, [])
+        if reader.line_num < first:
+            return good, bad
+        raw = "".join(lines[first - 1 : reader.line_num]).encode()
+        raw = raw.removesuffix(b"\n").removesuffix(b"\r")
+        if cells is None or len(raw) > longest or len(cells) not in {0, 2}:
+            bad.append((first, reader.line_num))
+        elif cells:
+            good.append((first, dict(zip("ab", cells, strict=True))))
+
+
+PIECES = ["a", "b", '"', '"', '""', "|", "|", "\n", "\n", "\r\n", "\r", "\0", "\ufeff", "é", " "]
+
+
+@given(
+    st.lists(st.sampled_from([*PIECES, "x" * 15, 'a|"1\n2"\n', '"a"|"b']), max_size=40),
+    st.sampled_from([5, 12, 40, LONGEST]),
+    st.sampled_from([1, 2, 7, 1000]),
+    st.sampled_from(",\t"),
+)
+def test_published_and_rejected_rows_are_those_of_the_csv_module(
+    pieces: list[str], longest: int, size: int, delimiter: str
+) -> None:
+    """Whatever the blocks are cut into, and whatever is too large to be read at once."""
+    text = "".join(pieces).replace("|", delimiter)
+    good: list[Any] = []
+    bad: list[Any] = []
+    for stretch in Table(cut(text.encode(), size), longest, delimiter, ["a", "b"]).records():
+        good += zip(stretch.lines, map(json.loads, stretch.values), strict=True)
+        bad += [(each.line, each.last_line) for each in stretch.rejects]
+    assert (good, bad) == as_the_csv_module(text, longest, delimiter)
 
 
 def test_text_after_a_quote_is_rejected() -> None:
@@ -179,34 +277,6 @@ def test_a_header_without_distinct_names_is_a_usage_error(header: bytes, what: s
 def test_columns_are_distinct_names(names: str) -> None:
     with pytest.raises(UsageError, match=r"^--columns must be distinct names"):
         columns_of(names)
-
-
-def test_parquet_rows_become_objects(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    path = tmp_path / "x.parquet"
-    table = pyarrow.table(
-        {"id": [1, 2, 3], "score": [0.5, None, float("nan")], "raw": [None, b"\xff", None]}
-    )
-    parquet.write_table(table, path)
-    source = Source(path, None)
-    good, bad = together(source.records(LONGEST))
-    source.close()
-    assert [(line, json.loads(value)) for line, value in good] == [
-        (1, {"id": 1, "score": 0.5, "raw": None}),
-        (3, {"id": 3, "score": None, "raw": None}),
-    ]
-    assert bad == [(2, "cannot be written as JSON: a column holds bytes")]
-
-
-def test_another_file_is_no_parquet(tmp_path: Path) -> None:
-    pytest.importorskip("pyarrow")
-    path = tmp_path / "x.parquet"
-    path.write_text("not parquet")
-    source = Source(path, None)
-    with pytest.raises(UsageError, match="not a Parquet file"):
-        list(source.records(LONGEST))
-    source.close()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.brokers.choose import Broker
+from tests.brokers.quotas import set_quota
 from tests.cli.command import Result, started, streams
 from tests.conftest import MakeTopic
 from tests.patience import Stopwatch
@@ -156,6 +157,56 @@ async def test_a_slow_pipe_is_published_as_it_comes_until_ctrl_c(
     finally:
         os.close(write)
         process.kill()
+
+
+async def test_sigterm_ends_publish_as_ctrl_c_does_and_json_says_how_far_it_came(
+    broker: Broker, topic: MakeTopic, tmp_path: Path
+) -> None:
+    name = await topic()
+    (tmp_path / "x.jsonl").write_text('{"a":1}\n' * 10_000)
+    arguments = ["--rate", "50", "--json", "--broker", broker.bootstrap]
+    process = started("publish", name, tmp_path / "x.jsonl", *arguments)
+    try:
+        await asyncio.to_thread(tailed, broker, name, 1)
+        process.send_signal(signal.SIGTERM)
+        out, err = await asyncio.to_thread(process.communicate, timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    sent = json.loads(out)["published"]
+    assert 0 < sent < 10_000
+    assert err.decode().splitlines()[-1] == f"interrupted: {sent} records are published"
+
+
+async def test_publish_says_how_much_is_sent_when_something_else_fails(
+    broker: Broker, topic: MakeTopic
+) -> None:
+    """What was read before is sent, so that the number is exact."""
+    name = await topic()
+    data = b'{"a":1}\n' * 20 + b"[]\n" * 10
+    result = published(broker, name, "-", "--rejects", "/dev/full", "--json", stdin=data)
+    assert (result.code, result.lines[0]["published"]) == (1, 20)
+    assert result.err.splitlines() == [
+        "not finished: 20 records are published, 10 lines are rejected",
+        "error: --rejects /dev/full: cannot be written: no space left on device",
+    ]
+
+
+@pytest.mark.needs("nodes")
+async def test_a_quota_is_waited_for_and_told(
+    own_broker: Any, topic: MakeTopic, tmp_path: Path
+) -> None:
+    """The broker is mute for some 15 s, which was taken for a dead one."""
+    name = await topic()
+    (tmp_path / "x.jsonl").write_text(f'{{"a":"{"x" * 1000}"}}\n' * 320)
+    await set_quota(own_broker.bootstrap, "streams", 10_000)
+    try:
+        result = await asyncio.to_thread(published, own_broker, name, tmp_path / "x.jsonl")
+    finally:
+        await set_quota(own_broker.bootstrap, "streams", None)
+    assert result.code == 0, result.err
+    assert re.search(r"^throttled: the broker has a quota .* more for 1\d\.\d s;", result.err)
+    assert "published 320 records in " in result.err
 
 
 async def test_tail_shows_what_a_record_is(broker: Broker, topic: MakeTopic) -> None:

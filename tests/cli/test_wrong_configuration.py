@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from streams.cli.main import main
+from tests.cli.command import streams
 from tests.cli.wrong_configurations import CASES, SERVERS, TASK, WORKER, task_with
 
 
@@ -196,3 +198,55 @@ schema = {type = "object", properties = {a = {"$ref" = "#"}}}
     assert capsys.readouterr().err.splitlines() == [
         "error: task.n.schema: /properties/a: # refers to itself: the API takes no recursion"
     ]
+
+
+WORLD = [
+    ("ANTHROPIC_BASE_URL", "gateway.test"),
+    ("ANTHROPIC_BASE_URL", '"https://gateway.test"'),
+    ("ANTHROPIC_BASE_URL", "https://gateway.test\n"),
+    ("STREAMS_PROVIDER__ANTHROPIC__BASE_URL", "https://me:hush@gateway.test"),
+    ("HTTPS_PROXY", "http://proxy:hush"),
+    ("SSL_CERT_FILE", "/there/is/none.pem"),
+    ("ANTHROPIC_API_KEY", '"sk-hush"'),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), WORLD)
+def test_a_variable_that_leads_nowhere_is_one_line_that_names_it(
+    variable: str,
+    value: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was an outage without end, which the worker waited for."""
+    for name in ("https_proxy", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    file = tmp_path / "streams.toml"
+    file.write_text(f"{WORKER}{TASK}")
+    assert main(["check", "--config", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {variable}: ")
+    assert "hush" not in line
+
+
+def test_a_worker_with_such_a_variable_does_not_begin(tmp_path: Path) -> None:
+    text = f'[kafka]\nbootstrap_servers = "127.0.0.1:1"\n{WORKER}{TASK}'
+    (tmp_path / "streams.toml").write_text(text)
+    variables = {"ANTHROPIC_API_KEY": "sk-1", "ANTHROPIC_BASE_URL": "gateway.test"}
+    ended = streams("worker", cwd=tmp_path, variables=variables)
+    assert ended.code == 2
+    assert "error: ANTHROPIC_BASE_URL: must be an address" in ended.err
+
+
+def test_a_model_without_a_known_price_is_told_by_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "streams.toml"
+    file.write_text(f'{WORKER}{TASK}model = "claude-next"\n')
+    assert main(["check", "--json", "--config", str(file)]) == 0
+    output = capsys.readouterr()
+    assert "the price of claude-next is not known: its cost_usd is null" in output.err
+    (warning,) = json.loads(output.out)["warnings"]
+    assert warning in output.err

@@ -11,6 +11,8 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.errors import for_code
+from aiokafka.producer import message_accumulator
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from aiokafka.producer.sender import Sender, SendProduceReqHandler
 from aiokafka.producer.transaction_manager import TransactionManager
@@ -24,6 +26,8 @@ from mode.services import Service
 from mode.threads import QueueServiceThread, ServiceThread
 
 import streams.kafka.consume.transport as ours
+from streams.kafka.produce.any_names import AnyNameBatch
+from streams.kafka.record_batch import HEADER, read_batch
 
 
 def _parameters(function) -> list[str]:
@@ -158,6 +162,36 @@ def test_the_batches_of_a_fetch_can_be_watched():
     assert source.count("records.") == len(("has_next", "next_batch"))
     assert "self._records_iterator = self._unpack_records()" in inspect.getsource(PartitionRecords)
     assert MemoryRecords(b"").size_in_bytes() == 0
+
+
+def test_a_fetch_is_read_by_the_two_classes_that_ours_take_the_place_of():
+    """`streams.kafka.consume.fetched_records`; a FetchError waits to be taken, and its partition is
+    not fetched meanwhile (`refused_fetches`)."""
+    source = inspect.getsource(Fetcher._proc_fetch_request)
+    assert "records = MemoryRecords(part_data[-1])" in source
+    assert "partition_records = PartitionRecords(" in source
+    assert "if tp in self._records:" in inspect.getsource(Fetcher._get_actions_per_node)
+    parameters = _parameters(PartitionRecords.__init__)
+    assert parameters[:5] == ["self", "tp", "records", "aborted_transactions", "fetch_offset"]
+    assert _parameters(Fetcher._set_error) == ["self", "tp", "error"]
+
+
+async def test_a_batch_takes_another_builder_which_asks_a_headers_name_for_its_bytes():
+    """`streams.kafka.produce.any_names`."""
+    producer = AIOKafkaProducer(enable_idempotence=True)
+    batch = AnyNameBatch(producer)
+    assert batch.append(timestamp=0, key=None, value=b"", headers=[("\udcff", None)])
+    batch._set_producer_state(7, 1, 3)
+    raw = bytes(batch._build())
+    (record,) = read_batch(raw)
+    assert record.headers == [("\udcff", None)]
+    assert HEADER.unpack_from(raw)[9:12] == (7, 1, 3)
+    assert "builder._set_producer_state" in inspect.getsource(message_accumulator)
+    await producer.stop()
+
+
+def test_an_error_code_can_be_given_a_name():
+    assert "kafka_errors.get(error_code" in inspect.getsource(for_code)
 
 
 def test_a_batch_says_what_offsets_it_has_and_whether_it_is_compressed():

@@ -39,3 +39,12 @@ def test_a_reply_of_the_wrong_length_is_on_the_bill_of_its_items() -> None:
     s.handle(Replied(s.in_flight.pop("a0 a1").id, ["one"], Usage(10, 2, 100)))
     assert [slot.cost_nano_usd for slot in s.slots.values()] == [50, 50]
     assert s.calls()[1:] == ["a0"]
+
+
+def test_an_item_whose_price_of_one_call_is_not_known_has_no_known_cost() -> None:
+    s = Scenario(max_items=2)
+    s.arrive("a0 a1", tokens=1)
+    s.reply("a0 a1", a1=MISSING, usage=Usage(10, 2, 100))
+    s.reply("a1", usage=Usage(5, 1, None))
+    assert [slot.cost_nano_usd for slot in s.slots.values()] == [50, None]
+    assert [slot.input_tokens for slot in s.slots.values()] == [5, 10]

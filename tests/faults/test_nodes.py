@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.chaos.scene import Scene
 from tests.chaos.schedule import Work
+from tests.cli.command import streams
 from tests.integration.harness import eventually, publish
 from tests.integration.running import done, item, worker
 
@@ -164,3 +166,23 @@ async def _said(processes, text: str) -> None:
         return text in told()
 
     await eventually(said, 90, told)
+
+
+async def test_commands_and_workers_begin_while_a_node_stands_still(cluster, tmp_path):
+    """They asked the frozen node first, or for ever, and said that no broker answers."""
+    records = tmp_path / "records.jsonl"
+    records.write_text("".join(f'{{"id":{number},"text":"x"}}\n' for number in range(600)))
+    source = f"frozen-{tmp_path.name}"
+    published = ("publish", source, records, "--broker", cluster.bootstrap)
+    assert (await asyncio.to_thread(streams, *published)).code == 0
+    node = cluster.nodes[await leader_of(cluster, source, 0)]
+    others = ",".join(f"127.0.0.1:{each.port}" for each in cluster.nodes if each is not node)
+    node.freeze()
+    code, _, err = await asyncio.to_thread(streams, *published)
+    assert code == 0, err
+    tail = ("tail", source, "--from", "earliest", "--count", "1200", "--broker", cluster.bootstrap)
+    code, out, err = await asyncio.to_thread(streams, *tail, "--json")
+    assert (code, len(out.splitlines())) == (0, 1200), err
+    with worker(cluster, source) as process:
+        await done(SimpleNamespace(bootstrap=others), process, source, [300] * 4)
+        assert process.stop() == 0, process.log

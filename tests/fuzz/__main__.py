@@ -43,6 +43,7 @@ def main() -> int:
         say(str(error))
         return 1
     say(f"{replies:,} replies in {rounds:,} rounds; {subject.items:,} items, one outcome each")
+    say(f"{subject.right:,} answers were right, and none of them was refused or changed")
     say("items: " + ", ".join(f"{code} {n:,}" for code, n in subject.outcomes.most_common()))
     say("calls: " + ", ".join(f"{fault} {n:,}" for fault, n in subject.faults.most_common()))
     return 0

@@ -8,13 +8,13 @@ exactly one outcome, in order, and it can be written; what is written as a resul
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-import orjson
-from jsonschema import Draft202012Validator
-
+from streams.codec.exact_schema import exact
 from streams.codec.results import Encoder
+from streams.codec.strict_json import compact, read
 from streams.core import (
     Action,
     Arrived,
@@ -41,7 +41,8 @@ SCHEMA = {
     "type": "object",
     "properties": {
         "tags": {"type": "array", "uniqueItems": True, "items": {}},
-        "tone": {"enum": ["Warm", "cold", None, 1]},
+        "tone": {"enum": ["Warm", "cold", "café", None, 1]},
+        "serial": {"type": "integer"},
         "price": {"type": "number", "minimum": 0, "multipleOf": 0.01},
     },
 }
@@ -54,12 +55,13 @@ OPERATIONS: dict[str, Operation] = {
 MOST_CALLS = 3_000
 MOST_SECONDS = 7 * 86_400.0
 
-_VALID = Draft202012Validator(SCHEMA)
+_VALID = exact()(SCHEMA)
 
 
 class Subject:
     """The operations with their providers, made once. `outcomes`: what items came to, "result" or
-    a dead letter's code; `faults`: what calls came to."""
+    a dead letter's code; `faults`: what calls came to. `right`: the answers
+    that were right beyond doubt, and were taken as they are."""
 
     def __init__(self) -> None:
         self.wired = {name: Wired(name) for name in OPERATIONS}
@@ -71,6 +73,7 @@ class Subject:
         self.outcomes: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self.items = 0
+        self.right = 0
 
     def round(self, seed: str, replies: int) -> int:
         """Plays about so many spoilt replies; returns how many there were in all. AssertionError
@@ -133,16 +136,29 @@ class _Round:
         try:
             reply = driven(self._caller(batch.items))
         except CallError as error:
+            self._find_none_right(error)
             self._tested.faults[error.fault.value] += 1
             event: Replied | Failed = Failed(batch.id, error)
         else:
             self._tested.faults["answered"] += 1
+            self._find_right_ones(reply.answers)
             event = Replied(batch.id, reply.answers, reply.usage)
         usage = event.error.usage if isinstance(event, Failed) else event.usage
         self._billed_nano_usd += 0 if usage is None else usage.cost_nano_usd
         if self._wired.defect is not None:
             raise self._wired.defect
         self._act(self._engine.handle(event, self._now))
+
+    def _find_right_ones(self, answers: Sequence[Any]) -> None:
+        for place, right in self._wired.right().items():
+            answer = answers[place]
+            assert isinstance(answer, dict), f"{str(right)[:80]} is refused: {answer}"
+            result = answer["embedding_f32"] if self._name == "embed" else compact(answer)
+            assert result == right, f"{str(right)[:80]} became {str(result)[:80]}"
+            self._tested.right += 1
+
+    def _find_none_right(self, error: CallError) -> None:
+        assert not self._wired.right(), f"right answers are refused: {error.fault.value}"
 
     def _act(self, actions: list[Action]) -> None:
         for action in actions:
@@ -159,7 +175,7 @@ class _Round:
             error = encoded.dead.get(place)
             if error is None:
                 assert record is not None
-                value = orjson.loads(record[1] or b"")
+                value = read(record[1] or b"")
                 assert value["id"] == slot.item.id
                 assert self._is_result(value["result"]), f"{value['result']} is no result"
             else:

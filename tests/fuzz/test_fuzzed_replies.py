@@ -65,8 +65,11 @@ def test_any_bytes_are_a_reply_or_a_call_error(
 class Saying(BrokenApi):
     """An API that says the same to everything."""
 
+    was_good = False
+
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self.right = {}
 
     def answer(self, count: int, *, embeds: bool) -> Wire:
         return self._wire
@@ -92,11 +95,22 @@ def _raises(answers: list[Any]) -> list[Any]:
     return answers
 
 
+def _refuses_what_is_right(answers: list[Any]) -> list[Any]:
+    return [Unanswered.INVALID for _ in answers]
+
+
+def _changes_what_is_right(answers: list[Any]) -> list[Any]:
+    return [{"text": "of the test"} if isinstance(each, dict) else each for each in answers]
+
+
 def _gives_what_cannot_be_written(answers: list[Any]) -> list[Any]:
     return [{"label": float("nan")} if isinstance(each, dict) else each for each in answers]
 
 
-@pytest.mark.parametrize("defect", [_raises, _gives_what_cannot_be_written])
+@pytest.mark.parametrize(
+    "defect",
+    [_raises, _refuses_what_is_right, _changes_what_is_right, _gives_what_cannot_be_written],
+)
 def test_a_defect_of_an_operation_is_seen(defect: Any) -> None:
     broken = Subject()
     for caller in broken.callers.values():

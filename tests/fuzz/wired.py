@@ -18,7 +18,9 @@ import voyageai
 from streams.errors import CallError
 from streams.operations import Prompt, Request, Response
 from streams.providers import Params, WireReply
-from streams.providers.anthropic import AnthropicProvider
+from streams.providers.anthropic import AnthropicProvider, stop_redirect
+from streams.providers.api_key import ApiKey
+from streams.providers.egress import Egress
 from streams.providers.voyage import StrictSession, VoyageProvider
 from tests.fuzz.api import BrokenApi, Wire
 
@@ -61,6 +63,10 @@ class Wired:
         self.operations = self._provider.operations
         self.account = self._provider.account
 
+    @property
+    def was_good(self) -> bool:
+        return self.api is not None and self.api.was_good
+
     def request(self, request: Request) -> Params:
         return self._provider.request(request)
 
@@ -87,6 +93,11 @@ class Wired:
 
     async def aclose(self) -> None: ...
 
+    def right(self) -> dict[int, Any]:
+        """What the last reply held beyond doubt."""
+        assert self.api is not None
+        return self.api.right
+
     def _answer(self) -> Wire:
         assert self.api is not None
         self.last = self.api.answer(self.count, embeds=self._embeds)
@@ -101,14 +112,17 @@ class Wired:
                 raise self.random.choice(lost)("lost")
             return httpx2.Response(wire.status, headers=wire.headers, content=wire.body)
 
-        http = httpx2.AsyncClient(transport=httpx2.MockTransport(respond))
+        http = httpx2.AsyncClient(
+            transport=httpx2.MockTransport(respond), event_hooks={"response": [stop_redirect]}
+        )
         client = anthropic.AsyncAnthropic(
             api_key=KEY, max_retries=0, http_client=http, open_telemetry=False
         )
-        return AnthropicProvider(client, "claude-haiku-5-5", KEY)
+        return AnthropicProvider(client, "claude-haiku-5-5", ApiKey(KEY))
 
     def _voyage(self) -> VoyageProvider:
-        return VoyageProvider(voyageai, "voyage-4", KEY, None, session=StrictSession(_Http(self)))
+        way = Egress(ApiKey(KEY), "https://api.voyageai.com/v1")
+        return VoyageProvider(voyageai, "voyage-4", way, session=StrictSession(_Http(self)))
 
 
 class _Http:

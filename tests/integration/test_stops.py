@@ -18,6 +18,7 @@ from tests.integration.harness import (
     read,
     verdict,
 )
+from tests.integration.members import members_of, other_member
 from tests.patience import Stopwatch
 
 pytestmark = pytest.mark.kafka
@@ -220,3 +221,25 @@ async def test_a_committed_offset_out_of_range_is_an_error_not_a_restart(broker,
         assert await read(broker.bootstrap, [f"{source}.out"]) == []
     finally:
         worker.close()
+
+
+async def test_sigterm_while_the_group_is_not_joined_yet_ends_with_0_and_leaves_it(broker, topic):
+    """The others would wait for it until its session is over."""
+    source = await topic(partitions=1)
+    group = f"{source}-group"
+
+    async def joins() -> bool:
+        return "streams" in await members_of(broker.bootstrap, group)
+
+    async with other_member(broker.bootstrap, group, "consumer", "faust"):
+        worker = WorkerProcess(
+            broker.bootstrap, group, variables={"TEST_SOURCE": source}, worker=WORKER
+        )
+        try:
+            await eventually(joins, 60, lambda: worker.log)
+            stopping = Stopwatch()
+            assert worker.stop() == 0, worker.log
+            assert stopping.took_s < 5, "not after shutdown_timeout_s"
+            assert await members_of(broker.bootstrap, group) == ["aiokafka-0.14.0"]
+        finally:
+            worker.close()

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
+
+from streams.kafka.consume.fetched_records import FetchedPartition, FetchedRecords
 
 
 def record(offset: int, size: int = 0) -> Any:
@@ -48,7 +49,7 @@ class Fetched:
         self._offsets = iter(offsets)
         self._end = end
         self._size = size
-        self._records = SimpleNamespace(size_in_bytes=lambda: fetched_bytes)
+        self._records = SimpleNamespace(size_in_bytes=lambda: fetched_bytes, opened=None)
         self._records_iterator: Any = None
 
     def __iter__(self) -> Iterator[Any]:
@@ -74,6 +75,7 @@ class OfflineFetcher(Fetcher):
         self._closed = False
         self._records = collections.OrderedDict()
         self._wait_consume_future = None
+        self._prefetch_backoff = 0.1
         self._fetch_waiters: set[asyncio.Future[None]] = set()
         self._fetch_task = self._loop.create_future()  # which never ends
 
@@ -86,6 +88,7 @@ class OfflineConsumer:
         self._subscription.assign_from_user(partitions)
         self._fetcher = OfflineFetcher(self._subscription)
         self._coordinator = SimpleNamespace(group_id="worker", check_errors=lambda: None)
+        self._client = SimpleNamespace(send=None)
 
     def assignment(self) -> frozenset[TopicPartition]:
         return frozenset(self._subscription.assigned_partitions())
@@ -124,8 +127,8 @@ class OfflineConsumer:
 
     def fetched_batches(self, partition: TopicPartition, raw: bytes) -> None:
         """A fetch from the current position brought these bytes, as Kafka has them."""
-        records = PartitionRecords(
-            partition, MemoryRecords(raw), [], self._position(partition), None, None, True, 1
+        records = FetchedPartition(
+            partition, FetchedRecords(raw), [], self._position(partition), None, None, True, 1
         )
         self._put(partition, records)
 

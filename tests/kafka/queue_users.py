@@ -75,8 +75,10 @@ class SinkUser(User):
     def delivered(self, lane: Any, slots: Any) -> None:
         self.durable += slots
 
-    def too_large(self, lane: Any, slot: Any, topic: str, record: Any) -> None:
+    def too_large(self, lane: Any, slot: Any, topic: str, record: Any, error: Any = None) -> None:
         """It was put with another outcome."""
+
+    refused = too_large
 
     async def finish(self) -> None:
         while self.sink.pending() and not self.defects:  # noqa: ASYNC110  nothing tells us

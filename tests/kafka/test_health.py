@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     InconsistentGroupProtocolError,
+    InvalidGroupIdError,
     InvalidSessionTimeoutError,
     KafkaError,
 )
@@ -39,6 +41,7 @@ class Client:
     """As much of a client as the coordination asks for before it joins."""
 
     cluster = Cluster()
+    protocol_type = "consumer"
 
     def set_topics(self, _topics: Any) -> Any:
         done = asyncio.get_running_loop().create_future()
@@ -50,6 +53,11 @@ class Client:
 
     async def ready(self, _node: int, group: Any = None) -> bool:
         return True
+
+    async def send(self, _node: int, _request: Any, group: Any = None) -> Any:
+        """Describes the group."""
+        described = {"groups": [{"protocol_type": self.protocol_type}]}
+        return SimpleNamespace(to_object=lambda: described)
 
 
 class Group:
@@ -103,18 +111,19 @@ async def told(failed: list[BaseException], count: int = 1) -> None:
 
 @pytest.mark.parametrize("under_way", [False, True])
 @pytest.mark.parametrize(
-    "error",
+    ("error", "what"),
     [
-        GroupAuthorizationFailedError("worker"),
-        InvalidSessionTimeoutError(),
+        (GroupAuthorizationFailedError("worker"), "--group worker"),
+        (InvalidSessionTimeoutError(), "kafka.session_timeout_s"),
+        (InvalidGroupIdError(), "[worker] id"),
     ],
 )
-async def test_an_error_of_the_coordination_ends_the_worker_with_one_line(error, under_way):
+async def test_an_error_of_the_coordination_ends_the_worker_with_one_line(error, what, under_way):
     """The worker would live on, without heartbeats, and never be assigned anything again."""
     async with member(Group(error), under_way=under_way) as failed:
         await told(failed)
         assert isinstance(failed[0], BrokerError)
-        assert type(error).__name__ in str(failed[0])
+        assert what in str(failed[0])
         assert "worker" in str(failed[0])
 
 
@@ -130,6 +139,16 @@ async def test_a_group_of_another_protocol_is_joined_as_soon_as_its_members_are_
     async with member(group) as failed:
         await asyncio.wait_for(group.joined.wait(), 5)
         assert {type(error) for error in failed} == {AnotherProtocolError}
+        assert "another [worker] id" in str(failed[0])
+
+
+async def test_a_group_of_another_kind_of_program_ends_the_worker(monkeypatch):
+    """Of a Connect cluster, for example: its members will not be gone."""
+    monkeypatch.setattr(Client, "protocol_type", "connect")
+    async with member(Group(InconsistentGroupProtocolError())) as failed:
+        await told(failed)
+        assert isinstance(failed[0], BrokerError)
+        assert "'connect'" in str(failed[0])
         assert "another [worker] id" in str(failed[0])
 
 

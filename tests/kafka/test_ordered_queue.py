@@ -15,14 +15,17 @@ from aiokafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
     OutOfOrderSequenceNumber,
+    PolicyViolationError,
     RecordListTooLargeError,
     TopicAuthorizationFailedError,
+    for_code,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import BrokerError
 from streams.kafka.produce import job_writer, ledger_writer, ordered_queue, parcels, producers
+from streams.kafka.produce.parcels import InvalidRecordError
 from tests.kafka.producers import Broker, Stored
 from tests.kafka.queue_users import TOPIC, USERS, LedgerUser, SinkUser, User
 
@@ -133,6 +136,29 @@ async def test_a_record_that_is_too_large_by_itself_costs_no_other_its_place(use
     else:
         await ends(user, "MessageSizeTooLargeError")
         assert user.written == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("error", [InvalidRecordError, PolicyViolationError])
+@pytest.mark.parametrize("bad", [{0}, {7}, {19}, {3, 4, 11}, set(range(20))])
+async def test_records_that_are_refused_for_good_cost_no_other_its_place(user, error, bad):
+    """They were offered for ever, with all that stood in their batch and behind it."""
+    values = [b"%02d" % n for n in range(20)]
+    refused = {values[n] for n in bad}
+    user.broker.rule = lambda topic, partition, records: (
+        error() if any(each.value in refused for each in records) else None
+    )
+    user.put(*values)
+    if user.drops_too_large:
+        await finished(user)
+        assert user.written == [value for value in values if value not in refused]
+    else:
+        await ends(user, error.__name__)
+        assert user.written == values[: min(bad)]
+
+
+def test_aiokafka_names_the_code_of_a_refused_record():
+    """It had no name for it: the same as any trouble of the broker."""
+    assert for_code(87) is InvalidRecordError
 
 
 async def test_every_record_is_stamped_with_now_where_its_user_names_no_time(user):

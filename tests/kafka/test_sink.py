@@ -46,6 +46,9 @@ class Sender:
         self.handed_back.append((slot, topic))
         return record if self.final else self.instead
 
+    def refused(self, lane: Any, slot: Any, topic: str, record: Any, error: Any) -> Any:
+        return self.too_large(lane, slot, topic, record)
+
 
 class Scene:
     def __init__(self, broker: Broker | None = None) -> None:

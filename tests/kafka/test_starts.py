@@ -223,6 +223,18 @@ async def test_a_topic_that_may_not_be_read_is_said_at_once():
         await extents_of(logs, [ONE, TWO])
 
 
+async def test_a_source_that_may_not_be_read_ends_the_worker_with_the_acl_to_grant():
+    group = Group()
+    group._coordinator = SimpleNamespace(group_id="worker")
+
+    async def refused(_partitions: Any) -> Any:
+        raise TopicAuthorizationFailedError("source")
+
+    group.beginning_offsets = refused  # type: ignore[method-assign]
+    with pytest.raises(BrokerError, match="--topic source"):
+        await Started(group).starts([ONE])
+
+
 class Group:
     """`committed`: what it has, of partitions of a source with two; `unsure`: the errors before it
     says so."""
@@ -233,6 +245,7 @@ class Group:
         self.partitions = {0, 1}
         self.updated = 0
         self._client = self
+        self._coordinator: Any = None
 
     async def force_metadata_update(self) -> None:
         self.updated += 1

@@ -55,10 +55,13 @@ def test_the_broker_stamps_the_time_of_writing_whatever_the_source_keeps():
 
 class Admin:
     """A broker with these topics of one partition; their settings, each with whether it is the
-    topic's own."""
+    topic's own. `codes`: the error codes of their descriptions."""
 
-    def __init__(self, topics: dict[str, dict[str, tuple[str, bool]]]) -> None:
+    def __init__(
+        self, topics: dict[str, dict[str, tuple[str, bool]]], codes: dict[str, int] | None = None
+    ) -> None:
         self._topics = topics
+        self.codes = codes or {}
 
     async def describe_topics(self) -> list[dict[str, Any]]:
         partitions = [{"replicas": [0]}]
@@ -68,6 +71,7 @@ class Admin:
         found = [
             {
                 "resource_name": resource.name,
+                "error_code": self.codes.get(resource.name, 0),
                 "config_entries": [
                     {"config_names": name, "config_value": value, "config_source": 1 if own else 5}
                     for name, (value, own) in self._topics[resource.name].items()
@@ -168,3 +172,30 @@ async def test_a_batch_may_take_what_a_segment_holds():
     facts = await described(max_message_bytes=("5000000", True), segment_bytes=("1048576", True))
     assert facts.max_message_bytes == 1_048_576
     assert (await described()).max_message_bytes == 1_048_588
+
+
+TOPIC_REFUSED, UNKNOWN = 29, -1
+
+
+async def test_settings_that_may_not_be_seen_are_told_from_those_that_are_not_made():
+    admin: Any = Admin({"seen": {}, "hidden": {}}, {"hidden": TOPIC_REFUSED})
+    facts = await describe(admin, ["seen", "hidden"])
+    assert not facts["seen"].hidden
+    assert facts["hidden"].hidden
+    admin = Admin({"source": {}}, {"source": UNKNOWN})
+    with pytest.raises(KafkaError):
+        await describe(admin, ["source"])
+
+
+async def test_a_sink_is_not_created_like_a_source_whose_settings_may_not_be_seen():
+    """It would have the broker's retention, for good."""
+    admin: Any = Admin({"source": {}}, {"source": TOPIC_REFUSED})
+    with pytest.raises(BrokerError, match="grant it DescribeConfigs on topic source"):
+        await prepare(admin, ["source"], [TopicSpec("sink", "source", compacts=True)])
+
+
+async def test_topics_that_exist_are_used_though_their_settings_may_not_be_seen():
+    admin: Any = Admin({"source": {}, "sink": {}}, {"source": TOPIC_REFUSED, "sink": TOPIC_REFUSED})
+    facts, created = await prepare(admin, ["source"], [TopicSpec("sink", "source", compacts=True)])
+    assert facts["sink"].hidden
+    assert created == []

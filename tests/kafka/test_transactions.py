@@ -15,6 +15,7 @@ from aiokafka.errors import (
     IllegalOperation,
     InvalidTimestampError,
     MessageSizeTooLargeError,
+    PolicyViolationError,
     ProducerFenced,
     RecordListTooLargeError,
     TransactionalIdAuthorizationFailed,
@@ -26,7 +27,7 @@ from hypothesis import strategies as st
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.produce import lane_writer, transactions
-from streams.kafka.produce.parcels import Parcel
+from streams.kafka.produce.parcels import InvalidRecordError, Parcel
 from streams.kafka.produce.producers import forgive_failed_batches
 from tests.kafka.transactional import FAILED, SOURCE, STEPS, Broker, OfflineTransactions
 
@@ -83,6 +84,9 @@ class Scene:
         self.put(slot, topic="dead")
         return None
 
+    def refused(self, lane: Lane, slot: int, topic: str, record: Any, error: Any) -> Any:
+        return self.too_large(lane, slot, topic, record)
+
     def put(self, *slots: int, topic: str = "sink", value: bytes = b"%d") -> None:
         records = [(None, value % slot, (), None) for slot in slots]
         self.sink.put(topic, 0, Parcel(self, self.lane, slots, records))
@@ -115,6 +119,22 @@ async def test_what_is_put_together_leaves_together_with_its_offset(scene):
     assert scene.broker.values("dead") == [b"2"]
     assert scene.broker.transactions == [4]
     assert scene.broker.committed == scene.lane.committed == Committed(4)
+
+
+async def test_where_a_quota_was_met_a_transaction_takes_what_a_request_has_room_for(
+    scene, monkeypatch
+):
+    """It would wait for its own second request until the broker ends it, and begin again."""
+    monkeypatch.setattr(lane_writer, "BATCH_BYTES", 2)
+    for number in range(5):
+        scene.put(number)
+    await scene.delivered_all()
+    scene.sink.quota.note(0.001)
+    for number in range(5, 10):
+        scene.put(number)
+    await scene.delivered_all()
+    assert scene.broker.transactions == [5, 2, 2, 1]
+    assert scene.durable == list(range(10))
 
 
 async def test_nothing_is_delivered_before_its_transaction_is_committed(scene):
@@ -299,12 +319,15 @@ async def test_transactions_are_grouped_by_time_until_somebody_waits_or_memory_p
     await scene.sink.stop()
 
 
-@pytest.mark.parametrize("error", [MessageSizeTooLargeError, RecordListTooLargeError])
-async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_transaction(
+@pytest.mark.parametrize(
+    "error",
+    [MessageSizeTooLargeError, RecordListTooLargeError, InvalidRecordError, PolicyViolationError],
+)
+async def test_a_record_that_is_not_taken_gets_another_outcome_in_the_same_transaction(
     scene, error
 ):
-    """For the topic or for its segments. The batch is tried in halves; the others' outcomes stay
-    what they are."""
+    """Too large for the topic or for its segments, or against its rules. The batch is tried in
+    halves; the others' outcomes stay what they are."""
     scene.broker.rule = lambda topic, values: (
         error() if topic == "sink" and b"5" in values else None
     )
@@ -316,14 +339,15 @@ async def test_a_record_that_is_too_large_gets_another_outcome_in_the_same_trans
     assert scene.broker.transactions == [10]
 
 
-async def test_a_record_that_cannot_be_smaller_is_offered_until_it_is_taken(scene):
+@pytest.mark.parametrize("error", [MessageSizeTooLargeError, InvalidRecordError])
+async def test_a_record_without_another_outcome_is_offered_until_it_is_taken(scene, error):
     """A dead-letter topic that takes nothing: nothing is lost, and nothing passes it."""
     refused: list[str] = []
 
     def rule(topic: str, values: list[bytes]) -> Exception | None:
         if len(refused) < 12 and b"1" in values:
             refused.append(topic)
-            return MessageSizeTooLargeError()
+            return error()
         return None
 
     scene.broker.rule = rule

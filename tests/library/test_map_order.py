@@ -280,25 +280,3 @@ async def test_items_that_cannot_be_iterated_are_a_type_error() -> None:
     _, process = answering(str)
     with pytest.raises(TypeError):
         await map_batches(process, 5)  # type: ignore[arg-type]
-
-
-async def test_a_process_that_is_not_async_is_a_type_error_that_says_what_to_do() -> None:
-    def process(items: Sequence[int]) -> list[int]:
-        return list(items)
-
-    with pytest.raises(TypeError, match=r"asyncio\.to_thread"):
-        await map_batches(process, range(100), max_items=1)  # type: ignore[arg-type]
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-async def test_anything_whose_call_can_be_awaited_is_a_process() -> None:
-    class Client:
-        async def __call__(self, items: Sequence[int]) -> Sequence[int]:
-            return items
-
-        async def embed(self, items: Sequence[int]) -> Sequence[int]:
-            return items
-
-    client = Client()
-    for process in (client, client.embed, lambda items: client.embed(items)):
-        assert await map_batches(process, range(3)) == [0, 1, 2]

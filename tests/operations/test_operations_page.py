@@ -6,9 +6,11 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from streams.operations.bad_replies import as_table
-from streams.operations.schema import MAX_OPTIONAL, MAX_UNIONS
+from streams.operations.schema import MAX_OPTIONAL, MAX_UNIONS, prepare
+from streams.operations.shapes import MAX_SHAPES
 from streams.policies.breaker import RUN, WINDOW
 from streams.providers import prices
 from streams.providers.sdk_faults import call_error
@@ -36,6 +38,87 @@ def test_the_limits_of_the_breaker_are_those_that_it_has():
 
 def test_the_limits_of_schemas_are_those_that_are_checked():
     assert f"more than {MAX_OPTIONAL} optional properties or {MAX_UNIONS} of" in PAGE
+    assert f"more than {MAX_SHAPES} alternatives" in PAGE
+
+
+TEXT = {"type": "string"}
+EITHER = [{"required": ["x"]}, {"required": ["y"]}]
+PAIR = {"type": "object", "properties": {"x": TEXT, "y": TEXT}}
+CLOSED = {**PAIR, "required": [], "additionalProperties": False}
+SENT: dict[str, list[tuple[Any, Any]]] = {
+    "types and lists of types": [
+        ({"type": ["string", "null"], "title": "T", "description": "d", "default": None},) * 2,
+        ({"type": "array", "items": {"enum": ["a", 1, None]}},) * 2,
+        ({"const": 1},) * 2,
+        (PAIR, CLOSED),
+    ],
+    "`format`: date-time": [
+        ({"type": "string", "format": "date", "pattern": "^a+$"},) * 2,
+        ({"type": "array", "minItems": 1},) * 2,
+    ],
+    "`minimum`, `maxLength`": [
+        ({"type": "integer", "minimum": 1},
+         {"type": "integer", "description": 'Must satisfy {"minimum":1}.'}),
+        ({"type": "string", "format": "regex"},
+         {"type": "string", "description": 'Must satisfy {"format":"regex"}.'}),
+        ({"not": {"const": 1}}, {"description": 'Must satisfy {"not":{"const":1}}.'}),
+    ],
+    "`anyOf`, `oneOf`": [
+        ({"oneOf": [TEXT, {"type": "null"}]}, {"anyOf": [TEXT, {"type": "null"}]}),
+        ({**PAIR, "anyOf": EITHER},
+         {"anyOf": [{**CLOSED, "required": ["x"]}, {**CLOSED, "required": ["y"]}]}),
+    ],
+    "`allOf`, and `$ref` with": [
+        ({"allOf": [PAIR, *EITHER]}, {**CLOSED, "required": ["x", "y"]}),
+        ({"$ref": "#/$defs/t", "description": "d"}, {"type": "string", "description": "d"}),
+    ],
+    "`$ref` alone": [({"$ref": "#/$defs/t"},) * 2],
+    "`additionalProperties` true": [({**PAIR, "additionalProperties": True}, CLOSED)],
+    "`properties` without `type`": [({"properties": PAIR["properties"]}, CLOSED)],
+    "an alternative that no value": [
+        ({"anyOf": [False, TEXT, {"type": "null"}]}, {"anyOf": [TEXT, {"type": "null"}]}),
+        ({"type": "object", "properties": {**PAIR["properties"], "z": False}}, CLOSED),
+    ],
+}  # fmt: skip
+REFUSED: dict[str, list[Any]] = {
+    "recursion, maps": [
+        {"$ref": "#/properties/it"}, {"type": "object"}, {**PAIR, "additionalProperties": TEXT},
+        {**PAIR, "patternProperties": {"a": TEXT}}, {**PAIR, "required": ["z"]},
+        {"type": "array", "prefixItems": [TEXT]}, {"if": TEXT}, {"$anchor": "a"}, {"$id": "a"},
+        {"type": "string", "pattern": "\\p{L}"}, {"$ref": "https://example.com/x"},
+        {"type": "object", "properties": {f"p{n}": TEXT for n in range(25)}},
+        {**PAIR, "anyOf": EITHER * 3, "oneOf": EITHER * 3},
+    ],
+    "limits that exclude": [
+        {"type": "integer", "minimum": 5, "maximum": 3}, {"type": "string", "not": {}},
+        {"allOf": [TEXT, {"type": "null"}]},
+    ],
+}  # fmt: skip
+
+
+def of(schema: Any) -> Any:
+    return {
+        "type": "object",
+        "properties": {"it": schema},
+        "required": ["it"],
+        "$defs": {"t": TEXT},
+    }
+
+
+def test_the_table_of_schemas_is_what_becomes_of_them():
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", PAGE.split("| in your schema")[1], re.M)
+    rows = rows[: len(SENT) + len(REFUSED)]
+    for (written, happens), told in zip(rows, [*SENT, *REFUSED], strict=True):
+        assert written.startswith(told)
+        assert ("refused at the start" in happens) == (told in REFUSED)
+    for schema, sent in [pair for pairs in SENT.values() for pair in pairs]:
+        prepared = prepare(of(schema))
+        assert prepared.problems == []
+        assert prepared.schema["properties"]["it"] == sent
+    for schema in [schema for schemas in REFUSED.values() for schema in schemas]:
+        problems = prepare(of(schema)).problems
+        assert problems, schema
+        assert all(problem.startswith("/") for problem in problems)
 
 
 def test_the_table_of_replies_is_the_one_in_the_code():

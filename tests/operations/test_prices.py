@@ -15,6 +15,7 @@ MILLION = 1_000_000
 
 def usd(usage: Usage | None) -> float:
     assert usage is not None
+    assert usage.cost_nano_usd is not None
     return usage.cost_nano_usd / 1e9
 
 
@@ -70,8 +71,10 @@ def test_the_same_tokens_within_a_message_batch_cost_half():
     assert within == alone._replace(cost_nano_usd=alone.cost_nano_usd // 2)
 
 
-def test_a_model_without_a_known_price_counts_tokens_and_costs_nothing():
-    assert claude_usage("claude-next", {"input_tokens": 3, "output_tokens": 2}) == Usage(3, 2, 0)
+def test_a_model_without_a_known_price_counts_tokens_and_claims_no_cost():
+    tokens = {"input_tokens": 3, "output_tokens": 2, "service_tier": "batch"}
+    assert claude_usage("claude-next", tokens) == Usage(3, 2, None)
+    assert voyage_usage("voyage-law-9", {"total_tokens": 3}) == Usage(3, 0, None)
     assert not has_price("claude-next")
 
 

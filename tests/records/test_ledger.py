@@ -102,6 +102,12 @@ def test_any_result_comes_back_with_its_bytes_and_its_facts(result, index, token
     assert writer.encode([slot], NOW_MS) == writer.encode([again(slot)], NOW_MS)
 
 
+def test_a_paid_answer_without_a_known_price_comes_back_without_one() -> None:
+    slot = released(item_of(ITEM), {"label": "x"})
+    slot.cost_nano_usd = None
+    assert again(slot).cost_nano_usd is None
+
+
 @pytest.mark.parametrize(
     "other",
     [

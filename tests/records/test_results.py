@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.codec.records import Decoder
+from streams.codec.strict_json import read
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD
 
@@ -141,7 +142,7 @@ UNWRITABLE = [
     {"a": [1, {"b": float("-inf")}]},
     {"a": (None, float("nan"))},
     {1: "a"},
-    {"a": 2**64},
+    {"a": 10**5_000},
     {"a": "\ud800"},
     {"\ud800": 1},
     {"a": {1, 2}},
@@ -185,6 +186,36 @@ def test_what_an_object_of_the_users_raises_is_not_repeated() -> None:
     assert error is None or "secret" not in error.message
 
 
+@pytest.mark.parametrize("mode", ["envelope", "merge", "result"])
+@pytest.mark.parametrize(
+    "literal",
+    [
+        b'{"a":9400111899223100012345,"b":-18446744073709551616}',
+        b'{"price":1.10,"b":[12.50,0.1000000000000000000001]}',
+        b'{"a":1e400,"b":[null,1E5],"c":9400111899223100012345}',
+        b'{"a":0.00001,"b":1e-400,"c":12345678901234567.5,"d":-0.0}',
+    ],
+)
+def test_what_was_read_is_written_with_its_own_digits(literal: bytes, mode: Any) -> None:
+    record, error = encoded(ITEM, read(literal), mode=mode)
+    assert error is None
+    assert literal in record[1]
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {"a": 2**64},
+        {"a": [(2**70, True)], "b": None},
+        {"a": Opinion(2**70)},  # type: ignore[arg-type]
+    ],
+)
+def test_an_integer_beyond_64_bits_of_a_function_is_written(outcome: Any) -> None:
+    record, error = encoded(ITEM, outcome, mode="result")
+    assert error is None
+    assert json.loads(record[1]) == json.loads(json.dumps(outcome, default=dataclasses.asdict))
+
+
 @pytest.mark.parametrize(
     ("outcome", "expected"),
     [
@@ -216,6 +247,14 @@ def test_the_error_of_an_unwritable_result_keeps_nothing_alive() -> None:
     assert watch() is None
     assert error.__traceback__ is None
     assert error.__context__ is None
+
+
+def test_a_cost_that_is_not_known_is_null_and_not_0() -> None:
+    slot = released(ITEM, {})
+    slot.cost_nano_usd = None
+    (record,), _ = encoder().encode([slot], NOW_MS)
+    assert record is not None
+    assert json.loads(record[1] or b"")["usage"]["cost_usd"] is None
 
 
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=20))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
+from streams import ItemError, map_batches
 from streams.core.account import Account
 from streams.core.call import Call, Slot
 from streams.core.events import Arrived, Delivered, Opened, Paused, Resumed
 from streams.core.limits import Limits
-from streams.running.runner import Ended, Runner
+from streams.providers.functions import function_caller
+from streams.running.call_task import Ended
+from streams.running.runner import Runner
+from tests.worker.shell import Shell
 
 
 class Door:
@@ -76,3 +80,46 @@ class Door:
     def _end(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
         self.events.append(event)
         self._changed.set()
+
+
+Process = Callable[[list[Any]], Awaitable[Sequence[Any]]]
+Run = Callable[..., Awaitable[list[Any]]]
+
+
+async def over_a_list(process: Process, count: int, **limits: Any) -> list[Any]:
+    return await map_batches(process, range(count), split=True, **limits)
+
+
+async def over_a_topic(process: Process, count: int, **limits: Any) -> list[Any]:
+    """The same numbers as items of a task: the results in its sink, else error codes."""
+
+    async def function(items: list[Any]) -> Sequence[Any]:
+        numbers = [item.offset for item in items]
+        try:
+            answers = await process(numbers)
+        finally:
+            del items[len(numbers) :]  # as `process` has left its list
+        return [each if isinstance(each, ItemError) else {"of": each} for each in answers]
+
+    shell = Shell()
+    shell.caller = function_caller(function)
+    await shell.start(**limits)
+    try:
+        (lane,) = await shell.assign(0)
+        shell.arrive(lane, count)
+        await shell.until(lambda: shell.committed == {0: count})
+        counts = shell.task.call_tally
+        assert sum(counts.by_status.values()) == sum(counts.items.counts) > 0
+        assert shell.task.statistics().in_flight == 0
+        dead = [dict(each.headers) for each in shell.broker.logs["dead", 0]]
+        errors = {
+            int(each["streams-source-offset"]): each["streams-error-code"].decode() for each in dead
+        }
+        results = iter(shell.written())
+        return [ItemError(errors[n]) if n in errors else next(results) for n in range(count)]
+    finally:
+        await shell.stop()
+
+
+def codes(results: Sequence[Any]) -> list[Any]:
+    return [each.code if isinstance(each, ItemError) else each for each in results]

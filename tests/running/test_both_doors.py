@@ -4,70 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
 
 import pytest
 
-from streams import ItemError, map_batches
-from streams.providers.functions import function_caller
-from tests.worker.shell import Shell
+from tests.running.doors import Run, codes, over_a_list, over_a_topic
 
-pytestmark = pytest.mark.timeout(30)
-
-Process = Callable[[list[Any]], Awaitable[Sequence[Any]]]
-Run = Callable[..., Awaitable[list[Any]]]
-
-
-async def _over_a_list(process: Process, count: int, **limits: Any) -> list[Any]:
-    return await map_batches(process, range(count), split=True, **limits)
-
-
-async def _over_a_topic(process: Process, count: int, **limits: Any) -> list[Any]:
-    """The same numbers as items of a task: the results in its sink, else error codes."""
-
-    async def function(items: list[Any]) -> Sequence[Any]:
-        numbers = [item.offset for item in items]
-        try:
-            answers = await process(numbers)
-        finally:
-            del items[len(numbers) :]  # as `process` has left its list
-        return [each if isinstance(each, ItemError) else {"of": each} for each in answers]
-
-    shell = Shell()
-    shell.caller = function_caller(function)
-    await shell.start(**limits)
-    try:
-        (lane,) = await shell.assign(0)
-        shell.arrive(lane, count)
-        await shell.until(lambda: shell.committed == {0: count})
-        counts = shell.task.call_tally
-        assert sum(counts.by_status.values()) == sum(counts.items.counts) > 0
-        assert shell.task.statistics().in_flight == 0
-        dead = [dict(each.headers) for each in shell.broker.logs["dead", 0]]
-        errors = {
-            int(each["streams-source-offset"]): each["streams-error-code"].decode() for each in dead
-        }
-        results = iter(shell.written())
-        return [ItemError(errors[n]) if n in errors else next(results) for n in range(count)]
-    finally:
-        await shell.stop()
-
-
-@pytest.fixture(params=[_over_a_list, _over_a_topic], ids=["list", "topic"])
-def run(request: pytest.FixtureRequest) -> Run:
-    door: Run = request.param
-    return door
-
-
-def codes(results: Sequence[Any]) -> list[Any]:
-    return [each.code if isinstance(each, ItemError) else each for each in results]
-
-
-@pytest.fixture(autouse=True)
-async def no_call_left() -> AsyncIterator[None]:
-    yield
-    assert [each for each in asyncio.all_tasks() if each.get_name().startswith("streams-")] == []
+pytestmark = [pytest.mark.timeout(30), pytest.mark.usefixtures("no_call_left")]
 
 
 async def test_answers_come_to_their_items_whatever_the_order_of_the_calls(run: Run) -> None:
@@ -159,11 +101,11 @@ async def test_a_function_that_takes_longer_than_its_time_is_cancelled_and_times
             raise
         return items
 
-    assert codes(await _over_a_list(process, 1, timeout_s=0.01)) == ["timeout"]
+    assert codes(await over_a_list(process, 1, timeout_s=0.01)) == ["timeout"]
     assert cancelled == [0]
 
 
-@pytest.mark.parametrize(("door", "calls"), [(_over_a_list, 3), (_over_a_topic, 1)])
+@pytest.mark.parametrize(("door", "calls"), [(over_a_list, 3), (over_a_topic, 1)])
 async def test_what_a_function_raises_is_an_attempt_of_a_list_and_final_in_a_topic(
     door: Run, calls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

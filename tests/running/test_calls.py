@@ -15,7 +15,7 @@ from streams.core.events import Cancelled, Closed, Failed
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item, Reply
 from streams.providers.functions import function_caller
-from streams.running.runner import Ended
+from streams.running.call_task import Ended
 from tests.contract.providers.conftest import call, simulate, task_of
 from tests.library.steered import settled
 from tests.operations.conftest import items_of
@@ -60,17 +60,11 @@ async def test_a_call_that_is_cancelled_before_it_ran_at_all_says_so() -> None:
     assert door.runner.engine.statistics().in_flight == 0
 
 
-@pytest.mark.parametrize("in_loop", [True, False], ids=["async", "in a thread"])
-async def test_a_function_that_panics_is_a_failed_call_and_the_door_hears_of_it(
-    in_loop: bool,
-) -> None:
-    def panics(items: Sequence[Item]) -> Any:
+async def test_a_caller_that_panics_is_a_failed_call_and_the_door_hears_of_it() -> None:
+    async def panics(items: Sequence[Item]) -> Reply:
         raise Panic("in Rust")
 
-    async def also_panics(items: Sequence[Item]) -> Any:
-        raise Panic("in Rust")
-
-    door = Door(function_caller(also_panics if in_loop else panics))
+    door = Door(panics)
     door.arrive("a")
     await door.until_ended(1)
     (event,) = door.events
@@ -78,6 +72,44 @@ async def test_a_function_that_panics_is_a_failed_call_and_the_door_hears_of_it(
     assert (event.error.fault, event.error.message) == (Fault.FUNCTION, "Panic")
     assert [type(error) for error in door.defects] == [Panic]
     assert [error.code for error in door.outcomes] == ["function_error"]
+
+
+BASE_ERRORS = [Panic, GeneratorExit, SystemExit, MemoryError, BaseException, asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("in_loop", [True, False], ids=["async", "in a thread"])
+@pytest.mark.parametrize("kind", BASE_ERRORS, ids=lambda kind: kind.__name__)
+async def test_whatever_a_function_raises_is_its_error_with_its_place(
+    kind: type[BaseException], in_loop: bool
+) -> None:
+    def raises(items: Sequence[Item]) -> Any:
+        raise kind("x")
+
+    async def raises_in_the_loop(items: Sequence[Item]) -> Any:
+        raise kind("x")
+
+    door = Door(function_caller(raises_in_the_loop if in_loop else raises))
+    door.arrive("abcd")
+    await door.until_ended(7)
+    assert [error.code for error in door.outcomes] == ["function_error"] * 4
+    assert f"{kind.__name__} at test_calls.py:" in door.outcomes[0].message
+    assert door.defects == []
+
+
+@pytest.mark.parametrize("in_loop", [True, False], ids=["async", "in a thread"])
+async def test_a_keyboard_interrupt_in_a_function_is_for_the_door_to_decide(in_loop: bool) -> None:
+    """In the call's own task it would end the loop in the middle of all else."""
+
+    def interrupted(items: Sequence[Item]) -> Any:
+        raise KeyboardInterrupt
+
+    async def in_the_loop(items: Sequence[Item]) -> Any:
+        raise KeyboardInterrupt
+
+    door = Door(function_caller(in_the_loop if in_loop else interrupted), split=False)
+    door.arrive("ab")
+    await door.until_ended(1)
+    assert [type(error) for error in door.defects] == [KeyboardInterrupt]
 
 
 # -- a stop ------------------------------------------------------------------------------------

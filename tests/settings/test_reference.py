@@ -11,7 +11,8 @@ from streams.settings.problems import SECRETS, TABLES, keys_of
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "streams.toml"
 TEXT = REFERENCE.read_text()
-EXAMPLES = {"name", "source", "sink", "labels", "operation", "instructions", "schema"}
+EXAMPLES = {"name", "source", "sink", "labels", "operation", "instructions", "schema",
+            "dimension"}  # fmt: skip
 
 
 def test_the_reference_loads() -> None:

@@ -132,7 +132,9 @@ class LedgerProducer:
         self._world = world
         self._member = member
         self.client = SimpleNamespace(
-            force_metadata_update=world.takes_a_moment, _metadata_update=world.takes_a_moment
+            force_metadata_update=world.takes_a_moment,
+            _metadata_update=world.takes_a_moment,
+            send=world.never,  # only aiokafka's own producer sends requests by it
         )
         self._message_accumulator = SimpleNamespace()  # a batch here has no time to live
 

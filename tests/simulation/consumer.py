@@ -38,7 +38,7 @@ class _Fetched:
     def __init__(self, records: list[SourceRecord], position: int, end: int) -> None:
         self.next_fetch_offset = position
         size = sum(len(record.value or b"") for record in records)
-        self._records = SimpleNamespace(size_in_bytes=lambda: size)
+        self._records = SimpleNamespace(size_in_bytes=lambda: size, opened=None)
         self._records_iterator: Iterator[SourceRecord] | None = iter(records)
         self._end = end
 

@@ -201,7 +201,9 @@ class Producer:
         self._under_way: set[asyncio.Future[Any]] = set()
         self._stopped = False
         self.client = SimpleNamespace(
-            force_metadata_update=self._update, _metadata_update=self._update
+            force_metadata_update=self._update,
+            _metadata_update=self._update,
+            send=world.never,  # only aiokafka's own producer sends requests by it
         )
         self._message_accumulator = SimpleNamespace()  # a batch here has no time to live
 

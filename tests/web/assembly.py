@@ -88,6 +88,11 @@ class PlayedConsumer:
     def set_allowance(self, allowance: Any) -> None: ...
     def close_reader(self) -> None: ...
 
+    waits = ""
+
+    def waits_for(self) -> str:
+        return self.waits
+
     async def commit_watermarks(self, offsets: Any) -> bool:
         return True
 
@@ -135,6 +140,7 @@ class Played:
         backoff: Backoff = NO_WAIT,
         breaker: BreakerLimits | None = None,
         beside: str | None = None,
+        has_price: bool = True,
     ) -> None:
         self.sink, self.consumer = PlayedSink(), PlayedConsumer()
         self.worker = Worker(
@@ -164,6 +170,7 @@ class Played:
             decoder=Decoder(),
             encoder=Encoder(task=name, model=None, fingerprint="f"),
             caller=caller if function is None else function_caller(function),
+            has_price=has_price,
         )
         route = Route(f"{SOURCE}.sink", f"{SOURCE}.dead", 4, 4, 4, 1_000_000, 1_000_000)
         sink: Any = self.sink

@@ -342,3 +342,12 @@ async def test_two_workers_in_one_process_do_not_meet_and_the_global_registry_st
         assert value(scrape(other), "streams_items_total", outcome="result") == 0.0
     names: Mapping[str, Any] = REGISTRY._names_to_collectors
     assert not [name for name in names if name.startswith("streams_")]
+
+
+async def test_a_task_without_a_known_price_has_no_sample_of_its_cost() -> None:
+    """0 would be a claim, and is one for a task whose price is known."""
+    name = "streams_cost_usd_total"
+    async with Played(judge) as priced, Played(judge, has_price=False) as unpriced:
+        assert value(scrape(priced), name) == 0
+        assert (name, frozenset()) not in scrape(unpriced)
+        assert StateView(unpriced.worker, "w").worker()["tasks"][0]["cost_usd"] is None

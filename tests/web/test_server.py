@@ -12,13 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiokafka.errors import KafkaError
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.errors import ConfigError
 from streams.kafka.broker.tansu import free_port
 from streams.model import Item
 from streams.observe.web.reading import STUCK_AFTER_S
-from streams.observe.web.web_server import PAGE, WebServer
+from streams.observe.web.web_server import PAGE, START_WITHIN_S, WebServer
 from tests.web.assembly import Played
 
 pytestmark = pytest.mark.timeout(30)
@@ -78,6 +79,21 @@ async def test_health_is_200_from_the_start_and_while_stopping() -> None:
         await played.worker.drain(1)
         status, health = await get_json(server, "/health")
         assert (status, health["status"], health["state"]) == (200, "ok", "stopping")
+
+
+async def test_health_is_503_after_a_minute_without_an_assignment_and_says_what_it_waits_for():
+    async with serving() as (played, server):
+        server._began -= START_WITHIN_S - 5
+        assert (await get_json(server, "/health"))[0] == 200
+        server._began -= 5
+        played.consumer.waits = "no node coordinates group reviews"
+        status, health = await get_json(server, "/health")
+        assert (status, health["status"], health["state"]) == (503, "stuck", "starting")
+        assert health["waits_for"] == "no node coordinates group reviews"
+        played.worker.on_reader_error(KafkaError("something that may pass"))
+        assert "something that may pass" in (await get_json(server, "/health"))[1]["waits_for"]
+        played.assign(0)
+        assert (await get_json(server, "/health"))[0] == 200
 
 
 async def test_health_is_503_and_names_the_partition_when_reading_is_stuck() -> None:

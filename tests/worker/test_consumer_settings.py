@@ -93,3 +93,8 @@ async def test_faust_waits_for_tables_only_where_agents_may_name_some():
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(app.tables.sleep(3600), 0.01)
+
+
+def test_the_consumers_thread_keeps_no_process_whose_loop_has_ended():
+    """Under `faust -A` and in a program of one's own: it waited for the thread for ever."""
+    assert ConsumerThread.Worker(service=None).daemon

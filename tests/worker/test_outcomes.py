@@ -8,6 +8,7 @@ import pytest
 from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError
 
 from streams.errors import ItemError
+from streams.kafka.produce.parcels import InvalidRecordError
 from streams.model import DROP, Reply
 from tests.worker.shell import Shell
 
@@ -87,6 +88,40 @@ async def test_a_dead_letter_that_the_broker_refuses_for_its_size_loses_its_valu
     assert headers["streams-error-code"] == b"no"
     assert headers["streams-error-message"] == b"way"
     assert headers["streams-value-omitted"] == b"%d" % len(b'{"text":""}' + b"x" * 500)
+
+
+async def test_a_result_that_the_broker_refuses_for_good_is_a_dead_letter_and_holds_nobody(shell):
+    """As one without a key where the sink is compacted, and nobody could see that at the start."""
+    shell.broker.rule = lambda topic, partition, records: (
+        InvalidRecordError()
+        if topic == "sink" and any(b'"of":1' in each.value for each in records)
+        else None
+    )
+    await answered(shell, [{"of": 0}, {"of": 1}, {"of": 2}])
+    assert shell.written() == [0, 2]
+    ((value, headers),) = letters(shell)
+    assert value == b'{"text":"xxxxxxxxxx"}'
+    assert headers["streams-error-code"] == b"refused_by_sink"
+    assert b"INVALID_RECORD" in headers["streams-error-message"]
+    assert b"it has no key" in headers["streams-error-message"]
+
+
+async def test_a_dead_letter_that_is_refused_for_good_waits_and_says_so(shell, caplog):
+    """There is no other outcome; once its topic takes it everything goes on."""
+    refusals: list[str] = []
+
+    def rule(topic, partition, records):
+        if topic != "dead" or len(refusals) == 3:
+            return None
+        refusals.append(topic)
+        return InvalidRecordError()
+
+    shell.broker.rule = rule
+    await answered(shell, [{"of": 0}, ItemError("no", "way")])
+    assert len(refusals) == 3
+    assert len(letters(shell)) == 1
+    assert "dead/0 will never take a record that has no other outcome" in caplog.text
+    assert "cleanup.policy=delete" in caplog.text
 
 
 async def test_a_result_without_a_key_is_a_dead_letter_where_the_sink_is_compacted(shell):

@@ -18,6 +18,8 @@ from streams import process
 from streams.running.logs import configure
 
 class Host:
+    tasks = ()
+
     async def drain(self, within_s): return True
     def summary(self): return {}
 
@@ -87,13 +89,13 @@ def test_a_worker_whose_log_nobody_reads_stops_all_the_same(signals):
 
 LATE = """
 import os, signal
-real = asyncio.run
+real = asyncio.Runner
 
-def run(main):
+def runner():
     os.kill(os.getpid(), signal.SIGTERM)
-    return real(main)
+    return real()
 
-asyncio.run = run
+asyncio.Runner = runner
 """
 
 
@@ -138,3 +140,98 @@ def test_garbage_in_cycles_does_not_wait_for_fifty_thousand_objects():
     """
     ended = subprocess.run(program(act.strip()), capture_output=True, timeout=60, check=False)
     assert b"left False" in ended.stdout
+
+
+FOR_EVER = "await asyncio.sleep(1e6)"
+
+
+def test_sigterm_before_the_first_assignment_ends_a_worker_at_once_with_0():
+    """The start lasts until partitions are assigned, which a group may never do."""
+    act = f"print('starting', flush=True); {FOR_EVER}"
+    worker = subprocess.Popen(program(act), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == b"starting\n"
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(20) == 0, "after shutdown_timeout_s it would be 1"
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+def test_a_fatal_error_before_the_first_assignment_ends_a_worker():
+    act = (
+        "from streams.errors import BrokerError;"
+        f"asyncio.get_running_loop().call_soon(self.stop_for, BrokerError('no way')); {FOR_EVER}"
+    )
+    done = subprocess.run(program(act), capture_output=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert b"no way" in done.stderr
+
+
+# -- what ends the loop ends the process -----------------------------------------------------------
+
+LOOP = "loop = asyncio.get_running_loop()"
+WAYS = {
+    "a KeyboardInterrupt in a task": (
+        "loop.call_later(0.1, lambda: setattr(self, 'x', loop.create_task(task(interrupt))))",
+        130,
+        "KeyboardInterrupt at <string>:",
+    ),
+    "loop.stop()": ("loop.call_later(0.1, loop.stop)", 1, "loop.stop()"),
+    "all tasks are cancelled": (
+        "loop.call_later(0.1, lambda: [each.cancel() for each in asyncio.all_tasks()])",
+        1,
+        "cancelled its main task",
+    ),
+}
+
+HARM = """
+def interrupt():
+    raise KeyboardInterrupt
+
+async def task(what):
+    what()
+
+async def drags(self):  # as leaving the group does once the Kafka client's tasks are cancelled
+    await asyncio.sleep(60)
+
+App.stop = drags
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_ends_the_loop_ends_the_process_at_once_with_a_line(way):
+    """It left a process with a closed loop: no page, and no exit before the watchdog's."""
+    act, code, text = WAYS[way]
+    began = time.monotonic()
+    ended = subprocess.run(
+        program(f"{LOOP}; {act}", HARM), capture_output=True, timeout=50, check=False, text=True
+    )
+    assert ended.returncode == code, ended.stderr
+    (line,) = ended.stderr.splitlines()
+    assert "the worker ends at once" in line
+    assert text in line
+    assert time.monotonic() - began < 30
+
+
+def test_everything_committed_is_0_though_closing_fails_and_nobody_takes_the_summary():
+    act = f"{LOOP}; loop.call_later(0.1, lambda: os.kill(os.getpid(), 15))"
+    before = """
+import os
+
+async def fails(self):
+    raise OSError("the broker has gone")
+
+App.stop = fails
+"""
+    with open("/dev/full", "wb") as full:
+        command = program(act, before)
+        command[-1] = command[-1].replace("as_json=False", "as_json=True")
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False, text=True
+        )
+    assert ended.returncode == 0, ended.stderr
+    assert "the summary is not printed" in ended.stderr
+    assert "closing failed: OSError('the broker has gone')" in ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.errors import KafkaError
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
@@ -272,7 +272,6 @@ async def test_a_full_lane_is_read_again_when_half_its_share_is_free():
     ("error", "ends"),
     [
         (BrokerError("the source topic is gone"), True),
-        (TopicAuthorizationFailedError("source"), True),
         (KafkaError("a broker restarts"), False),
     ],
 )

@@ -8,8 +8,16 @@ from typing import Any
 
 import orjson
 
+from streams.codec.strict_json import indented_json
 from streams.jobs.dead.letters import DeadLetter
-from streams.kafka.record_views import as_text, headers_object, json_value, printable, time_text
+from streams.kafka.record_views import (
+    as_text,
+    headers_object,
+    json_value,
+    printable,
+    printable_name,
+    time_text,
+)
 
 WIDTHS = {"letter": 9, "failed at": 24, "code": 16, "task": 12, "tries": 5, "source": 24}
 
@@ -99,7 +107,7 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
             f" it may still stand at {'/'.join(map(str, letter.source))}"
         )
     for name, value in letter.headers:
-        yield f"header     {printable(name)}: {_short(value)}"
+        yield f"header     {printable_name(name)}: {_short(value)}"
     yield f"key        {_short(letter.key)}"
     if "value" in letter.omitted:
         return
@@ -114,7 +122,7 @@ def _pretty(value: bytes | None) -> Iterator[str]:
         yield "(null)"
         return
     try:
-        indented = orjson.dumps(orjson.loads(value), option=orjson.OPT_INDENT_2).decode()
+        indented = indented_json(value)
     except ValueError:
         try:
             indented = value.decode("utf-8")

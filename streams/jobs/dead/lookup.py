@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
+from streams.codec.records import BrokenValue
 from streams.errors import BrokerError
 from streams.jobs.dead.letters import DeadLetter
-from streams.kafka.client import client_arguments, connect, connected
+from streams.kafka.client import broker_answer, client_arguments, connect, connected
 from streams.model import Position
 
 if TYPE_CHECKING:
     from streams.settings import KafkaSettings
-
-ANSWER_WITHIN_S = 10.0
 
 
 class Lookup:
@@ -33,19 +31,18 @@ class Lookup:
     async def record(self, where: Position) -> tuple[Any, range]:
         """The record at this position (None: not there any more, or not yet), and the offsets that
         its partition has. Raises BrokerError. The partition must exist."""
-        from aiokafka.errors import KafkaError
-
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
-                return await self._record(where)
-        except (TimeoutError, KafkaError) as error:
-            reason = f"{type(error).__name__} {error}".strip()
-            raise BrokerError(f"{_place(where)} cannot be read: {reason}") from None
+            return await broker_answer(self._record(where), await self._started())
+        except BrokerError as error:
+            raise BrokerError(f"{_place(where)} cannot be read: {error}") from None
 
-    async def _record(self, where: Position) -> tuple[Any, range]:
-        from aiokafka import AIOKafkaConsumer, TopicPartition
+    async def _started(self) -> Any:
+        from aiokafka import AIOKafkaConsumer
+
+        from streams.kafka.consume.fetched_records import allow_any_record
 
         if self._consumer is None:
+            allow_any_record()
             self._consumer = AIOKafkaConsumer(
                 **client_arguments(self._kafka),
                 group_id=None,
@@ -54,6 +51,11 @@ class Lookup:
                 isolation_level="read_committed",
             )
             await connect(self._consumer, self._kafka.bootstrap_servers)
+        return self._consumer
+
+    async def _record(self, where: Position) -> tuple[Any, range]:
+        from aiokafka import TopicPartition
+
         place = TopicPartition(where.topic, where.partition)
         self._consumer.assign([place])
         first = (await self._consumer.beginning_offsets([place]))[place]
@@ -71,13 +73,12 @@ class Lookup:
 async def find(kafka: KafkaSettings, topic: str, partition: int, offset: int) -> Any:
     """The record at this place. Raises BrokerError if there is none, with the offsets that
     exist."""
-    from aiokafka.admin import AIOKafkaAdminClient
-
+    from streams.kafka.admin import Admin
     from streams.kafka.tail import partitions_of
 
-    admin = AIOKafkaAdminClient(**client_arguments(kafka), request_timeout_ms=9000)
+    admin = Admin(**client_arguments(kafka))
     async with connected(admin, kafka.bootstrap_servers), Lookup(kafka) as lookup:
-        partitions = await partitions_of(admin, topic, kafka.bootstrap_servers)
+        partitions = await partitions_of(admin, topic)
         if partition not in partitions:
             raise BrokerError(f"{topic} has the partitions 0 to {partitions[-1]}, not {partition}")
         record, offsets = await lookup.record(Position(topic, partition, offset))
@@ -96,6 +97,11 @@ async def original(lookup: Lookup, letter: DeadLetter) -> Any:
         raise ValueError(
             f"it is without its {lost}, and {_place(letter.source)} is gone from the source"
             f" (it has offsets {offsets.start} to {offsets.stop - 1})"
+        )
+    if isinstance(record.value, BrokenValue):
+        raise ValueError(
+            f"it is without its {lost}, and {_place(letter.source)} cannot be read: "
+            f"{record.value.problem}"
         )
     sizes = {"value": len(record.value or b""), "key": len(record.key or b"")}
     sizes["headers"] = len(record.headers)

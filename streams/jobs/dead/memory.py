@@ -14,14 +14,17 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from aiokafka.structs import OffsetAndMetadata
 
 from streams.codec.committed import MAX_BEYOND_BYTES, Committed
 from streams.core.ranges import covered, joined, packed_bytes
 from streams.errors import StreamsError
+from streams.jobs.dead.claim import Claim
 from streams.kafka.broker.tansu import refuse_on_embedded
 from streams.kafka.client import broker_answer
-from streams.kafka.consume.offsets import RETRY_INTERVAL_S, fetch_committed
+from streams.kafka.consume.offsets import RETRY_INTERVAL_S, Member, commit, fetch_committed
+
+NOBODY = Member(-1, "")
+"""Commits as no member, which Kafka allows while a group has none."""
 
 Read = tuple[int, int, bool]
 """Partition and offset of a record, and whether it is done."""
@@ -82,20 +85,31 @@ class Memory(NamedTuple):
 
 class MemoryStore:
     """Reads and commits a `Memory` over a started consumer of the group, which reads no records.
-    `embedded`: that broker keeps offsets, but no metadata."""
+    `claim`: our right to do so; None: on the embedded broker, which keeps offsets, but no metadata,
+    and lets several in."""
 
-    def __init__(self, consumer: Any, topic: str, partitions: int, *, embedded: bool) -> None:
+    def __init__(self, consumer: Any, topic: str, partitions: int, claim: Claim | None) -> None:
         self._consumer = consumer
+        self._coordinator = consumer._coordinator
         self._topic = topic
-        self._embedded = embedded
+        self._claim = claim
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
-        self._consumer.assign(self._places)
+
+    async def take(self) -> Memory:
+        """The memory, which nobody else changes from now on. Raises StreamsError, BrokerError."""
+        if self._claim is not None:
+            await self._claim.take(self.read)
+        return await self.read()
 
     async def read(self) -> Memory:
-        """The current commits; repeats until the coordinator answers. Raises KafkaError."""
+        """The current commits. Raises BrokerError."""
+        return await broker_answer(self._read(), self._consumer)
+
+    async def _read(self) -> Memory:
+        """Repeats until the coordinator answers. Raises KafkaError."""
         while True:
             try:
-                found = await fetch_committed(self._consumer._coordinator, self._places)
+                found = await fetch_committed(self._coordinator, self._places)
             except KafkaError as error:
                 if not error.retriable:
                     raise
@@ -105,7 +119,7 @@ class MemoryStore:
 
     def check_room(self, memory: Memory) -> None:
         """Raises StreamsError unless this can be committed."""
-        if self._embedded and any(committed.beyond for committed in memory.partitions.values()):
+        if self._claim is None and any(each.beyond for each in memory.partitions.values()):
             refuse_on_embedded("commit_metadata", "dead redrive: letters that are passed over")
         if not memory.fits:
             raise StreamsError(
@@ -114,21 +128,33 @@ class MemoryStore:
             )
 
     async def check_alone(self, memory: Memory) -> None:
-        """Raises StreamsError if another process has committed since this memory was read or
+        """Raises StreamsError if another process may have committed since this memory was read or
         committed, and BrokerError."""
-        if await broker_answer(self.read()) != memory:
+        if self._claim is not None and self._claim.holds():
+            return
+        if await self.take() != memory:
             raise StreamsError(
                 f"another redrive of {self._topic} is under way; run this one again when it has"
                 " ended"
             )
 
     async def commit(self, memory: Memory, before: Memory) -> None:
-        """Commit the changes since `before`. Raises KafkaError."""
+        """Commit the changes since `before`, if nobody else has meanwhile. Raises StreamsError,
+        BrokerError."""
         changed = {
-            place: OffsetAndMetadata(committed.offset, committed.metadata)
+            place: committed
             for place in self._places
             if (committed := memory.partitions.get(place.partition)) is not None
             and committed != before.partitions.get(place.partition)
         }
-        if changed:
-            await self._consumer.commit(changed)
+        if self._claim is None:
+            await self.check_alone(before)
+            await self._commit(NOBODY, changed)
+            return
+        while not await self._commit(self._claim.member, changed):
+            if await self.take() != before:
+                raise StreamsError(f"another redrive of {self._topic} took over from this one")
+
+    async def _commit(self, member: Member, changed: Mapping[TopicPartition, Committed]) -> bool:
+        commits = commit(self._coordinator, member, changed)
+        return await broker_answer(commits, self._consumer)

@@ -148,7 +148,7 @@ class Planner:
 
     async def topic(self, name: str) -> TopicFacts | None:
         if name not in self._facts:
-            found = await broker_answer(describe(self._admin, [name]))
+            found = await broker_answer(describe(self._admin, [name]), self._admin)
             self._facts[name] = found.get(name)
         return self._facts[name]
 

@@ -7,7 +7,8 @@ Rules of this file:
    one chunk is sent a second time; no letter is ever missed. Ctrl-C waits for the chunk.
 2. A letter that cannot be sent (its omitted value or its topic no longer exists, or it is too
    large) is reported, and is not done.
-3. Commits of another process in our group mean a second redrive of the same letters: we stop.
+3. Nothing is sent without the claim (`claim.py`): a second redrive of the same letters is refused
+   while the first lives.
 """
 
 from __future__ import annotations
@@ -19,17 +20,19 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 
 from streams.errors import BrokerError
+from streams.jobs.dead.claim import Claim, claimant
 from streams.jobs.dead.lookup import Lookup
 from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
 from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
+from streams.kafka.admin import Admin
 from streams.kafka.client import SILENCE_S, broker_answer, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
 from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.producers import Producers
+from streams.kafka.produce.quota import Quota
 from streams.kafka.tail import Start, is_embedded, tail
 
 if TYPE_CHECKING:
@@ -50,21 +53,25 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
     """
     arguments, servers = client_arguments(kafka), kafka.bootstrap_servers
     group = group_of(job.topic, job.into)
-    consumer = AIOKafkaConsumer(**arguments, group_id=group, enable_auto_commit=False)
-    admin = AIOKafkaAdminClient(**arguments, request_timeout_ms=int(SILENCE_S * 1000))
+    session_s = kafka.session_timeout_s
+    consumer = claimant(arguments, group, session_s)
+    admin = Admin(**arguments)
     async with connected(admin, servers), connected(consumer, servers), Lookup(kafka) as lookup:
         planner = Planner(job, progress, admin, lookup)
         if job.into is not None and await planner.topic(job.into) is None:
             raise BrokerError(f"the topic {job.into} does not exist: create it first")
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
-        embedded = await broker_answer(is_embedded(admin))
-        store = MemoryStore(consumer, job.topic, partitions, embedded=embedded)
+        embedded = await broker_answer(is_embedded(admin), admin)
+        claim = None if embedded else Claim(consumer, job.topic, session_s, progress.tell)
+        store = MemoryStore(consumer, job.topic, partitions, claim)
         producers = job_producers(arguments, progress.tell)
         async with contextlib.AsyncExitStack() as stack:
             if not job.dry:
                 await stack.enter_async_context(connected(producers, servers))
-            memory = await broker_answer(store.read()) if facts is not None else Memory({})
+            memory = Memory({})
+            if facts is not None:
+                memory = await (store.read() if job.dry else store.take())
             letters = LetterWriter(producers, progress)
             try:
                 await _Run(job, progress, planner, store, letters, memory).all(kafka)
@@ -91,6 +98,10 @@ class LetterWriter:
 
     async def stop(self) -> None:
         await self._writer.stop()
+
+    @property
+    def quota(self) -> Quota:
+        return self._writer.producers.quota
 
     def _explain(self, where: TopicPartition, reason: str | None) -> str:
         return (
@@ -128,7 +139,7 @@ class _Run:
                     if job.rate is not None:
                         due = progress.started + progress.sent / job.rate
                         await asyncio.sleep(max(0.0, due - time.monotonic()))
-                    await _finish_step(self._run_chunk(chunk))
+                    await _finish_step(self._run_chunk(chunk), self._letters.quota)
 
     async def _run_chunk(self, records: Sequence[Any]) -> None:
         """One chunk: plan, send, wait for the acknowledgement, commit."""
@@ -144,20 +155,24 @@ class _Run:
             self._store.check_room(memory)
             await self._store.check_alone(self._memory)
             await self._letters.send(plans)
-            await self._store.check_alone(self._memory)
-            await broker_answer(self._store.commit(memory, self._memory))
+            await self._store.commit(memory, self._memory)
         self._memory = memory
         self._progress.add(plans)
 
 
-async def _finish_step(step: Coroutine[Any, Any, None]) -> None:
-    """Ctrl-C waits until the sent letters are acknowledged and committed."""
+async def _finish_step(step: Coroutine[Any, Any, None], quota: Quota) -> None:
+    """Ctrl-C waits until the sent letters are acknowledged and committed, a broker's quota
+    included; a second one does not."""
     task = asyncio.ensure_future(step)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        with contextlib.suppress(Exception):
-            await asyncio.wait_for(task, STOP_WITHIN_S)
+        await asyncio.wait((task,), timeout=STOP_WITHIN_S)
+        while not task.done() and quota.met(STOP_WITHIN_S):
+            await asyncio.wait((task,), timeout=STOP_WITHIN_S)
+        task.cancel()
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await task
         raise
 
 

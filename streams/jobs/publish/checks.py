@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
+from streams.codec.exact_schema import exact
 from streams.codec.pointers import MissingError, Pointer
+from streams.codec.strict_json import compact, read
 from streams.errors import UsageError
 from streams.jobs.publish.rows import Records, Reject, too_long
 
@@ -42,8 +42,9 @@ def checked(
             yield Chunk(stretch.values, None, stretch.rejects, stretch.position)
             continue
         chunk = Chunk([], None if key is None else [], list(stretch.rejects), stretch.position)
-        for line, value, document in zip(
-            stretch.lines, stretch.values, stretch.documents, strict=True
+        last_lines = stretch.last_lines or stretch.lines
+        for line, last_line, value, document in zip(
+            stretch.lines, last_lines, stretch.values, stretch.documents, strict=True
         ):
             reason, name = faults(document) if faults is not None else None, None
             if reason is None and key is not None:
@@ -55,7 +56,7 @@ def checked(
             if reason is None and size > limit:
                 reason = too_long(size, limit)
             if reason is not None:
-                chunk.rejects.append(Reject(line, reason, value, len(value)))
+                chunk.rejects.append(Reject(line, reason, value, len(value), last_line))
                 continue
             chunk.values.append(value)
             if chunk.keys is not None:
@@ -67,8 +68,9 @@ def checked(
 def key_of(field: str) -> Callable[[Any], bytes]:
     """Takes the record's key from a field: its name, or a JSON Pointer if it starts with `/`.
 
-    A string is the key as it is, anything else as compact JSON; the function raises ValueError if
-    the field is missing or null. Raises UsageError for an invalid pointer.
+    A string is the key as it is, a number its own digits as they stand in the record, anything else
+    compact JSON. The function gets the document and its bytes, and raises ValueError if the field
+    is missing or null. Raises UsageError for an invalid pointer.
     """
     try:
         escaped = field.replace("~", "~0").replace("/", "~1")
@@ -84,9 +86,11 @@ def key_of(field: str) -> Callable[[Any], bytes]:
         if value is None:
             raise ValueError(f'its field "{field}", the key, is null')
         try:
-            return value.encode() if isinstance(value, str) else orjson.dumps(value)
-        except (UnicodeEncodeError, TypeError):
+            return (value if isinstance(value, str) else compact(value)).encode()
+        except UnicodeEncodeError:
             raise ValueError(f'its field "{field}", the key, has no bytes in UTF-8') from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f'its field "{field}", the key, cannot be written: {error}') from None
 
     return key
 
@@ -103,17 +107,18 @@ def schema_faults(path: Path) -> Callable[[Any], str | None]:
     from referencing.exceptions import Unresolvable
 
     try:
-        schema = orjson.loads(path.read_bytes())
+        schema = read(path.read_bytes())
     except OSError as error:
         raise UsageError(f"--schema {path}: {(error.strerror or str(error)).lower()}") from None
-    except orjson.JSONDecodeError as error:
-        raise UsageError(f"--schema {path}: not JSON: {error}") from None
+    except ValueError as error:
+        reason = str(error).removeprefix("the value ")
+        raise UsageError(f"--schema {path}: {reason}") from None
     kind = validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
         raise UsageError(f"--schema {path}: not a JSON Schema: {error.message}"[:300]) from None
-    validator = kind(schema, registry=REGISTRY)
+    validator = exact(kind)(schema, registry=REGISTRY)
 
     def faults(document: Any) -> str | None:
         try:
@@ -123,7 +128,7 @@ def schema_faults(path: Path) -> Callable[[Any], str | None]:
         if error is None:
             return None
         place = "".join(f"/{part}" for part in error.absolute_path) or "the record"
-        rule = orjson.dumps({error.validator: error.validator_value}).decode()[1:-1]
+        rule = compact({error.validator: error.validator_value})[1:-1]
         return f"breaks the schema: {place} against {rule}"[:200]
 
     return faults

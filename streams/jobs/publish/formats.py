@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from streams.errors import UsageError
-from streams.jobs.publish.columns import Table, parquet_rows
+from streams.jobs.publish.columns import Table
 from streams.jobs.publish.lines import json_lines, text_lines
+from streams.jobs.publish.parquet import parquet_rows
 from streams.jobs.publish.rows import Records, blocks_of
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]

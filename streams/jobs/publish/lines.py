@@ -8,9 +8,7 @@ from typing import Any
 import orjson
 
 from streams.codec.strict_json import read_object
-from streams.jobs.publish.rows import Lines, Records, Reject, lines_of, too_long
-
-BOM = b"\xef\xbb\xbf"
+from streams.jobs.publish.rows import BOM, Lines, Records, Reject, lines_of, too_long
 
 
 def json_lines(blocks: Iterator[bytes], longest: int) -> Iterator[Records]:

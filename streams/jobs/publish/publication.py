@@ -14,7 +14,7 @@ from streams.errors import BrokerError, UsageError
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.jobs.publish.formats import Format, Source, columns_of
 from streams.jobs.publish.rejects import Rejects
-from streams.kafka.client import client_arguments, connected
+from streams.kafka.client import broker_error, client_arguments, connected
 
 if TYPE_CHECKING:
     from streams.jobs.publish.sending import Sending
@@ -45,7 +45,8 @@ class Progress:
     """The state so far; `started` is on the monotonic clock, in seconds.
 
     `position` and `size`: bytes of the input read so far, and in total (None: not known). `sent`
-    counts acknowledged records. Every change calls `changed`.
+    counts acknowledged records. `sending`: whether the first may be sent. Every change calls
+    `changed`.
     """
 
     def __init__(self, *, tell: Callable[[str], None], changed: Callable[[Progress], None]) -> None:
@@ -54,6 +55,7 @@ class Progress:
         self.started = time.monotonic()
         self.sent = self.rejected = self.position = 0
         self.size: int | None = None
+        self.sending = False
 
     @property
     def skipped_count(self) -> int:
@@ -98,7 +100,7 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
         producers = job_producers(arguments, progress.tell, largest)
         async with connected(producers, kafka.bootstrap_servers):
             chunks = checked(source.records(largest), largest=largest, key=key, faults=faults)
-            progress.started = time.monotonic()
+            progress.started, progress.sending = time.monotonic(), True
             sending = Sending(producers, publication.topic, partitions, on_sent=progress.add_sent)
             await _pump(chunks, sending, rejects, progress, publication.rate)
     finally:
@@ -113,24 +115,43 @@ async def _pump(
     progress: Progress,
     rate: float | None,
 ) -> None:
-    sent_count = 0
+    """Send all chunks. What was read before the input failed is sent all the same, so that the
+    count of what is published is exact."""
+    failure: Exception | None = None
     try:
-        async for chunk in _in_thread(chunks):
-            rejects.add(chunk.rejects)
-            progress.rejected = rejects.count
-            step = len(chunk.values) if rate is None else max(1, int(rate / 10))
-            for start in range(0, len(chunk.values), max(1, step)):
-                values = chunk.values[start : start + step]
-                keys = chunk.keys[start : start + step] if chunk.keys is not None else None
-                if rate is not None:
-                    due = progress.started + sent_count / rate
-                    await asyncio.sleep(max(0.0, due - time.monotonic()))
-                await sending.put(values, keys)
-                sent_count += len(values)
-            progress.position = chunk.position
+        try:
+            await _put(chunks, sending, rejects, progress, rate)
+        except Exception as error:
+            failure = error
         await sending.finish()
+        if failure is not None:
+            raise failure
     finally:
         await sending.stop()
+
+
+async def _put(
+    chunks: Iterator[Chunk],
+    sending: Sending,
+    rejects: Rejects,
+    progress: Progress,
+    rate: float | None,
+) -> None:
+    """Queue all chunks, at this rate."""
+    count = 0
+    async for chunk in _in_thread(chunks):
+        rejects.add(chunk.rejects)
+        progress.rejected = rejects.count
+        step = len(chunk.values) if rate is None else max(1, int(rate / 10))
+        for start in range(0, len(chunk.values), max(1, step)):
+            values = chunk.values[start : start + step]
+            keys = chunk.keys[start : start + step] if chunk.keys is not None else None
+            if rate is not None:
+                due = progress.started + count / rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await sending.put(values, keys)
+            count += len(values)
+        progress.position = chunk.position
 
 
 async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
@@ -149,7 +170,7 @@ async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
             try:
                 for chunk in chunks:
                     hand_over(chunk)
-            except Exception as error:
+            except BaseException as error:  # any kind: a panic in a Rust extension, too
                 hand_over(error)
             else:
                 hand_over(None)
@@ -167,15 +188,16 @@ async def _topic(
     arguments: dict[str, Any], publication: Publication, tell: Callable[[str], None]
 ) -> tuple[int, int]:
     """The topic's partitions, and its limit of a batch in bytes; created if it is missing."""
-    from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+    from aiokafka.admin import NewTopic
     from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+    from streams.kafka.admin import Admin
+    from streams.kafka.nodes import entry_of
+    from streams.kafka.remedies import missing_permission
     from streams.kafka.topics import describe
 
     topic, servers = publication.topic, arguments["bootstrap_servers"]
-    async with connected(
-        AIOKafkaAdminClient(**arguments, request_timeout_ms=9000), servers
-    ) as admin:
+    async with connected(Admin(**arguments), servers) as admin:
         try:
             facts = (await describe(admin, [topic])).get(topic)
             if facts is not None:
@@ -185,7 +207,8 @@ async def _topic(
             answer = await admin.create_topics([new])
             for _, code, *why in answer.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
-                    reason = (why and why[0]) or for_code(code).__name__
+                    reason = missing_permission(for_code(code)(topic), entry_of(admin))
+                    reason = reason or (why and why[0]) or for_code(code).__name__
                     raise BrokerError(f"the topic {topic} could not be created: {reason}")
             tell(f"created the topic {topic} with {publication.partitions} partitions")
             for _ in range(100):
@@ -194,8 +217,7 @@ async def _topic(
                     return facts.partitions, facts.max_message_bytes
                 await asyncio.sleep(0.1)
         except KafkaError as error:
-            reason = f"{type(error).__name__} {error}".strip()
-            raise BrokerError(f"the broker at {servers} refuses: {reason}") from error
+            raise broker_error(error, servers, admin) from error
     raise BrokerError(f"the topic {topic} was created but does not appear")
 
 

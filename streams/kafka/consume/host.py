@@ -28,6 +28,10 @@ class RecordSource(Protocol):
         """Stop reading for good (a graceful stop began)."""
         ...
 
+    def waits_for(self) -> str:
+        """What the first assignment waits for."""
+        ...
+
     def join_again(self) -> None:
         """Ask for a new assignment."""
         ...

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from aiokafka.consumer.fetcher import FetchResult
 
+from streams.kafka.consume.fetched_records import FetchedRecords, UnreadableError
+
 RECORD_BYTES = 60
 """Of a record in its batch besides key, value and headers, with its part of Python's overhead; at
 least."""
@@ -25,35 +27,6 @@ class Share(NamedTuple):
 
     records: int
     bytes: int
-
-
-class Batches:
-    """Wraps the `MemoryRecords` of a fetch, to know which batch is open."""
-
-    def __init__(self, records: Any) -> None:
-        self._records = records
-        self._open: Any = None
-        self._fetched_bytes: int = records.size_in_bytes()
-        self.record_bytes = 0.0
-
-    def has_next(self) -> bool:
-        more: bool = self._records.has_next()
-        return more
-
-    def next_batch(self) -> Any:
-        self._open = self._records.next_batch()
-        return self._open
-
-    def inflated_bytes(self, next_offset: int) -> int:
-        """The estimated memory of the open batch, by the mean of its last records; 0 where no batch
-        is open, or where it was not compressed: its bytes are those of the fetch."""
-        batch = self._open
-        if not getattr(batch, "compression_type", 0) or next_offset >= batch.next_offset:
-            return 0
-        return int((batch.next_offset - batch.base_offset) * self.record_bytes)
-
-    def waiting_bytes(self, next_offset: int) -> int:
-        return self._fetched_bytes + self.inflated_bytes(next_offset)
 
 
 class Waiting(NamedTuple):
@@ -71,17 +44,18 @@ def waiting(fetched: Any) -> Waiting:
     if not isinstance(fetched, FetchResult) or not fetched.has_more():
         return NOTHING
     partition_records = fetched._partition_records
-    next_offset = partition_records.next_fetch_offset
-    batches = _batches(partition_records)
-    return Waiting(batches.waiting_bytes(next_offset), batches.inflated_bytes(next_offset))
+    records = partition_records._records
+    inflated = inflated_bytes(records, partition_records.next_fetch_offset)
+    return Waiting(records.size_in_bytes() + inflated, inflated)
 
 
-def _batches(partition_records: Any) -> Batches:
-    """Called before the first record is taken: the iterator asks for its source only then."""
-    if not isinstance(partition_records._records, Batches):
-        partition_records._records = Batches(partition_records._records)
-    found: Batches = partition_records._records
-    return found
+def inflated_bytes(records: FetchedRecords, next_offset: int) -> int:
+    """The estimated memory of the open batch, by the mean of its last records; 0 where no batch is
+    open, or where it was not compressed: its bytes are those of the fetch."""
+    batch = records.opened
+    if not getattr(batch, "compression_type", 0) or next_offset >= batch.next_offset:
+        return 0
+    return int((batch.next_offset - batch.base_offset) * records.record_bytes)
 
 
 def drop(fetched: FetchResult) -> None:
@@ -93,30 +67,42 @@ def drop(fetched: FetchResult) -> None:
 
 def take(fetched: FetchResult, share: Share) -> tuple[list[Any], int]:
     """`FetchResult.getall` with a limit in bytes: the records, and their bytes. Moves the position.
-    Raises the error of a batch that cannot be read; then nothing is taken."""
+    Records in front of one that cannot be read end the fetch: the next one begins with it, and
+    raises UnreadableError; then nothing is taken."""
     if not fetched.check_assignment(fetched._topic_partition) or not fetched.has_more():
         return [], 0
     partition_records = fetched._partition_records
-    batches = _batches(partition_records)
+    begin = partition_records.next_fetch_offset
     records: list[Any] = []
     size, max_records, max_bytes = 0, share.records, share.bytes
     append = records.append
-    for record in partition_records:
-        append(record)
-        value, key, headers = record.value, record.key, record.headers
-        size += RECORD_BYTES
-        if value is not None:
-            size += len(value)
-        if key is not None:
-            size += len(key)
-        if headers:
-            size += sum(len(name) + len(content or b"") for name, content in headers)
-        if size >= max_bytes or len(records) >= max_records:
-            break
-    else:
-        fetched._update_position()
-        fetched._partition_records = None
+    try:
+        for record in partition_records:
+            append(record)
+            value, key, headers = record.value, record.key, record.headers
+            size += RECORD_BYTES
+            if value is not None:
+                size += len(value)
+            if key is not None:
+                size += len(key)
+            if headers:
+                size += sum(len(name) + len(content or b"") for name, content in headers)
+            if size >= max_bytes or len(records) >= max_records:
+                break
+        else:
+            _end(fetched)
+            return records, size
+    except UnreadableError:
+        if partition_records.next_fetch_offset == begin:
+            raise
+        _end(fetched)
         return records, size
     fetched._update_position()
-    batches.record_bytes = size / len(records)
+    partition_records._records.record_bytes = size / len(records)
     return records, size
+
+
+def _end(fetched: FetchResult) -> None:
+    """Nothing more is taken from this fetch; the next one begins behind what was taken."""
+    fetched._update_position()
+    fetched._partition_records = None

@@ -19,6 +19,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 
+from streams.kafka.consume.fetched_records import UnreadableError
 from streams.kafka.consume.open_batches import NOTHING, Share, Waiting, drop, take, waiting
 
 FORGETTING = 0.99
@@ -27,13 +28,14 @@ FORGETTING = 0.99
 
 class Prefetch:
     """Works on the fetcher of `consumer`, in its thread. `inflated_bytes`: the size of the largest
-    recent batch after decompression."""
+    recent batch after decompression. `limit`: bytes that may wait; 0: none before `limit` says
+    so."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, limit: int = 0) -> None:
         self._consumer = consumer
         self._paused: set[TopicPartition] = set()
         self._bytes = 0
-        self._limit = 0
+        self._limit = limit
         self.inflated_bytes = 0
 
     @property
@@ -73,15 +75,22 @@ class Prefetch:
             self._pause(partition, idle or (full and partition not in fetched))
 
     async def take(self, partition: TopicPartition, share: Share) -> tuple[list[Any], int]:
-        """Waiting records of a partition, and their bytes. Raises the error of its fetch, or of its
-        next batch where that cannot be read."""
+        """Waiting records of a partition, and their bytes. Raises the error of its fetch, or
+        UnreadableError where its next record cannot be read; then it is fetched again."""
         fetcher = self._consumer._fetcher
         fetched = fetcher._records[partition]
         if not isinstance(fetched, FetchResult):
             await fetcher.fetched_records([partition])  # raises
             return [], 0
         before = waiting(fetched)
-        records, size = take(fetched, share)
+        try:
+            records, size = take(fetched, share)
+        except UnreadableError:
+            self._bytes -= before.bytes
+            del fetcher._records[partition]
+            fetcher._notify(fetcher._wait_consume_future)
+            drop(fetched)
+            raise
         after = waiting(fetched)
         self.inflated_bytes = max(after.inflated, int(self.inflated_bytes * FORGETTING))
         self._bytes += after.bytes - before.bytes

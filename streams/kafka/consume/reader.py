@@ -12,7 +12,7 @@ Rules of this file:
    has answered with `allow`. Partitions are taken in rotation, each at most its share of the
    allowance, so that a backlog in one never starves another. If a round has no room for all of
    them, the next one goes on from there.
-5. An error of one partition loses no records of others: the round delivers what it has first.
+5. An error of one partition costs the others neither records nor time (`failed_reads.py`).
 6. While the reader runs the consumer counts as in use: aiokafka measures idleness by its own
    `getmany`, and would leave the group for ever after its poll interval, busy or paused.
 7. Every turn checks aiokafka's own tasks for errors (`health.py`): its coordination stops at an
@@ -26,19 +26,19 @@ paused, and builds an object per message (90 times slower).
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, OffsetOutOfRangeError
 
 from streams.errors import BrokerError
-from streams.kafka.consume.health import check_health
+from streams.kafka.consume.failed_reads import FailedReads
+from streams.kafka.consume.health import check_health, explained
 from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.prefetch import Prefetch
-
-logger = logging.getLogger(__name__)
 
 Round = list[tuple[Any, Sequence[Any], int]]
 """Lists of records, each with its lane and the offset up to which the lane is read. Offsets below
@@ -87,6 +87,7 @@ class LaneReader:
         self._prefetch = Prefetch(consumer)
         self._openings = 0
         self._seek_counts: dict[TopicPartition, int] = {}
+        self._failed = FailedReads(time.monotonic)
 
     def open(self, lanes: Mapping[TopicPartition, tuple[Any, int]]) -> None:
         """Start reading these partitions at the given offsets; replaces what was open."""
@@ -104,6 +105,7 @@ class LaneReader:
         self._lanes.clear()
         self._positions.clear()
         self._seek_counts.clear()
+        self._failed.clear()
         self._allowance = CLOSED
         self._changed.set()
 
@@ -151,7 +153,8 @@ class LaneReader:
             except Exception as error:
                 if self._worker_loop.is_closed():
                     return
-                self._worker_loop.call_soon_threadsafe(self._fail, _explain(error))
+                told = await explained(_explain(error), self._consumer)
+                self._worker_loop.call_soon_threadsafe(self._fail, told)
                 await asyncio.sleep(IDLE_CHECK_S)
 
     def _limit_prefetch(self) -> None:
@@ -159,7 +162,8 @@ class LaneReader:
         if self._consumer._subscription.reassignment_in_progress:
             return
         shares = self._allowance.shares
-        room = {partition for partition, lane in self._lanes.items() if lane in shares}
+        rests = self._failed.rests
+        room = {tp for tp, lane in self._lanes.items() if lane in shares and not rests(tp)}
         self._prefetch.limit(self._positions, room, self._allowance.waiting_bytes)
 
     async def _round(self) -> bool:
@@ -180,26 +184,52 @@ class LaneReader:
         allowance = self._allowance
         if not allowance.shares or self._consumer._subscription.reassignment_in_progress:
             return
-        for partition in self._lanes:
-            # Also where nothing is fetched: at the log's end nothing will be.
-            self._seek_back(partition)
+        for partition in [each for each in self._lanes if not self._failed.rests(each)]:
+            async with self._watched(partition):
+                # Also where nothing is fetched: at the log's end nothing will be.
+                self._seek_back(partition)
         room = allowance.round_bytes
         for partition in self._in_turn():
             if room <= 0:
                 self._next = partition
                 return
-            if self._seek_back(partition):
-                continue
-            lane, before = self._lanes[partition], self._positions[partition]
-            records, size = await self._prefetch.take(partition, allowance.shares[lane])
+            lane = self._lanes[partition]
+            async with self._watched(partition):
+                room -= await self._take_from(partition, lane, allowance.shares[lane], lists)
             if self._lanes.get(partition) is not lane:  # a rebalance during an await
                 return
-            room -= size
-            now = self._positions[partition] = self._position(partition)
-            if records:
-                self._seek_counts.pop(partition, None)
-            if records or now > before:
-                lists.append((lane, records, now))
+
+    async def _take_from(
+        self, partition: TopicPartition, lane: Any, share: Share, lists: Round
+    ) -> int:
+        """Add what the partition has; returns its bytes."""
+        if self._seek_back(partition):
+            return 0
+        before = self._positions[partition]
+        records, size = await self._prefetch.take(partition, share)
+        if self._lanes.get(partition) is not lane:
+            return 0
+        now = self._positions[partition] = self._position(partition)
+        if records:
+            self._seek_counts.pop(partition, None)
+        if records or now > before:
+            self._failed.over(partition)
+            lists.append((lane, records, now))
+        return size
+
+    @asynccontextmanager
+    async def _watched(self, partition: TopicPartition) -> AsyncIterator[None]:
+        """Rule 5."""
+        try:
+            yield
+        except ConsumerStoppedError:
+            raise
+        except Exception as error:
+            if partition not in self._lanes:
+                return
+            if self._failed.add(partition, error):
+                told = await explained(_explain(error), self._consumer)
+                self._worker_loop.call_soon_threadsafe(self._fail, told)
 
     def _in_turn(self) -> list[TopicPartition]:
         """The partitions that have records to take, in this round's order; the next round begins
@@ -209,7 +239,9 @@ class LaneReader:
         turn = [
             partition
             for partition in lanes[first:] + lanes[:first]
-            if partition in self._prefetch and self._lanes[partition] in shares
+            if partition in self._prefetch
+            and self._lanes[partition] in shares
+            and not self._failed.rests(partition)
         ]
         if turn:
             self._next = turn[1 % len(turn)]

@@ -12,16 +12,22 @@ from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitio
 from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode.threads import WorkerThread
 
 from streams.codec.committed import Committed
 from streams.errors import BrokerError
 from streams.kafka.client import pace_metadata
+from streams.kafka.consume.fetched_records import allow_any_record
+from streams.kafka.consume.health import explained
 from streams.kafka.consume.host import RecordHost
+from streams.kafka.consume.joining import leave_at_once, wait_of
 from streams.kafka.consume.lease import clock_s
 from streams.kafka.consume.offsets import Member, commit, fetch_committed
 from streams.kafka.consume.reader import LaneReader
+from streams.kafka.consume.refused_fetches import report_refused_fetches
 from streams.kafka.consume.sources import watch_sources
 from streams.kafka.extents import Extent, extents_of
+from streams.kafka.nodes import adopt
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +48,18 @@ TAKEOVER_S = 0.5
 """How long a coordinator that took over may lack recent commits."""
 
 
+class DaemonThread(WorkerThread):
+    """Keeps no process whose loop has ended: a stop in order joins it anyway."""
+
+    def __init__(self, service: Any, **keywords: Any) -> None:
+        super().__init__(service, **keywords)
+        self.daemon = True
+
+
 class ConsumerThread(driver.AIOKafkaConsumerThread):
     """Faust's consumer thread plus the reader."""
 
+    Worker = DaemonThread
     mundane_level = "debug"
     _reader: LaneReader | None = None
     _member: Member | None = None
@@ -73,13 +88,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             "rebalance_timeout_ms": int(conf.broker_rebalance_timeout * 1000),
             "metadata_max_age_ms": conf.consumer_metadata_max_age_ms,
         }
-        return AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
+        allow_any_record()
+        consumer = AIOKafkaConsumer(**{**keywords, **self.host.consumer_keywords})
+        adopt(consumer)
+        return consumer
 
     async def on_start(self) -> None:
         await super().on_start()
         host, loop = self.host, self.parent_loop
         consumer = self._ensure_consumer()
         pace_metadata(consumer._client)
+        report_refused_fetches(consumer)
         host.lease.watch(consumer._coordinator)
         self._reader = LaneReader(consumer, loop, host.on_records, host.on_reader_error)
 
@@ -94,6 +113,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     async def on_thread_stop(self) -> None:
         for task in self._reader_tasks:
             task.cancel()
+        if self._consumer is not None and self._consumer._coordinator is not None:
+            await leave_at_once(self._consumer._coordinator)
         try:
             await super().on_thread_stop()
         except asyncio.CancelledError:
@@ -133,6 +154,13 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             return False
         needed: bool = consumer._coordinator.need_rejoin(subscription)
         return needed
+
+    def waits_for(self) -> str:
+        """What joining the group waits for. Safe in any thread."""
+        consumer = self._consumer
+        if consumer is None or consumer._coordinator is None:
+            return "no broker has answered yet"
+        return wait_of(consumer._coordinator)
 
     def close_reader(self) -> None:
         if self._reader is not None:
@@ -185,8 +213,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         Raises BrokerError for an offset out of range, KafkaError."""
         consumer = self._ensure_consumer()
         ordered = sorted(partitions)
-        committed = await self._find_committed(ordered)
-        extents = await extents_of(consumer, ordered)
+        try:
+            committed = await self._find_committed(ordered)
+            extents = await extents_of(consumer, ordered)
+        except KafkaError as error:
+            raise await explained(error, consumer) from error
         return {tp: self._start(tp, committed.get(tp), extent) for tp, extent in extents.items()}
 
     def _start(self, tp: TopicPartition, committed: Committed | None, log: Extent) -> Committed:

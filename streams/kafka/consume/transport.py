@@ -37,6 +37,7 @@ from streams.errors import BrokerError
 from streams.kafka.consume.host import RecordHost
 from streams.kafka.consume.reader import Allowance
 from streams.kafka.consume.thread import ConsumerThread
+from streams.kafka.nodes import adopt
 
 logger = logging.getLogger(__name__)
 
@@ -211,6 +212,10 @@ class Consumer(driver.Consumer):
             return None  # between two assignments, or before the first
         return end if stable is None or stable < 0 else stable
 
+    def waits_for(self) -> str:
+        """What the first assignment waits for."""
+        return self._thread.waits_for()
+
     def close_reader(self) -> None:
         """Stop reading for good (a graceful stop began)."""
         self._thread.in_thread("close")
@@ -227,7 +232,17 @@ class Consumer(driver.Consumer):
             super().verify_event_path(now, tp)
 
 
+class Producer(driver.Producer):
+    """Faust's own, for agents and topics: one silent node does not hold it up."""
+
+    def _new_producer(self, transactional_id: str | None = None) -> Any:
+        producer = super()._new_producer(transactional_id)
+        adopt(producer)
+        return producer
+
+
 class Transport(driver.Transport):
     """`streams://host:port`: Faust's aiokafka transport with list consumption."""
 
     Consumer: ClassVar[type[Consumer]] = Consumer
+    Producer: ClassVar[type[Producer]] = Producer

@@ -12,12 +12,13 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidTimestampError, KafkaError
 
 from streams.kafka.produce.parcels import (
+    REFUSED,
     TOO_LARGE,
     Parcel,
     Record,
     Refusals,
     Sender,
-    fill,
+    filled,
     mark_retrieved,
 )
 
@@ -37,6 +38,13 @@ class Sent(NamedTuple):
         if not self.acknowledged.done() or self.acknowledged.cancelled():
             return None
         return self.acknowledged.exception()
+
+
+class HandedBack(NamedTuple):
+    """A record that its topic will not take; `error`: why, None: it is too large by itself."""
+
+    topic: str
+    error: KafkaError | None
 
 
 class Group:
@@ -127,8 +135,7 @@ class Group:
         # the next record, its parcel, the number of records before that parcel
         first, number, skipped = 0, 0, 0
         while number < len(parcels):
-            batch = producer.create_batch()
-            count = fill(batch, parcels[number:], first - skipped, refusals)
+            batch, count = filled(producer, parcels[number:], first - skipped, refusals)
             if not count:
                 raise KafkaError("its lane was closed meanwhile")
             size = batch.size()
@@ -142,10 +149,10 @@ class Group:
 
     def learn(
         self, sent: Sequence[Sent], refusals: Mapping[TopicPartition, Refusals]
-    ) -> tuple[dict[Any, str], bool]:
-        """What refused batches tell: the slots whose records are too large by themselves, with
-        their topics; and whether any refusal was of a kind that we can act on."""
-        too_large: dict[Any, str] = {}
+    ) -> tuple[dict[Any, HandedBack], bool]:
+        """What refused batches tell: the slots whose records will never be taken as they are; and
+        whether any refusal was of a kind that we can act on."""
+        back: dict[Any, HandedBack] = {}
         understood = False
         now_ms = time.time() * 1000
         for each in sent:
@@ -153,8 +160,19 @@ class Group:
             if isinstance(error, TOO_LARGE):
                 understood = True
                 if not of.refused_size(each.records, each.size):
-                    too_large[self.at(each.where, each.first)[0]] = each.where.topic
+                    back[self.at(each.where, each.first)[0]] = HandedBack(each.where.topic, None)
+            elif isinstance(error, REFUSED):
+                understood = True
+                if not of.refused_record(each.records):
+                    back[self.at(each.where, each.first)[0]] = HandedBack(each.where.topic, error)
             elif isinstance(error, InvalidTimestampError):
                 stamp = of.timestamp(self.at(each.where, each.first)[1][3], now_ms)
                 understood |= of.refused_timestamp(each.records, stamp, now_ms)
-        return too_large, understood
+        return back, understood
+
+    def instead_of(self, slot: Any, lane: Any, back: HandedBack) -> Record | None:
+        """What its sender gives in place of the slot's record (`Sender`)."""
+        record = self.record_of(slot)
+        if back.error is None:
+            return self.sender.too_large(lane, slot, back.topic, record)
+        return self.sender.refused(lane, slot, back.topic, record, back.error)

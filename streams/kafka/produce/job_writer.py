@@ -1,7 +1,8 @@
 """Writes for a command that ends: every record is acknowledged, or the command fails.
 
-Policy: a partition that refuses a batch, or acknowledges nothing for SILENCE_S, ends all of it with
-a `BrokerError`: the user of the command sees it and can decide.
+Policy: a partition that refuses a batch, or acknowledges nothing for SILENCE_S (LEADER_WITHIN_S
+while other nodes answer), ends all of it with a `BrokerError`: the user of the command sees it and
+can decide.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from aiokafka.errors import (
 )
 
 from streams.errors import BrokerError
-from streams.kafka.client import SILENCE_S
-from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
+from streams.kafka.client import LEADER_WITHIN_S, SILENCE_S
+from streams.kafka.produce.ordered_queue import OrderedQueue
 from streams.kafka.produce.parcels import Parcel, Record
 from streams.kafka.produce.producers import BATCH_BYTES, NO_IDEMPOTENCE, Producers
+from streams.kafka.produce.waiting import Changes
+from streams.kafka.remedies import missing_permission
 
 
 def job_producers(
@@ -105,15 +108,25 @@ class JobWriter:
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
         return parcel.records[place]
 
+    def refused(
+        self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError
+    ) -> Record | None:
+        self.failed(where, "", error)
+        return parcel.records[place]
+
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
         if isinstance(error, KafkaTimeoutError | RequestTimedOutError):
             raise BrokerError(self._explain(where, None)) from error
-        reason = f"{type(error).__name__} {error}".strip()
+        reason = missing_permission(error, self.producers.entry)
+        reason = reason or f"{type(error).__name__} {error}".strip()
         raise BrokerError(self._explain(where, reason)) from error
 
     def silent(self, where: TopicPartition, waited_s: float) -> None:
-        if waited_s >= SILENCE_S:
+        """The leader may be silent for longer than the cluster: others take over from it."""
+        if waited_s >= SILENCE_S and not self.producers.answered_within(SILENCE_S):
             raise BrokerError(self._explain(where, None))
+        if waited_s >= LEADER_WITHIN_S:
+            raise BrokerError(self._explain(where, self.producers.silent_nodes()))
 
     def ended(self, queue: OrderedQueue, error: BaseException) -> None:
         self._error = self._error or error

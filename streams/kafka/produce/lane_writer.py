@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -15,8 +16,10 @@ from aiokafka import AIOKafkaProducer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import IllegalOperation, KafkaError
 
 from streams.codec.committed import Committed
-from streams.kafka.produce.group import Group, Sent
+from streams.kafka.produce.group import Group, HandedBack, Sent
 from streams.kafka.produce.parcels import (
+    REFUSED,
+    STUBBORN,
     Parcel,
     Refusals,
     WarningLog,
@@ -24,7 +27,12 @@ from streams.kafka.produce.parcels import (
     mark_retrieved,
     warn_of_silence,
 )
-from streams.kafka.produce.producers import OFFER_INTERVAL_S
+from streams.kafka.produce.producers import BATCH_BYTES, OFFER_INTERVAL_S
+from streams.kafka.produce.quota import Quota
+from streams.kafka.produce.waiting import Commits
+
+QUOTA_MEMORY_S = 600.0
+"""How long a quota that was met makes for small transactions."""
 
 
 class Ended(Enum):
@@ -35,36 +43,12 @@ class Ended(Enum):
     LOST = "somebody else has committed"
 
 
-class Commits:
-    """Those who wait for a commit of a lane, in the order of asking; false when there is none."""
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[bool]] = []
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def __bool__(self) -> bool:
-        return not all(waiting.done() for waiting in self._waiting)
-
-    def ask(self) -> asyncio.Future[bool]:
-        """Its result: whether the commit succeeded."""
-        self._waiting.append(asyncio.get_running_loop().create_future())
-        return self._waiting[-1]
-
-    def answer(self, count: int | None = None, *, committed: bool) -> None:
-        """Answer the first so many; None: all."""
-        for waiting in self._waiting[:count]:
-            if not waiting.done():  # else the caller has timed out
-                waiting.set_result(committed)
-        del self._waiting[:count]
-
-
 class Owner(Protocol):
     """What a writer asks of `Transactions`."""
 
     worker_id: str
     warning_log: WarningLog
+    quota: Quota
     committed: Callable[[TopicPartition], Any]
     progress: Callable[[Any, Collection[Any]], Committed]
     presses: Callable[[Any], bool]
@@ -161,6 +145,8 @@ class LaneWriter:
                     async with asyncio.timeout(wait_s):
                         await self._urgent.wait()
             self._urgent.clear()
+            if self._owner.quota.left_s:
+                await asyncio.sleep(self._owner.quota.left_s)
             self._next_at = loop.time() + self._owner.interval_s
             requests = len(self._commits)
             ended = await self._transact()
@@ -200,12 +186,15 @@ class LaneWriter:
         return ended
 
     def _take(self) -> Group:
-        """Everything in the queue of open lanes."""
+        """Everything in the queue of open lanes; where a quota was met, about a batch of it."""
         parcels = []
-        while self._queue:
+        room_bytes = BATCH_BYTES if self._owner.quota.met(QUOTA_MEMORY_S) else math.inf
+        while self._queue and room_bytes > 0:
             where, parcel = self._queue.popleft()
             if parcel.lane.open:
                 parcels.append((where, parcel))
+                if room_bytes < math.inf:
+                    room_bytes -= sum(len(value or b"") for _, value, *_ in parcel.records)
             else:
                 self._pending -= len(parcel.slots)
         return Group(parcels)
@@ -223,7 +212,7 @@ class LaneWriter:
         try:
             for each in sent:
                 silent = partial(warn_of_silence, each.where)
-                await acknowledgement(each.acknowledged, silent)
+                await acknowledgement(each.acknowledged, silent, self._owner.quota)
             await offsets
         finally:
             offsets.cancel()
@@ -242,23 +231,23 @@ class LaneWriter:
         """Learn from the failure, and put back what must be written again."""
         if not lane.open:  # the next owner ends what is pending; we must not fence it
             return Ended.LOST
-        too_large, understood = group.learn(sent, self._refusals)
+        back, understood = group.learn(sent, self._refusals)
         if not understood:
             self._owner.warning_log.say("a transaction of %s/%s failed: %r", self.partition, error)
             await asyncio.sleep(OFFER_INTERVAL_S)
         ended = await self._look_again(lane, target)
         if ended is Ended.UNDONE:
-            await self._put_back(error, lane, group, too_large)
+            await self._put_back(error, lane, group, back)
         return ended
 
     async def _put_back(
-        self, error: BaseException, lane: Any, group: Group, too_large: Mapping[Any, str]
+        self, error: BaseException, lane: Any, group: Group, back: Mapping[Any, HandedBack]
     ) -> None:
-        """Put the group in front again, with other records in place of those that are too large."""
+        """Put the group in front again, with other records in place of those that are not taken."""
         stubborn = False
-        for slot, topic in too_large.items():
+        for slot, why in back.items():
             record = group.record_of(slot)
-            instead = group.sender.too_large(lane, slot, topic, record)
+            instead = group.instead_of(slot, lane, why)
             # the sender has put the slot again, with another outcome
             self._pending -= instead is None
             stubborn |= instead is record
@@ -267,7 +256,8 @@ class LaneWriter:
         self._urgent.set()
         if stubborn:
             message = "%s/%s: even small records are refused: %r"
-            self._owner.warning_log.say(message, self.partition, error)
+            refused = isinstance(error, REFUSED)
+            self._owner.warning_log.say(STUBBORN if refused else message, self.partition, error)
             await asyncio.sleep(OFFER_INTERVAL_S)
 
     async def _look_again(self, lane: Any, target: Committed) -> Ended:

@@ -25,9 +25,10 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.answers import Entry
 from streams.kafka.extents import Extent, whole
-from streams.kafka.produce.ordered_queue import Changes, OrderedQueue
+from streams.kafka.produce.ordered_queue import OrderedQueue
 from streams.kafka.produce.parcels import Parcel, Record
 from streams.kafka.produce.producers import Producers
+from streams.kafka.produce.waiting import Changes
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +143,10 @@ class LedgerWriter:
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> None:
         self._mark_failing(where, "an answer is larger than the topic takes")
+        self._release(parcel.records[place : place + 1])
+
+    def refused(self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError) -> None:
+        self._mark_failing(where, f"it refuses an answer: {error!r}")
         self._release(parcel.records[place : place + 1])
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:

@@ -12,9 +12,9 @@ Rules of this file:
 4. An idempotent batch that meets a retriable error is repeated by aiokafka for ever under the same
    sequence number, so a frozen broker or a lost leader makes neither duplicates nor gaps. It is
    never given up (`producers.py`); an owner who cannot wait so long raises in `silent`.
-5. If the broker finds a record too large, its owner gives a smaller one for its place, or none, or
-   the same one again. A refused timestamp becomes now. A batch refused for either reason is offered
-   again in halves (`Refusals`), so that its other records stay as they are.
+5. If the broker finds a record too large, or refuses it for good, its owner gives another one for
+   its place, or none, or the same one again. A refused timestamp becomes now. A batch refused for
+   such a reason is offered again in halves (`Refusals`): its other records stay as they are.
 6. Nothing is offered while the owner may not write.
 7. Records of a lane that is no longer open are dropped.
 8. Only the queue itself says whether there is something to write, never its task: so a put during
@@ -39,12 +39,14 @@ from aiokafka.errors import (
 )
 
 from streams.kafka.produce.parcels import (
+    REFUSED,
+    STUBBORN,
     TOO_LARGE,
     Parcel,
     Record,
     Refusals,
     acknowledgement,
-    fill,
+    filled,
     mark_retrieved,
 )
 from streams.kafka.produce.producers import OFFER_INTERVAL_S, Producers
@@ -77,6 +79,13 @@ class Owner(Protocol):
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
         """The record at this place is too large by itself. Returns a smaller one; None: it leaves
         the queue; the same one: it is offered again."""
+        ...
+
+    def refused(
+        self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError
+    ) -> Record | None:
+        """The record at this place will never be taken. Returns None: it leaves the queue; the same
+        one: it is offered again."""
         ...
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
@@ -149,8 +158,7 @@ class OrderedQueue:
             await asyncio.sleep(MAY_WRITE_CHECK_S)
         producer = await self._owner.producers.current()
         self._drop_first(lambda parcel: not parcel.lane.open)
-        batch = producer.create_batch()
-        count = fill(batch, self._parcels, self._removed, self._refusals)
+        batch, count = filled(producer, self._parcels, self._removed, self._refusals)
         if count:
             await self._send(producer, batch, count)
 
@@ -167,8 +175,9 @@ class OrderedQueue:
                 await self._again("%s/%s does not accept records: %r", error)
             return
         self._in_flight = count
+        quota = self._owner.producers.quota
         try:
-            written = await acknowledgement(acknowledged, self._silent)
+            written = await acknowledgement(acknowledged, self._silent, quota)
         except KafkaError as error:
             self._in_flight = 0
             await self._refused(error, count, batch.size())
@@ -180,8 +189,9 @@ class OrderedQueue:
 
     async def _offer(self, producer: AIOKafkaProducer, batch: Any) -> asyncio.Future[Any]:
         topic, partition = self.where
+        within_s = self._owner.lookup_timeout_s + self._owner.producers.quota.left_s
         try:
-            async with asyncio.timeout(self._owner.lookup_timeout_s):
+            async with asyncio.timeout(within_s):
                 if partition not in await producer.partitions_for(topic):
                     await producer.client.force_metadata_update()
                     if partition not in await producer.partitions_for(topic):
@@ -215,6 +225,9 @@ class OrderedQueue:
         elif isinstance(error, TOO_LARGE):
             if not self._refusals.refused_size(count, size) and not self._hand_back():
                 await self._again("%s/%s refuses even small records: %r", error)
+        elif isinstance(error, REFUSED):
+            if not self._refusals.refused_record(count) and not self._hand_back(error):
+                await self._again(STUBBORN, error)
         else:
             await self._again("records for %s/%s are sent again: %r", error)
 
@@ -223,13 +236,16 @@ class OrderedQueue:
         sent = self._refusals.timestamp(self._parcels[0].records[self._removed][3], now_ms)
         return self._refusals.refused_timestamp(count, sent, now_ms)
 
-    def _hand_back(self) -> bool:
-        """The first unacknowledged record is too large by itself. False: there is no smaller one,
-        and the record stays where it is."""
+    def _hand_back(self, error: KafkaError | None = None) -> bool:
+        """The first unacknowledged record will not be taken; `error`: why, None: it is too large by
+        itself. False: there is no other one, and the record stays where it is."""
         parcel, place = self._parcels[0], self._removed
         if not parcel.lane.open:
             return True  # it is dropped before the next offer
-        instead = self._owner.too_large(self.where, parcel, place)
+        if error is None:
+            instead = self._owner.too_large(self.where, parcel, place)
+        else:
+            instead = self._owner.refused(self.where, parcel, place, error)
         if instead is parcel.records[place]:
             return False
         if instead is None:
@@ -282,19 +298,3 @@ class OrderedQueue:
                 self._owner.dropped(parcel)
             started -= len(parcel.records)
         self._parcels = remaining
-
-
-class Changes:
-    """Wakes those who wait for a change that a queue's owner reports."""
-
-    def __init__(self) -> None:
-        self._changed = asyncio.Event()
-
-    def note(self) -> None:
-        self._changed.set()
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return when the condition is true; it is checked after each change."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()

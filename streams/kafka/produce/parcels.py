@@ -9,15 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from math import inf
 from typing import Any, NamedTuple, Protocol
 
-from aiokafka import TopicPartition
-from aiokafka.errors import MessageSizeTooLargeError, ProducerClosed, RecordListTooLargeError
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import (
+    BrokerResponseError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    ProducerClosed,
+    RecordListTooLargeError,
+    kafka_errors,
+)
 
 from streams.codec.results import record_bytes
+from streams.kafka.produce.any_names import AnyNameBatch
+from streams.kafka.produce.quota import Quota
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +40,26 @@ records of one wrong clock would be refused one by one, each a little nearer to 
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """A batch is above the topic's `max.message.bytes`, or above its `segment.bytes`."""
+
+
+class InvalidRecordError(BrokerResponseError):
+    """The topic refuses a record: without a key where it is compacted, or against its rules."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "The topic refuses this record."
+
+
+# aiokafka takes a code that it does not know for any trouble of the broker.
+kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
+
+REFUSED = (InvalidRecordError, PolicyViolationError)
+"""A record of the batch will never be taken."""
+
+STUBBORN = (
+    "%s/%s will never take a record that has no other outcome, and what is behind it waits: %r. A "
+    "topic for dead letters must take records without a key (cleanup.policy=delete)"
+)
 
 NO_HEADERS: list[tuple[str, bytes | None]] = []
 
@@ -60,6 +90,13 @@ class Sender(Protocol):
         is offered until the broker takes it."""
         ...
 
+    def refused(
+        self, lane: Any, slot: Any, topic: str, record: Record, error: KafkaError
+    ) -> Record | None:
+        """The broker will never take this record. Returns None if the slot was put with another
+        outcome; the same record if there is none: then it is offered on and on."""
+        ...
+
 
 class Outlet(Protocol):
     """Where outcomes go: `sink.Sink` or `transactions.Transactions`."""
@@ -69,9 +106,22 @@ class Outlet(Protocol):
         ...
 
 
-def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) -> int:
-    """Append records, from number `first` of the first parcel on, until the batch is full or a
-    parcel's lane is closed; returns how many."""
+def filled(
+    producer: AIOKafkaProducer, parcels: Collection[Parcel], first: int, refusals: Refusals
+) -> tuple[Any, int]:
+    """A batch of the producer with records, from number `first` of the first parcel on, until it is
+    full or a parcel's lane is closed; and how many it has."""
+    batch = producer.create_batch()
+    try:
+        return batch, _fill(batch, parcels, first, refusals)
+    except UnicodeEncodeError:
+        batch = AnyNameBatch(producer)
+        return batch, _fill(batch, parcels, first, refusals)
+
+
+def _fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) -> int:
+    """How many records the batch has taken. Raises UnicodeEncodeError where it cannot take the
+    first one, because the name of a header is not UTF-8."""
     count, append = 0, batch.append
     limits = refusals if refusals.any else None
     now_ms = time.time() * 1000
@@ -85,7 +135,13 @@ def fill(batch: Any, parcels: Iterable[Parcel], first: int, refusals: Refusals) 
                 size = batch.size() + record_bytes(key, value, headers) if count else 0
                 if not limits.may_join(count, size):
                     return count
-            if not append(key=key, value=value, timestamp=timestamp, headers=headers):
+            try:
+                taken = append(key=key, value=value, timestamp=timestamp, headers=headers)
+            except UnicodeEncodeError:
+                if not count:
+                    raise
+                return count  # the next batch begins with it
+            if not taken:
                 return count
             count += 1
         first = 0
@@ -100,7 +156,7 @@ class Refusals:
         self.any = False
         self._max_bytes: float = inf  # limit of a batch with more than one record
         self._max_records: float = inf  # limit of a batch while `_suspects` are in the queue
-        self._suspects = 0  # records of the batch that failed for a timestamp, not yet durable
+        self._suspects = 0  # records of a batch that failed for one of them, not yet durable
         self._ahead_ms: float = inf
         self._behind_ms: float = inf
 
@@ -123,13 +179,24 @@ class Refusals:
         self._max_bytes = size // 2
         return True
 
+    def refused_record(self, count: int) -> bool:
+        """A batch will never be taken for one of its records. False: it had no other."""
+        if count == 1:
+            return False
+        self._suspect(count)
+        return True
+
+    def _suspect(self, count: int) -> None:
+        self.any = True
+        self._suspects = max(self._suspects, count)
+        self._max_records = count // 2
+
     def refused_timestamp(self, count: int, timestamp_ms: int | None, now_ms: float) -> bool:
         """A timestamp in a batch was refused; `timestamp_ms`: the first record's, as it was sent.
         False: it was the current time, and no other can be tried."""
         self.any = True
         if count > 1:
-            self._suspects = max(self._suspects, count)
-            self._max_records = count // 2
+            self._suspect(count)
             return True
         self._suspects, self._max_records = 0, inf
         if timestamp_ms is None:
@@ -141,18 +208,18 @@ class Refusals:
         return True
 
     def passed(self, count: int) -> None:
-        """`count` records left the queue at its front."""
+        """`count` records left the queue at its front: twice as many are tried next."""
         if self._suspects:
             self._suspects = max(0, self._suspects - count)
-            if not self._suspects:
-                self._max_records = inf
+            self._max_records = max(self._max_records, 2 * count) if self._suspects else inf
 
 
 async def acknowledgement(
-    acknowledged: asyncio.Future[Any], silent: Callable[[float], None]
+    acknowledged: asyncio.Future[Any], silent: Callable[[float], None], quota: Quota
 ) -> Any:
     """The broker's answer about a batch, however long it takes. Raises KafkaError.
-    `silent(waited_s)` is called every WARN_AFTER_S; an error raised there ends the wait."""
+    `silent(waited_s)` is called every WARN_AFTER_S; an error raised there ends the wait. Time in
+    which the quota may keep the batch from being sent does not count."""
     waited_s = 0.0
     while True:
         done, _ = await asyncio.wait((acknowledged,), timeout=WARN_AFTER_S)
@@ -160,6 +227,8 @@ async def acknowledgement(
             raise ProducerClosed  # else it would look like a cancellation of the caller
         if done:
             return acknowledged.result()
+        if quota.met(WARN_AFTER_S):
+            continue
         waited_s += WARN_AFTER_S
         silent(waited_s)
 

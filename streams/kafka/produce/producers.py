@@ -4,7 +4,8 @@ What every producer gets, each a fact measured on aiokafka 0.14.0:
 1. `acks=all`, no linger: later records go into the next batch.
 2. It asks for metadata at most every METADATA_EVERY_S (`pace_metadata`).
 3. A batch may fail while it waits to be sent again (`forgive_failed_batches`).
-4. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
+4. It waits where a broker throttles it (`quota.py`).
+5. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
    but gives it up after 40 s where its partition has no leader. It may have been written before the
    leader fell, and another producer would write it again.
 """
@@ -23,6 +24,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownError
 
 from streams.kafka.client import pace_metadata
+from streams.kafka.nodes import adopt, entry_of
+from streams.kafka.produce.quota import Quota
+from streams.kafka.remedies import Entry, partly
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +54,17 @@ def forgive_failed_batches(producer: Any) -> None:
 def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -> AIOKafkaProducer:
     """A producer that is not started yet."""
     keywords = {"acks": "all", "linger_ms": 0, **keywords}
-    return AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+    producer = AIOKafkaProducer(**keywords, max_batch_size=batch_bytes)
+    adopt(producer)
+    return producer
 
 
-async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool) -> None:
+async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool, quota: Quota) -> None:
     """Connect it. Raises KafkaError; even then it must be stopped."""
     await producer.start()
     if idempotent:
         producer._message_accumulator._batch_ttl = math.inf
+    quota.obey(producer.client)
     pace_metadata(producer.client)
     forgive_failed_batches(producer)
 
@@ -72,7 +79,7 @@ class Producers:
 
     `batch_bytes`: limit of a batch. `fallback_errors`: after these errors of a start, a producer
     without idempotence is tried: a batch that it acknowledges late may be written twice. `tell`:
-    reports that.
+    reports that, and that a broker throttles. `quota`: what the brokers allow.
     """
 
     def __init__(
@@ -87,6 +94,7 @@ class Producers:
         self._batch_bytes = batch_bytes
         self._fallback_errors = fallback_errors
         self._tell = tell
+        self.quota = Quota(tell)
         self._current: AIOKafkaProducer | None = None
         self._renewing = asyncio.Lock()
         self._closing: set[asyncio.Task[None]] = set()
@@ -112,7 +120,7 @@ class Producers:
     async def _connect(self) -> AIOKafkaProducer:
         producer = make_producer(self._keywords, self._batch_bytes)
         try:
-            await start_producer(producer, idempotent=self.idempotent)
+            await start_producer(producer, idempotent=self.idempotent, quota=self.quota)
         except BaseException:
             await _close(producer)
             raise
@@ -140,6 +148,27 @@ class Producers:
         async with self._renewing:
             assert self._current is not None
             return self._current
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes the cluster had at the last request to the broker."""
+        assert self._current is not None
+        return max(1, len(self._current.client.cluster.brokers()))
+
+    @property
+    def entry(self) -> Entry:
+        """How they ask to come in."""
+        return entry_of(self._current)
+
+    def answered_within(self, seconds: float) -> bool:
+        """Whether any node of the cluster has answered in this time."""
+        nodes = adopt(self._current)
+        return nodes is not None and nodes.answered_within(seconds)
+
+    def silent_nodes(self) -> str:
+        """Which nodes do not answer while others do."""
+        nodes = adopt(self._current)
+        return partly({} if nodes is None else nodes.unreachable)
 
     async def renew(self, failed: Any, on_failure: Callable[[KafkaError], None]) -> None:
         """Retire this producer, unless another queue already did; its other batches still finish.

@@ -1,7 +1,8 @@
 """Outcomes leave for Kafka at least once: an ordered queue per sink partition, one producer.
 
-Policy: a record that is too large goes back to its sender, which gives it another outcome; every
-other failure is repeated without limit, since a sink that is gone or refuses pauses the task.
+Policy: a record that is too large, or refused for good, goes back to its sender, which gives it
+another outcome; every other failure is repeated without limit, since a sink that is gone or refuses
+everything pauses the task.
 Nothing is offered while the group may have removed this worker (`consume/lease.py`).
 Records of a lane that is no longer open are dropped: its next owner will write them.
 """
@@ -76,6 +77,15 @@ class Sink:
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
         slot, record = parcel.slots[place], parcel.records[place]
         instead: Record | None = parcel.sender.too_large(parcel.lane, slot, where.topic, record)
+        return instead
+
+    def refused(
+        self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError
+    ) -> Record | None:
+        slot, record = parcel.slots[place], parcel.records[place]
+        instead: Record | None = parcel.sender.refused(
+            parcel.lane, slot, where.topic, record, error
+        )
         return instead
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:

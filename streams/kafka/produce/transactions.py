@@ -17,6 +17,9 @@ Rules of this file and of `lane_writer.py`:
 5. Transactions are grouped by time (`interval_s`, longer with many partitions) and by memory
    (`presses`): each costs some 20 ms of waiting and 5 requests, whatever it holds. Those of
    different partitions overlap.
+6. The broker ends a transaction after TRANSACTION_TIMEOUT_S, also one that its own quota keeps
+   waiting (`quota.py`). So none begins while a connection is mute, and where a quota was met a
+   transaction takes no more than a request has room for.
 
 Consumers with `isolation.level=read_committed` see each outcome once, in order.
 """
@@ -42,6 +45,8 @@ from streams.errors import BrokerError
 from streams.kafka.produce.lane_writer import LaneWriter
 from streams.kafka.produce.parcels import Parcel, WarningLog
 from streams.kafka.produce.producers import OFFER_INTERVAL_S, make_producer, start_producer
+from streams.kafka.produce.quota import Quota
+from streams.open_files import OTHER_FILES, raise_limit
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +64,13 @@ PERMANENT_ERRORS = (
     TransactionalIdAuthorizationFailed,
 )
 
+COORDINATORS = 2
+"""A producer has a connection to each node, and one more to the coordinator of its transactions and
+that of the group."""
+
+STARTS_AT_ONCE = 32
+"""Producers that connect at the same time: hundreds at once are more than a broker accepts."""
+
 STOP_WITHIN_S = 2.0
 """How long a stop waits for producers to close their connections."""
 
@@ -68,7 +80,8 @@ class Transactions:
 
     `committed(partition)`: what the group has committed. `progress(lane, slots)`: what may be
     committed when these slots are durable too. `presses(lane)`: the lane needs its memory back.
-    `on_lost(lane)`: another worker owns its partition. The others as in `sink.py`.
+    `on_lost(lane)`: another worker owns its partition. `nodes`: of the cluster. The others as in
+    `sink.py`.
     """
 
     def __init__(
@@ -82,9 +95,11 @@ class Transactions:
         presses: Callable[[Any], bool],
         on_lost: Callable[[Any], None],
         on_defect: Callable[[BaseException], None],
+        nodes: Callable[[], int] = lambda: 1,
     ) -> None:
         self._keywords = dict(producer_keywords)
         self._interval_s = interval_s
+        self._nodes = nodes
         self.worker_id = worker_id
         self.committed = committed
         self.progress = progress
@@ -92,8 +107,10 @@ class Transactions:
         self.on_lost = on_lost
         self.on_defect = on_defect
         self.warning_log = WarningLog()
+        self.quota = Quota(logger.warning)
         self._writers: dict[TopicPartition, LaneWriter] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
 
     @property
     def interval_s(self) -> float:
@@ -103,13 +120,31 @@ class Transactions:
     async def prepare(self, partitions: Iterable[TopicPartition]) -> None:
         """These partitions are assigned: fence their earlier owners, end their pending
         transactions, and close the writers of all other partitions. Returns when that is done,
-        however long the broker takes."""
+        however long the broker takes. Raises BrokerError where this process may not open as many
+        connections."""
         writers, self._writers = self._writers, {}
         for writer in writers.values():
             writer.retire()
         new = [LaneWriter(self, partition) for partition in partitions]
+        await self._make_room(len(new))
         await asyncio.gather(*(writer.start() for writer in new))
         self._writers = {writer.partition: writer for writer in new}
+
+    async def _make_room(self, producers: int) -> None:
+        """Raise the limit of open files for so many producers, beside those that still close."""
+        nodes = self._nodes()
+        each = nodes + min(COORDINATORS, nodes)
+        closing = len(self._closing)
+        files = raise_limit((producers + closing) * each + OTHER_FILES)
+        needed = producers * each + OTHER_FILES
+        if files < needed:
+            raise BrokerError(
+                f"exactly_once needs {needed} open files for {producers} partitions, and this"
+                f" process may open {files}: raise its hard limit (ulimit -Hn, LimitNOFILE), share"
+                ' the partitions among more workers, or use guarantee = "at_least_once"'
+            )
+        if closing and files < needed + closing * each:
+            await asyncio.wait(self._closing, timeout=STOP_WITHIN_S)
 
     def put(self, topic: str, partition: int, parcel: Parcel) -> None:
         """Queue outcomes of a lane; they leave in this order."""
@@ -161,7 +196,8 @@ class Transactions:
                 }
             )
             try:
-                await start_producer(producer, idempotent=True)
+                async with self._starting:
+                    await start_producer(producer, idempotent=True, quota=self.quota)
                 return producer
             except PERMANENT_ERRORS as error:
                 self.retire(producer)

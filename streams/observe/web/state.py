@@ -93,7 +93,7 @@ class StateView:
                 "p99": tally.latencies.percentile(0.99),
             },
             "tokens": {"input": calls.input_tokens, "output": calls.output_tokens},
-            "cost_usd": calls.cost_nano_usd / 1e9,
+            "cost_usd": calls.cost_usd,
             "held_bytes": statistics.buffered_bytes,
             "partitions": [
                 self._partition(task, partition, statistics, clock) for partition in partitions

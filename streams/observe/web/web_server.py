@@ -29,6 +29,9 @@ MAX_PORTS = 100
 LEAVE_WITHIN_S = 0.05
 """The time for a response in progress when the server stops; it does not wait for connections."""
 
+START_WITHIN_S = 60.0
+"""After so long without a first assignment the worker is not healthy."""
+
 PAGE = Path(__file__).with_name("page.html")
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; "
@@ -55,6 +58,7 @@ class WebServer:
         self._reading = ReadingWatch(worker)
         self._runner: web.AppRunner | None = None
         self._looking: asyncio.TimerHandle | None = None
+        self._began = asyncio.get_running_loop().time()
         self.url: str | None = None
 
     async def start(self) -> None:
@@ -130,14 +134,21 @@ class WebServer:
         )  # fmt: skip
 
     async def _health(self, request: web.Request) -> web.Response:
-        """200 as long as this answers and reading is not stuck, else 503."""
-        stuck = self._reading.look(asyncio.get_running_loop().time())
-        value = {
-            "status": "stuck" if stuck else "ok",
+        """200 as long as this answers, reading is not stuck and the start does not last, else
+        503."""
+        now = asyncio.get_running_loop().time()
+        stuck, late = self._reading.look(now), self._starts_late(now)
+        value: dict[str, Any] = {
+            "status": "stuck" if stuck or late else "ok",
             "state": self._state.phase,
             "stuck": [each._asdict() for each in stuck],
         }
-        return _json(value, 503 if stuck else 200)
+        if late:
+            value["waits_for"] = self._worker.waits_for()
+        return _json(value, 503 if stuck or late else 200)
+
+    def _starts_late(self, now: float) -> bool:
+        return self._state.phase == "starting" and now - self._began >= START_WITHIN_S
 
     async def _ready(self, request: web.Request) -> web.Response:
         """200 from the first assignment of partitions until the stop begins, else 503."""

@@ -147,16 +147,8 @@ async def test_another_error_in_an_items_place_is_that_items_alone():
         await caller.aclose()
 
 
-async def test_a_cancellation_inside_the_function_is_its_error_and_one_from_outside_is_not():
-    """Otherwise a function whose own task was cancelled would leave its items without outcome."""
-
-    async def cancelled(items: Sequence[Item]) -> Any:
-        task = asyncio.create_task(asyncio.sleep(3600))
-        task.cancel()
-        await task
-
-    error = await fault_of(function_caller(cancelled))
-    assert error.fault is Fault.FUNCTION
+async def test_a_cancellation_passes_whoever_asked_for_it():
+    """Whose it is, the call's own task knows (`tests/running/test_both_doors.py`)."""
 
     async def endless(items: Sequence[Item]) -> Any:
         await asyncio.Event().wait()
@@ -164,6 +156,53 @@ async def test_a_cancellation_inside_the_function_is_its_error_and_one_from_outs
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await function_caller(endless)(ITEMS)
+    for caller in both(asyncio.CancelledError()):
+        with pytest.raises(asyncio.CancelledError):
+            await caller(ITEMS)
+        await caller.aclose()
+
+
+class StrangeRetry(Retry):
+    def __init__(self, after_s: Any = None):
+        if after_s is not None:
+            self.after_s = after_s
+
+
+@pytest.mark.parametrize(
+    ("raised", "after_s"),
+    [
+        (ExceptionGroup("g", [Retry(2.5)]), 2.5),
+        (ExceptionGroup("g", [Retry(1), ExceptionGroup("h", [Retry(4), ValueError()])]), 4.0),
+        (BaseExceptionGroup("g", [Retry(3), GeneratorExit()]), 3.0),
+        (Retry(-1), 0.0),
+        (StrangeRetry(), 1.0),
+        (StrangeRetry("soon"), 1.0),
+        (StrangeRetry("2"), 2.0),
+    ],
+    ids=repr,
+)
+async def test_a_retry_is_one_wherever_it_stands_and_whatever_it_holds(raised, after_s):
+    for caller in both(raised):
+        error = await fault_of(caller)
+        assert (error.fault, error.retry_after_s) == (Fault.RETRY, after_s)
+        assert error.message == f"try again after {after_s:g} s"
+
+
+async def test_a_call_error_of_the_functions_own_pauses_no_account():
+    for caller in both(CallError(Fault.ACCOUNT, "secret")):
+        assert (await fault_of(caller)).fault is Fault.FUNCTION
+
+
+async def test_a_sequence_that_cannot_be_read_is_an_error_of_the_call():
+    class Broken(Sequence):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, place):
+            raise RuntimeError("secret")
+
+    for caller in both(lambda items: Broken()):
+        assert (await fault_of(caller)).message.startswith("RuntimeError at test_functions.py:")
 
 
 async def test_callables_of_every_kind_are_taken_for_what_they_are():
@@ -183,6 +222,7 @@ async def test_callables_of_every_kind_are_taken_for_what_they_are():
         (functools.partial(in_loop, extra=1), True),
         (Labeller(), True),
         (Labeller().elsewhere, False),
+        (functools.partial(Labeller()), True),
         (functools.partial(Labeller().elsewhere, extra=1), False),
     ]:
         caller = function_caller(function)

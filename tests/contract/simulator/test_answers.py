@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from streams.simulator.patterns import PatternError, matching
+from streams.operations.patterns import PatternError, matching
 from streams.simulator.prompt import PromptItem, items_in
 from streams.simulator.schemas import check_schema
 from streams.simulator.synthesis import Plan, by_hash
