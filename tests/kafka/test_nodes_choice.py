@@ -153,7 +153,7 @@ async def test_a_controller_that_takes_its_time_is_waited_for_while_nodes_answer
     """Nodes pass a request on to a frozen controller until they hear of the next one, and answer
     nothing else on that connection."""
     monkeypatch.setattr("streams.kafka.client.QUIET_S", 0.5)
-    monkeypatch.setattr("streams.kafka.client.LEADER_WITHIN_S", 2.0)
+    monkeypatch.setattr(admin, "HANDED_OVER_WITHIN_S", 2.0)
     monkeypatch.setattr(admin, "CONTROLLER_WITHIN_S", 0.1)
     async with joined_by(2) as (_, client):
         began = asyncio.get_running_loop().time()
