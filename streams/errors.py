@@ -121,16 +121,17 @@ class Retry(StreamsError):  # noqa: N818  # the contract's name, and it is a req
 class Fault(StrEnum):
     """The kind of a call's failure. What follows from each is in `streams.policies.retry`."""
 
-    REJECTED = "rejected"  # 400, 413, 422: something in this request
+    REJECTED = "rejected"  # 400, 422: something in this request
     REFUSED = "refused"  # the model declined to answer
     TRUNCATED = "truncated"  # cut at max_tokens: the rest is asked again in halves
     TOO_LARGE = "too_large"  # more than the model's context or the API's body limit
-    BAD_REPLY = "invalid_answer"  # a reply that cannot be read at all
+    CLIENT = "client_error"  # any other 4xx: it may pass, or be the item's
+    BAD_REPLY = "invalid_answer"  # a message of the API that has no usable answer at all
     TIMEOUT = "timeout"  # no reply within timeout_s
     SERVER = "server_error"  # 5xx other than 529
-    CONNECTION = "connection"  # no connection, reset, cut
+    CONNECTION = "connection"  # no connection, reset, cut; or who answers is not the API
     THROTTLED = "throttled"  # 429 with or without a reset, 529
-    ACCOUNT = "account"  # 401, 402, 403, 404 of the model, spend limits: nothing will pass
+    ACCOUNT = "account"  # 401 to 405, 407, spend limits: probably nothing will pass
     FUNCTION = "function_error"  # a custom function raised, or returned the wrong count
     RETRY = "retry"  # a custom function raised `Retry`
 
@@ -139,6 +140,7 @@ class CallError(StreamsError):
     """One API call failed as a whole.
 
     `retry_after_s`: how long the API asked us to wait, in seconds; None: it did not say.
+    `should_retry`: what the API's header `x-should-retry` says; None: there is none.
     `status`: the HTTP status; None where there was no response.
     `usage`: what the call took although it failed (a refusal is billed); None: nothing.
     `rate_limits`: what the response says about the account's limits; None: nothing.
@@ -152,6 +154,7 @@ class CallError(StreamsError):
         message: str = "",
         *,
         retry_after_s: float | None = None,
+        should_retry: bool | None = None,
         status: int | None = None,
         usage: Usage | None = None,
         rate_limits: RateLimits | None = None,
@@ -159,6 +162,7 @@ class CallError(StreamsError):
         self.fault = fault
         self.message = message
         self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
         self.status = status
         self.usage = usage
         self.rate_limits = rate_limits

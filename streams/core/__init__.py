@@ -2,7 +2,8 @@
 
 Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
 it the rest in the order an item meets it: `windows`, `admission`, `account` with `pauses` and
-`task_pause`, `retries`, `order`, `beyond`, `ranges`. `inspect` looks on.
+`task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`, `beyond`,
+`ranges`. `inspect` looks on.
 """
 
 from streams.core.call import PENDING, Call, Slot, State

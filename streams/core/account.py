@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
+from streams.core.evidence import Evidence
 from streams.core.pauses import Pause, Pauses
 from streams.errors import CallError
 from streams.model import RateLimits
@@ -30,17 +31,19 @@ from streams.policies.retry import Backoff, Cause
 @dataclass(slots=True, eq=False)
 class Reservation:
     """The right to make one call. `number`: counts the account's calls from 1. `tokens`: estimate.
-    `in_pause`: whether the account was paused when it was granted."""
+    `in_pause`: whether the account was paused when it was granted. `suspected`: whether its items
+    failed before while others were answered."""
 
     number: int
     tokens: int
     in_pause: bool
+    suspected: bool = False
 
 
 class AccountStatistics(NamedTuple):
     """Counts of one moment. `in_line`: members that wait. `in_flight`, `reserved_tokens`: of the
     calls under way. `ramp`: how many of them there may be while they ramp up, else None. `calls`,
-    `successes`: since the start. `rate_limits`: the latest that a response told; None: none did."""
+    `answers`: since the start. `rate_limits`: the latest that a response told; None: none did."""
 
     members: int
     in_line: int
@@ -48,7 +51,7 @@ class AccountStatistics(NamedTuple):
     reserved_tokens: int
     ramp: int | None
     calls: int
-    successes: int
+    answers: int
     paused_reason: str | None
     paused_until: float | None
     paused_message: str
@@ -58,18 +61,17 @@ class AccountStatistics(NamedTuple):
 
 class Account:
     """`backoff`: of pauses for outages and throttling; `account_backoff`: for account refusals.
-    `random`: draws from [0, 1). `successes`: calls answered so far, the last at `succeeded_at`."""
+    `random`: draws from [0, 1)."""
 
     def __init__(
         self, backoff: Backoff, account_backoff: Backoff, random: Callable[[], float]
     ) -> None:
         self.pauses = Pauses(backoff, account_backoff, random)
+        self.evidence = Evidence()
         self.seats: list[Seat] = []
         self.line: dict[Seat, None] = {}  # an ordered set
         self.probe: Reservation | None = None
         self.calls = 0  # also the number of the last one
-        self.successes = 0
-        self.succeeded_at = -inf
         self.rate_limits: RateLimits | None = None
 
     def join(self, max_in_flight: int, wake: Callable[[], None]) -> Seat:
@@ -101,7 +103,7 @@ class Account:
             reserved_tokens=sum(seat.reserved_tokens for seat in self.seats),
             ramp=None if ramp == inf else int(ramp),
             calls=self.calls,
-            successes=self.successes,
+            answers=self.evidence.answers,
             paused_reason=None if pause is None else pause.cause.value,
             paused_until=None if pause is None else pause.until,
             paused_message="" if pause is None else pause.message,
@@ -248,8 +250,7 @@ class Seat:
         if self.has_left:
             return
         account = self.account
-        account.successes += 1
-        account.succeeded_at = now
+        account.evidence.answered(reservation.number, now)
         if account.pauses.is_flowing:
             self.reservations.remove(reservation)  # and wakes nobody: rule 5
         else:

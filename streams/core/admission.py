@@ -19,17 +19,23 @@ from streams.core.call import Call, State
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.core.task_pause import TaskPause
+from streams.core.verdict import EVERYBODY, Verdict, verdict
 from streams.core.windows import Window, Windows
 from streams.errors import CallError
-from streams.policies.retry import Step, rule
+from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
 IN_FLIGHT = State.IN_FLIGHT
 DROPPED = State.DROPPED
 
 STUBBORN_STRIKES = 3
 
-RECENTLY_S = 60.0
-"""For so long after the last answer a failure of the one item that is left is taken for its own."""
+"""A repeated call that failed so often takes turns with new ones."""
+
+LIMITED_STRIKES = 15
+"""What waits for a limit is given so many tries before it is divided."""
+
+FAIR_WARNING = 2
+"""A microbatch that failed so often says no more about its account than the first of them did."""
 
 
 class Admission:
@@ -42,7 +48,8 @@ class Admission:
         self._function_errors = limits.function_errors
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
-        self._turn = "retry"  # whose turn it is where retries do not simply go first
+        # Whose turn it is where retries do not simply go first: among probes, among other calls.
+        self._probes_new = self._calls_new = False
         self.seat = seat
         self.pauses = TaskPause(limits, random, seat)
         self.calls: dict[str, Call] = {}
@@ -50,6 +57,7 @@ class Admission:
         self.started_by_cause: Counter[str] = Counter()
         self.new_by_reason: Counter[str] = Counter()
         self.results = 0
+        self._at_refusal = inf  # answers to others when the account refused this task last
         self.max_in_flight_seen = 0
 
     def start_next(self, windows: Windows, now: float) -> Call | None:
@@ -100,12 +108,12 @@ class Admission:
 
     def _prefers_new(self) -> bool:
         """Whether a new microbatch goes before a retry. In general it does not; but where the next
-        call is a probe, or the retry has failed often, they take turns, so that one that always
-        fails is never the only one that is tried."""
-        if self._turn == "retry":
-            return False
-        stubborn = self._retries and self._retries[0][2].strikes >= STUBBORN_STRIKES
-        return self.pauses.probing or bool(stubborn)
+        call is a probe, or the retry is suspected or has failed often, they take turns, so that one
+        that always fails is never the only one that is tried."""
+        if self.pauses.probing:
+            return self._probes_new
+        retry = self._retries[0][2]
+        return self._calls_new and (retry.strikes >= STUBBORN_STRIKES or _is_suspected(retry))
 
     def retries(self) -> Iterator[Call]:
         return (entry[2] for entry in self._retries)
@@ -117,8 +125,10 @@ class Admission:
         call.id = f"{self._prefix}-{self.started}"
         call.started_at = now
         call.reservation = reservation
-        if call.successes is None:
-            call.successes = self.seat.account.successes
+        if call.answers is None:
+            call.answers = self.seat.account.evidence.answers
+        suspicion = call.suspicion
+        reservation.suspected = suspicion is not None and suspicion.repeats > 0
         if call.results is None:
             call.results = self.results
         for index, slot in enumerate(call.slots):
@@ -128,7 +138,10 @@ class Admission:
         self.started_by_cause[call.cause] += 1
         if call.cause == "new":
             self.new_by_reason[call.reason] += 1
-        self._turn = "retry" if call.cause == "new" else "new"
+        if self.pauses.probing:
+            self._probes_new = call.cause != "new"
+        else:
+            self._calls_new = call.cause != "new"
         self.calls[call.id] = call
         if len(self.calls) > self.max_in_flight_seen:
             self.max_in_flight_seen = len(self.calls)
@@ -138,45 +151,74 @@ class Admission:
         """A call was answered: it gives its place back. `result`: whether an item got one."""
         del self.calls[call.id]
         self.results += result
-        call.successes = None  # what it did not answer starts afresh
+        if call.suspicion is not None:
+            self.seat.account.evidence.recovered(call.suspicion)
+            call.suspicion = None
+        call.answers = None  # what it did not answer starts afresh
         self.pauses.succeeded(call, now, result=result)
 
-    def failed(self, call: Call, error: CallError, now: float, windows: Windows) -> Step:
+    def failed(
+        self, call: Call, error: CallError, now: float, windows: Windows
+    ) -> tuple[Step, Verdict]:
         """A call failed: it gives its place back. Learns what that says about the API; returns
-        what is to follow for the microbatch."""
+        what is to follow for the microbatch, and whose fault it is if it may be everybody's."""
         del self.calls[call.id]
-        others_succeed = self._others_succeed(call, now, windows)
-        step, cause = rule(
-            error.fault, others_succeed=others_succeed, function_errors=self._function_errors
-        )
-        self.pauses.failed(call, step, cause, error, now)
-        call.successes = self.seat.account.successes
-        return step
+        cause, said = RULES[error.fault].cause, EVERYBODY
+        if cause is not None:
+            said = self._verdict(call, cause, now, windows)
+        step, cause = rule(error.fault, said.blame, function_errors=self._function_errors)
+        if self.pauses.current is None and cause is not None:
+            # Another microbatch tells more; but where calls are scarce, who was first comes first.
+            self._probes_new = cause is not Cause.THROTTLED
+        self.pauses.failed(call, step, cause, error, now, alone=said.blame is Blame.TASK)
+        call.answers = self.seat.account.evidence.answers
+        return step, said
 
-    def _others_succeed(self, call: Call, now: float, windows: Windows) -> bool:
-        """Whether calls of the account have succeeded since the microbatch failed the last time,
-        or began."""
-        if self.pauses.is_probe(call):
-            return False  # those that had succeeded before an outage say nothing about it
-        account = self.seat.account
-        if account.successes > (call.successes or 0):
-            return True
-        # Nothing else is left that could succeed. An item that has failed among others that did
-        # not, a moment ago, would be waited for until new ones come.
-        failed_among_others = call.size == 1 and call.slots[0].faults > 0
-        recently = now - account.succeeded_at <= RECENTLY_S
-        return failed_among_others and recently and self.nothing_else(windows, call)
+    def _verdict(self, call: Call, cause: Cause, now: float, windows: Windows) -> Verdict:
+        if cause is Cause.ACCOUNT and not self.pauses.answers and self._others_answered(call):
+            return Verdict(Blame.TASK)
+        left_over = self._nothing_but(_is_suspected, call, windows)
+        return verdict(self.seat, call, cause, now, left_over=left_over)
+
+    def _others_answered(self, call: Call) -> bool:
+        """Whether calls of other tasks were answered since the account refused this task last, or
+        since this call began."""
+        answers = self.seat.account.evidence.answers
+        before, self._at_refusal = self._at_refusal, answers
+        return answers > min(before, call.answers or 0)
 
     def nothing_else(self, windows: Windows, call: Call) -> bool:
-        """Whether nothing but this call, which is over, could succeed: no other is in flight at the
-        account or waits here."""
-        others = self.seat.account.in_flight - self.seat.holds(call.reservation)
-        return not others and not self._retries and not windows.count
+        """Whether nothing but this call, which is over, and others that failed as often could be
+        answered. Not soon where others have met a limit and passed: what waits for one is answered,
+        and calls are scarce."""
+        suspicion = call.suspicion
+        if suspicion is None:
+            return False
+        evidence = self.seat.account.evidence
+        limited = Cause.THROTTLED in suspicion.failures and evidence.has_recovered(Cause.THROTTLED)
+        if limited and call.strikes < LIMITED_STRIKES:
+            return False
+        return self._nothing_but(_has_failed, call, windows)
+
+    def _nothing_but(self, rest: Callable[[Call], bool], ended: Call, windows: Windows) -> bool:
+        """Whether only calls like these are left: here, and in flight at the account."""
+        account = self.seat.account
+        return (
+            not windows.count
+            and all(rest(retry) for retry in self.retries())
+            and all(seat is self.seat for seat in account.line)
+            and all(
+                each.suspected or each is ended.reservation
+                for seat in account.seats
+                for each in seat.reservations
+            )
+        )
 
     def failed_alone(self, call: Call, step: Step) -> bool:
         """Whether other calls gave results while this microbatch had its counted attempts. Those
         take long, so that in the end many may fail in a row that began among results."""
-        return step is Step.COUNT and self.results > (call.results or 0)
+        counted = step in (Step.COUNT, Step.ISOLATE)
+        return counted and self.results > (call.results or 0)
 
     def retry(self, call: Call, now: float, wait_s: float) -> None:
         """Queues a retry, to start `wait_s` from now at the earliest."""
@@ -203,3 +245,11 @@ class Admission:
             if any(slot.home is lane for slot in call.slots)
             and all(slot.state is DROPPED for slot in call.slots)
         ]
+
+
+def _has_failed(call: Call) -> bool:
+    return call.strikes >= FAIR_WARNING
+
+
+def _is_suspected(call: Call) -> bool:
+    return call.suspicion is not None and call.suspicion.repeats > 0

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, Final, Literal
 
 from streams.core.account import Reservation
+from streams.core.evidence import Suspicion
 from streams.errors import ItemError
 from streams.model import Answer, Unanswered, Usage, added
 from streams.policies.sharing import shares
@@ -148,6 +149,7 @@ class Call:
     """
 
     __slots__ = (
+        "answers",
         "cause",
         "due_at",
         "failed_at",
@@ -160,7 +162,7 @@ class Call:
         "slots",
         "started_at",
         "strikes",
-        "successes",
+        "suspicion",
     )
 
     reservation: Reservation  # set when it starts
@@ -173,14 +175,15 @@ class Call:
         self.cause: CallCause = cause
         self.reason = reason
         self.started_at = 0.0
-        # For a repeated call: when its last call failed, when it may start, how many uncounted
-        # failures in a row it had, and how many of the account's calls had succeeded by then (None:
-        # never failed). `results`: how many of the engine's had given results when the first call
-        # of its items began.
+        # For a repeated call: when its last call failed, when it may start, how many failures in a
+        # row it had that are not certainly its items', what speaks against these, and how many of
+        # the account's calls had been answered by then (None: never failed). `results`: how many of
+        # the engine's had given results when the first call of its items began.
         self.failed_at = 0.0
         self.due_at = 0.0
         self.strikes = 0
-        self.successes: int | None = None
+        self.suspicion: Suspicion | None = None
+        self.answers: int | None = None
         self.results: int | None = None
 
     @property

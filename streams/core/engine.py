@@ -264,12 +264,12 @@ class Engine:
         if call is None:
             return []
         self.admission.seat.learn(event.error.rate_limits)
-        step = self.admission.failed(call, event.error, now, self.windows)
+        step, verdict = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
         self._note(live, now, "{} failed: {}", call.id, event.error)
         only = self.admission.nothing_else(self.windows, call)
-        aftermath = self._retries.after_failure(call, live, event.error, step, only=only)
+        aftermath = self._retries.after_failure(call, live, event.error, step, verdict, only=only)
         if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
         return self._conclude(call, [], aftermath, now)

@@ -23,16 +23,16 @@ from dataclasses import dataclass
 from math import inf
 
 from streams.errors import CallError
-from streams.policies.retry import Backoff, Cause, requested_wait_s
+from streams.policies.retry import MAX_WAIT_S, Backoff, Cause, requested_wait_s
 
 RETRY_AFTER_JITTER_S = 0.25
 """At most this much is added to a `retry_after_s`, so that workers do not come back in step."""
 
-MAX_PAUSE_S = 3600.0
-"""An account is probed once an hour even if it asks for a longer wait: a mistaken header must not
-stop its tasks for good."""
-
 RAMP_START = 2
+
+QUICK_PROBES = 6
+"""So many probes after a refusal of the account follow each other as after an outage, half a minute
+in all: it may have been one item that was refused, and every other would wait for it."""
 
 
 @dataclass(slots=True)
@@ -115,14 +115,20 @@ class Pauses:
         self.is_flowing = self.current is None and self.ramp == inf
 
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
-        refused = cause is Cause.ACCOUNT
-        backoff = self._account_backoff if refused else self._backoff
+        draw = self._random()
         requested_s = requested_wait_s(retry_after_s)
-        if requested_s is not None:
-            # A second "0", after a probe that did wait, is not believed.
-            least_s = backoff.base_s if failures > 1 else 0.0
-            jitter_s = RETRY_AFTER_JITTER_S * self._random()
-            return min(MAX_PAUSE_S, max(requested_s, least_s) + jitter_s)
-        if refused:
-            return backoff.ceiling_s(failures)
-        return backoff.equal_jitter_s(failures, self._random())
+        if requested_s is None:
+            return probe_wait_s(cause, failures, self._backoff, self._account_backoff, draw)
+        # A second "0", after a probe that did wait, is not believed.
+        least_s = self._backoff.base_s if failures > 1 else 0.0
+        return min(MAX_WAIT_S, max(requested_s, least_s) + RETRY_AFTER_JITTER_S * draw)
+
+
+def probe_wait_s(
+    cause: Cause, failures: int, backoff: Backoff, account_backoff: Backoff, draw: float
+) -> float:
+    """How long a pause waits for its next probe after so many failures in a row. `draw`: a random
+    number in [0, 1)."""
+    if cause is Cause.ACCOUNT and failures > QUICK_PROBES:
+        return account_backoff.ceiling_s(failures - QUICK_PROBES)
+    return backoff.equal_jitter_s(failures, draw)

@@ -13,14 +13,16 @@ from typing import NamedTuple
 
 from streams.core.call import Call, CallCause, Slot
 from streams.core.limits import Limits
+from streams.core.verdict import Verdict
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Unanswered
-from streams.policies.retry import Step, requested_wait_s
+from streams.policies.retry import MAX_WAIT_S, RULES, Step, requested_wait_s
 from streams.policies.splitting import divide, parts_to_isolate, parts_until_alone
 
-STRIKES_BEFORE_SPLIT = 3
-"""After so many uncounted failures in a row a microbatch is halved, to free the neighbours of an
-item that breaks connections."""
+STRIKES_BEFORE_SPLIT = {Fault.THROTTLED: 4}
+"""After so many failures in a row (2, if not here) a microbatch is halved where nothing else can
+tell whether it is to blame: its healthy half can. Again after twice as many, and so on: in a long
+outage few are divided. Where calls are scarce, that is late."""
 
 
 class Aftermath(NamedTuple):
@@ -45,28 +47,37 @@ class Retries:
         self._random = random
 
     def after_failure(
-        self, call: Call, live: list[Slot], error: CallError, step: Step, *, only: bool
+        self,
+        call: Call,
+        live: list[Slot],
+        error: CallError,
+        step: Step,
+        verdict: Verdict,
+        *,
+        only: bool,
     ) -> Aftermath:
         """`live`: the call's slots that still have an owner. `only`: nothing else can be called,
-        so no other call's success can tell whose fault it is."""
+        so no other call's answer can tell whose fault it is."""
         if step is Step.HALVE:
             return self._halve(call, live, error)
         if step is Step.ASK:
             return self._ask_whole(call, live, error)
-        if step is Step.HALVE_THEN_COUNT and self._may_split(call):
+        if step in (Step.HALVE_THEN_COUNT, Step.ISOLATE) and self._may_split(call):
             return self._halve(call, live, error)
-        if step in (Step.COUNT, Step.HALVE_THEN_COUNT):
-            return self._count(call, live, error)
+        if step in (Step.COUNT, Step.HALVE_THEN_COUNT, Step.ISOLATE):
+            return self._count(call, live, error, verdict)
         parts: Sequence[Sequence[Slot]] = [live]
-        strikes = call.strikes + (error.fault in _STRIKES)
+        strikes = call.strikes + 1
         wait_s = 0.0
         if step is Step.WAIT:
             requested_s = requested_wait_s(error.retry_after_s)
             wait_s = 1.0 if requested_s is None else requested_s
-        elif error.fault in _STRIKES:
+        else:
             if step is Step.BACK_OFF:
-                wait_s = self._limits.backoff.full_jitter_s(strikes, self._random())
-            if (step is Step.BACK_OFF or only) and strikes % STRIKES_BEFORE_SPLIT == 0:
+                wait_s = self._backoff_s(strikes, error)
+            if verdict.is_patient:
+                wait_s = max(wait_s, self._limits.backoff.ceiling_s(strikes + 1))
+            if verdict.stands_out or (only and _divides(error.fault, strikes)):
                 parts = self._isolating(live)
         retries = self._calls(call, parts, error.fault)
         for retry in retries:
@@ -136,26 +147,28 @@ class Retries:
             retries.insert(0, (_call(together, "ask", reason), 0.0))
         return Aftermath(final, retries)
 
-    def _count(self, call: Call, live: list[Slot], error: CallError) -> Aftermath:
+    def _count(self, call: Call, live: list[Slot], error: CallError, verdict: Verdict) -> Aftermath:
         """It may be an item's fault: a counted attempt, in parts that end with each item alone."""
         faults = 0
         for slot in live:
-            slot.faults += 1
+            slot.faults += verdict.attempts
             faults = max(faults, slot.faults)
         left = self._limits.max_attempts - faults
+        if error.should_retry is False and RULES[error.fault].cause is not None:
+            left = 0  # the API says that the same request will not pass, and it is the item's
         if not live:
             return Aftermath([], [])
-        if left <= 0 and not self._may_split(call):
+        if left <= 0 and verdict.proven and not self._may_split(call):
             return Aftermath(_all_final(live, error), [])
         parts = self._divided(live, parts_until_alone(len(live), left))
-        waits = self._limits.backoff
-        return Aftermath(
-            [],
-            [
-                (retry, waits.full_jitter_s(faults, self._random()))
-                for retry in self._calls(call, parts, error.fault)
-            ],
-        )
+        retries = self._calls(call, parts, error.fault)
+        return Aftermath([], [(retry, self._backoff_s(faults, error)) for retry in retries])
+
+    def _backoff_s(self, failures: int, error: CallError) -> float:
+        """How long a microbatch waits by itself."""
+        requested_s = requested_wait_s(error.retry_after_s) or 0.0
+        own_s = self._limits.backoff.full_jitter_s(failures, self._random())
+        return max(own_s, min(requested_s, MAX_WAIT_S))
 
     def _may_split(self, call: Call) -> bool:
         return call.size > 1 and self._limits.split
@@ -174,12 +187,19 @@ class Retries:
         for part in parts:
             if part:
                 retry = _call(part, "split" if retries else "retry", fault.value)
-                retry.successes, retry.results = call.successes, call.results
+                retry.answers, retry.results = call.answers, call.results
+                retry.suspicion, retry.strikes = call.suspicion, call.strikes
+                if len(parts) > 1 and call.suspicion is not None:
+                    retry.suspicion = call.suspicion.of_a_part()
                 retries.append(retry)
         return retries
 
 
-_STRIKES = (Fault.CONNECTION, Fault.SERVER, Fault.RETRY)
+def _divides(fault: Fault, strikes: int) -> bool:
+    is_power_of_two = strikes & (strikes - 1) == 0
+    return strikes >= STRIKES_BEFORE_SPLIT.get(fault, 2) and is_power_of_two
+
+
 _CUT = CallError(Fault.TRUNCATED, "the answer was cut at the model's limit of tokens")
 _ASKED = "no usable answer after asking again {} times"
 _UNREADABLE = CallError(Fault.BAD_REPLY, "no item of the reply could be used")

@@ -19,10 +19,13 @@ from streams.core.account import Reservation, Seat
 from streams.core.call import Call
 from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
-from streams.core.pauses import RAMP_START, Pause
+from streams.core.pauses import RAMP_START, Pause, probe_wait_s
 from streams.errors import CallError, ItemError
 from streams.policies.breaker import Breaker
 from streams.policies.retry import Cause, Step, requested_wait_s
+
+WHOLE_PROBES = 2
+"""After so many failures in a row a probe takes a single new item."""
 
 
 class TaskPause:
@@ -39,8 +42,7 @@ class TaskPause:
         self._last = 0  # the number of the engine's last call that began
         self._ramp = limits.max_in_flight
         self._announced: Paused | None = None  # the last that no Resumed followed
-        self._successes = 0
-        self._at_refusal: tuple[int, int] | None = None  # successes, its own and others'
+        self.answers = 0  # to the engine's calls, so far
 
     @property
     def is_flowing(self) -> bool:
@@ -82,8 +84,18 @@ class TaskPause:
 
     @property
     def new_items_limit(self) -> int:
-        """How many items a new microbatch may have now."""
-        return self._limits.max_items if self._pause is None else 1
+        """How many items a new microbatch may have now. A probe for the breaker has one; and so has
+        any other after some that failed, since bad items among many may have made them fail. Not
+        where calls are scarce."""
+        pause = self.current
+        if self._pause is not None:
+            return 1
+        is_single = (
+            pause is not None
+            and pause.failures > WHOLE_PROBES
+            and pause.cause is not Cause.THROTTLED
+        )
+        return 1 if is_single else self._limits.max_items
 
     def news(self) -> Paused | Resumed | None:
         """What is new since it was last asked, which is once per event: a pause that began or
@@ -116,16 +128,24 @@ class TaskPause:
         """A call was answered; `result`: whether an item got a result by it."""
         if self._pause is not None or self._ramp < self._limits.max_in_flight:
             self._answered(call, now, result=result)
-        self._successes += 1
+        self.answers += 1
         self._seat.succeeded(call.reservation, now)
         self._ended(call)
 
     def failed(
-        self, call: Call, step: Step, cause: Cause | None, error: CallError, now: float
+        self,
+        call: Call,
+        step: Step,
+        cause: Cause | None,
+        error: CallError,
+        now: float,
+        *,
+        alone: bool,
     ) -> None:
-        """A call failed, and `step` follows for its microbatch."""
+        """A call failed, and `step` follows for its microbatch. `alone`: the account refuses what
+        this task calls, and nothing else."""
         reservation = call.reservation
-        if cause is Cause.ACCOUNT and self._is_refused_alone():
+        if alone:
             self._refused(call, error, now)
             self._seat.ended(reservation)
         elif cause is not None:
@@ -133,6 +153,10 @@ class TaskPause:
         elif step in (Step.HALVE, Step.HALVE_THEN_COUNT, Step.ASK):
             self._answered(call, now, result=False)
             self._seat.answered(reservation)
+        elif step in (Step.ISOLATE, Step.BACK_OFF):
+            if self._pause is not None and call is self._probe:
+                self._prolong(self._pause, now)
+            self._seat.ended(reservation)
         elif step is Step.COUNT:
             self._timed_out(call, reservation, now)
         else:
@@ -154,18 +178,11 @@ class TaskPause:
             until = now + self._limits.backoff.equal_jitter_s(breaker.trips, self._random())
             self._pause = Pause(Cause.BREAKER, until, message, self._last, breaker.trips)
 
-    def _is_refused_alone(self) -> bool:
-        """An account refusal; whether it concerns this task only (its schema, its parameters):
-        since its last one others were answered, and it was not."""
-        now = self._successes, self._seat.account.successes - self._successes
-        before, self._at_refusal = self._at_refusal, now
-        return before is not None and now[0] == before[0] and now[1] > before[1]
-
     def _refused(self, call: Call, error: CallError, now: float) -> None:
         """The account is in order, and refuses what this task calls."""
         if self._pause is None:
-            until = now + self._limits.account_backoff.ceiling_s(1)
-            self._pause = Pause(Cause.ACCOUNT, until, error.message, self._last)
+            self._pause = Pause(Cause.ACCOUNT, now, error.message, self._last, failures=0)
+            self._prolong(self._pause, now)
         elif call is self._probe:
             self._prolong(self._pause, now)
 
@@ -198,10 +215,10 @@ class TaskPause:
 
     def _prolong(self, pause: Pause, now: float) -> None:
         pause.failures += 1
-        if pause.cause is Cause.ACCOUNT:
-            wait_s = self._limits.account_backoff.ceiling_s(pause.failures)
-        else:
-            wait_s = self._limits.backoff.equal_jitter_s(pause.failures, self._random())
+        limits = self._limits
+        wait_s = probe_wait_s(
+            pause.cause, pause.failures, limits.backoff, limits.account_backoff, self._random()
+        )
         pause.prolong(now + wait_s, self._last)
 
     def _ended(self, call: Call) -> None:

@@ -32,7 +32,7 @@ class Row(NamedTuple):
             return f"halved (`{code}`)"
         if isinstance(self.rest, Unanswered):
             return f"{'' if self.usable else 'halved; alone: '}asked again (`{code}`)"
-        step = rule(self.rest, others_succeed=True).step
+        step = rule(self.rest).step
         if step is Step.PAUSE:
             return "the task pauses: no item will ever fit"
         asked = "; alone: asked again" if step is Step.ASK else ""

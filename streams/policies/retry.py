@@ -12,14 +12,18 @@
                                                 times, then "invalid_answer"
     TIMEOUT      backs off, divided so that     backs off; dead letter "timeout"    counted   -
                  each is alone by its last      after `max_attempts`
-    SERVER *     as TIMEOUT                     as TIMEOUT, code "server_error"     counted   -
-    SERVER       again as it was                again                               -         pauses
-    CONNECTION * backs off alone, halved after  backs off alone                     -         -
-                 every third such failure
-    CONNECTION   again as it was                again                               -         pauses
-    THROTTLED    again as it was                again                               -         pauses
-    ACCOUNT      again as it was                again                               -         pauses
+    CLIENT       as TIMEOUT                     as TIMEOUT, code "client_error"     counted   -
     RETRY        again as it was after_s later  the same                            -         -
+
+What may befall everybody has a row for each verdict (`Blame`, given by `core/verdict.py`):
+
+    ACCOUNT, SERVER, CONNECTION, THROTTLED
+      everybody's  again as it was              again                               -         pauses
+      unclear      backs off by itself          backs off by itself                 -         -
+      the items'   halved, at once              backs off; dead letter after        counted   -
+                                                `max_attempts`
+    THROTTLED
+      unclear      again as it was              again                               -         pauses
 
     "Halved" ends with three one by one (`streams.policies.splitting`).
 
@@ -27,15 +31,12 @@
       try. In a topic an error of a function is final at once: the function raises `Retry` if the
       error may pass.
 
-    * while other calls succeed: one was answered since this microbatch's last failure, or since
-      its first call began; or nothing else is left to call, and it failed so before, less than a
-      minute after others succeeded. Otherwise it is the API that is out, not the item.
-
 Where nothing may be split (`Limits.split` False), what the table halves or divides stays whole,
 and a final failure is the outcome of every item of the call.
 
 Waits are those of the AWS Architecture Blog, "Exponential Backoff And Jitter" (2015):
 https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+A longer wait that the API asks for counts instead.
 """
 
 from __future__ import annotations
@@ -47,12 +48,17 @@ from typing import Literal, NamedTuple
 
 from streams.errors import Fault
 
+MAX_WAIT_S = 3600.0
+"""The longest wait that the API's word brings about: a mistaken header must not stop an account or
+an item for good."""
+
 
 class Step(Enum):
     """What happens to the microbatch of a failed call."""
 
     HALVE = "halved at once; alone: a dead letter"
     HALVE_THEN_COUNT = "halved at once; alone: a counted attempt, backs off"
+    ISOLATE = "the same, and the call says nothing about the account"
     ASK = "halved at once; alone: asked again at once, max_asks times"
     COUNT = "a counted attempt: backs off, divided"
     BACK_OFF = "backs off by itself, not counted"
@@ -69,6 +75,15 @@ class Cause(StrEnum):
     BREAKER = "breaker"  # calls give dead letters and no results (`policies/breaker.py`)
 
 
+class Blame(Enum):
+    """Whose a failure is that may befall everybody."""
+
+    EVERYBODY = "the account's"
+    TASK = "the task's: its parameters, which no call of it has got through with"
+    UNCLEAR = "the account's or the items'"
+    ITEMS = "the items' of the call"
+
+
 class Rule(NamedTuple):
     step: Step
     cause: Cause | None = None
@@ -82,30 +97,35 @@ RULES: dict[Fault, Rule] = {
     Fault.TRUNCATED: Rule(Step.HALVE),
     Fault.BAD_REPLY: Rule(Step.ASK),
     Fault.TIMEOUT: Rule(Step.COUNT),
+    Fault.CLIENT: Rule(Step.COUNT),
     Fault.SERVER: Rule(Step.PAUSE, Cause.OUTAGE),
     Fault.CONNECTION: Rule(Step.PAUSE, Cause.OUTAGE),
     Fault.THROTTLED: Rule(Step.PAUSE, Cause.THROTTLED),
     Fault.ACCOUNT: Rule(Step.PAUSE, Cause.ACCOUNT),
     Fault.RETRY: Rule(Step.WAIT),
 }
-
-WHILE_OTHERS_SUCCEED: dict[Fault, Rule] = {
-    Fault.SERVER: Rule(Step.COUNT),
-    Fault.CONNECTION: Rule(Step.BACK_OFF),
-}
+"""Of a fault with a cause: where it is everybody's."""
 
 
 FunctionErrors = Literal["final", "counted"]
 """The error of an item for which a function raised alone."""
 
 
-def rule(fault: Fault, *, others_succeed: bool, function_errors: FunctionErrors = "final") -> Rule:
-    """The row of the table for `fault`."""
+def rule(
+    fault: Fault,
+    blame: Blame = Blame.EVERYBODY,
+    *,
+    function_errors: FunctionErrors = "final",
+) -> Rule:
+    """The row of the table. `blame`: counts for a fault with a cause."""
     if fault is Fault.FUNCTION and function_errors == "counted":
         return Rule(Step.HALVE_THEN_COUNT)
-    if others_succeed and fault in WHILE_OTHERS_SUCCEED:
-        return WHILE_OTHERS_SUCCEED[fault]
-    return RULES[fault]
+    found = RULES[fault]
+    if found.cause is None or blame in (Blame.EVERYBODY, Blame.TASK):
+        return found
+    if blame is Blame.ITEMS:
+        return Rule(Step.ISOLATE)
+    return found if found.cause is Cause.THROTTLED else Rule(Step.BACK_OFF)
 
 
 def requested_wait_s(retry_after_s: float | None) -> float | None:

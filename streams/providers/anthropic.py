@@ -23,11 +23,13 @@ from streams.providers.port import (
     WireReply,
     account_of,
     json_of,
+    kind_of,
 )
 from streams.providers.prices import claude_usage
 from streams.providers.proxies import Proxy
+from streams.providers.redirects import followed
 from streams.providers.response_headers import rate_limits
-from streams.providers.sdk_faults import call_error
+from streams.providers.sdk_faults import call_error, no_message
 from streams.providers.secrecy import reworded, without_keys
 
 if TYPE_CHECKING:
@@ -100,7 +102,10 @@ class AnthropicProvider:
             failure = connection_failure(error, self._proxy) or failure_of(error)
             failure = reworded(failure, without_keys(failure.message, [key]))
         else:
-            return WireReply(json_of(body), rate_limits(headers, now=datetime.now(UTC)))
+            reply, now = json_of(body), datetime.now(UTC)
+            if is_message(reply):
+                return WireReply(reply, rate_limits(headers, now=now))
+            failure = no_message(response.status_code, headers, reply, now=now, what=kind_of(body))
         # Raised here, outside the handler: the SDK's error, which holds the request with its texts
         # and key, must not be the context of ours.
         raise failure
@@ -150,6 +155,14 @@ def _system(text: str, cache_min_tokens: int) -> str | list[dict[str, Any]]:
     return [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]
 
 
+def is_message(reply: Any) -> bool:
+    """Whether a reply is a message, however bad its content. If not, it is not the API's."""
+    if not isinstance(reply, Mapping):
+        return False
+    its_type = reply.get("type")
+    return its_type == "message" or (its_type is None and "content" in reply)
+
+
 def completion_of(model: str, message: Any) -> Completion:
     """A message, not checked: of a call, or of a batch's result. Raises CallError BAD_REPLY if it
     is not a JSON object."""
@@ -169,6 +182,8 @@ def failure_of(error: Exception) -> CallError:
         return call_error(
             error.status_code, error.response.headers, error.body, now=datetime.now(UTC)
         )
+    if isinstance(error.__cause__, CallError):
+        return error.__cause__
     if isinstance(error, anthropic.APITimeoutError):
         cause = type(error.__cause__).__name__
         if cause in ("ConnectTimeout", "PoolTimeout"):  # the request was never sent
@@ -223,5 +238,15 @@ def _http_client(way: Egress) -> Any:
         trust_env=False,  # `way` has what the environment says
         proxy=None if way.proxy is None else httpx2.Proxy(way.proxy.url, headers=way.proxy.headers),
         verify=way.tls or True,
+        event_hooks={"response": [stop_redirect]},
         limits=httpx2.Limits(max_connections=0),  # for aiohttp that means any number
     )
+
+
+async def stop_redirect(response: Any) -> None:
+    """Raises before the client follows a redirect that is not to be followed."""
+    location = response.headers.get("location")
+    if response.has_redirect_location and not followed(
+        response.status_code, str(response.request.url), location
+    ):
+        raise call_error(response.status_code, response.headers, None, now=datetime.now(UTC))

@@ -145,6 +145,14 @@ def json_of(body: bytes) -> Any:
         return None
 
 
+def kind_of(body: bytes) -> str:
+    """What a body is that is not JSON, for a person."""
+    start = body.lstrip()[:1]
+    if not start:
+        return "an empty body"
+    return "a page" if start == b"<" else "no JSON, or a part of it"
+
+
 def account_of(provider: str, base_url: str, key_source: str, model: str) -> Account:
     """The account of a key. `key_source`: `ApiKey.source`, so that the account stays the same
     while the key in a file changes."""

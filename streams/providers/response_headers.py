@@ -57,6 +57,11 @@ def retry_after_s(headers: Headers, *, now: datetime) -> float | None:
     return None if until is None else _seconds(until, _date(headers.get("date")) or now)
 
 
+def should_retry(headers: Headers) -> bool | None:
+    """What the API says of the same request: it may pass, it will not; None: nothing."""
+    return {"true": True, "false": False}.get((headers.get("x-should-retry") or "").strip().lower())
+
+
 def reset_after_s(headers: Headers, *, now: datetime) -> float | None:
     """When the exhausted limits are full again, in seconds from now: from the
     `anthropic-ratelimit-*` headers of a 429 without `Retry-After`. None: they do not say."""

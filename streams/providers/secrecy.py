@@ -27,6 +27,7 @@ def reworded(error: CallError, message: str) -> CallError:
         error.fault,
         message,
         retry_after_s=error.retry_after_s,
+        should_retry=error.should_retry,
         status=error.status,
         usage=error.usage,
         rate_limits=error.rate_limits,

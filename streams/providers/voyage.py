@@ -31,7 +31,8 @@ from streams.providers.port import (
 )
 from streams.providers.prices import voyage_usage
 from streams.providers.proxies import Proxy
-from streams.providers.sdk_faults import call_error
+from streams.providers.redirects import MAX_REDIRECTS, followed
+from streams.providers.sdk_faults import call_error, no_message
 from streams.providers.secrecy import reworded, without_keys
 
 _SDK_TIMEOUT_FACTOR: Final = 1.25
@@ -84,7 +85,9 @@ class VoyageProvider:
             failure = failure_of(error)
             failure = reworded(failure, without_keys(failure.message, [key]))
         else:
-            return WireReply(reply)
+            if is_reply(reply):
+                return WireReply(reply)
+            failure = no_message(200, {}, reply, now=datetime.now(UTC))
         finally:
             self._sdk.aiosession.reset(token)
         # Outside the handler: the SDK's error holds texts, and must not be the context of ours.
@@ -119,7 +122,7 @@ class StrictSession:
         if (proxy := self._proxy) is not None:
             arguments.update(proxy=proxy.url, proxy_headers=proxy.headers)
         try:
-            response = await self._session.request(timeout=limits, **arguments)
+            response = await self._follow(limits, arguments)
             body = await response.read()
         except Exception as error:
             failure = connection_failure(error, self._proxy) or failure_of(error)
@@ -131,6 +134,21 @@ class StrictSession:
             )
             response.release()
         raise failure
+
+    async def _follow(
+        self, limits: aiohttp.ClientTimeout, arguments: Mapping[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """The response, after the redirects that are followed."""
+        arguments = {**arguments, "allow_redirects": False}
+        for _ in range(MAX_REDIRECTS):
+            response = await self._session.request(timeout=limits, **arguments)
+            location = response.headers.get("Location")
+            url = followed(response.status, str(arguments["url"]), location)
+            if url is None:
+                break
+            response.release()
+            arguments["url"] = url
+        return response
 
     async def close(self) -> None:
         await self._session.close()
@@ -156,6 +174,11 @@ def strict_session(way: Egress) -> StrictSession:
     look at the environment: `way` has what that says."""
     connector = aiohttp.TCPConnector(limit=0, ssl=way.tls or True)
     return StrictSession(aiohttp.ClientSession(connector=connector), way.proxy)
+
+
+def is_reply(reply: Any) -> bool:
+    """Whether a reply is one of embeddings, however bad. If not, it is not the API's."""
+    return isinstance(reply, Mapping) and ("data" in reply or reply.get("object") == "list")
 
 
 def vectors_of(data: Any) -> list[Any] | None:
@@ -197,7 +220,8 @@ def failure_of(error: Exception) -> CallError:
         return CallError(Fault.ACCOUNT, "provider.voyage.base_url is no address")
     if isinstance(error, aiohttp.ClientError | OSError):
         return CallError(Fault.CONNECTION, f"the connection failed ({type(error).__name__})")
-    return CallError(Fault.BAD_REPLY, f"the reply cannot be read ({type(error).__name__})")
+    # The session lets only complete replies pass, so this one is no JSON object.
+    return CallError(Fault.CONNECTION, f"HTTP 200 with no JSON ({type(error).__name__})")
 
 
 def make_voyage(

@@ -17,6 +17,7 @@ STATUSES: Final[Mapping[str, tuple[int, str, str | None]]] = {
     "billing": (402, "Your credit balance is too low to access the API.", None),
     "forbidden": (403, "Your API key does not have permission to use the resource.", None),
     "not_found": (404, "model: not found", None),
+    "method_not_allowed": (405, "Method Not Allowed", None),
     "request_timeout": (408, "The request took too long to arrive.", None),
     "conflict": (409, "The request conflicts with another.", None),
     "too_large": (413, "Request exceeds the maximum size", None),
@@ -43,9 +44,13 @@ STATUSES: Final[Mapping[str, tuple[int, str, str | None]]] = {
 
 HTML: Final = frozenset(("bad_gateway_html", "rate_limited_html"))
 """Error replies in HTML, as a proxy in between makes them: 502 and 429."""
+DISGUISED: Final = frozenset(("redirect", "login_page", "error_body", "other_body"))
+"""Somebody else answers: a redirect; a page, an error object or other JSON with status 200."""
 CONNECTION: Final = frozenset(("hang", "reset"))
 """No reply at all: never answered; connection reset."""
-BODY: Final = frozenset(("reset_after_headers", "truncated_body", "empty_body", "invalid_body"))
+BODY: Final = frozenset(
+    ("reset_after_headers", "truncated_body", "empty_body", "invalid_body", "cut_gzip")
+)
 """The answer's body does not arrive as it should."""
 MESSAGE: Final = frozenset(
     [
@@ -81,6 +86,7 @@ FAULTS: Final = frozenset(
     (
         *STATUSES,
         *HTML,
+        *DISGUISED,
         *CONNECTION,
         *BODY,
         *MESSAGE,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import struct
 from typing import Final
 
+import orjson
 from aiohttp import web
 
 from streams.simulator.calls import Call
-from streams.simulator.fault_names import HTML, STATUSES
+from streams.simulator.fault_names import DISGUISED, HTML, STATUSES
 from streams.simulator.script import Rule
 from streams.simulator.wire import HTML as HTML_TYPE
-from streams.simulator.wire import RefusalError, Reply, refuse
+from streams.simulator.wire import RefusalError, Reply, error_object, refuse
 
 _PAGE: Final = (
     "<html><head><title>{status} {title}</title></head>"
@@ -60,6 +62,8 @@ def error_reply(rule: Rule, call: Call) -> Reply | None:
         status, title = (502, "Bad Gateway") if "bad" in rule.fault else (429, "Too Many Requests")
         page = rule.body or _PAGE.format(status=status, title=title)
         return Reply(status, page.encode(), _headers(rule), HTML_TYPE)
+    if rule.fault in DISGUISED:
+        return _disguised(rule, call)
     error = refusal(rule)
     if error is None:
         return None
@@ -71,12 +75,33 @@ def error_reply(rule: Rule, call: Call) -> Reply | None:
     return reply
 
 
+def _disguised(rule: Rule, call: Call) -> Reply:
+    """A reply that looks like none of an error, or goes elsewhere. `status`: of the error in the
+    body, where there is one."""
+    headers = _headers(rule)
+    if rule.fault == "redirect":
+        headers["location"] = rule.location or "https://login.example.com/"
+        return Reply(rule.status or 302, b"", headers, HTML_TYPE)
+    if rule.fault == "login_page":
+        page = rule.body or _PAGE.format(status="", title="Please sign in")
+        return Reply(200, page.encode(), headers, HTML_TYPE)
+    status = rule.status or 529
+    error = RefusalError(status, rule.message or "An error by script.", error_code=rule.error_code)
+    said = error_object(error, call.request_id) if rule.fault == "error_body" else {"ok": True}
+    body = orjson.dumps(said) if rule.body is None else rule.body.encode()
+    return Reply(200, body, headers)
+
+
 def corrupt_body(reply: Reply, rule: Rule | None) -> Reply:
     """The reply with its body corrupted, if the rule's fault only changes bytes."""
     if rule is not None and rule.fault == "empty_body":
         return reply._replace(body=b"")
     if rule is not None and rule.fault == "invalid_body":
         return reply._replace(body=reply.body[: len(reply.body) // 2])
+    if rule is not None and rule.fault == "cut_gzip":
+        body = gzip.compress(reply.body)
+        headers = {**reply.headers, "content-encoding": "gzip"}
+        return reply._replace(body=body[: len(body) // 2], headers=headers)
     return reply
 
 

@@ -32,9 +32,10 @@ class Rule:
     often).
     What the fault takes: `retry_after_s`, `retry_after_ms` (headers of error replies; None: not
     sent), `should_retry` (header x-should-retry), `status`, `body`, `content_type`, `message`,
-    `error_code` (of error replies), `delay_ms`, `count` (how many items; with `text`, those that
-    contain it), `tokens` (where `max_tokens` cuts; None: at half), `partial` (a refusal after half
-    of the answer), `billed` (`hang` and `reset` happen after the work was done and is charged).
+    `error_code` (of error replies), `location` (where `redirect` leads), `delay_ms`, `count` (how
+    many items; with `text`, those that contain it), `tokens` (where `max_tokens` cuts; None: at
+    half), `partial` (a refusal after half of the answer), `billed` (`hang` and `reset` happen after
+    the work was done and is charged).
     """
 
     fault: str
@@ -53,6 +54,7 @@ class Rule:
     content_type: str | None = None
     message: str | None = None
     error_code: str | None = None
+    location: str | None = None
     delay_ms: float = 0.0
     count: int = 1
     tokens: int | None = None

@@ -79,7 +79,7 @@ def test_a_refused_key_of_one_pauses_both() -> None:
     b.arrive("b0")
     company.at(29.0)
     assert b.calls() == []
-    assert b.said() == [Paused("account", 30.0, "credit balance is too low")]
+    assert b.said() == [Paused("account", 0.25, "credit balance is too low")]
     company.at(30.0)
     a.reply("a0")
     company.turn()
@@ -101,9 +101,9 @@ def test_what_refuses_one_engine_only_stops_no_other() -> None:
             b.reply(call)
             answered += 1
         company.turn()
-    assert answered >= 560, "only the first pause, of 30 s, is everybody's"
+    assert answered >= 595, "only the first pause, of a moment, is everybody's"
     assert a.engine.statistics().paused_message == "the schema is too complex"
-    assert a.engine.statistics().calls < 10
+    assert a.engine.statistics().calls <= 12
     assert b.engine.statistics().paused_reason is None
 
 
@@ -111,19 +111,18 @@ def test_an_engine_that_alone_was_refused_goes_on_once_it_gets_a_result() -> Non
     company = Company(a=of(), b=of())
     a, b = company.members
     a.arrive(words("a", 3)).fail("a0", Fault.ACCOUNT)
-    company.at(1.0)
     b.arrive(words("b", 2))
-    company.at(30.0)
-    a.fail("a0", Fault.ACCOUNT)  # the account's probe
-    company.at(90.0)
+    company.at(0.25)
+    a.fail("a1", Fault.ACCOUNT)  # the account's probe
+    company.at(1.0)
     b.reply("b0")  # ends the account's pause
     company.turn()
-    a.fail("a0" if "a0" in a.in_flight else "a1", Fault.ACCOUNT)
+    a.fail(next(iter(a.in_flight)), Fault.ACCOUNT)
     assert company.account.pause is None
     assert b.calls()[-1] == "b1"
-    company.at(119.9)
+    company.at(1.2)
     assert a.in_flight == {}
-    company.at(120.0)
+    company.at(1.25)
     a.reply(next(iter(a.in_flight)))
     assert a.said()[-1] == Resumed()
     assert len(a.in_flight) == 1
@@ -531,12 +530,12 @@ def test_a_server_error_is_the_items_where_calls_of_another_engine_succeed() -> 
     company = Company(a=of(max_attempts=2), b=of())
     a, b = company.members
     a.arrive("a0")
-    b.arrive("b0 b1").reply("b0")
+    b.arrive("b0 b1 b2").reply("b0")
     a.fail("a0", Fault.SERVER)
     assert company.account.pause is None
-    assert a.slots["a0"].faults == 1
+    assert a.slots["a0"].faults == 0  # once is no proof
     company.at(100.0)
-    b.reply("b1")
+    b.reply("b1").reply("b2")
     a.fail("a0", Fault.SERVER)
     assert a.codes() == {"a0": "server_error"}
 

@@ -247,8 +247,10 @@ def test_only_the_item_at_fault_is_a_dead_letter_and_only_alone(
     assert s.codes() == {"a13": fault.value}
     assert alone[-1]
     assert "a59" in s.outcomes().values()
-    # A server error is counted only if another call succeeded since the one before.
-    assert s.slots["a13"].calls <= max(attempts, 2) * (1 if fault is Fault.TIMEOUT else 2)
+    if fault is Fault.TIMEOUT:
+        assert s.slots["a13"].calls <= max(attempts, 2)
+    else:  # first it is found among the 20
+        assert s.slots["a13"].calls <= attempts + 7
 
 
 def test_a_server_error_of_the_only_item_there_is_is_never_held_against_it() -> None:
@@ -267,20 +269,22 @@ def test_a_timeout_is_repeated_whole_where_nothing_may_be_split() -> None:
     assert s.codes() == {"a0": "timeout", "a1": "timeout"}
 
 
-def test_a_server_error_while_other_calls_succeed_is_a_counted_attempt() -> None:
+def test_a_server_error_again_while_others_succeed_is_an_attempt_and_so_is_the_first() -> None:
     s = Scenario(max_items=1, max_in_flight=2)
     s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER)
-    assert s.slots["a0"].faults == 1
-    assert s.said() == []
+    assert s.slots["a0"].faults == 0
     assert s.engine.next_deadline() == 0.25
+    s.arrive("a2").reply("a2").at(0.25).fail("a0", Fault.SERVER)
+    assert s.slots["a0"].faults == 2
+    assert s.said() == []
+    assert s.engine.next_deadline() == 0.25 + 0.5
 
 
 def test_a_success_from_before_its_last_failure_says_nothing_about_the_next() -> None:
     s = Scenario(max_items=1, max_in_flight=2)
     s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER).arrive("a2")
-    assert s.slots["a0"].faults == 1
     s.at(10.0).fail("a0", Fault.SERVER)  # nothing was answered since: it may be down by now
-    assert s.slots["a0"].faults == 1
+    assert s.slots["a0"].faults == 0
     assert s.engine.statistics().paused_reason == "outage"
 
 
@@ -293,7 +297,8 @@ def test_the_last_item_of_a_topic_that_ends_in_a_server_error_each_time_is_not_w
             s.arrive(words("a", 40))
             s.run(poisoned(f"a{20 + place}", Fault.SERVER), until_s=60)
             assert s.codes() == {f"a{20 + place}": "server_error"}
-            assert s.slots[f"a{20 + place}"].faults == s.limits.max_attempts
+            attempts = s.slots[f"a{20 + place}"].faults
+            assert s.limits.max_attempts <= attempts <= s.limits.max_attempts + 1
             assert " ".join(s.released()) == words("a", 40)
 
 
@@ -303,7 +308,7 @@ def test_the_last_item_is_waited_for_where_the_last_answer_is_a_minute_old() -> 
     s.arrive("a0 a1").reply("a1").fail("a0", Fault.SERVER).at(61.0)
     s.run(poisoned("a0", Fault.SERVER), until_s=3600)
     assert s.codes() == {}
-    assert s.slots["a0"].faults == 1
+    assert s.slots["a0"].faults == 0
 
 
 def test_a_server_error_that_others_saw_succeed_between_is_counted_with_one_call_at_a_time() -> (
@@ -345,13 +350,13 @@ def test_a_connection_error_while_others_succeed_makes_only_this_batch_wait() ->
     assert s.calls() == ["a0"]
 
 
-def test_a_batch_that_breaks_connections_is_halved_after_every_third_time() -> None:
+def test_an_item_that_breaks_connections_is_found_among_others_and_given_up() -> None:
     s = Scenario(max_items=4, max_in_flight=2, draw=0.5)
     s.arrive(words("a", 4)).arrive(words("b", 40))
     s.run(poisoned("a2", Fault.CONNECTION), until_s=60)
-    assert s.codes() == {}
-    assert s.released()[-1].split()[-1] in ("a1", "b39")
-    assert s.slots["a3"].outcome == "A3"  # freed, though a2 never passes
+    assert s.codes() == {"a2": "connection"}
+    assert s.slots["a2"].faults == s.limits.max_attempts
+    assert " ".join(s.released()).split()[-2:] == ["a2", "a3"]
 
 
 def test_a_function_that_asks_for_a_retry_gets_its_batch_again_as_it_was() -> None:

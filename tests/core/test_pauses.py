@@ -23,7 +23,7 @@ def reasons(s: Scenario) -> list[str]:
         (Fault.CONNECTION, "outage", 0.375),  # 0.5 s: half of it, and half of the other half drawn
         (Fault.SERVER, "outage", 0.375),
         (Fault.THROTTLED, "throttled", 0.375),
-        (Fault.ACCOUNT, "account", 30.0),
+        (Fault.ACCOUNT, "account", 0.375),
     ],
 )
 def test_the_task_pauses_then_one_call_probes_and_its_answer_lets_everything_flow(
@@ -36,12 +36,14 @@ def test_the_task_pauses_then_one_call_probes_and_its_answer_lets_everything_flo
     s.at(until - 0.001)
     assert s.calls() == []
     s.at(until)
-    assert s.calls() == ["a0"]  # the probe, and only it
+    # The probe, and only it: another microbatch, but where calls are scarce the first.
+    probe = "a0" if fault is Fault.THROTTLED else "a3"
+    assert s.calls() == [probe]
     s.at(1000.0)
     assert s.calls() == []
-    s.reply("a0")
+    s.reply(probe)
     assert s.said() == [Resumed()]
-    assert s.calls() == ["a1", "a2"]
+    assert s.calls() == (["a1", "a2"] if probe == "a0" else ["a0", "a1"])
     assert {slot.faults for slot in s.slots.values()} == {0}
 
 
@@ -77,19 +79,20 @@ def test_a_failing_probe_makes_the_next_wait_twice_as_long_up_to_30_s() -> None:
     assert waits == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 15, 15, 15])
 
 
-def test_an_account_refusal_is_probed_every_30_s_doubling_to_300() -> None:
-    s = Scenario(max_items=1)
+def test_an_account_refusal_is_probed_like_an_outage_then_every_30_s_doubling_to_300() -> None:
+    """At first it may be an item that is refused, and everybody waits for it."""
+    s = Scenario(max_items=1, draw=0.0)
     s.arrive("a0")
     waits = []
-    for _ in range(6):
+    for _ in range(12):
         s.fail("a0", Fault.ACCOUNT, message="credit balance is too low")
         due = s.engine.next_deadline()
         assert due is not None
         waits.append(due - s.now)
         s.at(due)
-    assert waits == [30, 60, 120, 240, 300, 300]
+    assert waits == pytest.approx([0.25, 0.5, 1, 2, 4, 8, 30, 60, 120, 240, 300, 300])
     said = s.said()
-    assert len(said) == 6
+    assert len(said) == 12
     assert {(p.reason, p.message) for p in said if isinstance(p, Paused)} == {
         ("account", "credit balance is too low")
     }
@@ -160,11 +163,12 @@ def test_any_answer_ends_an_outage() -> None:
 
 def test_the_longest_of_several_pauses_wins() -> None:
     s = Scenario(max_items=1, max_in_flight=2)
-    s.arrive("a0 a1").fail("a0", Fault.THROTTLED, retry_after_s=5.0).fail("a1", Fault.ACCOUNT)
-    assert reasons(s) == ["throttled", "account"]
+    s.arrive("a0 a1").fail("a0", Fault.THROTTLED, retry_after_s=5.0)
+    s.fail("a1", Fault.CONNECTION, retry_after_s=30.0)
+    assert reasons(s) == ["throttled", "outage"]
     s.at(29.9)
     assert s.calls() == ["a0", "a1"]
-    s.at(30.0)
+    s.at(31.0)
     assert s.calls() == ["a0"]
     s.reply("a0")
     assert reasons(s) == ["resumed"]
@@ -192,20 +196,19 @@ def test_a_refusal_of_an_item_shows_that_the_api_is_back() -> None:
 
 def test_a_probe_that_times_out_prolongs_the_pause_and_counts_for_its_item() -> None:
     s = Scenario(max_items=1, max_in_flight=1, draw=0.0)
-    s.arrive("a0 a1").fail("a0", Fault.CONNECTION).at(0.25).fail("a0", Fault.TIMEOUT)
-    assert s.slots["a0"].faults == 1
+    s.arrive("a0 a1").fail("a0", Fault.CONNECTION).at(0.25).fail("a1", Fault.TIMEOUT)
+    assert s.slots["a1"].faults == 1
     assert s.engine.statistics().paused_until == 0.25 + 0.5
 
 
 def test_probes_take_turns_so_that_one_bad_batch_is_not_the_only_one_that_is_tried() -> None:
     """a0 breaks every connection; others get through as soon as one of them probes."""
     s = Scenario(max_items=1, max_in_flight=1, max_wait_s=0)
-    s.arrive("a0").fail("a0", Fault.CONNECTION).arrive("b0 b1 b2")
-    s.at(0.5)
-    assert s.calls() == ["a0", "a0"]
-    s.fail("a0", Fault.CONNECTION).at(5.0)
-    assert s.calls() == ["b0"]
-    s.reply("b0")
+    s.arrive("a0").fail("a0", Fault.CONNECTION).arrive("b0 b1 b2 b3")
+    for probe in ("b0", "a0", "b1", "b0"):
+        assert s.at(s.now + 100).calls()[-1] == probe
+        s.fail(probe, Fault.CONNECTION)
+    s.at(s.now + 100).reply("b2")
     assert reasons(s)[-1] == "resumed"
 
 
@@ -234,33 +237,56 @@ def test_a_longer_wait_that_is_asked_for_while_a_probe_is_out_is_kept() -> None:
     assert s.at(31.0).calls() == ["a2"]
 
 
-def test_a_bad_batch_that_is_all_there_is_to_probe_with_is_halved_after_its_third_failure() -> None:
-    s = Scenario(max_items=4, max_in_flight=1)
-    s.arrive(words("a", 4))
-    for _ in range(3):
-        s.fail("a0 a1 a2 a3", Fault.CONNECTION).at(s.now + 100)
-    assert s.calls()[-1] == "a0 a1"
-    s.fail("a0 a1", Fault.CONNECTION).at(s.now + 100)
-    assert s.calls() == ["a2 a3"]
-    s.reply("a2 a3")
-    assert reasons(s)[-1] == "resumed"
+def test_a_bad_batch_that_is_all_there_is_to_probe_with_is_halved_after_its_second_failure() -> (
+    None
+):
+    for fault in (*OUTAGES, Fault.ACCOUNT):
+        s = Scenario(max_items=4, max_in_flight=1)
+        s.arrive(words("a", 4))
+        for _ in range(2):
+            s.fail("a0 a1 a2 a3", fault).at(s.now + 100)
+        assert s.calls()[-1] == "a0 a1"
+        s.fail("a0 a1", fault).at(s.now + 100)
+        assert s.calls() == ["a2 a3"]
+        s.reply("a2 a3")
+        assert reasons(s)[-1] == "resumed"
 
 
-@pytest.mark.parametrize("fault", [Fault.THROTTLED, Fault.ACCOUNT])
-def test_what_says_nothing_about_the_items_divides_nothing(fault: Fault) -> None:
+def test_a_throttled_batch_is_halved_after_its_fourth_failure_and_later_in_a_limited_account() -> (
+    None
+):
+    """Calls may be scarce, and then half of the items in each are twice as many."""
     s = Scenario(max_items=4, max_in_flight=1)
     s.arrive(words("a", 4))
-    for _ in range(10):
-        s.fail("a0 a1 a2 a3", fault).at(s.now + 1000)
-    assert set(s.calls()) == {"a0 a1 a2 a3"}
+    for _ in range(4):
+        s.fail("a0 a1 a2 a3", Fault.THROTTLED).at(s.now + 1000)
+    assert s.calls() == ["a0 a1 a2 a3"] * 4 + ["a0 a1"]
+    s = Scenario(max_items=4, max_in_flight=1)
+    s.arrive(words("a", 4)).fail("a0 a1 a2 a3", Fault.THROTTLED).at(1000).reply("a0 a1 a2 a3")
+    s.arrive(words("b", 4)).calls()
+    for _ in range(15):
+        s.fail("b0 b1 b2 b3", Fault.THROTTLED).at(s.now + 1000)
+    assert set(s.calls()) == {"b0 b1 b2 b3"}
+    s.fail("b0 b1 b2 b3", Fault.THROTTLED).at(s.now + 1000)
+    assert s.calls() == ["b0 b1"]
+
+
+def test_in_a_long_outage_few_microbatches_are_divided() -> None:
+    s = Scenario(max_items=20, max_in_flight=5)
+    s.arrive(words("a", 100))
+    while s.now < 600:
+        for call in list(s.in_flight):
+            s.fail(call, Fault.CONNECTION)
+        s.at(s.now + 1)
+    assert s.engine.statistics().splits <= 10
 
 
 def test_a_probe_whose_lane_is_closed_makes_way_for_another() -> None:
     s = Scenario(max_items=1, max_in_flight=1)
     s.arrive("a0").arrive("b0").fail("a0", Fault.CONNECTION).at(1.0)
-    assert s.calls() == ["a0", "a0"]
-    s.close("a").cancel("a0")
-    assert s.calls() == ["b0"]
+    assert s.calls() == ["a0", "b0"]
+    s.close("b").cancel("b0")
+    assert s.calls() == ["a0"]
 
 
 def test_new_items_are_taken_in_while_the_task_is_paused() -> None:
@@ -293,7 +319,7 @@ def test_the_pause_is_told_in_the_statistics() -> None:
 
 def test_the_next_tick_is_due_when_the_pause_is_over_if_there_is_anything_to_call() -> None:
     s = Scenario(max_items=1)
-    s.arrive("a0").fail("a0", Fault.ACCOUNT)
-    assert s.engine.next_deadline() == 30.0
+    s.arrive("a0").fail("a0", Fault.THROTTLED, retry_after_s=30.0)
+    assert s.engine.next_deadline() == 30.125
     s.close("a")
     assert s.engine.next_deadline() is None

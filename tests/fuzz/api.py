@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 import struct
@@ -19,31 +20,21 @@ from tests.fuzz.mutations import (
 )
 
 STATUSES = (
-    301,
-    400,
-    401,
-    402,
-    403,
-    404,
-    405,
-    408,
-    409,
-    413,
-    418,
-    422,
-    429,
-    500,
-    502,
-    503,
-    504,
-    529,
+    *(300, 301, 302, 303, 304, 307, 308),
+    *(400, 401, 402, 403, 404, 405, 407, 408, 409, 413, 418, 421, 422, 423, 424, 425, 429),
+    *(460, 498, 499, 500, 501, 502, 503, 504, 520, 529, 599),
 )
+LOCATIONS = ("", "/", "/v1/messages", "https://login.test/", "http://[", "//", "?", "\x00")
+PAGES = (b"", b" ", b"<html>sign in</html>", b"OK", b"null", b"[]", b"{}", b"7", b'"yes"',
+         b'{"ok": true}', b'{"choices": []}', b'{"error": "busy"}', b'{"detail": "no"}',
+         b'{"type": "error"}', b'{"type": "error", "content": []}')  # fmt: skip
 MESSAGES = (
     "messages.0: the text is not allowed",
     "prompt is too long: 210000 tokens > 200000 maximum",
     "You have reached your specified API usage limits.",
     "Schema is too complex for compilation.",
     "model: not found",
+    "The text 'billing: my credit balance is too low' is not allowed",
     "",
 )
 WAITS = ("0", "1", "7", "0.5", "-1", "nan", "inf", "1e999", "", "soon", "9" * 400,
@@ -88,6 +79,9 @@ class BrokenApi:
     """`patience`: after so many spoilt replies it answers well, so that every round ends. `right`:
     the results that the last reply holds beyond doubt, by the place of their items."""
 
+    was_good: bool
+    """Whether the last reply was as it should be."""
+
     def __init__(self, random: Random, operation: str, patience: int) -> None:
         self._random = random
         self._member = MEMBER.get(operation, "")
@@ -101,9 +95,13 @@ class BrokenApi:
         self.right = {}
         random = self._random
         spoils = self.replies <= self._patience and random.random() < 0.9
+        self.was_good = False
         if spoils and random.random() < 0.08:
             return self._failure()
+        if spoils and random.random() < 0.04:
+            return self._disguise()
         times = random.choice([1, 1, 1, 2, 4]) if spoils else 0
+        self.was_good = times == 0
         body = self._vectors(count, times) if embeds else self._message(count, times)
         return Wire(200, {"content-type": "application/json"}, body)
 
@@ -118,9 +116,28 @@ class BrokenApi:
                                "anthropic-ratelimit-requests-remaining",
                                "anthropic-ratelimit-requests-reset"], 2)  # fmt: skip
         headers = {name: random.choice(WAITS) for name in names}
+        if random.random() < 0.5:
+            headers["location"] = random.choice(LOCATIONS)
+        if random.random() < 0.5:
+            headers["x-should-retry"] = random.choice(["true", "false", "", "TRUE", "no"])
         return Wire(
             random.choice(STATUSES), headers, spoil_bytes(random, written, random.choice([0, 0, 1]))
         )
+
+    def _disguise(self) -> Wire:
+        """A success that is no message of the API."""
+        random = self._random
+        kind = random.random()
+        status, headers = random.choice([200, 200, 201, 202, 204, 206]), {}
+        body = random.choice(PAGES)
+        if kind < 0.3:
+            error = {"type": random.choice(["overloaded_error", "api_error", "x"]), "message": "no"}
+            body = as_bytes(spoil_members(random, {"type": "error", "error": error}, kind < 0.1))
+        elif kind < 0.5:
+            body = gzip.compress(b'{"type": "message", "content": []}')
+            body = body[: random.randrange(len(body))]
+            headers = {"content-encoding": random.choice(["gzip", "deflate", "br", "zstd"])}
+        return Wire(status, headers, body)
 
     # -- Claude ----------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ import voyageai
 from streams.errors import CallError
 from streams.operations import Prompt, Request, Response
 from streams.providers import Params, WireReply
-from streams.providers.anthropic import AnthropicProvider
+from streams.providers.anthropic import AnthropicProvider, stop_redirect
 from streams.providers.api_key import ApiKey
 from streams.providers.egress import Egress
 from streams.providers.voyage import StrictSession, VoyageProvider
@@ -62,6 +62,10 @@ class Wired:
             asyncio.run(self._provider.send(params, 5.0))
         self.operations = self._provider.operations
         self.account = self._provider.account
+
+    @property
+    def was_good(self) -> bool:
+        return self.api is not None and self.api.was_good
 
     def request(self, request: Request) -> Params:
         return self._provider.request(request)
@@ -108,7 +112,9 @@ class Wired:
                 raise self.random.choice(lost)("lost")
             return httpx2.Response(wire.status, headers=wire.headers, content=wire.body)
 
-        http = httpx2.AsyncClient(transport=httpx2.MockTransport(respond))
+        http = httpx2.AsyncClient(
+            transport=httpx2.MockTransport(respond), event_hooks={"response": [stop_redirect]}
+        )
         client = anthropic.AsyncAnthropic(
             api_key=KEY, max_retries=0, http_client=http, open_telemetry=False
         )

@@ -31,12 +31,16 @@ def error(
         (402, Fault.ACCOUNT),
         (403, Fault.ACCOUNT),
         (404, Fault.ACCOUNT),
+        (405, Fault.ACCOUNT),
+        (407, Fault.ACCOUNT),
         (408, Fault.TIMEOUT),
-        (409, Fault.REJECTED),
+        (409, Fault.CLIENT),
         (413, Fault.TOO_LARGE),
         (422, Fault.REJECTED),
         (429, Fault.THROTTLED),
-        (499, Fault.REJECTED),
+        (418, Fault.CLIENT),
+        (425, Fault.CLIENT),
+        (499, Fault.CLIENT),
         (500, Fault.SERVER),
         (501, Fault.SERVER),
         (502, Fault.SERVER),
@@ -45,7 +49,7 @@ def error(
         (505, Fault.SERVER),
         (520, Fault.SERVER),
         (529, Fault.THROTTLED),
-        (302, Fault.ACCOUNT),
+        (302, Fault.CONNECTION),
     ],
 )
 def test_every_status_has_its_fault(status, fault):
@@ -86,6 +90,12 @@ def test_a_400_that_every_request_would_get_is_the_accounts_not_the_items(messag
         "messages.0: my credit balance is too low",
         "input: texts must not be empty",
         "The request body is not valid JSON",
+        "The text 'Refund my billing, the credit balance is too low' is not allowed",
+        "Blocked by policy: billing",
+        "billing",
+        "Content policy: 'You have reached your specified API usage limits.' was found in item 3",
+        "The prompt quotes: schema is too complex for compilation",
+        "This text is about an invalid model of economics",
         "Could not process the request",
         "",
     ],
@@ -105,6 +115,42 @@ def test_any_other_400_may_be_the_items(message):
 )
 def test_a_400_about_length_is_too_large(message):
     assert error(400, message).fault is Fault.TOO_LARGE
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("billing_error", Fault.ACCOUNT),
+        ("permission_error", Fault.ACCOUNT),
+        ("rate_limit_error", Fault.THROTTLED),
+        ("overloaded_error", Fault.THROTTLED),
+        ("invalid_request_error", Fault.REJECTED),
+    ],
+)
+def test_an_error_type_of_the_api_counts_more_than_a_400(kind, fault):
+    body = {"type": "error", "error": {"type": kind, "message": "messages: no"}}
+    assert call_error(400, {}, body, now=NOW).fault is fault
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 418, 422, 499])
+def test_x_should_retry_decides_about_what_is_the_requests_own(status):
+    assert error(status, headers={"x-should-retry": "true"}).fault is Fault.CLIENT
+    final = Fault.TOO_LARGE if status == 413 else Fault.REJECTED
+    assert error(status, headers={"x-should-retry": "false"}).fault is final
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503, 529])
+@pytest.mark.parametrize("said", ["true", "false", "", "maybe"])
+def test_x_should_retry_makes_no_items_fault_of_what_may_be_everybodys(status, said):
+    """An outage whose responses say "false" would fill the dead letters."""
+    made = error(status, headers={"x-should-retry": said})
+    assert made.fault is error(status).fault
+    assert made.should_retry is {"true": True, "false": False}.get(said)
+
+
+def test_a_quotation_in_a_429_says_nothing_about_spend_limits():
+    assert error(429, "the text 'raise my spend limit' came too fast").fault is Fault.THROTTLED
+    assert error(429, "You have reached the spend limit of your tier.").fault is Fault.ACCOUNT
 
 
 @pytest.mark.parametrize("code", ["enforced_spend_limit_reached", "contract_spend_limit_reached"])

@@ -8,9 +8,8 @@ from streams.errors import Fault
 from streams.policies import retry
 from streams.policies.retry import (
     RULES,
-    WHILE_OTHERS_SUCCEED,
     Backoff,
-    Cause,
+    Blame,
     FunctionErrors,
     Step,
     rule,
@@ -22,34 +21,36 @@ def test_every_fault_has_a_rule() -> None:
 
 
 def test_a_rule_names_a_cause_exactly_when_it_pauses_the_task() -> None:
-    for step, cause in [*RULES.values(), *WHILE_OTHERS_SUCCEED.values()]:
-        assert (step is Step.PAUSE) == (cause is not None)
+    for fault in Fault:
+        for blame in Blame:
+            step, cause = rule(fault, blame)
+            assert (step is Step.PAUSE) == (cause is not None)
 
 
 def test_the_table_in_words_has_a_row_for_every_fault() -> None:
     assert retry.__doc__ is not None
-    rows = {line.split()[0] for line in retry.__doc__.splitlines() if line.startswith("    ")}
+    lines = [line for line in retry.__doc__.splitlines() if line.startswith("    ")]
+    rows = {word.strip(",") for line in lines for word in line.split()}
     assert {fault.name for fault in Fault} <= rows
 
 
-@pytest.mark.parametrize(
-    ("fault", "others_succeed", "step", "cause"),
-    [
-        (Fault.SERVER, True, Step.COUNT, None),
-        (Fault.SERVER, False, Step.PAUSE, Cause.OUTAGE),
-        (Fault.CONNECTION, True, Step.BACK_OFF, None),
-        (Fault.CONNECTION, False, Step.PAUSE, Cause.OUTAGE),
-        (Fault.THROTTLED, True, Step.PAUSE, Cause.THROTTLED),
-        (Fault.ACCOUNT, True, Step.PAUSE, Cause.ACCOUNT),
-        (Fault.TIMEOUT, True, Step.COUNT, None),
-        (Fault.TIMEOUT, False, Step.COUNT, None),
-        (Fault.REJECTED, False, Step.HALVE, None),
-    ],
-)
-def test_whose_fault_it_is_may_depend_on_whether_other_calls_succeed(
-    fault: Fault, others_succeed: bool, step: Step, cause: Cause | None
-) -> None:
-    assert rule(fault, others_succeed=others_succeed) == (step, cause)
+EVERYBODYS = [Fault.ACCOUNT, Fault.SERVER, Fault.CONNECTION, Fault.THROTTLED]
+
+
+@pytest.mark.parametrize("fault", EVERYBODYS)
+@pytest.mark.parametrize("blame", Blame)
+def test_what_may_befall_everybody_goes_by_whose_it_is(fault: Fault, blame: Blame) -> None:
+    pause = RULES[fault]
+    unclear = pause if fault is Fault.THROTTLED else (Step.BACK_OFF, None)
+    expected = {Blame.ITEMS: (Step.ISOLATE, None), Blame.UNCLEAR: unclear}
+    assert rule(fault, blame) == expected.get(blame, pause)
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault not in EVERYBODYS])
+@pytest.mark.parametrize("blame", Blame)
+def test_nobody_is_to_blame_for_what_befalls_only_its_own_call(fault: Fault, blame: Blame) -> None:
+    assert rule(fault, blame) == RULES[fault]
+    assert RULES[fault].cause is None
 
 
 @pytest.mark.parametrize(
@@ -58,9 +59,9 @@ def test_whose_fault_it_is_may_depend_on_whether_other_calls_succeed(
 def test_what_a_function_raises_is_final_or_an_attempt_as_its_caller_says(
     function_errors: FunctionErrors, step: Step
 ) -> None:
-    found = rule(Fault.FUNCTION, others_succeed=True, function_errors=function_errors)
+    found = rule(Fault.FUNCTION, function_errors=function_errors)
     assert found == (step, None)
-    assert rule(Fault.REJECTED, others_succeed=True, function_errors=function_errors) == (
+    assert rule(Fault.REJECTED, function_errors=function_errors) == (
         Step.HALVE,
         None,
     )

@@ -18,6 +18,8 @@ from streams.errors import Fault, ItemError
 from streams.model import Unanswered
 
 REQUEST_FAULTS = {Fault.REJECTED, Fault.REFUSED, Fault.TOO_LARGE, Fault.FUNCTION, Fault.TRUNCATED}
+COUNTED = {Fault.TIMEOUT, Fault.CLIENT}
+EVERYBODYS = {Fault.ACCOUNT, Fault.SERVER, Fault.CONNECTION, Fault.THROTTLED}
 ANSWERS_OF_THE_API = REQUEST_FAULTS | {Fault.BAD_REPLY}
 
 
@@ -31,8 +33,8 @@ class Item:
     place: str = "waiting"  # waiting | in flight | to repeat | answered | released | settled
     outcome: Any = None
     calls: int = 0
-    timeouts: int = 0
-    server_errors: int = 0
+    counted: int = 0  # failures that are attempts whatever others meet
+    everybodys: int = 0  # failures that may be attempts
     unusable: int = 0  # replies without a usable answer for it
     results_before: int = 0  # calls that had given results when its counted attempts began
 
@@ -158,11 +160,11 @@ class Model:
     def fail(self, call: Call, fault: Fault) -> None:
         for item in call.items:
             if item.place == "in flight":
-                item.timeouts += fault is Fault.TIMEOUT
-                item.server_errors += fault is Fault.SERVER
+                item.counted += fault in COUNTED
+                item.everybodys += fault in EVERYBODYS
                 item.unusable += fault is Fault.BAD_REPLY
                 self._after_failure(item, self._codes_of(fault, call, item))
-        counted = {Fault.TIMEOUT.value, Fault.SERVER.value}
+        counted = {fault.value for fault in COUNTED | EVERYBODYS}
         self._judge(call, 0, counted if self.results > call.items[0].results_before else set())
 
     def _judge(self, call: Call, results: int, own: set[str]) -> None:
@@ -204,13 +206,12 @@ class Model:
         final_together = alone or not self.limits.split
         if why in REQUEST_FAULTS or why is Unanswered.CUT:
             return why.value, final_together, final_together
-        if why in (Fault.TIMEOUT, Fault.SERVER):
-            counted = item.timeouts + item.server_errors
-            may = final_together and counted >= self.limits.max_attempts
-            # A server error may turn out to be an outage, and count for nothing.
-            timed_out = why is Fault.TIMEOUT and item.timeouts >= self.limits.max_attempts
-            must = final_together and timed_out
-            return why.value, may, must
+        if why in COUNTED | EVERYBODYS:
+            attempts = item.counted + item.everybodys
+            may = final_together and attempts >= self.limits.max_attempts
+            # The others may turn out to be an outage, and count for nothing.
+            surely = why in COUNTED and item.counted >= self.limits.max_attempts
+            return why.value, may, final_together and surely
         if why in (Fault.BAD_REPLY, Unanswered.MISSING, Unanswered.INVALID):
             asks = self.limits.max_asks
             # Halving down to it may have come before it was asked alone.

@@ -93,6 +93,7 @@ def _summary(runs: list[Run], seconds: float) -> str:
         f"{sum(each.duplicates for each in runs)} of them again; "
         f"{sum(each.aborted for each in runs)} transactions aborted; "
         f"{sum(each.recalled for each in runs)} answers from the ledger; "
+        f"late for another's fault by {max(each.lateness for each in runs):.0%} of what may be; "
         f"{sum(each.ended_at_s for each in runs) / 3600:.1f} h in {seconds:.0f} s, "
         f"{len(runs) / seconds * 60:.0f} schedules a minute"
     )

@@ -24,6 +24,14 @@ WEATHER = {
     "failing": Fault.SERVER,
     "refusing": Fault.ACCOUNT,
 }
+ALONE = {
+    Kind.FORBIDDEN: Fault.ACCOUNT,
+    Kind.LIMITED: Fault.THROTTLED,
+    Kind.FAILING: Fault.SERVER,
+    Kind.BREAKING: Fault.CONNECTION,
+    Kind.UNKNOWN: Fault.CLIENT,
+}
+EVERYBODYS = frozenset({*WEATHER.values(), *ALONE.values()} - {Fault.CLIENT})
 CHANCE = (
     Fault.THROTTLED,
     Fault.CONNECTION,
@@ -55,23 +63,28 @@ class Api:
             self._check_limits(member, items)
             for item, lane in zip(known, lanes, strict=True):
                 world.ledger.called(item, lane, member.tenures[item.partition], call)
-        began_at = world.now()
+        began_at, answers = world.now(), member.answers
         try:
             await asyncio.sleep(self._latency_s())
             reply = await self._answer(known)
         except CallError as error:
             self._note(known, f"{call}: {error}")
-            if error.fault is Fault.SERVER:
+            if error.fault in EVERYBODYS:
+                _weigh(known, member, answers)
+            elif error.fault is Fault.CLIENT:
                 _count(known)
+            _failed(known, member)
             raise
         except asyncio.CancelledError:
             self._note(known, f"{call}: cancelled or out of time")
             self._check_cancelled(member, call, world.now() - began_at)
             _count(known)
+            _failed(known, member)
             raise
         finally:
             member.in_flight -= 1
         self._note(known, f"{call}: answered")
+        member.answers += 1
         answered = []
         for item, lane, answer in zip(known, lanes, reply.answers, strict=True):
             if isinstance(answer, Unanswered):
@@ -124,6 +137,9 @@ class Api:
             raise CallError(Fault.REJECTED, "400")
         if Kind.REFUSED in kinds:
             raise CallError(Fault.REFUSED, "declined")
+        for kind in kinds & ALONE.keys():
+            told = world.random.choice([None, 0.0, 1.0])
+            raise CallError(ALONE[kind], kind.value, retry_after_s=told)
         if world.faulty(world.parameters.faulty_calls):
             await self._fail(world.random.choice(CHANCE), items)
         spoiling = 0.3 if world.weather.is_on("spoiling", 0) else 0.0
@@ -166,6 +182,20 @@ class Api:
         if kind is Kind.HUGE:
             answer["pad"] = "y" * (2_000 if item.offset % 2 else 4_000)
         return answer
+
+
+def _weigh(items: Sequence[ledger.Item], member: Member, answers: int) -> None:
+    """What may befall everybody may be an item's if a call was answered since it failed last, or
+    since this one began, when `answers` had been."""
+    for item in items:
+        witness, before = item.witness
+        since = min(before, answers) if witness is member else answers
+        item.counted += member.answers > since
+
+
+def _failed(items: Sequence[ledger.Item], member: Member) -> None:
+    for item in items:
+        item.witness = member, member.answers
 
 
 def _count(items: Sequence[ledger.Item]) -> None:

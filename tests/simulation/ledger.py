@@ -12,9 +12,11 @@ from typing import Any, NamedTuple
 
 from streams.codec.committed import Committed
 from tests.simulation.parameters import Parameters
-from tests.simulation.records import DEAD_LETTERS, ODD_CODES, Kind
+from tests.simulation.records import ALONE_KINDS, DEAD_LETTERS, ODD_CODES, Kind
 
-COUNTED = frozenset({"timeout", "server_error"})
+COUNTED = frozenset(
+    {"timeout", "client_error", "server_error", "account", "throttled", "connection"}
+)
 ASKED = frozenset({"no_answer", "invalid_answer", "truncated"})
 WRITTEN_LATE = "result_too_large"
 """The code of what the broker refused for its size: it becomes a dead letter when others have
@@ -69,14 +71,15 @@ class Recorded(NamedTuple):
 
 class Item:
     """`answered_to`: the lanes that got its final answer. `counted`, `unanswered`: calls of it that
-    failed so that it may be at fault, or left it out. `released_as`: "result", "dead letter": both
-    where it had one with an owner who could not write it, and the other with the next. `durable`: a
-    record of it is, though a reader of what is committed may not have got there yet. `recorded`:
-    its answers in the call ledger."""
+    failed so that it may be at fault, or left it out. `witness`: the process whose call of it
+    failed last, and how many of its calls had been answered by then. `released_as`: "result", "dead
+    letter": both where it had one with an owner who could not write it, and the other with the
+    next. `durable`: a record of it is, though a reader of what is committed may not have got there
+    yet. `recorded`: its answers in the call ledger."""
 
     __slots__ = (
-        "answered_to", "calls", "copies", "counted", "durable", "key", "kind", "offset",
-        "partition", "recorded", "refused_size", "released_as", "unanswered",
+        "answered_to", "calls", "copies", "counted", "durable", "key", "kind", "offered_at",
+        "offset", "partition", "recorded", "refused_size", "released_as", "unanswered", "witness",
     )  # fmt: skip
 
     def __init__(self, partition: int, offset: int, kind: Kind, key: bytes | None) -> None:
@@ -90,6 +93,8 @@ class Item:
         self.counted = 0
         self.recorded: list[Recorded] = []
         self.durable = False
+        self.offered_at = 0.0
+        self.witness: tuple[Any, int] = (None, 0)
         self.unanswered = 0
         self.refused_size = False
         self.released_as: set[str] = set()
@@ -122,6 +127,7 @@ class Ledger:
         self.events: list[str] = []
         self.duplicates = 0
         self.calls = 0
+        self.alone: Item | None = None  # the one that the API refuses as it may refuse everybody
         self._durable: list[list[Item]] = [[] for _ in partitions]  # in order, not yet committed
         self._passed = [0] * parameters.partitions  # of them, below the committed offset
         self._first: dict[tuple[Any, ...], int] = {}
@@ -138,6 +144,7 @@ class Ledger:
             item.calls.append(line)
 
     def offered(self, item: Item) -> None:
+        item.offered_at = self._now()
         self.items[item.partition][item.offset] = item
         self._durable[item.partition].append(item)
 
@@ -226,6 +233,8 @@ class Ledger:
         if (topic == "dead") is not (code is not None):
             raise Violation(f"{told} does not belong there", item)
         expected = ODD_CODES.get(kind)
+        if kind in ALONE_KINDS and not item.counted:
+            raise Violation(f"{told}, though nobody was answered in between", item)
         if code == expected or (code is None and kind in (Kind.PLAIN, Kind.HUGE, Kind.DROPPED)):
             if kind is Kind.DROPPED:
                 raise Violation(f"{told}, though it is dropped", item)
@@ -246,6 +255,11 @@ class Ledger:
             not items or (said is not None and said.offset > items[-1].offset)
             for items, said in zip(self._durable, self.committed, strict=True)
         )
+
+    def alone_is_committed(self) -> bool:
+        """Whether the item that the API refuses alone is."""
+        said = None if self.alone is None else self.committed[self.alone.partition]
+        return self.alone is not None and said is not None and said.offset > self.alone.offset
 
     def behind(self) -> list[str]:
         """What is not committed, partition by partition."""

@@ -51,6 +51,7 @@ class Member:
         self.lanes: dict[int, Any] = {}
         self.troubled_at = -1e9
         self.in_flight = 0
+        self.answers = 0  # to its calls
         self.connection = asyncio.Lock()
         self._world = world
         self._keywords = {"world": world, "member": self}

@@ -40,6 +40,9 @@ LEDGER = ("ledger fails", "ledger unanswered", "replace", "replace", "cut")
 API = ("throttled", "overloaded", "hanging", "resetting", "failing", "refusing", "spoiling")
 KINDS = (*MEMBERS, *BROKER, *API)
 
+ALONE = ("forbidden", "limited", "failing", "breaking", "unknown")
+"""How the API refuses one item of a schedule, in ways that it may refuse everybody in."""
+
 ROOMY_BYTES = 1_000_000
 """A limit that nothing here meets."""
 
@@ -59,7 +62,9 @@ class Trouble(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """One schedule; times in seconds of the simulation, sizes in bytes. `isolated`: a transactional
-    process that is cut off reaches nobody, not the group's coordinator alone."""
+    process that is cut off reaches nobody, not the group's coordinator alone. `alone`: one of ALONE
+    befalls the item that is written as number `alone_at`, and others come until it has its outcome;
+    None: there is no such item. `calm`: nothing else goes wrong."""
 
     seed: int
     partitions: int
@@ -101,6 +106,9 @@ class Parameters:
     heartbeat_s: float
     assignor: str
     ends_s: float
+    alone: str | None
+    alone_at: int
+    calm: bool
     troubles: tuple[Trouble, ...] = field(repr=False)
 
     def __str__(self) -> str:
@@ -124,6 +132,9 @@ def parameters(seed: int) -> Parameters:
     sink_bytes = choose("sink_bytes", ROOMY_BYTES, ROOMY_BYTES, 3_000)
     exactly_once = choose("exactly_once", True, True, False, False, False)
     troubles = _troubles(chance("troubles"), KINDS, ends_s)
+    items = chance("items").randint(5, choose("most items", 40, 160))
+    alone = choose("alone", *[None] * 5, *ALONE)
+    calm = alone is not None and choose("calm", True, False)
     recorded = choose("recorded", True, False, False)
     if recorded:
         troubles += _troubles(chance("ledger troubles"), LEDGER, ends_s)
@@ -135,11 +146,11 @@ def parameters(seed: int) -> Parameters:
         sink_partitions=partitions if same else choose("sink_partitions", 1, 2, 3, 4),
         dead_letter_partitions=partitions if same else choose("dead_letter_partitions", 1, 2, 3),
         workers=choose("workers", 1, 2, 3),
-        items=chance("items").randint(5, choose("most items", 40, 160)),
+        items=items,
         arriving_s=choose("arriving_s", 0.0, 1.0, ends_s),
         gaps=choose("gaps", 0.0, 0.0, 0.1, 0.5),
         keys=choose("keys", 0, 1, 2, 5),
-        odd=choose("odd", 0.0, 0.0, 0.05, 0.2),
+        odd=0.0 if calm else choose("odd", 0.0, 0.0, 0.05, 0.2),
         order=choose("order", *ORDERS),
         guarantee="exactly_once" if exactly_once else "at_least_once",
         transaction_s=choose("transaction_s", 2.0, 60.0),
@@ -147,7 +158,9 @@ def parameters(seed: int) -> Parameters:
         recorded=recorded,
         ledger_bytes=choose("ledger_bytes", ROOMY_BYTES, ROOMY_BYTES, 1_000),
         ledger_room_bytes=choose("ledger_room_bytes", ROOMY_BYTES, ROOMY_BYTES, 2_000),
-        beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES),
+        beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES)
+        if alone is None
+        else MAX_BEYOND_BYTES,
         max_items=choose("max_items", 1, 2, 3, 5, 20),
         max_wait_s=choose("max_wait_s", 0.0, 0.05, 0.5),
         max_tokens=choose("max_tokens", None, None, 30, 100),
@@ -156,8 +169,11 @@ def parameters(seed: int) -> Parameters:
         max_attempts=choose("max_attempts", 1, 2, 6, 6),
         timeout_s=choose("timeout_s", 1.0, 3.0),
         call_s=choose("call_s", 0.01, 0.2, 0.2, 1.0),
-        faulty_calls=choose("faulty_calls", 0.0, 0.0, 0.05, 0.3),
-        buffered_bytes=choose("buffered_bytes", 20_000, 60_000, 64_000_000),
+        faulty_calls=0.0 if calm else choose("faulty_calls", 0.0, 0.0, 0.05, 0.3),
+        # With room for others behind it: an item that nobody comes to is waited for.
+        buffered_bytes=choose("buffered_bytes", 20_000, 60_000, 64_000_000)
+        if alone is None
+        else 64_000_000,
         fetch_records=choose("fetch_records", 1, 3, 50),
         batch_bytes=choose("batch_bytes", 300, 1_000, 256 * 1024),
         sink_bytes=sink_bytes,
@@ -170,7 +186,10 @@ def parameters(seed: int) -> Parameters:
         heartbeat_s=choose("heartbeat_s", 0.1, 0.5),
         assignor=choose("assignor", "sticky", "sticky", "shuffled"),
         ends_s=ends_s,
-        troubles=tuple(sorted(troubles)),
+        alone=alone,
+        alone_at=chance("alone_at").randrange(items),
+        calm=calm,
+        troubles=() if calm else tuple(sorted(troubles)),
     )
 
 

@@ -7,7 +7,7 @@ from enum import Enum
 from random import Random
 from typing import Any, NamedTuple
 
-from tests.simulation.parameters import Parameters
+from tests.simulation.parameters import ALONE, Parameters
 
 SOURCE = "source"
 
@@ -27,9 +27,17 @@ class Kind(Enum):
     HANGING = "hanging"  # a call that holds it has no reply
     DROPPED = "dropped"  # its answer is that it leaves no trace
     ANSWERED_BADLY = "answered badly"  # its answer is an error of its own
+    # Whatever holds one of these meets what everybody may meet.
+    FORBIDDEN = "forbidden"
+    LIMITED = "limited"
+    FAILING = "failing"
+    BREAKING = "breaking"
+    UNKNOWN = "unknown"  # a status that nobody knows
 
 
-ODD = [kind for kind in Kind if kind is not Kind.PLAIN]
+ALONE_KINDS = frozenset(map(Kind, ALONE))
+
+ODD = [kind for kind in Kind if kind is not Kind.PLAIN and kind not in ALONE_KINDS]
 
 ODD_CODES = {
     Kind.PLAIN: None,
@@ -46,10 +54,15 @@ ODD_CODES = {
     Kind.HANGING: "timeout",
     Kind.DROPPED: "dropped",
     Kind.ANSWERED_BADLY: "own_error",
+    Kind.FORBIDDEN: "account",
+    Kind.LIMITED: "throttled",
+    Kind.FAILING: "server_error",
+    Kind.BREAKING: "connection",
+    Kind.UNKNOWN: "client_error",
 }
 """The code of an item's dead letter; None: it has a result."""
 
-DEAD_LETTERS = frozenset(ODD_CODES.values()) | {"server_error", "truncated"}
+DEAD_LETTERS = frozenset(ODD_CODES.values()) | {"truncated"}
 
 FUTURE_MS = 90_000_000_000
 """How far ahead of now a refused timestamp is."""
@@ -98,8 +111,21 @@ class Writer:
     def __init__(self, parameters: Parameters, random: Random) -> None:
         self._parameters = parameters
         self._random = random
+        self._written = 0
+        self.is_alone = False  # whether the last one was the item that the API refuses alone
 
     def kind(self) -> Kind:
+        """Of the next item."""
+        kind, parameters = self._any_kind(), self._parameters
+        self._written += 1
+        self.is_alone = parameters.alone is not None and self._written == parameters.alone_at + 1
+        if parameters.alone is None or self._written <= parameters.alone_at:
+            return kind
+        # Those that come to keep it company, after the last of the schedule, are plain.
+        late = self._written > parameters.items
+        return Kind(parameters.alone) if self.is_alone else Kind.PLAIN if late else kind
+
+    def _any_kind(self) -> Kind:
         random, parameters = self._random, self._parameters
         if random.random() >= parameters.odd:
             return Kind.PLAIN

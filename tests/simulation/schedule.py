@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import NamedTuple
 
+from tests.simulation import lateness
 from tests.simulation.assembly import CLIENTS
 from tests.simulation.ledger import Item, Violation
 from tests.simulation.loop import virtual_world
@@ -15,7 +17,9 @@ from tests.simulation.world import World
 class Run(NamedTuple):
     """What became of a schedule. `violation`: the broken promise; None: all were kept. `aborted`:
     transactions that came to nothing. `recalled`: items whose answer was in the call ledger.
-    `ended_at_s`: in the simulation's time. `story`: everything that happened, if it was traced."""
+    `ended_at_s`: in the simulation's time. `lateness`: of the latest healthy item for the sake of
+    the one that was refused alone, as a share of what it may be. `story`: everything that happened,
+    if it was traced."""
 
     seed: int
     violation: str | None
@@ -26,14 +30,39 @@ class Run(NamedTuple):
     aborted: int
     recalled: int
     ended_at_s: float
+    lateness: float
     story: str = ""
 
 
 def run(seed: int, *, tracing: bool = False) -> Run:
     """The same seed is the same run, to the last call. `tracing` changes nothing but the speed."""
     given = parameters(seed)
+    world, violation = _play(given, tracing=tracing)
+    late_s, latest = 0.0, None
+    if given.calm and violation is None:
+        healthy, violation = _play(replace(given, alone="plain"), tracing=False)
+        late_s, latest = lateness.latest(world.ledger, healthy.ledger)
+        if violation is None and late_s > (bound_s := lateness.bound_s(given)):
+            told = f"{latest} is {late_s:.1f} s late for another's fault, at most {bound_s:.1f} s"
+            violation = Violation(told, latest)
+    return Run(
+        seed,
+        None if violation is None else str(violation),
+        sum(len(items) for items in world.ledger.items),
+        world.ledger.calls,
+        world.broker.written,
+        world.ledger.duplicates,
+        world.coordinator.aborted,
+        sum(member.task.tally.from_ledger for member in world.all_members if member.started),
+        world.now(),
+        late_s / lateness.bound_s(given),
+        _story(world, given, violation) if tracing and violation else "",
+    )
+
+
+def _play(given: Parameters, *, tracing: bool) -> tuple[World, Violation | None]:
     violation = None
-    with virtual_world(seed, CLIENTS) as loop:
+    with virtual_world(given.seed, CLIENTS) as loop:
         world = World(given, loop, tracing=tracing)
         try:
             loop.run_until_complete(world.run())
@@ -41,22 +70,8 @@ def run(seed: int, *, tracing: bool = False) -> Run:
             violation = error
         except Exception as error:  # of the simulation itself: with its seed, too
             violation = Violation(f"the simulation failed: {error!r}")
-        ended_at_s = loop.time()
-        ledger = world.ledger
-        made = Run(
-            seed,
-            None if violation is None else str(violation),
-            sum(len(items) for items in ledger.items),
-            ledger.calls,
-            world.broker.written,
-            ledger.duplicates,
-            world.coordinator.aborted,
-            sum(member.task.tally.from_ledger for member in world.all_members if member.started),
-            ended_at_s,
-            _story(world, given, violation) if tracing and violation else "",
-        )
         _clear(world)
-    return made
+    return world, violation
 
 
 def explain(seed: int) -> str:

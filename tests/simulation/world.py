@@ -29,6 +29,13 @@ STALLED_AFTER_S = 300.0
 """Without a commit, once nothing goes wrong any more, while a partition has lag. The longest pause
 that a schedule's troubles can leave behind is a minute."""
 
+LONELY_S = 3600.0
+"""So long the item that is refused alone may take: where its own partition is full, nobody comes to
+its worker any more."""
+
+COMPANY_S = 0.5
+"""And three calls: how often others come (`_keep_company`), so that they are no burden."""
+
 
 class World:
     def __init__(self, parameters: Parameters, loop: VirtualLoop, *, tracing: bool) -> None:
@@ -149,6 +156,8 @@ class World:
         """Raises Violation."""
         parameters, loop = self.parameters, self.loop
         self._begin_writing()
+        if parameters.alone is not None:
+            self._keep_company()
         for _ in range(parameters.workers):
             self._join()
         for trouble in parameters.troubles:
@@ -175,13 +184,28 @@ class World:
             else:
                 self.loop.call_at(at, self._write, log)
 
+    def _keep_company(self) -> None:
+        """Others come until the item that is refused alone is committed: who has nobody to compare
+        it with has to wait."""
+        if self.ledger.alone_is_committed():
+            return
+        if self.now() > self.quiet_at + LONELY_S:
+            with self.guard():
+                raise Violation("refused alone, and never decided", self.ledger.alone)
+        if self._unwritten <= 0:
+            self._write(self.sources[self._nature.randrange(len(self.sources))])
+        self.loop.call_later(COMPANY_S + 3 * self.parameters.call_s, self._keep_company)
+
     def _write(self, log: SourceLog) -> None:
         kind = self._writer.kind()
         now_ms = int((EPOCH_S + self.now()) * 1000)
         record, gap_after = self._writer.record(log, kind, now_ms)
-        self.ledger.offered(Item(log.partition, record.offset, kind, record.key))
+        item = Item(log.partition, record.offset, kind, record.key)
+        self.ledger.offered(item)
+        if self._writer.is_alone:
+            self.ledger.alone = item
         log.append(record, gap_after)
-        self._unwritten -= 1
+        self._unwritten -= self._unwritten > 0
         for member in self.members:
             if member.started:
                 member.consumer.look()
@@ -253,7 +277,7 @@ class World:
         while not self.ledger.finished() or self._unwritten:
             self._moved.clear()
             try:
-                async with asyncio.timeout(STALLED_AFTER_S):
+                async with asyncio.timeout(self._stalled_after_s()):
                     await self._moved.wait()
             except TimeoutError:
                 told = "; ".join(self.ledger.behind())
@@ -266,6 +290,10 @@ class World:
             await self._stop(member)
         await self._quiet()
         await self._everything_is_passed()
+
+    def _stalled_after_s(self) -> float:
+        waits = self.parameters.alone is not None and not self.ledger.alone_is_committed()
+        return LONELY_S if waits else STALLED_AFTER_S
 
     async def _everybody_has_joined(self) -> None:
         """Whoever was put out of the group is back, holds nothing of what it had, and knows what

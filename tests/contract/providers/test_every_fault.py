@@ -19,7 +19,8 @@ FAILURES = {
     "forbidden": Fault.ACCOUNT,
     "not_found": Fault.ACCOUNT,
     "request_timeout": Fault.TIMEOUT,
-    "conflict": Fault.REJECTED,
+    "method_not_allowed": Fault.ACCOUNT,
+    "conflict": Fault.CLIENT,
     "too_large": Fault.TOO_LARGE,
     "unprocessable": Fault.REJECTED,
     "rate_limited": Fault.THROTTLED,
@@ -36,8 +37,13 @@ FAILURES = {
     "reset": Fault.CONNECTION,
     "reset_after_headers": Fault.CONNECTION,
     "truncated_body": Fault.CONNECTION,
-    "empty_body": Fault.BAD_REPLY,
-    "invalid_body": Fault.BAD_REPLY,
+    "empty_body": Fault.CONNECTION,
+    "invalid_body": Fault.CONNECTION,
+    "cut_gzip": Fault.CONNECTION,
+    "redirect": Fault.CONNECTION,
+    "login_page": Fault.CONNECTION,
+    "error_body": Fault.CONNECTION,
+    "other_body": Fault.CONNECTION,
 }
 """Faults of the call as a whole, the same for both APIs."""
 
@@ -101,8 +107,56 @@ async def test_a_status_that_the_sdk_does_not_know_is_mapped_all_the_same(
     caller = call(task_of(operation), await simulate(rule))
     with pytest.raises(CallError) as caught:
         await caller(ITEMS)
-    assert caught.value.fault is (Fault.SERVER if status >= 500 else Fault.REJECTED)
+    assert caught.value.fault is (Fault.SERVER if status >= 500 else Fault.CLIENT)
     assert caught.value.status == status
+
+
+@pytest.mark.parametrize("operation", ["classify", "embed"])
+@pytest.mark.parametrize("status", [409, 418, 421, 423, 424, 425, 460, 498, 499, 400, 413, 422])
+@pytest.mark.parametrize("retried", [True, False, None])
+async def test_the_apis_word_about_trying_again_is_obeyed(
+    operation, status, retried, simulate, call
+):
+    """Without one only 400, 413 and 422 are final at sight."""
+    rule = {"fault": "status", "status": status, "should_retry": retried, "message": "No."}
+    caller = call(task_of(operation), await simulate(rule))
+    with pytest.raises(CallError) as caught:
+        await caller(ITEMS)
+    final = status in (400, 413, 422) if retried is None else not retried
+    if not final:
+        assert caught.value.fault is Fault.CLIENT
+    else:
+        assert caught.value.fault is (Fault.TOO_LARGE if status == 413 else Fault.REJECTED)
+    assert caught.value.should_retry is retried
+
+
+@pytest.mark.parametrize("operation", ["classify", "embed"])
+async def test_a_redirect_to_another_host_is_not_followed_and_the_key_stays_here(
+    operation, simulate, call
+):
+    other = await simulate({"fault": "delay"})
+    for status in (301, 302, 303, 307, 308):
+        rule = {"fault": "redirect", "status": status, "location": f"{other.url}/v1/messages"}
+        caller = call(task_of(operation), await simulate(rule))
+        with pytest.raises(CallError) as caught:
+            await caller(ITEMS)
+        assert caught.value.fault is Fault.CONNECTION
+        assert caught.value.status == status
+        assert other.state()["requests"] == 0
+
+
+@pytest.mark.parametrize(("operation", "path"), [("classify", "messages"), ("embed", "embeddings")])
+@pytest.mark.parametrize(("status", "is_followed"), [(307, True), (308, True), (302, False)])
+async def test_a_redirect_within_the_host_is_followed_if_it_repeats_the_request(
+    operation, path, status, is_followed, simulate, call
+):
+    rule = {"fault": "redirect", "status": status, "location": f"/v1/{path}", "times": 1}
+    caller = call(task_of(operation), await simulate(rule))
+    if is_followed:
+        assert len((await caller(ITEMS)).answers) == len(ITEMS)
+    else:
+        with pytest.raises(CallError):
+            await caller(ITEMS)
 
 
 @pytest.mark.parametrize(("name", "fault"), ANSWER_FAILURES.items())

@@ -97,7 +97,7 @@ def test_what_the_anthropic_sdk_raises_has_a_fault(error, fault):
         (aiohttp.ClientPayloadError(), Fault.CONNECTION),
         (ConnectionResetError(), Fault.CONNECTION),
         (aiohttp.InvalidURL("x"), Fault.ACCOUNT),
-        (AttributeError("data"), Fault.BAD_REPLY),
+        (AttributeError("data"), Fault.CONNECTION),
         (CallError(Fault.THROTTLED), Fault.THROTTLED),
     ],
 )

@@ -15,6 +15,7 @@ ERRORS = {
     "billing": (anthropic.PaymentRequiredError, 402, "billing_error"),
     "forbidden": (anthropic.PermissionDeniedError, 403, "permission_error"),
     "not_found": (anthropic.NotFoundError, 404, "not_found_error"),
+    "method_not_allowed": (anthropic.APIStatusError, 405, "api_error"),
     "request_timeout": (anthropic.RequestTimeoutError, 408, "timeout_error"),
     "conflict": (anthropic.ConflictError, 409, "conflict_error"),
     "too_large": (anthropic.ContentTooLargeError, 413, "request_too_large"),
