@@ -79,9 +79,6 @@ class BrokenApi:
     """`patience`: after so many spoilt replies it answers well, so that every round ends. `right`:
     the results that the last reply holds beyond doubt, by the place of their items."""
 
-    was_good: bool
-    """Whether the last reply was as it should be."""
-
     def __init__(self, random: Random, operation: str, patience: int) -> None:
         self._random = random
         self._member = MEMBER.get(operation, "")
@@ -95,13 +92,11 @@ class BrokenApi:
         self.right = {}
         random = self._random
         spoils = self.replies <= self._patience and random.random() < 0.9
-        self.was_good = False
         if spoils and random.random() < 0.08:
             return self._failure()
         if spoils and random.random() < 0.04:
             return self._disguise()
         times = random.choice([1, 1, 1, 2, 4]) if spoils else 0
-        self.was_good = times == 0
         body = self._vectors(count, times) if embeds else self._message(count, times)
         return Wire(200, {"content-type": "application/json"}, body)
 

@@ -65,8 +65,6 @@ def test_any_bytes_are_a_reply_or_a_call_error(
 class Saying(BrokenApi):
     """An API that says the same to everything."""
 
-    was_good = False
-
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self.right = {}

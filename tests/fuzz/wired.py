@@ -63,10 +63,6 @@ class Wired:
         self.operations = self._provider.operations
         self.account = self._provider.account
 
-    @property
-    def was_good(self) -> bool:
-        return self.api is not None and self.api.was_good
-
     def request(self, request: Request) -> Params:
         return self._provider.request(request)
 

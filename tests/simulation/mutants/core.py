@@ -8,6 +8,7 @@ from streams.core.engine import Engine
 from streams.core.order import ORDERS, NoOrder
 from streams.core.retries import Aftermath, Retries
 from streams.core.task_pause import TaskPause
+from streams.core.verdict import EVERYBODY, Verdict
 from streams.core.windows import _Cut
 from streams.errors import Fault
 from streams.policies import retry
@@ -82,6 +83,17 @@ def _(patch: Patch) -> None:
 @mutant("an outage counts as the items' fault")
 def _(patch: Patch) -> None:
     patch.setitem(retry.RULES, Fault.CONNECTION, retry.Rule(retry.Step.COUNT))
+
+
+@mutant("what one item meets is taken for everybody's", lambda given: given.alone is not None)
+def _(patch: Patch) -> None:
+    patch.setattr("streams.core.admission.verdict", lambda *_args, **_keywords: EVERYBODY)
+
+
+@mutant("what everybody meets is taken for the items'")
+def _(patch: Patch) -> None:
+    always = Verdict(retry.Blame.ITEMS)
+    patch.setattr("streams.core.admission.verdict", lambda *_args, **_keywords: always)
 
 
 @mutant("answers go to their neighbours")
