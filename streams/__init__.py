@@ -38,11 +38,40 @@ from streams.model import Item, Position
 
 if TYPE_CHECKING:
     from streams.app import App
-    from streams.running.map import map_batches
+    from streams.running.coalesce import coalesce
+    from streams.running.coalescer import Coalescer, Overloaded
+    from streams.running.map import map_batches, map_batches_iter
+    from streams.running.processes import classify, embed, extract, generate
 
-__all__ = ["App", "Item", "ItemError", "Position", "Retry", "map_batches"]
+__all__ = [
+    "App",
+    "Coalescer",
+    "Item",
+    "ItemError",
+    "Overloaded",
+    "Position",
+    "Retry",
+    "classify",
+    "coalesce",
+    "embed",
+    "extract",
+    "generate",
+    "map_batches",
+    "map_batches_iter",
+]
 
-_LATER = {"App": "streams.app", "map_batches": "streams.running.map"}
+_LATER = {
+    "App": "streams.app",
+    "Coalescer": "streams.running.coalescer",
+    "Overloaded": "streams.running.coalescer",
+    "coalesce": "streams.running.coalesce",
+    "classify": "streams.running.processes",
+    "embed": "streams.running.processes",
+    "extract": "streams.running.processes",
+    "generate": "streams.running.processes",
+    "map_batches": "streams.running.map",
+    "map_batches_iter": "streams.running.map",
+}
 
 
 def __getattr__(name: str) -> Any:

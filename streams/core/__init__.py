@@ -1,9 +1,10 @@
 """The pure engine: events in, actions out; no clock, no I/O, no asyncio, no logging.
 
 Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
-it the rest in the order an item meets it: `windows`, `admission`, `account` with `pauses` and
-`task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`, `beyond`,
-`ranges`. `inspect` looks on.
+it the rest in the order an item meets it: `windows` with `cut`, `admission`, `account` with
+`pauses` and `task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`,
+`beyond`, `ranges`; `withdrawals` for those who leave early. `inspect` looks on, `history`
+remembers.
 """
 
 from streams.core.call import PENDING, Call, Slot, State
@@ -28,6 +29,7 @@ from streams.core.events import (
     Resumed,
     StartCall,
     Tick,
+    Withdrawn,
 )
 from streams.core.inspect import Blocking, LaneStatistics, Statistics
 from streams.core.limits import Limits, Order
@@ -62,4 +64,5 @@ __all__ = [
     "State",
     "Statistics",
     "Tick",
+    "Withdrawn",
 ]

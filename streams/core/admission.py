@@ -9,15 +9,14 @@ comes after it in order waits for it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
 from streams.core.account import Reservation, Seat
-from streams.core.call import Call, State
+from streams.core.call import Call, Slot, State
 from streams.core.limits import Limits
-from streams.core.order import Lane
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict, verdict
 from streams.core.windows import Window, Windows
@@ -228,22 +227,24 @@ class Admission:
             slot.state = State.RETRYING
         heappush(self._retries, (call.due_at, next(self._tie), call))
 
-    def drop(self, lane: Lane) -> list[str]:
-        """The lane's slots are DROPPED: its retries go; returns the calls that nobody owns."""
+    def drop(self, slots: Collection[Slot]) -> list[str]:
+        """These slots are DROPPED: their retries go; returns the calls that nobody owns now."""
         remaining = []
         for entry in self._retries:
             call = entry[2]
-            call.slots = [slot for slot in call.slots if slot.home is not lane]
-            call.size = len(call.slots)
+            if any(slot.state is DROPPED for slot in call.slots):
+                call.slots = [slot for slot in call.slots if slot.state is not DROPPED]
+                call.size = len(call.slots)
             if call.slots:
                 remaining.append(entry)
-        self._retries = remaining
-        heapify(remaining)
+        if len(remaining) < len(self._retries):
+            self._retries = remaining
+            heapify(remaining)
         return [
             call.id
             for call in self.calls.values()
-            if any(slot.home is lane for slot in call.slots)
-            and all(slot.state is DROPPED for slot in call.slots)
+            if all(slot.state is DROPPED for slot in call.slots)
+            and any(slot in slots for slot in call.slots)
         ]
 
 

@@ -41,12 +41,15 @@ from streams.core.events import (
     Resume,
     StartCall,
     Tick,
+    Withdrawn,
 )
+from streams.core.history import History
 from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
 from streams.core.windows import Windows, screen
+from streams.core.withdrawals import withdraw
 from streams.errors import CallError, Fault
 from streams.policies.breaker import results_and_failures
 
@@ -78,7 +81,7 @@ class Engine:
         seat = account.join(limits.max_in_flight, wake)
         self.admission = Admission(limits, call_prefix, random, seat)
         self._retries = Retries(limits, random)
-        self._history = inspect.History() if tracing else None
+        self._history = History() if tracing else None
         self._halted = False
         self._next_at: float | None = inf  # None: calls flow; computed where it is asked for
         self.buffered_bytes = 0
@@ -86,10 +89,11 @@ class Engine:
             Opened: self._opened,
             Closed: self._closed,
             Arrived: self._arrived,
+            Withdrawn: self._withdrawn,
             Passed: self._passed,
             Replied: self._replied,
             Failed: self._failed,
-            Cancelled: self._cancelled,
+            Cancelled: lambda event, now: self._failed(Failed(event.call_id, _CANCELLED), now),
             Delivered: self._delivered,
             Tick: lambda _event, _now: [],
             Flush: self._flush,
@@ -118,13 +122,11 @@ class Engine:
 
     def watermark(self, lane: Hashable) -> int | None:
         """The sequence number below which every item is durable; None: the lane is not open."""
-        found = self.lanes.get(lane)
-        return None if found is None else found.watermark
+        return self.lanes[lane].watermark if lane in self.lanes else None
 
     def lane_bytes(self, lane: Hashable) -> int:
         """Memory of the lane's slots that are not settled; `buffered_bytes`: of all lanes."""
-        found = self.lanes.get(lane)
-        return 0 if found is None else found.buffered_bytes
+        return self.lanes[lane].buffered_bytes if lane in self.lanes else 0
 
     def statistics(self) -> inspect.Statistics:
         """Counts as they are now; costs as much as there are lanes and retries."""
@@ -155,8 +157,7 @@ class Engine:
             raise ValueError(f"lane {event.lane} is open already")
         order, limit = self.limits.order, self.limits.max_beyond_bytes
         lane = Lane(event.lane, event.next_seq, order, done=event.done, limit=limit)
-        lane.halted = self._halted
-        self.lanes[event.lane] = lane
+        lane.halted, self.lanes[event.lane] = self._halted, lane
         return []
 
     def _closed(self, event: Closed, now: float) -> list[Action]:
@@ -166,25 +167,21 @@ class Engine:
         self._note(lane.unsettled, now, "dropped: its lane was closed")
         self.windows.remove(lane)
         self.buffered_bytes -= lane.buffered_bytes
-        lane.drop()
-        return [CancelCall(call_id) for call_id in self.admission.drop(lane)]
+        slots = lane.drop()
+        return [CancelCall(call_id) for call_id in self.admission.drop(slots)]
 
     def _halt(self, event: Halt, now: float) -> list[Action]:
         if event.lanes is None:
             self._halted = True
         for lane in self._chosen(event.lanes):
-            if not lane.halted:
-                lane.halted = True
-                lane.parked = self.windows.remove(lane)
+            self.windows.halt(lane)
         return []
 
     def _resume(self, event: Resume, now: float) -> list[Action]:
         if event.lanes is None:
             self._halted = self.windows.flushing = False
         for lane in self._chosen(event.lanes):
-            lane.halted = False
-            parked, lane.parked = lane.parked, []
-            self.windows.add(lane, parked)
+            self.windows.resume(lane)
         return []
 
     def _flush(self, event: Flush, now: float) -> list[Action]:
@@ -209,11 +206,17 @@ class Engine:
         self.buffered_bytes += lane.buffered_bytes - before
         self._note(slots, now, "arrived")
         waiting, answered = screen(slots, self.limits)
-        if lane.halted:
-            lane.parked += waiting
-        else:
-            self.windows.add(lane, waiting)
+        self.windows.add(lane, waiting)
         return self._release(lane, answered, now) if answered else []
+
+    def _withdrawn(self, event: Withdrawn, now: float) -> list[Action]:
+        assert self.limits.order == "none", (
+            "items can be withdrawn only where nothing waits for them"
+        )
+        self._note(event.slots, now, "withdrawn")
+        memory, calls = withdraw(event.slots, self.windows, self.admission)
+        self.buffered_bytes -= memory
+        return [CancelCall(call_id) for call_id in calls]
 
     def _passed(self, event: Passed, now: float) -> list[Action]:
         if event.lane in self.lanes:
@@ -273,9 +276,6 @@ class Engine:
         if not self.admission.failed_alone(call, step):
             self.admission.pauses.decided(0, aftermath.errors, now)
         return self._conclude(call, [], aftermath, now)
-
-    def _cancelled(self, event: Cancelled, now: float) -> list[Action]:
-        return self._failed(Failed(event.call_id, _CANCELLED), now)
 
     def _conclude(
         self, call: Call, answered: list[Slot], aftermath: Aftermath, now: float

@@ -41,6 +41,14 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Nobody wants the outcome of these slots any more, in order "none". What waits leaves; a call
+    that answers nobody else is cancelled; a slot whose outcome is released already stays."""
+
+    slots: Sequence[Slot]
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """Nothing of the lane below `next_seq` will arrive any more: what has not is nothing, or was
     `done` when the lane opened."""
@@ -114,6 +122,7 @@ Event = (
     Opened
     | Closed
     | Arrived
+    | Withdrawn
     | Passed
     | Replied
     | Failed

@@ -27,6 +27,7 @@ ANSWERED = State.ANSWERED
 RELEASED = State.RELEASED
 SETTLED = State.SETTLED
 DROPPED = State.DROPPED
+GONE = (SETTLED, DROPPED)
 
 
 class Sequencer(Protocol):
@@ -191,7 +192,7 @@ class Lane:
         from the watermark on."""
         watermark = self._end()
         for slot in self.unsettled:
-            if slot.state is not SETTLED and slot not in also:
+            if slot.state not in GONE and slot not in also:
                 watermark = slot.seq
                 break
         return watermark, joined(watermark, self._done, self._ranges(also))
@@ -247,21 +248,36 @@ class Lane:
             memory += slot.memory
         self.delivering -= len(delivered)
         self.buffered_bytes -= memory
-        unsettled = self.unsettled
-        before = len(unsettled)
-        while unsettled and unsettled[0].state is SETTLED:
-            unsettled.popleft()
-        self._settled += len(delivered) - (before - len(unsettled))
-        if self._runs is not None:
-            self._runs.drop(unsettled[0] if unsettled else None)
-        if unsettled:
-            self._compact(delivered)
-        if self._done and self._done[-1][1] < self.watermark:
-            self.pass_to(self.watermark)
-            self._done.clear()
+        self._forget(delivered)
         if self.gate is not None:
             self.gate.settled += len(delivered)
         return memory
+
+    def withdraw(self, slots: Sequence[Slot]) -> int:
+        """Drops slots without an outcome, in order "none"; returns the bytes that they took."""
+        memory = 0
+        for slot in slots:
+            slot.state = DROPPED
+            memory += slot.memory
+        self.parked = [slot for slot in self.parked if slot.state is not DROPPED]
+        self.buffered_bytes -= memory
+        self._forget(slots)
+        return memory
+
+    def _forget(self, gone: Sequence[Slot]) -> None:
+        """These slots are settled or withdrawn: the watermark may move."""
+        unsettled = self.unsettled
+        before = len(unsettled)
+        while unsettled and unsettled[0].state in GONE:
+            unsettled.popleft()
+        self._settled += len(gone) - (before - len(unsettled))
+        if self._runs is not None:
+            self._runs.drop(unsettled[0] if unsettled else None)
+        if unsettled:
+            self._compact(gone)
+        if self._done and self._done[-1][1] < self.watermark:
+            self.pass_to(self.watermark)
+            self._done.clear()
 
     def _compact(self, settled: Sequence[Slot]) -> None:
         """Slots that settled beyond the watermark lose their payload, and many of them also their
@@ -273,11 +289,12 @@ class Lane:
         if self._runs is not None:
             self._runs.add(beyond)
         if self._settled > max(COMPACT_ABOVE, len(self.unsettled) // 2):
-            self.unsettled = deque(slot for slot in self.unsettled if slot.state is not SETTLED)
+            self.unsettled = deque(slot for slot in self.unsettled if slot.state not in GONE)
             self._settled = 0
 
-    def drop(self) -> None:
-        """The lane is closed: nothing of it is anyone's any more."""
+    def drop(self) -> set[Slot]:
+        """The lane is closed: nothing of it is anyone's any more. Returns its slots."""
         for slot in self.unsettled:
             slot.state = DROPPED
         self.parked.clear()
+        return set(self.unsettled)

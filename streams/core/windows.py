@@ -17,12 +17,15 @@ from itertools import count
 from math import inf
 
 from streams.core.call import PENDING, Call, Slot, State
+from streams.core.cut import Cut
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.errors import ItemError
 
+COMPACT_ABOVE = 1000
+"""Compact a window's queues above 1,000 withdrawn slots, and more of them than wait."""
+
 WAITING = State.WAITING
-IN_FLIGHT = State.IN_FLIGHT
 
 
 def screen(slots: Sequence[Slot], limits: Limits) -> tuple[list[Slot], list[Slot]]:
@@ -66,7 +69,11 @@ class Windows:
         return sum(window.count for window in self._open.values())
 
     def add(self, lane: Lane, slots: Sequence[Slot]) -> None:
-        """Slots of one lane, in order; each run of equal call keys goes to its window."""
+        """Slots of one lane, in order; each run of equal call keys goes to its window, or stays
+        out of them while the lane is halted."""
+        if lane.halted:
+            lane.parked += slots
+            return
         start = 0
         for end in range(1, len(slots) + 1):
             if end == len(slots) or slots[end].call_key != slots[start].call_key:
@@ -77,6 +84,17 @@ class Windows:
                 window.add(lane, slots[start:end])
                 start = end
 
+    def halt(self, lane: Lane) -> None:
+        """What waits of the lane stays out of the windows until `resume`."""
+        if not lane.halted:
+            lane.halted = True
+            lane.parked = self.remove(lane)
+
+    def resume(self, lane: Lane) -> None:
+        lane.halted = False
+        parked, lane.parked = lane.parked, []
+        self.add(lane, parked)
+
     def remove(self, lane: Lane) -> list[Slot]:
         """Takes a lane out; returns its waiting slots, those of each call key in order."""
         slots: list[Slot] = []
@@ -85,6 +103,14 @@ class Windows:
             if not window.count:
                 del self._open[key]
         return slots
+
+    def withdraw(self, slots: Sequence[Slot]) -> None:
+        """These slots waited here, and are DROPPED now."""
+        for key, group in _by_call_key(slots).items():
+            window = self._open[key]
+            window.withdraw(group)
+            if not window.count:
+                del self._open[key]
 
     def due(self, now: float) -> Window | None:
         """Of the windows that close now the one that is due the longest; None: none closes."""
@@ -128,6 +154,7 @@ class Window:
         self._rotation: deque[Lane] = deque()  # the keys of _queues; the next cut starts at [0]
         self._deadlines: list[tuple[float, int, Slot]] = []  # a heap
         self._tie = count()
+        self._withdrawn = 0  # since the queues were compact
         self.count = 0
         self.tokens = 0
         self.bytes = 0
@@ -165,6 +192,18 @@ class Window:
         self._subtract(slots)
         return slots
 
+    def withdraw(self, slots: list[Slot]) -> None:
+        """These slots waited here, and are DROPPED now: their places in the queues are passed by,
+        or go when they are more than what waits."""
+        self._withdrawn += len(slots)
+        if self._withdrawn > COMPACT_ABOVE and self._withdrawn > self.count:
+            self._withdrawn = 0
+            for queue in self._queues.values():
+                waiting = [slot for slot in queue if slot.state is WAITING]
+                queue.clear()
+                queue.extend(waiting)
+        self._subtract(slots)
+
     def waiting(self) -> list[Slot]:
         """Every slot that waits here, lane by lane, in order."""
         return [slot for queue in self._queues.values() for slot in queue if slot.state is WAITING]
@@ -189,7 +228,7 @@ class Window:
     def cut(self, now: float, limit: int) -> list[Slot]:
         """Takes out the next microbatch, of `limit` items or fewer; never empty where something
         waits."""
-        cut = _Cut(self, limit)
+        cut = Cut(limit, self.max_tokens, self.max_bytes)
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now and not cut.full:
             slot = deadlines[0][2]
@@ -201,7 +240,7 @@ class Window:
         self._subtract(cut.slots)
         return cut.slots
 
-    def _take_round(self, cut: _Cut, left: int) -> int:
+    def _take_round(self, cut: Cut, left: int) -> int:
         """Every lane's equal share of the room; how many slots were taken."""
         before = len(cut.slots)
         share = max(1, cut.room_for(left, self.tokens, self.bytes) // len(self._rotation))
@@ -242,46 +281,8 @@ class Window:
         return deadlines[0][0] if deadlines else inf
 
 
-class _Cut:
-    """One microbatch in the making: its slots, and whether more fit in."""
-
-    __slots__ = ("bytes", "full", "max_bytes", "max_items", "max_tokens", "slots", "tokens")
-
-    def __init__(self, window: Window, max_items: int) -> None:
-        self.slots: list[Slot] = []
-        self.tokens = 0
-        self.bytes = 0
-        self.full = False
-        self.max_items = max_items
-        self.max_tokens = window.max_tokens
-        self.max_bytes = window.max_bytes
-
-    def room_for(self, waiting: int, tokens: int, size: int) -> int:
-        """How many more slots fit in, judged by the mean tokens and size of what waits."""
-        room: float = min(waiting, self.max_items - len(self.slots))
-        if tokens > self.max_tokens:
-            room = min(room, (self.max_tokens - self.tokens) * waiting / tokens)
-        if size > self.max_bytes:
-            room = min(room, (self.max_bytes - self.bytes) * waiting / size)
-        return int(room)
-
-    def take(self, queue: deque[Slot], share: int) -> int:
-        """Up to `share` slots from the head of `queue`; how many were taken."""
-        slots, tokens, size = self.slots, self.tokens, self.bytes
-        before = len(slots)
-        end = min(self.max_items, before + share)
-        while queue and len(slots) < end:
-            slot = queue[0]
-            if slot.state is WAITING:
-                if tokens + slot.tokens > self.max_tokens or size + slot.size > self.max_bytes:
-                    self.full = True
-                    break
-                tokens += slot.tokens
-                size += slot.size
-                slot.state = IN_FLIGHT
-                slots.append(slot)
-            queue.popleft()
-        self.tokens, self.bytes = tokens, size
-        if len(slots) >= self.max_items:
-            self.full = True
-        return len(slots) - before
+def _by_call_key(slots: Sequence[Slot]) -> dict[Hashable, list[Slot]]:
+    groups: dict[Hashable, list[Slot]] = {}
+    for slot in slots:
+        groups.setdefault(slot.call_key, []).append(slot)
+    return groups

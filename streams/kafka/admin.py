@@ -18,13 +18,16 @@ CONTROLLER_WITHIN_S = 5.0
 """How long the controller may take before another node is asked to pass the request on. A request
 to create topics may then be carried out twice; the second finds them."""
 
+HANDED_OVER_WITHIN_S = 45.0
+"""How long requests to the controller take at most after it froze: a node that passed one on to it
+waits 30 s before it asks the next controller."""
+
 RETRY_INTERVAL_S = 0.1
 
 
 class Admin(AIOKafkaAdminClient):
-    """A request has `ANSWER_WITHIN_S`; the controller, which a frozen one hands over late, has as
-    long as `broker_answer` gives while nodes answer. Raises BrokerError with the reason of each
-    address where none answers."""
+    """A request has `ANSWER_WITHIN_S`, one to the controller `HANDED_OVER_WITHIN_S` while nodes
+    answer. Raises BrokerError with the reason of each address where none answers."""
 
     def __init__(self, **keywords: Any) -> None:
         super().__init__(**keywords)
@@ -54,7 +57,7 @@ class Admin(AIOKafkaAdminClient):
         if controller is None:
             raise NotControllerError("no node says which one is the controller")
         asking = self._ask(request, CONTROLLER_WITHIN_S, first=controller.nodeId)
-        return await broker_answer(asking, self)
+        return await broker_answer(asking, self, HANDED_OVER_WITHIN_S)
 
     async def _ask(self, request: Any, stagger_s: float, first: Any = None) -> Any:
         while True:

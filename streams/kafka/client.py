@@ -168,10 +168,10 @@ def _why_not(connecting: Sequence[Contacts], servers: str) -> str | None:
     return None
 
 
-async def broker_answer(request: Awaitable[T], client: Any) -> T:
+async def broker_answer(request: Awaitable[T], client: Any, within_s: float = LEADER_WITHIN_S) -> T:
     """Await a request of this aiokafka client to the broker. A node that is silent, the leader of a
     partition or the coordinator of a group, is waited for as long as others answer, at most
-    `LEADER_WITHIN_S`. Raises BrokerError where the broker refuses or does not answer."""
+    `within_s`. Raises BrokerError where the broker refuses or does not answer."""
     from aiokafka.errors import KafkaError
 
     from streams.kafka.nodes import adopt
@@ -179,7 +179,7 @@ async def broker_answer(request: Awaitable[T], client: Any) -> T:
     nodes = adopt(client)
     asking = asyncio.ensure_future(request)
     clock = asyncio.get_running_loop().time
-    ends = clock() + LEADER_WITHIN_S
+    ends = clock() + within_s
     try:
         while True:
             done, _ = await asyncio.wait((asking,), timeout=QUIET_S)

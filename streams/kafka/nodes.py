@@ -43,6 +43,8 @@ logger = logging.getLogger("aiokafka")
 CONTACT_WITHIN_S = 3.0
 STAGGER_S = 1.0
 WATCH_EVERY_S = 3.0
+PROBE = "probe"
+"""A group of connections beside aiokafka's own."""
 
 
 class _Watch:
@@ -148,19 +150,27 @@ class Nodes(Contacts):
     # -- what any node can answer --------------------------------------------------------------
 
     async def ask_any(
-        self, request: Any, *, first: Any = None, stagger_s: float = STAGGER_S
+        self,
+        request: Any,
+        *,
+        first: Any = None,
+        stagger_s: float = STAGGER_S,
+        group: Any = ConnectionGroup.DEFAULT,
     ) -> Any:
-        """The answer of the node that gives one first. `first`: the node to begin with. Raises
-        KafkaError where no node answers."""
+        """The answer of the node that gives one first. `first`: the node to begin with. `group`: of
+        the connections to use. Raises KafkaError where no node answers."""
         nodes = [broker.nodeId for broker in self.cluster.brokers()]
         if ("bootstrap", ConnectionGroup.DEFAULT) in self._conns:
             nodes.append("bootstrap")
         random.shuffle(nodes)
         nodes.sort(key=lambda node: (node != first, node in self._owing))
-        return await first_answer([partial(self._ask, n, request) for n in nodes], stagger_s)
+        attempts = [partial(self._ask, node, request, group) for node in nodes]
+        return await first_answer(attempts, stagger_s)
 
-    async def _ask(self, node_id: Any, request: Any) -> Any:
-        connection = await self._get_conn(node_id)
+    async def _ask(self, node_id: Any, request: Any, group: Any) -> Any:
+        if node_id == "bootstrap":  # it has one connection
+            group = ConnectionGroup.DEFAULT
+        connection = await self._get_conn(node_id, group=group)
         if connection is None:
             raise NodeNotReadyError(f"node {node_id} is not reached")
         self._owing.add(node_id)
@@ -174,10 +184,11 @@ class Nodes(Contacts):
         return answer
 
     async def answers(self, within_s: float) -> bool:
-        """Whether any node answers in time."""
+        """Whether any node answers in time. Asked on connections of their own: on the others a node
+        may still work at a request, and answers the next one after it."""
         try:
             async with asyncio.timeout(within_s):
-                await self.ask_any(MetadataRequest([]))
+                await self.ask_any(MetadataRequest([]), group=PROBE)
         except (KafkaError, TimeoutError):
             return False
         return True

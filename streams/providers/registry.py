@@ -80,7 +80,7 @@ def make_caller(
     except ConfigError as error:
         problems.extend(error.problems)
     try:
-        provider = _provider(task, settings, environ)
+        provider = make_provider(task, settings, environ)
     except ConfigError as error:
         problems.extend(error.problems)
     if provider is not None and operation is not None:
@@ -105,16 +105,17 @@ def warn_of_price(task: TaskApi) -> None:
         )
 
 
-def _provider(
-    task: Task, settings: ProviderSettings | None, environ: Mapping[str, str]
+def make_provider(
+    task: TaskApi, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> Provider:
+    """A task's provider. Raises ConfigError for an unknown provider, a missing SDK or key."""
     provider = _factory(task)(task, settings, environ)
     if hasattr(provider, "read"):
         return cast(Provider, provider)
     return Direct(provider, account=(task.provider, task.model))
 
 
-def _factory(task: Task) -> ProviderFactory:
+def _factory(task: TaskApi) -> ProviderFactory:
     if task.provider == "anthropic":
         from streams.providers.anthropic import make_anthropic
 

@@ -1,60 +1,121 @@
-"""`map_batches`: the engine without Kafka, a list in and a list out.
-
-    items ─► draw (as calls may start) ─► Runner ─► results[place] = outcome
-
-One lane holds all items; the engine's order is "none", because each outcome has its place in the
-list already, so that nothing waits behind a slow call.
-"""
+"""`map_batches` and `map_batches_iter`: the engine without Kafka, for the items of an iterable."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from itertools import islice
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+    Sized,
+)
 from math import inf
-from operator import index
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
 from streams.core.call import Slot
-from streams.core.events import Arrived, Delivered, Flush, Opened
-from streams.core.limits import Limits
 from streams.errors import ItemError
-from streams.running.runner import Runner
-from streams.running.user_function import UserFunction
+from streams.running.bar import Show, Shown, shown
+from streams.running.map_run import MapRun, first_error
+from streams.running.work import Options, OwnWork, checked, work_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-ROOM_CALLS = 8
-"""Limit of items without an outcome that are taken from the input, as a multiple of what
-`max_in_flight` calls hold. Only retries that wait for their turn can reach it."""
+ListFunction = Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]]
+Items = Iterable[T] | AsyncIterable[T]
+
+
+class LimitOptions(TypedDict, total=False):
+    """The keywords of `streams.running.work.Options`."""
+
+    max_items: int | None
+    max_in_flight: int
+    max_tokens: int | None
+    tokens: Callable[[Any], int] | None
+    timeout_s: float | None
+    max_attempts: int | None
+    split: bool | None
+
+
+STREAM_WAIT_S = 0.05
+"""How long a window waits for more items of an async iterable, while a call may start."""
 
 
 async def map_batches(
-    process: Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]],
-    items: Iterable[T],
+    process: ListFunction[T, R],
+    items: Items[T],
     *,
-    max_items: int = 20,
+    max_items: int | None = None,
     max_in_flight: int = 5,
     max_tokens: int | None = None,
     tokens: Callable[[T], int] | None = None,
     timeout_s: float | None = None,
-    max_attempts: int = 1,
-    split: bool = False,
+    max_attempts: int | None = None,
+    split: bool | None = None,
+    stop_on_error: bool = False,
+    progress: Shown = False,
 ) -> list[R | ItemError]:
     """Call `process` with microbatches of `items`; one result per item, in the items' order.
 
-    `process`: an async function that takes a list of items, in their order, and returns one answer
-    for each, in the same order. `items`: any iterable, drawn no faster than calls start; it may be
-    a generator, and may be empty.
+    The arguments, and what becomes of errors: see `map_batches_iter`; this one holds all results.
+    """
+    # fmt: off
+    options = Options(
+        max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
+        timeout_s=timeout_s, max_attempts=max_attempts, split=split,
+    )
+    # fmt: on
+    results: list[Any] = []
+    async with _Taking(process, items, options, stop_on_error, progress) as taking:
+        while (taken := await taking.take()) is not None:
+            slots, values = taken
+            end = slots[-1].seq if len(slots) == 1 else max(slot.seq for slot in slots)
+            if end >= len(results):
+                results += [None] * (end + 1 - len(results))
+            for slot, value in zip(slots, values, strict=True):
+                results[slot.seq] = value
+    return results
 
-    `max_items`: in one call. `max_in_flight`: calls at any moment. `max_tokens`: in one call, by
-    `tokens(item)`; None: any number. An item above it alone is an `ItemError` "too_large". Without
-    `tokens`, items must be strings, and are estimated.
-    `timeout_s`: of one call, in seconds; None: as long as it takes. `max_attempts`: how often a
-    call that raises, times out or returns the wrong number of answers is made before that is final
-    (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random). `split`: first halve such a
-    call, at once, until the item that causes it is alone; `max_attempts` counts for that item.
+
+@overload
+def map_batches_iter(
+    process: ListFunction[T, R],
+    items: Items[T],
+    *,
+    ordered: Literal[True] = ...,
+    **limits: Unpack[LimitOptions],
+) -> AsyncGenerator[R | ItemError, None]: ...
+
+
+@overload
+def map_batches_iter(
+    process: ListFunction[T, R],
+    items: Items[T],
+    *,
+    ordered: Literal[False],
+    **limits: Unpack[LimitOptions],
+) -> AsyncGenerator[tuple[int, R | ItemError], None]: ...
+
+
+async def map_batches_iter(
+    process: ListFunction[T, R],
+    items: Items[T],
+    *,
+    ordered: bool = True,
+    stop_on_error: bool = False,
+    progress: Shown = False,
+    **limits: Unpack[LimitOptions],
+) -> AsyncGenerator[Any, None]:
+    """Call `process` with microbatches of `items`; gives each result as soon as it is ready.
+
+    `process`: an async function that takes a list of items, in their order, and returns one answer
+    for each, in the same order; or an operation (`streams.classify(...)` and its like), which asks
+    again and splits as a task does. `items`: an iterable or async iterable, also one without end,
+    drawn no faster than calls start and results are taken. `ordered`: in the items' order; False:
+    as they come, as (index, result). `stop_on_error`: raise the first `ItemError`. `progress`: True
+    shows a bar on stderr; a function gets `Counts`. `limits`: see `streams.running.work.Options`.
 
     A failed item has an `ItemError` in its place: one that `process` returned or raised, or
     "function_error" or "timeout" for each item of a call that failed for good; what was raised is
@@ -62,132 +123,56 @@ async def map_batches(
     "function_error" too. `streams.Retry(after_s)`, raised by `process`, makes the same call again
     after that time, as often as it is raised.
 
-    Cancelled, or when drawing an item raises: the calls under way are cancelled, and have ended
-    when this returns. Raises ValueError (an argument out of range) and TypeError (`process` is not
-    callable, or not async; `items` cannot be iterated) before any call.
+    Cancelled, left early, or when drawing an item raises: the calls under way are cancelled, and
+    have ended when this ends. Raises ValueError (an argument out of range) and TypeError (`process`
+    is not callable, or not async; `items` cannot be iterated) before any call.
     """
-    limits = _limits(max_items, max_in_flight, max_tokens, max_attempts, split)
-    run = _Run(process, iter(items), limits, _counts(tokens, max_tokens), timeout_s)
-    return cast("list[R | ItemError]", await run.results())
+    options = Options(order="partition" if ordered else "none", **limits)
+    async with _Taking(process, items, options, stop_on_error, progress) as taking:
+        while (taken := await taking.take()) is not None:
+            slots, values = taken
+            if ordered:
+                for value in values:
+                    yield value
+            else:
+                for slot, value in zip(slots, values, strict=True):
+                    yield slot.seq, value
 
 
-class _Run:
-    """One call of `map_batches`."""
+class _Taking:
+    """Takes the lists of one run, and shows and judges them on their way."""
 
     def __init__(
         self,
-        process: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]],
-        items: Any,
-        limits: Limits,
-        tokens: Callable[[Any], int] | None,
-        timeout_s: float | None,
+        process: ListFunction[Any, Any] | OwnWork,
+        items: Items[Any],
+        options: Options,
+        stop_on_error: bool,
+        progress: Shown,
     ) -> None:
-        self._items = items
-        self._limits = limits
-        self._tokens = tokens
-        self._results: list[Any] = []
-        self._missing = 0
-        self._input_ended = False
-        self._changed = asyncio.Event()
-        self._defect: BaseException | None = None
-        self._runner = Runner(
-            UserFunction(process, split=limits.split),
-            limits,
-            timeout_s=timeout_s,
-            on_release=self._place,
-            on_ended=lambda *_: self._changed.set(),
-            on_defect=self._fail,
-        )
-        self._runner.handle(Opened(0))
+        options = options.with_wait(STREAM_WAIT_S if isinstance(items, AsyncIterable) else inf)
+        checked(process, options)
+        self._stops = stop_on_error
+        self._shown = shown(progress, len(items) if isinstance(items, Sized) else None)
+        self._show: Show | None = None
+        source = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
+        self._run = MapRun(work_of(process, options), source)
 
-    async def results(self) -> list[Any]:
+    async def __aenter__(self) -> Self:
+        self._show = self._shown.__enter__()
+        return self
+
+    async def __aexit__(self, *raised: Any) -> None:
         try:
-            self._draw()
-            while not self._input_ended or self._missing:
-                await self._changed.wait()
-                self._changed.clear()
-                if self._defect is not None:
-                    raise self._defect
-                self._draw()
+            await self._run.close()
         finally:
-            await self._runner.stop()
-        return self._results
+            self._shown.__exit__(*raised)
 
-    def _draw(self) -> None:
-        """Take as many items as the calls that may start now can hold."""
-        limits = self._limits
-        room = ROOM_CALLS * limits.max_items * limits.max_in_flight
-        while (
-            not self._input_ended
-            and self._runner.in_flight < limits.max_in_flight
-            and self._missing < room
-        ):
-            new_items = list(islice(self._items, limits.max_items))
-            self._input_ended = len(new_items) < limits.max_items
-            first = len(self._results)
-            self._results += [None] * len(new_items)
-            self._missing += len(new_items)
-            self._runner.handle(Arrived(self._slots(new_items, first)))
-        if self._input_ended:
-            self._runner.handle(Flush())
-
-    def _slots(self, items: list[Any], first: int) -> list[Slot]:
-        tokens = self._tokens
-        if tokens is None:
-            return [Slot(0, seq, item) for seq, item in enumerate(items, first)]
-        return [Slot(0, seq, item, _weight(tokens, item)) for seq, item in enumerate(items, first)]
-
-    def _place(self, lane: int, slots: list[Slot]) -> None:
-        results = self._results
-        for slot in slots:
-            results[slot.seq] = slot.outcome
-        self._missing -= len(slots)
-        self._runner.handle(Delivered(lane, slots))
-
-    def _fail(self, error: BaseException) -> None:
-        """`process` is not async, or raised a BaseException: that ends the run."""
-        self._defect = error
-        self._runner.cancel()
-        self._changed.set()
-
-
-def _limits(
-    max_items: int, max_in_flight: int, max_tokens: int | None, max_attempts: int, split: bool
-) -> Limits:
-    return Limits(
-        max_items=index(max_items),
-        max_wait_s=inf,  # a window that is not full is closed only by the end of the items
-        max_tokens=None if max_tokens is None else index(max_tokens),
-        max_in_flight=index(max_in_flight),
-        max_attempts=index(max_attempts),
-        function_errors="counted",
-        split=bool(split),
-        order="none",
-    )
-
-
-def _counts(
-    tokens: Callable[[Any], int] | None, max_tokens: int | None
-) -> Callable[[Any], int] | None:
-    """The function that counts an item's tokens; None: not needed."""
-    if tokens is not None and max_tokens is None:
-        raise ValueError("tokens counts for max_tokens: give that too")
-    return _estimate if tokens is None and max_tokens is not None else tokens
-
-
-def _weight(tokens: Callable[[Any], int], item: Any) -> int:
-    weight = index(tokens(item))
-    if weight < 0:
-        raise ValueError(f"tokens returned {weight}: it must be at least 0")
-    return weight
-
-
-def _estimate(item: Any) -> int:
-    from streams.codec.records import estimate_tokens  # imports a JSON codec, which few need here
-
-    if not isinstance(item, str):
-        raise TypeError(
-            f"max_tokens: an item is a {type(item).__name__}, not a string: "
-            "give tokens, a function that counts its tokens"
-        )
-    return estimate_tokens(item)
+    async def take(self) -> tuple[list[Slot], list[Any]] | None:
+        taken = await self._run.take()
+        if taken is not None:
+            if self._stops and (error := first_error(taken[1])) is not None:
+                raise error
+            if self._show is not None:
+                self._show(taken[1], self._run.runner.tally)
+        return taken

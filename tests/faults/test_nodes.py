@@ -175,6 +175,10 @@ async def test_commands_and_workers_begin_while_a_node_stands_still(cluster, tmp
     source = f"frozen-{tmp_path.name}"
     published = ("publish", source, records, "--broker", cluster.bootstrap)
     assert (await asyncio.to_thread(streams, *published)).code == 0
+    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.bootstrap)
+    await admin.start()  # a frozen controller hands over late, and nobody needs it then
+    await admin.create_topics([NewTopic(f"{source}.{kind}", 4, 3) for kind in ("out", "dead")])
+    await admin.close()
     node = cluster.nodes[await leader_of(cluster, source, 0)]
     others = ",".join(f"127.0.0.1:{each.port}" for each in cluster.nodes if each is not node)
     node.freeze()

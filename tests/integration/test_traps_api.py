@@ -79,7 +79,7 @@ async def test_whatever_the_api_does_healthy_items_have_results_in_order_and_log
         {"fault": "rate_limited", "calls": "3-5", "retry_after_s": 1},
         {"fault": "overloaded", "calls": "12-14"},
         {"fault": "reset", "calls": "20-21"},
-        {"fault": "hang", "calls": 25},
+        {"fault": "hang", "calls": "24-26"},
         {"fault": "invalid_json", "calls": "28-29"},
         {"fault": "server_error", "calls": "34-35"},
         {"fault": "missing", "calls": "38-40", "count": 2},

@@ -12,10 +12,14 @@ import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from aiokafka.protocol.admin import ApiVersionRequest, ApiVersionResponse_v0
+from aiokafka.protocol.admin import ApiVersionRequest, ApiVersionResponse_v0, CreateTopicsRequest
 from aiokafka.protocol.metadata import MetadataRequest, MetadataResponse_v1
 
-VERSIONS = [(MetadataRequest.API_KEY, 0, 1), (ApiVersionRequest.API_KEY, 0, 0)]
+VERSIONS = [
+    (MetadataRequest.API_KEY, 0, 1),
+    (ApiVersionRequest.API_KEY, 0, 0),
+    (CreateTopicsRequest.API_KEY, 0, 0),
+]
 
 
 class PlayedNode:
@@ -40,7 +44,9 @@ class PlayedNode:
                 key, _version, correlation = struct.unpack(">hhi", request[:8])
                 self.requests.append(key)
                 answer = self._answer(key)
-                if answer is not None and not self._frozen:
+                if answer is None:  # it works at the request, and takes no other meanwhile
+                    await reader.read()
+                elif not self._frozen:
                     writer.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

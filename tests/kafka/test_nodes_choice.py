@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import NewTopic
 from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import BrokerError
@@ -146,6 +147,19 @@ async def test_a_leader_is_waited_for_while_other_nodes_answer(monkeypatch):
             each.freeze()
         with pytest.raises(BrokerError):
             await broker_answer(asyncio.sleep(60), client)
+
+
+async def test_a_controller_that_takes_its_time_is_waited_for_while_nodes_answer(monkeypatch):
+    """Nodes pass a request on to a frozen controller until they hear of the next one, and answer
+    nothing else on that connection."""
+    monkeypatch.setattr("streams.kafka.client.QUIET_S", 0.5)
+    monkeypatch.setattr(admin, "HANDED_OVER_WITHIN_S", 2.0)
+    monkeypatch.setattr(admin, "CONTROLLER_WITHIN_S", 0.1)
+    async with joined_by(2) as (_, client):
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(BrokerError, match="a node does not answer"):
+            await client.create_topics([NewTopic("reviews", 1, 1)])
+        assert asyncio.get_running_loop().time() - began >= 2.0
 
 
 # -- what a cluster says of itself ---------------------------------------------------------------

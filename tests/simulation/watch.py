@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streams.core.engine import Engine
 from streams.core.events import Release
-from streams.core.inspect import History
+from streams.core.history import History
 from tests.simulation.ledger import Violation
 
 if TYPE_CHECKING:

@@ -1,0 +1,279 @@
+"""`Coalescer`: many callers share calls. One item in, one result out, one call for many of them.
+
+    submit(item) ─► a place ─► SharedCalls ─► the caller's own future
+
+Rules:
+1. A caller that is cancelled, or whose time is over, leaves alone: nobody else notices.
+2. What a caller has in its context (context variables) is not seen by any call: all run in the
+   context in which the coalescer was made.
+3. It belongs to the event loop of its first use, and to the process that made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from operator import index
+from types import TracebackType
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
+
+from streams.errors import ItemError, StreamsError
+from streams.running.places import Places
+from streams.running.shared_calls import ClosedError, SharedCalls, Waiting
+from streams.running.work import Options, OwnWork, checked, work_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_REASONS = {"count": "full", "bytes": "tokens", "deadline": "flush", "flush": "close"}
+
+_inside: contextvars.ContextVar[tuple[object, ...]] = contextvars.ContextVar("inside", default=())
+"""The coalescers in whose calls this code runs."""
+
+
+class Overloaded(StreamsError):  # noqa: N818  # the contract's name
+    """`max_pending` callers wait already."""
+
+
+class CoalescerStatistics(NamedTuple):
+    """One moment. `pending`: callers without an outcome. `waiting`: items in open windows.
+    `in_flight`, `calls`: calls now, and so far. `items`: of all calls; those of repeated calls
+    count again. `left`: why microbatches left: "full", "tokens", "time", "idle", "flush" and
+    "close"."""
+
+    pending: int
+    waiting: int
+    in_flight: int
+    calls: int
+    items: int
+    mean_batch_items: float
+    max_in_flight_seen: int
+    left: dict[str, int]
+
+
+class Coalescer(Generic[T, R]):
+    """Calls `process` once for the items of many callers; `submit` returns the caller's result.
+
+    `process`, `max_items`, `max_tokens`, `tokens`, `max_in_flight`, `timeout_s` (of a call),
+    `max_attempts`, `split`: as for `streams.map_batches`. `max_wait_ms`: how long an item waits for
+    others while a call may start. `wait`: "window": so long; "idle": not at all while a slot is
+    free, so that batches form only when all are busy. `key(item)`: only items with equal keys share
+    a call. `unique(item)`: equal items without an outcome share one answer. `max_pending`: callers
+    without an outcome; with more, `submit` waits for a place (`when_full="wait"`) or raises
+    Overloaded ("raise").
+
+    `async with` closes it at the end; left by an exception, it cancels its calls. RuntimeError in
+    another event loop or after a fork. Raises ValueError and TypeError for arguments out of range.
+    """
+
+    def __init__(
+        self,
+        process: Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]] | OwnWork,
+        *,
+        max_items: int | None = None,
+        max_wait_ms: float = 50,
+        max_in_flight: int = 5,
+        max_tokens: int | None = None,
+        tokens: Callable[[T], int] | None = None,
+        timeout_s: float | None = None,
+        max_attempts: int | None = None,
+        split: bool | None = None,
+        key: Callable[[T], Hashable] | None = None,
+        unique: Callable[[T], Hashable] | None = None,
+        wait: Literal["window", "idle"] = "window",
+        max_pending: int = 10_000,
+        when_full: Literal["wait", "raise"] = "wait",
+    ) -> None:
+        if wait not in ("window", "idle"):
+            raise ValueError(f'wait must be "window" or "idle", not {wait!r}')
+        if when_full not in ("wait", "raise"):
+            raise ValueError(f'when_full must be "wait" or "raise", not {when_full!r}')
+        if not max_wait_ms >= 0:  # also refuses NaN
+            raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
+        # fmt: off
+        self._process, self._options = process, checked(process, Options(
+            max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
+            timeout_s=timeout_s, max_attempts=max_attempts, split=split,
+            max_wait_s=0.0 if wait == "idle" else max_wait_ms / 1000,
+        ))
+        # fmt: on
+        self._keys = key, unique
+        self._wait = wait
+        self._places = Places(at_least_one("max_pending", max_pending))
+        self._raises = when_full == "raise"
+        self._context = contextvars.copy_context()
+        self._context.run(_inside.set, (*_inside.get(), self))
+        self._pid = os.getpid()
+        self._calls: SharedCalls | None = None
+        self._closed = False
+
+    # -- callers ---------------------------------------------------------------------------------
+
+    async def submit(self, item: T, *, timeout_s: float | None = None, flush: bool = False) -> R:
+        """The item's result. `timeout_s`: TimeoutError after so many seconds, waiting included;
+        None: as long as it takes. `flush`: its window closes now.
+
+        Raises the item's `ItemError`; ClosedError; Overloaded; RuntimeError. Cancelled, or when its
+        time is over: its item leaves, and disturbs nobody.
+        """
+        calls = self._open()
+        async with asyncio.timeout(timeout_s):
+            await self._take_place()
+            slot, future = self._enter(calls, item, flush)
+            try:
+                result: R = await future
+            except asyncio.CancelledError:
+                calls.leave(slot, future)
+                raise
+        return result
+
+    async def submit_many(
+        self, items: Iterable[T], *, timeout_s: float | None = None
+    ) -> list[R | ItemError]:
+        """One result or `ItemError` per item, in their order; they may share calls with others.
+        More than `max_pending` enter as places are free. The rest as for `submit`."""
+        calls = self._open()
+        callers: list[tuple[Waiting, asyncio.Future[R]]] = []
+        try:
+            async with asyncio.timeout(timeout_s):
+                for item in items:
+                    await self._take_place()
+                    callers.append(self._enter(calls, item, False))
+                return [await _outcome(future) for _, future in callers]
+        finally:
+            for slot, future in callers:
+                calls.leave(slot, future)
+                if future.done() and not future.cancelled():
+                    future.exception()  # seen: it is not to be reported as lost
+
+    async def _take_place(self) -> None:
+        if not self._places.try_take():
+            if self._raises:
+                raise Overloaded(f"{self._places.limit} callers wait already (max_pending)")
+            await self._places.take()
+
+    def _enter(self, calls: SharedCalls, item: T, flush: bool) -> tuple[Waiting, asyncio.Future[R]]:
+        try:
+            return calls.enter(item, flush=flush)
+        except BaseException:
+            self._places.release(1)
+            raise
+
+    def submit_threadsafe(
+        self, item: T, *, timeout_s: float | None = None
+    ) -> concurrent.futures.Future[R]:
+        """`submit` from any thread; cancelling the future is cancelling the caller. RuntimeError
+        before its first use in an event loop (`async with`)."""
+        if self._calls is None:
+            raise RuntimeError("no event loop yet: enter it with `async with` in its loop first")
+        work: Coroutine[Any, Any, R] = self.submit(item, timeout_s=timeout_s)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._calls.loop)
+        except RuntimeError:  # the loop is closed
+            work.close()
+            raise
+
+    # -- its state -------------------------------------------------------------------------------
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def statistics(self) -> CoalescerStatistics:
+        """Counts as they are now."""
+        if self._calls is None:
+            return CoalescerStatistics(0, 0, 0, 0, 0, 0.0, 0, {})
+        runner = self._calls.runner
+        engine, items = runner.engine.statistics(), runner.tally.called_items
+        return CoalescerStatistics(
+            pending=self._places.taken + self._places.waiting,
+            waiting=engine.waiting,
+            in_flight=engine.in_flight,
+            calls=engine.calls,
+            items=items,
+            mean_batch_items=round(items / engine.calls, 2) if engine.calls else 0.0,
+            max_in_flight_seen=engine.max_in_flight_seen,
+            left=self._reasons(engine.calls_by_reason),
+        )
+
+    def _reasons(self, counts: Mapping[str, int]) -> dict[str, int]:
+        left: dict[str, int] = {}
+        for reason, count in counts.items():
+            name = _REASONS.get(reason, reason)
+            if name == "time" and self._wait == "idle":
+                name = "idle"
+            left[name] = left.get(name, 0) + count
+        return left
+
+    # -- its life --------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        self._open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            await self.close()
+        else:
+            await self.cancel()
+
+    async def close(self) -> None:
+        """Finishes what is there; `submit` after it raises ClosedError. Cancelled meanwhile, it
+        cancels the calls. Does nothing the second time."""
+        self._closed = True
+        calls = self._calls
+        if calls is None:
+            return
+        try:
+            await calls.finish()
+        except asyncio.CancelledError:
+            calls.abort()
+            raise
+        finally:
+            await calls.stop()
+
+    async def cancel(self) -> None:
+        """Cancels the calls; callers that wait get a ClosedError."""
+        self._closed = True
+        if self._calls is not None:
+            self._calls.abort()
+            await self._calls.stop()
+
+    def _open(self) -> SharedCalls:
+        """Its calls, in the running loop."""
+        if self in _inside.get():
+            raise RuntimeError(
+                "a call of this coalescer submits to it: it would wait for itself for ever"
+            )
+        if self._pid != os.getpid():
+            raise RuntimeError("made before a fork: make one in each process")
+        if self._closed:
+            raise ClosedError("the coalescer is closed")
+        calls = self._calls
+        if calls is None:
+            work = work_of(self._process, self._options)
+            calls = self._calls = SharedCalls(work, self._places, *self._keys, self._context)
+        elif calls.loop is not asyncio.get_running_loop():
+            raise RuntimeError("it belongs to another event loop: make one in each loop")
+        return calls
+
+
+async def _outcome(future: asyncio.Future[Any]) -> Any:
+    try:
+        return await future
+    except ItemError as error:
+        return error
+
+
+def at_least_one(name: str, value: int) -> int:
+    if index(value) < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+    return value

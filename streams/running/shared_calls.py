@@ -1,0 +1,217 @@
+"""The calls behind a `Coalescer`: from callers' items to their futures.
+
+    enter ─► arrivals of this turn of the loop ─► Runner ─► futures of the item's callers
+    leave ─► withdrawals of this turn ───────────┘
+
+Every future is answered exactly once. A caller that leaves takes its item with it, unless the item
+has other callers; its call is cancelled when none of its items has a caller any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from streams.core.call import Slot
+from streams.core.events import Arrived, Delivered, Flush, Opened, Withdrawn
+from streams.errors import ItemError, StreamsError, plain
+from streams.running.places import Places
+from streams.running.runner import Runner
+from streams.running.work import Work
+
+LANE = 0
+
+
+class ClosedError(StreamsError, RuntimeError):
+    """The coalescer is closed, or was closed before the item had its outcome."""
+
+
+class Waiting(Slot):
+    """An item and the futures of its callers. `unique_key`: None: it has one caller."""
+
+    __slots__ = ("futures", "unique_key")
+
+    def __init__(self, seq: int, item: Any, now: float, call_key: Hashable) -> None:
+        super().__init__(LANE, seq, item, arrived_at=now, call_key=call_key)
+        self.futures: dict[asyncio.Future[Any], None] = {}  # an ordered set
+        self.unique_key: Any = None
+
+
+class SharedCalls:
+    """The calls of one coalescer in one event loop. `key`, `unique`: of an item; None: none.
+    `context`: that all calls run in."""
+
+    def __init__(
+        self,
+        work: Work,
+        places: Places,
+        key: Callable[[Any], Hashable] | None,
+        unique: Callable[[Any], Hashable] | None,
+        context: contextvars.Context,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.work = work
+        self.places = places
+        self._key = key
+        self._unique = unique
+        self._context = context
+        self._shared: dict[Hashable, Waiting] = {}
+        self._waiting: set[Waiting] = set()
+        self._seq = 0
+        self._arrivals: list[Waiting] = []
+        self._withdrawals: list[Waiting] = []
+        self._turn: asyncio.Handle | None = None
+        self._changed = asyncio.Event()
+        self._aborted = False
+        self._defect: BaseException | None = None
+        self.runner = context.run(self._runner)
+        self.runner.handle(Opened(LANE))
+
+    def _runner(self) -> Runner:
+        return Runner(
+            self.work.caller,
+            self.work.limits,
+            timeout_s=self.work.timeout_s,
+            account=self.work.account,
+            on_release=self._answer,
+            on_ended=lambda *_: None,
+            on_defect=self._fail,
+        )
+
+    # -- callers ---------------------------------------------------------------------------------
+
+    def enter(self, item: Any, *, flush: bool = False) -> tuple[Waiting, asyncio.Future[Any]]:
+        """A caller's item, and the future of its outcome. The caller has a place. Raises what
+        `key`, `unique` and `tokens` raise."""
+        if self._aborted:
+            raise ClosedError("the coalescer is closed") from self._defect
+        unique_key = None if self._unique is None else self._unique(item)
+        slot = None if self._unique is None else self._shared.get(unique_key)
+        if slot is None:
+            slot = self._new(item, flush=flush)
+            if self._unique is not None:
+                slot.unique_key = (unique_key,)
+                self._shared[unique_key] = slot
+        future: asyncio.Future[Any] = self.loop.create_future()
+        slot.futures[future] = None
+        return slot, future
+
+    def _new(self, item: Any, *, flush: bool) -> Waiting:
+        now = self.loop.time()
+        slot = Waiting(self._seq, item, now, None if self._key is None else self._key(item))
+        hash(slot.call_key)
+        self.work.weigh((slot,))
+        if flush:
+            slot.deadline_at = now
+        self._seq += 1
+        self._waiting.add(slot)
+        self._arrivals.append(slot)
+        self._take_turn()
+        return slot
+
+    def leave(self, slot: Waiting, future: asyncio.Future[Any]) -> None:
+        """The caller does not wait any more."""
+        if future not in slot.futures:
+            return  # it was answered meanwhile
+        del slot.futures[future]
+        self.places.release(1)
+        self._changed.set()
+        if not slot.futures:
+            self._forget(slot)
+            self._withdrawals.append(slot)
+            self._take_turn()
+
+    def _forget(self, slot: Waiting) -> None:
+        self._waiting.discard(slot)
+        if slot.unique_key is not None:
+            (unique_key,) = slot.unique_key
+            if self._shared.get(unique_key) is slot:
+                del self._shared[unique_key]
+
+    # -- the engine ------------------------------------------------------------------------------
+
+    def _take_turn(self) -> None:
+        if self._turn is None:
+            self._turn = self.loop.call_soon(self._hand_over, context=self._context)
+
+    def _hand_over(self) -> None:
+        """Gives the engine what came and went since the last turn of the loop."""
+        self._turn = None
+        arrivals, self._arrivals = self._arrivals, []
+        withdrawals, self._withdrawals = self._withdrawals, []
+        arrivals = [slot for slot in arrivals if slot.futures]
+        if arrivals:
+            self.runner.handle(Arrived(arrivals))
+        if arrived := [slot for slot in withdrawals if hasattr(slot, "home")]:
+            self.runner.handle(Withdrawn(arrived))
+
+    def _answer(self, lane: Any, slots: Sequence[Slot]) -> None:
+        count = 0
+        for slot, result in zip(slots, self.work.results(slots), strict=True):
+            assert isinstance(slot, Waiting)
+            self._forget(slot)
+            count += len(slot.futures)
+            for future in slot.futures:
+                if not future.done():
+                    if isinstance(result, ItemError):
+                        future.set_exception(own(result))
+                    else:
+                        future.set_result(result)
+            slot.futures = {}
+        self.places.release(count)
+        self.runner.handle(Delivered(lane, slots))
+        self._changed.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """A call raised what is nobody's item's fault: every caller is told, and so are later
+        ones."""
+        self._defect = error
+        self.abort(error)
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    async def finish(self) -> None:
+        """Returns when every caller has its outcome. Windows close without waiting for more."""
+        self._hand_over()
+        self.runner.handle(Flush())
+        while self.places.taken or self.places.waiting:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def abort(self, cause: BaseException | None = None) -> None:
+        """Cancels the calls; callers that wait get a ClosedError."""
+        self._aborted = True
+        self.runner.cancel()
+        count = 0
+        for slot in self._waiting:
+            count += len(slot.futures)
+            for future in slot.futures:
+                if not future.done():
+                    error = ClosedError("closed before the item had its outcome")
+                    error.__cause__ = cause
+                    future.set_exception(error)
+            slot.futures = {}
+        self._waiting.clear()
+        self._shared.clear()
+        self._arrivals.clear()
+        self.places.release(count)
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """Returns when every call has ended and the work's connections are closed."""
+        if self._turn is not None:
+            self._turn.cancel()
+        try:
+            await self.runner.stop()
+        finally:
+            await self.work.close()
+
+
+def own(error: ItemError) -> ItemError:
+    """An error object of the caller's own, with the cause of all."""
+    original = plain(error)
+    copy = ItemError(original.code, original.message)
+    copy.__cause__ = error.__cause__
+    return copy
