@@ -6,11 +6,12 @@
     dead letters among each `window` items   more than `share` of them             and probes
 
 A dead letter counts where a call caused it: refused, rejected, too_large, truncated,
-invalid_answer, no_answer, timeout, server_error, function_error. What was decided before any call
+invalid_answer, no_answer, function_error, and every code that attempts are counted for (timeout,
+client_error, server_error, connection, throttled, account). What was decided before any call
 (undecodable, no text, above the limits) is not counted at all, and what a function decided about an
 item (a result, a drop, an `ItemError` that it returned) shows that calls work: it counts as a
-result. A timeout or server error counts only where no call gave a result from the item's first
-call to its last.
+result. One of counted attempts counts only where no call gave a result from the item's first call
+to its last.
 
 Items that are bad by themselves do not get here. Where 20 % are, spread over the topic, a run of
 100 has a chance of 0.2 ** 100, and half of 400 is 15 standard deviations away. A topic with a

@@ -8,10 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from streams.errors import Fault
 from streams.operations.bad_replies import as_table
 from streams.operations.schema import MAX_OPTIONAL, MAX_UNIONS, prepare
 from streams.operations.shapes import MAX_SHAPES
 from streams.policies.breaker import RUN, WINDOW
+from streams.policies.retry import RULES
 from streams.providers import prices
 from streams.providers.sdk_faults import call_error
 
@@ -136,3 +138,11 @@ def test_the_table_of_failed_calls_is_what_they_are_taken_for():
     assert len(told) >= 12
     for status, fault in told:
         assert call_error(status, {}, None, now=datetime.now(UTC)).fault == fault, status
+
+
+def test_the_failures_that_the_page_calls_weighed_are_those_that_have_a_cause():
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \|", PAGE, re.MULTILINE)
+    weighed = {Fault(fault): "weighed" in so for fault, so in rows if fault in set(Fault)}
+    assert len(weighed) >= 9
+    for fault, told in weighed.items():
+        assert told == (RULES[fault].cause is not None), fault
