@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 from streams.errors import ItemError, StreamsError
-from streams.running.places import Places
+from streams.running.caller_places import Places
 from streams.running.shared_calls import ClosedError, SharedCalls, Waiting
 from streams.running.work import Options, OwnWork, checked, work_of
 

@@ -17,7 +17,7 @@ from typing import Any
 from streams.core.call import Slot
 from streams.core.events import Arrived, Delivered, Flush, Opened, Withdrawn
 from streams.errors import ItemError, StreamsError, plain
-from streams.running.places import Places
+from streams.running.caller_places import Places
 from streams.running.runner import Runner
 from streams.running.work import Work
 

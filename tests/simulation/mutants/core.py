@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.core.cut import Cut
 from streams.core.engine import Engine
+from streams.core.events import Cancelled
 from streams.core.order import ORDERS, NoOrder
 from streams.core.retries import Aftermath, Retries
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict
-from streams.core.windows import _Cut
 from streams.errors import Fault
 from streams.policies import retry
 from tests.simulation.mutants.registry import Patch, mutant
@@ -31,13 +32,13 @@ def _(patch: Patch) -> None:
 
 @mutant("a microbatch takes more tokens than it may")
 def _(patch: Patch) -> None:
-    begin = _Cut.__init__
+    begin = Cut.__init__
 
-    def roomy(self: _Cut, window: Any, max_items: int) -> None:
-        begin(self, window, max_items)
+    def roomy(self: Cut, max_items: int, max_tokens: float, max_bytes: float) -> None:
+        begin(self, max_items, max_tokens, max_bytes)
         self.max_tokens *= 2
 
-    patch.setattr(_Cut, "__init__", roomy)
+    patch.setattr(Cut, "__init__", roomy)
     patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)
 
 
@@ -54,7 +55,12 @@ def _(patch: Patch) -> None:
 
 @mutant("a cancelled call keeps its place")
 def _(patch: Patch) -> None:
-    patch.setattr(Engine, "_cancelled", lambda self, event, now: [])
+    handle = Engine.handle
+
+    def deaf(self: Engine, event: Any, now: float) -> list[Any]:
+        return [] if isinstance(event, Cancelled) else handle(self, event, now)
+
+    patch.setattr(Engine, "handle", deaf)
 
 
 @mutant("half of a divided microbatch is forgotten")
