@@ -166,7 +166,8 @@ def fault_of(status: int, refusal: Refusal, retried: bool | None = None) -> Faul
         fault = _fault_of_400(refusal)
     if fault in _FINAL and retried:
         return Fault.CLIENT
-    return Fault.REJECTED if fault is Fault.CLIENT and retried is False else fault
+    is_own = fault in (Fault.CLIENT, Fault.TIMEOUT)
+    return Fault.REJECTED if is_own and retried is False else fault
 
 
 def _fault_of_400(refusal: Refusal) -> Fault:
@@ -203,7 +204,10 @@ def message_of(status: int, refusal: Refusal, headers: Headers) -> str:
     line = f"HTTP {status}"
     if refusal.kind or refusal.code:
         line += f" {refusal.code or refusal.kind}"
-    line += f": {message[:300]}" if message else ", without a message of the API"
+    if status < 400:
+        line += ", a redirect that is not followed"
+    else:
+        line += f": {message[:300]}" if message else ", without a message of the API"
     request_id = headers.get("request-id") or headers.get("x-request-id")
     return f"{line} (request {request_id[:64]})" if request_id else line
 

@@ -132,9 +132,10 @@ def test_an_error_type_of_the_api_counts_more_than_a_400(kind, fault):
     assert call_error(400, {}, body, now=NOW).fault is fault
 
 
-@pytest.mark.parametrize("status", [400, 409, 413, 418, 422, 499])
+@pytest.mark.parametrize("status", [400, 408, 409, 413, 418, 422, 499])
 def test_x_should_retry_decides_about_what_is_the_requests_own(status):
-    assert error(status, headers={"x-should-retry": "true"}).fault is Fault.CLIENT
+    again = Fault.TIMEOUT if status == 408 else Fault.CLIENT
+    assert error(status, headers={"x-should-retry": "true"}).fault is again
     final = Fault.TOO_LARGE if status == 413 else Fault.REJECTED
     assert error(status, headers={"x-should-retry": "false"}).fault is final
 
@@ -207,6 +208,10 @@ def test_a_429_without_retry_after_waits_for_the_limit_that_is_used_up():
     assert error(429, headers=headers).retry_after_s == 20.0
     assert error(429, headers={**headers, "retry-after": "3"}).retry_after_s == 3.0
     assert error(500, headers=headers).retry_after_s is None
+
+
+def test_a_redirect_says_that_it_is_one():
+    assert call_error(302, {}, None, now=NOW).message == "HTTP 302, a redirect that is not followed"
 
 
 def test_the_message_is_one_line_with_status_code_and_request():
