@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from random import random
 from typing import Any, NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -15,7 +14,6 @@ from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, TextLimit
 from streams.codec.results import Encoder
-from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin
@@ -31,6 +29,7 @@ from streams.observe.web import WebServer
 from streams.open_files import need_files
 from streams.policies.breaker import BreakerLimits
 from streams.providers import can_price, function_caller, make_caller, warn_of_price
+from streams.running.accounts import account_of_caller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
@@ -66,7 +65,6 @@ class Assembly:
             self.kafka = settings.kafka.model_copy(update=address)
         self._broker: Any = None
         self._callers: list[Any] = []
-        self._accounts: dict[tuple[str, ...], Account] = {}
         self._worker: Worker | None = None
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
@@ -248,17 +246,9 @@ class Assembly:
             ),
             caller=caller,
             fingerprint=digest,
-            account=self._account(caller.account, limits),
+            account=account_of_caller(caller.account, limits),
             has_price=can_price(task),
         )
-
-    def _account(self, key: tuple[str, ...] | None, limits: Limits) -> Account | None:
-        """The account shared by all tasks with the same limits; None: the task's own."""
-        if key is None:
-            return None
-        if key not in self._accounts:
-            self._accounts[key] = Account(limits.backoff, limits.account_backoff, random)
-        return self._accounts[key]
 
 
 def _limits(task: TaskSettings) -> Limits:

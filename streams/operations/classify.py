@@ -17,7 +17,7 @@ from streams.operations.prompts import (
     user_turn,
 )
 from streams.operations.replies import read_answers
-from streams.operations.spelling import by_form, composed, folded
+from streams.operations.spelling import Words
 
 _FRAME_TOKENS_EACH: Final = 24
 """Output tokens of a record around its label: braces, names, the id."""
@@ -39,9 +39,7 @@ class Classify:
         )
         self._schema = reply_schema("label", {"type": "string", "enum": list(labels)}, {})
         self._each = _FRAME_TOKENS_EACH + max(len(label.encode()) for label in labels)
-        self._exact = {label: label for label in labels}
-        self._composed = by_form(composed, labels)
-        self._folded = by_form(folded, labels)
+        self._labels = Words(labels)
 
     def request(self, items: Sequence[Item]) -> Prompt:
         tokens = output_tokens(len(items), each=self._each)
@@ -61,6 +59,5 @@ class Classify:
         written = record.get("label")
         if not isinstance(written, str):
             return Unanswered.INVALID
-        label = self._exact.get(written) or self._composed.get(composed(written))
-        label = label or self._folded.get(folded(written))
+        label = self._labels.find(written)
         return Unanswered.INVALID if label is None else {"label": label}

@@ -20,7 +20,7 @@ from streams.operations.prompts import (
 from streams.operations.replies import read_answers
 from streams.operations.schema import prepare
 from streams.operations.shapes import resolve
-from streams.operations.spelling import respelled_word
+from streams.operations.spelling import Words
 
 _TOKENS_EACH: Final = 512
 _TOKENS_AT_LEAST: Final = 4_096
@@ -125,4 +125,5 @@ def _respelled(root: Any, schema: Any, data: Any, level: int) -> Any:
 
 def _spelling(schema: Mapping[str, Any], text: str) -> str:
     values = [*schema.get("enum", ()), *([schema["const"]] if "const" in schema else ())]
-    return respelled_word(text, [value for value in values if isinstance(value, str)])
+    word = Words([value for value in values if isinstance(value, str)]).find(text)
+    return text if word is None else word

@@ -17,17 +17,24 @@ def composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def by_form(form: Callable[[str], str], words: Sequence[str]) -> dict[str, str]:
+class Words:
+    """Words that a model spells in its own way."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._exact = {word: word for word in words}
+        self._forms = [(form, _by_form(form, words)) for form in (composed, folded)]
+
+    def find(self, text: str) -> str | None:
+        """The word that the text spells; None if there is none, or more than one."""
+        if (word := self._exact.get(text)) is not None:
+            return word
+        for form, words in self._forms:
+            if (word := words.get(form(text))) is not None:
+                return word
+        return None
+
+
+def _by_form(form: Callable[[str], str], words: Sequence[str]) -> dict[str, str]:
     """The words by their form; without those that share one."""
     forms = Counter(map(form, words))
     return {form(word): word for word in words if forms[form(word)] == 1}
-
-
-def respelled_word(text: str, words: Sequence[str]) -> str:
-    """The word that the text spells; the text itself if there is none, or more than one."""
-    if text in words:
-        return text
-    for form in (composed, folded):
-        if (word := by_form(form, words).get(form(text))) is not None:
-            return word
-    return text

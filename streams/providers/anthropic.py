@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from streams.errors import CallError, ConfigError, Fault
+from streams.errors import CallError, Fault
 from streams.operations.exchange import Completion, Prompt, Request
 from streams.operations.prompts import MAX_OUTPUT_TOKENS
 from streams.providers.api_key import ApiKey
 from streams.providers.connection_faults import connection_failure
-from streams.providers.egress import Egress, egress
+from streams.providers.egress import Egress, sdk_and_egress
 from streams.providers.port import (
     Params,
     ProviderSettings,
@@ -202,21 +202,7 @@ def make_anthropic(
 ) -> AnthropicProvider:
     """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
     API that cannot be gone."""
-    problems: list[str] = []
-    way: Egress | None = None
-    try:
-        way = egress("anthropic", settings, environ)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        import anthropic
-    except ImportError:
-        problems.append(
-            f"task.{task.name}.provider: the Anthropic SDK is not installed: "
-            'pip install "streams-microbatch[anthropic]"'
-        )
-    if problems or way is None:
-        raise ConfigError(problems)
+    anthropic, way = sdk_and_egress("anthropic", task, settings, environ)
     traced = environ.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() in ("1", "true", "on")
     client = anthropic.AsyncAnthropic(
         api_key=way.key.current(),

@@ -7,28 +7,37 @@ The SDKs look for none of it themselves: each would read other variables, in oth
 
 from __future__ import annotations
 
+import importlib
 import ssl
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streams.errors import ConfigError
 from streams.providers.addresses import api_address
 from streams.providers.api_key import ApiKey, api_key
-from streams.providers.port import ProviderSettings
+from streams.providers.port import ProviderSettings, TaskModel
 from streams.providers.proxies import Proxy, proxy_for
 
 
 class Api(NamedTuple):
-    """`base_url_variable`: the SDK's own; None: it has none."""
+    """`sdk`: the module. `base_url_variable`: the SDK's own; None: it has none."""
 
+    title: str
+    sdk: str
     base_url: str
     key_variable: str
     base_url_variable: str | None = None
 
 
 APIS: Final[Mapping[str, Api]] = {
-    "anthropic": Api("https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-    "voyage": Api("https://api.voyageai.com/v1", "VOYAGE_API_KEY"),
+    "anthropic": Api(
+        "Anthropic",
+        "anthropic",
+        "https://api.anthropic.com",
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_BASE_URL",
+    ),
+    "voyage": Api("Voyage", "voyageai", "https://api.voyageai.com/v1", "VOYAGE_API_KEY"),
 }
 _MONGODB: Final = "https://ai.mongodb.com/v1"
 """Where Voyage's keys that begin with "al-" belong."""
@@ -63,6 +72,29 @@ def egress(provider: str, settings: ProviderSettings | None, environ: Mapping[st
     if problems or key is None:
         raise ConfigError(problems)
     return Egress(key, base_url, proxy, tls)
+
+
+def sdk_and_egress(
+    provider: str, task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]
+) -> tuple[Any, Egress]:
+    """The SDK's module, which is imported here, and the way out. Raises ConfigError with a line for
+    everything missing or wrong."""
+    api, problems = APIS[provider], list[str]()
+    sdk, way = None, None
+    try:
+        way = egress(provider, settings, environ)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        sdk = importlib.import_module(api.sdk)
+    except ImportError:
+        problems.append(
+            f"task.{task.name}.provider: the {api.title} SDK is not installed: "
+            f'pip install "streams-microbatch[{provider}]"'
+        )
+    if problems or way is None:
+        raise ConfigError(problems)
+    return sdk, way
 
 
 def egress_problems(

@@ -17,10 +17,10 @@ from typing import Any, Final
 import aiohttp
 
 from streams.codec.strict_json import BOM
-from streams.errors import CallError, ConfigError, Fault
+from streams.errors import CallError, Fault
 from streams.operations.exchange import Request, Texts, Vectors
 from streams.providers.connection_faults import connection_failure
-from streams.providers.egress import Egress, egress
+from streams.providers.egress import Egress, sdk_and_egress
 from streams.providers.port import (
     Params,
     ProviderSettings,
@@ -229,19 +229,5 @@ def make_voyage(
 ) -> VoyageProvider:
     """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
     API that cannot be gone."""
-    problems: list[str] = []
-    way: Egress | None = None
-    try:
-        way = egress("voyage", settings, environ)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        import voyageai
-    except ImportError:
-        problems.append(
-            f"task.{task.name}.provider: the Voyage SDK is not installed: "
-            'pip install "streams-microbatch[voyage]"'
-        )
-    if problems or way is None:
-        raise ConfigError(problems)
+    voyageai, way = sdk_and_egress("voyage", task, settings, environ)
     return VoyageProvider(voyageai, task.model, way)

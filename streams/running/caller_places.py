@@ -49,7 +49,3 @@ class Places:
             if not turn.done():
                 self.taken += 1
                 turn.set_result(None)
-
-    def resize(self, limit: int) -> None:
-        self.limit = limit
-        self.release(0)

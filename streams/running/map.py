@@ -11,6 +11,7 @@ from collections.abc import (
     Sequence,
     Sized,
 )
+from dataclasses import replace
 from math import inf
 from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
 
@@ -18,7 +19,7 @@ from streams.core.call import Slot
 from streams.errors import ItemError
 from streams.running.bar import Show, Shown, shown
 from streams.running.map_run import MapRun, first_error
-from streams.running.work import Options, OwnWork, checked, work_of
+from streams.running.work import Options, OwnWork, work_of
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -71,9 +72,8 @@ async def map_batches(
     async with _Taking(process, items, options, stop_on_error, progress) as taking:
         while (taken := await taking.take()) is not None:
             slots, values = taken
-            end = slots[-1].seq if len(slots) == 1 else max(slot.seq for slot in slots)
-            if end >= len(results):
-                results += [None] * (end + 1 - len(results))
+            end = max(slot.seq for slot in slots) + 1
+            results += [None] * (end - len(results))
             for slot, value in zip(slots, values, strict=True):
                 results[slot.seq] = value
     return results
@@ -150,8 +150,8 @@ class _Taking:
         stop_on_error: bool,
         progress: Shown,
     ) -> None:
-        options = options.with_wait(STREAM_WAIT_S if isinstance(items, AsyncIterable) else inf)
-        checked(process, options)
+        max_wait_s = STREAM_WAIT_S if isinstance(items, AsyncIterable) else inf
+        options = replace(options, max_wait_s=max_wait_s)
         self._stops = stop_on_error
         self._shown = shown(progress, len(items) if isinstance(items, Sized) else None)
         self._show: Show | None = None

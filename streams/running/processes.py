@@ -7,16 +7,15 @@ environment lacks (a key, an SDK) is a ConfigError at the first use, in the even
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, overload
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
 from streams.errors import ConfigError
 from streams.model import Answer, Item, Unanswered
-from streams.operations.classify import Classify
-from streams.operations.embed import Embed
+from streams.operations import make_operation
 from streams.operations.exchange import Operation, Request, Response
-from streams.operations.extract import Extract
-from streams.operations.generate import Generate
 from streams.providers.prices import has_price
 from streams.providers.registry import make_provider
 from streams.providers.task_caller import TaskCaller
@@ -37,17 +36,46 @@ _TEXTS: Final = Suits(max_items=8, max_tokens=8_000)
 _VECTORS: Final = Suits(max_items=96, max_tokens=100_000)
 
 
-class _Provider(NamedTuple):
-    """What names a provider, as a task does."""
+class ApiOptions(TypedDict, total=False):
+    """The keywords that all four have.
 
-    name: str
+    `text`: where an item's text is, a JSON Pointer ("/body") or a template ("{/title}: {/body}");
+    None, the default: items are strings. `provider`: "anthropic", for `embed` "voyage", or a
+    registered one. `base_url`: None: the SDK's own, or what `ANTHROPIC_BASE_URL` names.
+    `api_key_file`: None: the key is in `ANTHROPIC_API_KEY` or `VOYAGE_API_KEY`.
+    """
+
+    text: str | None
     provider: str
-    model: str
-
-
-class _ProviderSettings(NamedTuple):
     base_url: str | None
     api_key_file: str | os.PathLike[str] | None
+
+
+class _Api(NamedTuple):
+    """`ApiOptions` with its defaults; an unknown keyword is a TypeError."""
+
+    text: str | None = None
+    provider: str | None = None
+    base_url: str | None = None
+    api_key_file: str | os.PathLike[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What makes an operation and names its provider, as in a configuration."""
+
+    operation: str
+    model: str
+    provider: str = "anthropic"
+    labels: Sequence[str] | None = None
+    instructions: str | None = None
+    schema: Any = None
+    dimension: int | None = None
+    input_type: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self.operation
 
 
 def classify(
@@ -55,27 +83,16 @@ def classify(
     *,
     instructions: str = "",
     model: str = CLAUDE,
-    text: str | None = None,
-    provider: str = "anthropic",
-    base_url: str | None = None,
-    api_key_file: str | os.PathLike[str] | None = None,
+    **api: Unpack[ApiOptions],
 ) -> ApiProcess[str]:
     """Gives each item one of `labels`, spelled as here.
 
     `labels`: two at least, distinct. `instructions`: what to judge, in your own words. `model`: of
-    the provider. `text`: where an item's text is, a JSON Pointer ("/body") or a template
-    ("{/title}: {/body}"); None: items are strings. `base_url`: None: the SDK's own, or what
-    `ANTHROPIC_BASE_URL` says. `api_key_file`: None: the key is in `ANTHROPIC_API_KEY`.
-
-    Raises ValueError.
+    the provider. `api`: see `ApiOptions`. Raises ValueError.
     """
     names = [labels] if isinstance(labels, str) else list(labels)
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ValueError(f"labels: two at least, all distinct, not {names!r}")
-    operation = Classify(names, instructions)
-    named = _Provider("classify", provider, model)
-    settings = _ProviderSettings(base_url, api_key_file)
-    return _process(named, settings, operation, lambda result: str(result["label"]), _LABELS, text)
+    task = _Task("classify", model, labels=names, instructions=instructions)
+    return _process(task, _operation(task), lambda result: str(result["label"]), _LABELS, api)
 
 
 @overload
@@ -84,10 +101,7 @@ def extract(
     *,
     instructions: str = ...,
     model: str = ...,
-    text: str | None = ...,
-    provider: str = ...,
-    base_url: str | None = ...,
-    api_key_file: str | os.PathLike[str] | None = ...,
+    **api: Unpack[ApiOptions],
 ) -> ApiProcess[Model]: ...
 
 
@@ -97,10 +111,7 @@ def extract(
     *,
     instructions: str = ...,
     model: str = ...,
-    text: str | None = ...,
-    provider: str = ...,
-    base_url: str | None = ...,
-    api_key_file: str | os.PathLike[str] | None = ...,
+    **api: Unpack[ApiOptions],
 ) -> ApiProcess[dict[str, Any]]: ...
 
 
@@ -109,10 +120,7 @@ def extract(
     *,
     instructions: str = "",
     model: str = CLAUDE,
-    text: str | None = None,
-    provider: str = "anthropic",
-    base_url: str | None = None,
-    api_key_file: str | os.PathLike[str] | None = None,
+    **api: Unpack[ApiOptions],
 ) -> ApiProcess[Any]:
     """Gives each item an object with what its text says.
 
@@ -120,21 +128,13 @@ def extract(
     refuse is asked again), or a JSON Schema with "type": "object", whose results are dicts. The
     rest as for `classify`. Raises ValueError, also for a schema that cannot be sent.
     """
-    named = _Provider("extract", provider, model)
-    settings = _ProviderSettings(base_url, api_key_file)
     validate = getattr(schema, "model_validate", None)
     definition = schema if validate is None else schema.model_json_schema()
-    if not isinstance(definition, Mapping):
-        raise ValueError(
-            f"schema: a pydantic model or a JSON Schema, not {type(definition).__name__}"
-        )
-    try:
-        operation: Operation = Extract(definition, instructions)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
+    task = _Task("extract", model, schema=definition, instructions=instructions)
+    operation = _operation(task)
     if validate is not None:
         operation = _Validated(operation, validate)
-    return _process(named, settings, operation, lambda result: result, _OBJECTS, text)
+    return _process(task, operation, lambda result: result, _OBJECTS, api)
 
 
 def embed(
@@ -142,67 +142,64 @@ def embed(
     *,
     dimension: int | None = None,
     input_type: str | None = "document",
-    text: str | None = None,
-    provider: str = "voyage",
-    base_url: str | None = None,
-    api_key_file: str | os.PathLike[str] | None = None,
+    **api: Unpack[ApiOptions],
 ) -> ApiProcess[list[float]]:
     """Gives each item its vector, a list of floats.
 
-    `dimension`: None: the model's own. `input_type`: "document", "query" or None. The rest as for
-    `classify`, with `VOYAGE_API_KEY`. Raises ValueError.
+    `dimension`: None: the model's own. `input_type`: "document", "query" or None. `api`: see
+    `ApiOptions`. Raises ValueError.
     """
     if dimension is not None and (not isinstance(dimension, int) or dimension < 1):
         raise ValueError(f"dimension: a number of at least 1, not {dimension!r}")
     if input_type not in (None, "document", "query"):
         raise ValueError(f'input_type: "document", "query" or None, not {input_type!r}')
-    named = _Provider("embed", provider, model)
-    settings = _ProviderSettings(base_url, api_key_file)
-    return _process(named, settings, Embed(dimension, input_type), _floats, _VECTORS, text)
+    task = _Task("embed", model, "voyage", dimension=dimension, input_type=input_type)
+    return _process(task, _operation(task), _floats, _VECTORS, api)
 
 
 def generate(
-    instructions: str,
-    *,
-    model: str = CLAUDE,
-    text: str | None = None,
-    provider: str = "anthropic",
-    base_url: str | None = None,
-    api_key_file: str | os.PathLike[str] | None = None,
+    instructions: str, *, model: str = CLAUDE, **api: Unpack[ApiOptions]
 ) -> ApiProcess[str]:
     """Writes one text per item, as `instructions` say; the rest as for `classify`. Raises
     ValueError."""
-    if not instructions.strip():
-        raise ValueError("instructions: generate needs to be told what to write")
-    operation = Generate(instructions)
-    named = _Provider("generate", provider, model)
-    settings = _ProviderSettings(base_url, api_key_file)
-    return _process(named, settings, operation, lambda result: str(result["text"]), _TEXTS, text)
+    task = _Task("generate", model, instructions=instructions)
+    return _process(task, _operation(task), lambda result: str(result["text"]), _TEXTS, api)
+
+
+def _operation(task: _Task) -> Operation:
+    """Raises ValueError."""
+    try:
+        return make_operation(task)
+    except ConfigError as error:
+        raise ValueError("\n".join(_problems(task, error))) from None
 
 
 def _process(
-    named: _Provider,
-    settings: _ProviderSettings,
+    task: _Task,
     operation: Operation,
     result: Callable[[Any], R],
     suits: Suits,
-    text: str | None,
+    options: ApiOptions,
 ) -> ApiProcess[R]:
+    api = _Api(**options)
+    named = replace(task, provider=api.provider or task.provider)
+
     def make_caller() -> TaskCaller:
         try:
-            provider = make_provider(named, settings, os.environ)
+            provider = make_provider(named, api, os.environ)
         except ConfigError as error:
-            place = f"task.{named.name}."
-            problems = [problem.removeprefix(place) for problem in error.problems]
-            raise ConfigError(problems) from None
+            raise ConfigError(_problems(task, error)) from None
         return TaskCaller(operation, provider, suits.timeout_s)
 
-    return ApiProcess(make_caller, result, suits, text=text, priced=has_price(named.model))
+    return ApiProcess(make_caller, result, suits, text=api.text, priced=has_price(task.model))
+
+
+def _problems(task: _Task, error: ConfigError) -> list[str]:
+    """The lines without the table of a configuration, which there is none of."""
+    return [problem.removeprefix(f"task.{task.name}.") for problem in error.problems]
 
 
 def _floats(result: Any) -> list[float]:
-    from array import array
-
     return array("f", result["embedding_f32"]).tolist()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from operator import index
 from typing import Any, Protocol
@@ -50,9 +50,6 @@ class Options:
     split: bool | None = None
     max_wait_s: float = inf
     order: Order = "none"
-
-    def with_wait(self, max_wait_s: float) -> Options:
-        return replace(self, max_wait_s=max_wait_s)
 
 
 class Work(Protocol):
@@ -103,8 +100,6 @@ def work_of(process: Process | OwnWork, options: Options) -> Work:
 
 def checked(process: Process | OwnWork, options: Options) -> Options:
     """The options. Raises as `work_of`, but needs no event loop."""
-    if options.timeout_s is not None and not options.timeout_s > 0:  # also refuses NaN
-        raise ValueError(f"timeout_s must be above 0, not {options.timeout_s}")
     if isinstance(process, OwnWork):
         process.check(options)
     else:
@@ -144,7 +139,10 @@ def limits_of(
     max_tokens: int | None = None,
     max_bytes: int | None = None,
 ) -> Limits:
-    """The engine's limits; the keywords stand in for options that are None."""
+    """The engine's limits; the keywords stand in for options that are None. Raises ValueError for
+    an option out of range."""
+    if options.timeout_s is not None and not options.timeout_s > 0:  # also refuses NaN
+        raise ValueError(f"timeout_s must be above 0, not {options.timeout_s}")
     given = options.max_tokens if options.max_tokens is not None else max_tokens
     return Limits(
         max_items=index(_first(options.max_items, max_items)),

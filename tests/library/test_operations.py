@@ -167,6 +167,7 @@ async def test_a_missing_key_is_a_configuration_error_at_the_first_use(
     [
         lambda: streams.classify(["one"]),
         lambda: streams.classify(["one", "one"]),
+        lambda: streams.classify(["\u00e9", "e\u0301"]),  # one label under NFC
         lambda: streams.classify("positive"),
         lambda: streams.extract({"type": "string"}),
         lambda: streams.extract("a schema"),  # type: ignore[call-overload]
@@ -185,3 +186,8 @@ async def test_an_operation_counts_its_own_tokens(api: Simulator) -> None:
     label = streams.classify(LABELS)
     with pytest.raises(ValueError, match="tokens: an operation counts its own"):
         await streams.map_batches(label, ["a"], tokens=len, max_tokens=5)
+
+
+def test_an_unknown_keyword_is_a_type_error_at_once() -> None:
+    with pytest.raises(TypeError, match="colour"):
+        streams.classify(LABELS, colour="red")  # type: ignore[call-arg]
