@@ -255,6 +255,8 @@ async def _create_topic(
 ) -> None:
     from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+    from tests.integration.topics import until_led
+
     replicas = max(1, len(broker.nodes))
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()
@@ -270,14 +272,6 @@ async def _create_topic(
                     await asyncio.sleep(0.02)
         for _topic, code, *message in answer.topic_errors:
             assert code == 0, f"{name} was not created: error {code} {message}"
-        async with asyncio.timeout(30):
-            while not await _has_leaders(admin, name, partitions):  # noqa: ASYNC110  nothing tells us
-                await asyncio.sleep(0.02)
+        await until_led(admin, name, partitions)
     finally:
         await admin.close()
-
-
-async def _has_leaders(admin: Any, name: str, partitions: int) -> bool:
-    (described,) = await admin.describe_topics([name])
-    leaders = [part["leader"] for part in described["partitions"] if part["error_code"] == 0]
-    return len(leaders) == partitions and min(leaders, default=-1) >= 0

@@ -142,7 +142,7 @@ class Scene:
         async with asyncio.timeout(60):
             while new not in await self._producer.partitions_for(self.source):
                 # A node is away, or it was done and nobody heard of it.
-                with contextlib.suppress(KafkaError):
+                with contextlib.suppress(KafkaError, TimeoutError):
                     await grow_topic(self._broker.bootstrap, self.source, new + 1)
                 await asyncio.sleep(0.05)
                 await self._producer.client.force_metadata_update()

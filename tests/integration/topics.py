@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -29,9 +30,25 @@ async def delete_topic(bootstrap: str, name: str) -> None:
 
 
 async def grow_topic(bootstrap: str, name: str, partitions: int) -> None:
-    """Give the topic so many partitions in all. Raises KafkaError."""
+    """Give the topic so many partitions in all; each has its leader when this returns. Raises
+    KafkaError, and TimeoutError after half a minute."""
     async with _admin(bootstrap) as admin:
         await grow(admin, {name: partitions})
+        await until_led(admin, name, partitions)
+
+
+async def until_led(admin: AIOKafkaAdminClient, name: str, partitions: int) -> None:
+    """Until the broker lists so many partitions, each with its leader: it answers a change before
+    it tells of it. Raises TimeoutError after half a minute."""
+    async with asyncio.timeout(30):
+        while not await _has_leaders(admin, name, partitions):  # noqa: ASYNC110  nothing tells us
+            await asyncio.sleep(0.02)
+
+
+async def _has_leaders(admin: AIOKafkaAdminClient, name: str, partitions: int) -> bool:
+    (described,) = await admin.describe_topics([name])
+    leaders = [part["leader"] for part in described["partitions"] if part["error_code"] == 0]
+    return len(leaders) == partitions and min(leaders, default=-1) >= 0
 
 
 async def set_topic(bootstrap: str, name: str, settings: Mapping[str, str]) -> None:
