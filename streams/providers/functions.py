@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 from streams.errors import CallError, Fault, ItemError, plain
@@ -83,36 +80,8 @@ class FunctionCaller:
         if self._in_loop:
             returned: Any = self._function(items)
         else:
-            returned = await self._in_thread(items)
+            returned = await self._threads.call(self._function, items)
         return await returned if inspect.isawaitable(returned) else returned
-
-    async def _in_thread(self, items: Sequence[Item]) -> Any:
-        context = contextvars.copy_context()
-        running = self._threads.run(partial(context.run, _call_and_catch, self._function, items))
-        try:
-            value, error = await asyncio.shield(running)
-        except asyncio.CancelledError:
-            await asyncio.wait([running])
-            raise
-        if error is None:
-            return value
-        try:
-            raise error
-        finally:
-            del error  # it would hold this frame, and this frame holds it
-
-
-def _call_and_catch(
-    function: CustomFunction, items: Sequence[Item]
-) -> tuple[Any, BaseException | None]:
-    """The error as a value: a future does not take a StopIteration, and a GeneratorExit out of one
-    closes all that waits for it."""
-    try:
-        return function(items), None
-    except StopIteration as error:
-        return None, RuntimeError(f"the function raised {type(error).__name__}")
-    except BaseException as error:
-        return None, error
 
 
 def _answer(value: Any) -> Answer:

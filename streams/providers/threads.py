@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
 from typing import Any
@@ -37,6 +39,23 @@ class Threads:
             Thread(target=self._serve, name=name, daemon=True).start()
         return future
 
+    async def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What the function returns or raises, in a copy of the caller's context. Cancelled, it
+        waits until the function has returned; cancelled again, it leaves the thread behind."""
+        context = contextvars.copy_context()
+        running = self.run(partial(context.run, _call_and_catch, function, arguments))
+        try:
+            value, error = await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error  # it would hold this frame, and this frame holds it
+
     def close(self) -> None:
         """Start no more functions from the queue, and end the threads; a busy thread ends when its
         function returns."""
@@ -51,6 +70,19 @@ class Threads:
             work()
             del work  # it holds the items
             self._idle.release()
+
+
+def _call_and_catch(
+    function: Callable[..., Any], arguments: tuple[Any, ...]
+) -> tuple[Any, BaseException | None]:
+    """The error as a value: a future does not take a StopIteration, and a GeneratorExit out of one
+    closes all that waits for it."""
+    try:
+        return function(*arguments), None
+    except StopIteration as error:
+        return None, RuntimeError(f"the function raised {type(error).__name__}")
+    except BaseException as error:
+        return None, error
 
 
 def _run(
