@@ -38,10 +38,13 @@ from streams.model import Item, Position
 
 if TYPE_CHECKING:
     from streams.app import App
+    from streams.running.chunks import chunk
     from streams.running.coalesce import coalesce
     from streams.running.coalescer import Coalescer, Overloaded
     from streams.running.map import map_batches, map_batches_iter
+    from streams.running.pipeline import Pipeline
     from streams.running.processes import classify, embed, extract, generate
+    from streams.running.stages import expand, gather, stage
 
 __all__ = [
     "App",
@@ -49,21 +52,31 @@ __all__ = [
     "Item",
     "ItemError",
     "Overloaded",
+    "Pipeline",
     "Position",
     "Retry",
+    "chunk",
     "classify",
     "coalesce",
     "embed",
+    "expand",
     "extract",
+    "gather",
     "generate",
     "map_batches",
     "map_batches_iter",
+    "stage",
 ]
 
 _LATER = {
     "App": "streams.app",
     "Coalescer": "streams.running.coalescer",
     "Overloaded": "streams.running.coalescer",
+    "Pipeline": "streams.running.pipeline",
+    "chunk": "streams.running.chunks",
+    "expand": "streams.running.stages",
+    "gather": "streams.running.stages",
+    "stage": "streams.running.stages",
     "coalesce": "streams.running.coalesce",
     "classify": "streams.running.processes",
     "embed": "streams.running.processes",

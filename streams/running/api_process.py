@@ -9,7 +9,7 @@ Connections belong to an event loop: the first user in a loop opens them, the la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -22,6 +22,7 @@ from streams.errors import CallError, ItemError
 from streams.model import Reply, Usage
 from streams.providers.task_caller import TaskCaller
 from streams.running.accounts import account_of_caller
+from streams.running.item_texts import text_of
 from streams.running.map import map_batches
 from streams.running.work import Options, OwnWork, Work, limits_of
 
@@ -138,11 +139,7 @@ class ApiProcess(OwnWork, Generic[R]):
 
     def text_of(self, item: Any) -> str:
         """Raises MissingError or ValueError for an item without a text."""
-        if self._text is not None:
-            return self._text.find(plain_json(item))
-        if not isinstance(item, str):
-            raise ValueError(f"the item is a {type(item).__name__}, not a string: give text=")
-        return item
+        return text_of(item, self._text)
 
     def results(self, slots: Sequence[Slot]) -> list[Any]:
         result = self._result
@@ -234,13 +231,3 @@ class _ApiWork:
 
     async def close(self) -> None:
         await self._process.leave(self._caller)
-
-
-def plain_json(item: Any) -> Any:
-    """An item as JSON has it: a pydantic model and any mapping as a dict."""
-    if isinstance(item, dict):
-        return item
-    dump = getattr(item, "model_dump", None)
-    if dump is not None:
-        return dump(mode="json")
-    return dict(item) if isinstance(item, Mapping) else item

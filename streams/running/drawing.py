@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
-from time import monotonic
 from typing import Any
 
 
@@ -37,6 +36,7 @@ class Drawing:
             self._async_input = aiter(items)
         else:
             self._input = iter(items)
+        self._loop = asyncio.get_running_loop()
         self._arrive = arrive
         self._room = room
         self._fail = fail
@@ -53,7 +53,7 @@ class Drawing:
     @property
     def waited_s(self) -> float:
         since = self._waiting_since
-        return self._waited_s + (0.0 if since is None else monotonic() - since)
+        return self._waited_s + (0.0 if since is None else self._loop.time() - since)
 
     def draw(self) -> None:
         """Draws what there is room for; an async iterable is drawn from its first call on."""
@@ -68,10 +68,10 @@ class Drawing:
     def _draw(self) -> None:
         assert self._input is not None
         while not self.ended and not self._failed and (room := self._room()) > 0:
-            started = monotonic()
+            started = self._loop.time()
             try:
                 items = list(islice(self._input, room))
-                self._waited_s += monotonic() - started
+                self._waited_s += self._loop.time() - started
                 self.ended = len(items) < room
                 if items:
                     self._arrive(items)
@@ -80,17 +80,16 @@ class Drawing:
 
     async def _draw_async(self, items: AsyncIterator[Any]) -> None:
         try:
-            self._waiting_since = monotonic()
+            self._waiting_since = self._loop.time()
             async for item in items:
                 self._waited()
                 self._drawn.append(item)
                 if self._hand_over_handle is None:
-                    loop = asyncio.get_running_loop()
-                    self._hand_over_handle = loop.call_soon(self._hand_over)
+                    self._hand_over_handle = self._loop.call_soon(self._hand_over)
                 while self._room() <= len(self._drawn):
                     self._has_room.clear()
                     await self._has_room.wait()
-                self._waiting_since = monotonic()
+                self._waiting_since = self._loop.time()
         except asyncio.CancelledError as error:
             if self._closing:
                 raise

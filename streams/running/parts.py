@@ -1,0 +1,215 @@
+"""What moves between the stages of a pipeline: items, and the parts that they are made into.
+
+    outcomes of a stage ─► [expand] ─► gather ─► ... ─► queue ─► next stage
+
+Rules:
+1. An element is an item, or a part of one. Its group is the innermost one that it is a part of, its
+   number its place in that group; without a group, its place in the input.
+2. An element that has an outcome already (an `ItemError`, or EMPTY) passes the stages by.
+3. EMPTY stands for the parts of an item that has none, so that the item keeps its place.
+4. An element of the queue names its source: the slot of the stage before it that is delivered when
+   the element has been taken. Of several elements from one slot, the last one names it; of several
+   slots that became one element, the others are delivered when they are gathered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from streams.core.call import PENDING, Slot
+from streams.errors import Fault, ItemError
+
+LANE: Final = 0
+
+
+class _Empty:
+    def __repr__(self) -> str:
+        return "EMPTY"
+
+
+EMPTY: Final = _Empty()
+
+
+class Group:
+    """The parts of one item. `group`, `number`: where the item itself belongs. `expansion`: which
+    expansion made it. `missing`: parts that have not come back."""
+
+    __slots__ = ("expansion", "group", "missing", "number", "parts")
+
+    def __init__(self, group: Group | None, number: int, expansion: int, size: int) -> None:
+        self.group = group
+        self.number = number
+        self.expansion = expansion
+        self.missing = size
+        self.parts: list[Any] = []
+
+    def collect(self, number: int, value: Any) -> bool:
+        """Takes a part's value in; whether it was the last one that was missing."""
+        if value is EMPTY:
+            return True  # the group has no parts
+        if not self.parts:
+            self.parts = [PENDING] * self.missing
+        self.parts[number] = value
+        self.missing -= 1
+        return not self.missing
+
+
+class Element(Slot):
+    """An item or a part on its way to a stage, and in it."""
+
+    __slots__ = ("group", "number", "source")
+
+    def __init__(
+        self,
+        value: Any,
+        group: Group | None,
+        number: int,
+        source: Element | None = None,
+        outcome: Any = PENDING,
+    ) -> None:
+        super().__init__(LANE, 0, value, outcome=outcome)
+        self.group = group
+        self.number = number
+        self.source = source
+
+    @property
+    def value(self) -> Any:
+        """In the queue: the value, or the outcome with which it passes the stages by."""
+        return self.item if self.outcome is PENDING else self.outcome
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """Its place in the input, as numbers that sort: the item, its part, the part's part."""
+        path = [self.number]
+        group = self.group
+        while group is not None:
+            path.append(group.number)
+            group = group.group
+        return tuple(reversed(path))
+
+
+def passed_on(slots: Sequence[Element], values: Sequence[Any]) -> list[Element]:
+    """One element for each outcome."""
+    return [
+        Element(None, slot.group, slot.number, slot, value)
+        if value is EMPTY or isinstance(value, ItemError)
+        else Element(value, slot.group, slot.number, slot)
+        for slot, value in zip(slots, values, strict=True)
+    ]
+
+
+class Expansion:
+    """Makes each outcome, a list, into its parts. `number`: differs from every other expansion of
+    the pipeline."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __call__(self, elements: Iterable[Element], delivered: list[Element]) -> list[Element]:
+        parts: list[Element] = []
+        for element in elements:
+            if element.outcome is PENDING:
+                parts += self._parts(element)
+            else:
+                parts.append(element)
+        return parts
+
+    def _parts(self, element: Element) -> list[Element]:
+        values, source = _listed(element.item), element.source
+        if isinstance(values, ItemError):
+            return [Element(None, element.group, element.number, source, values)]
+        group = Group(element.group, element.number, self._number, len(values))
+        if not values:
+            return [Element(None, group, 0, source, EMPTY)]
+        parts = [Element(value, group, number) for number, value in enumerate(values)]
+        parts[-1].source = source
+        for part in parts:
+            if isinstance(part.item, ItemError):
+                part.outcome = part.item
+        return parts
+
+
+def _listed(value: Any) -> list[Any] | ItemError:
+    """The parts that a function returned for one item."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | bytearray | Mapping):
+        try:
+            return list(value)
+        except Exception as error:
+            failure = ItemError(Fault.FUNCTION.value, f"{type(error).__name__} among the parts")
+            failure.__cause__ = error
+            return failure
+    what = f"{type(value).__name__}, not a list of parts"
+    return ItemError(Fault.FUNCTION.value, f"the function of expand returned {what}")
+
+
+class Gathering:
+    """Makes the parts of one expansion into lists again. `keep`: failed parts stay in the list;
+    else an item with one has the error of the first."""
+
+    def __init__(self, expansion: int, *, keep: bool) -> None:
+        self._expansion = expansion
+        self._keep = keep
+
+    def __call__(self, elements: Iterable[Element], delivered: list[Element]) -> list[Element]:
+        """Elements of other groups pass. The last part of an item gives its source to the item;
+        those of the others are `delivered`: their values are in the group."""
+        items: list[Element] = []
+        for element in elements:
+            group = element.group
+            if group is None or group.expansion != self._expansion:
+                items.append(element)
+            elif group.collect(element.number, element.value):
+                items.append(self._item(group, element.source))
+            elif element.source is not None:
+                delivered.append(element.source)
+        return items
+
+    def _item(self, group: Group, source: Element | None) -> Element:
+        parts, group.parts = group.parts, []
+        outcome = PENDING if self._keep else next(filter(_is_error, parts), PENDING)
+        return Element(parts, group.group, group.number, source, outcome)
+
+
+def _is_error(value: Any) -> bool:
+    return isinstance(value, ItemError)
+
+
+Step = Expansion | Gathering
+
+
+class Queue:
+    """What a stage gave and the next one has not taken. `steps`: what is done on the way."""
+
+    def __init__(self, steps: Sequence[Step] = ()) -> None:
+        self._steps = steps
+        self._elements: deque[Element] = deque()
+
+    def __len__(self) -> int:
+        return len(self._elements)
+
+    def put(self, slots: Sequence[Element], values: Sequence[Any]) -> list[Element]:
+        """Takes the outcomes of released slots in; returns the slots that are delivered with that:
+        those whose value is held in a group."""
+        elements = passed_on(slots, values)
+        delivered: list[Element] = []
+        for step in self._steps:
+            elements = step(elements, delivered)
+        self._elements += elements
+        return delivered
+
+    def take(self, count: int) -> tuple[list[Element], list[Element]]:
+        """At most so many elements, and the slots that are delivered with that."""
+        if count >= len(self._elements):
+            taken, self._elements = list(self._elements), deque()
+        else:
+            taken = [self._elements.popleft() for _ in range(count)]
+        sources: list[Element] = []
+        for element in taken:
+            if element.source is not None:
+                sources.append(element.source)
+                element.source = None
+        return taken, sources

@@ -1,0 +1,222 @@
+"""One stage of a pipeline at work: a runner, what waits before it, and how busy it is.
+
+What a stage holds has two limits of its own: what waits for a call (`buffer`), and results that
+wait for their turn or for the next stage (`ROOM_CALLS`). So a slow item at the head of the order
+holds no call back as long as there is room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+from streams.core.call import PENDING, Call, Slot
+from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resumed
+from streams.errors import ItemError
+from streams.providers.threads import Threads
+from streams.running.parts import EMPTY, LANE, Element
+from streams.running.runner import Runner
+from streams.running.stages import Stage
+from streams.running.work import OwnWork, Work, work_of
+from streams.user_code import raised_at
+
+BUFFER_CALLS = 2
+"""The default of `buffer`, as a multiple of what `max_in_flight` calls hold."""
+
+ROOM_CALLS = 16
+"""Limit of results that wait for their turn or for the next stage, as the same multiple."""
+
+MAX_THREADS = 1_024
+
+
+class StageStatistics(NamedTuple):
+    """One moment of a stage. `items`: outcomes so far, of which `failed` are `ItemError`s of its
+    own. `waiting`: items before it. `reordering`: results that wait for their turn. `busy`: from 0
+    to 1, the share of its calls' time and items that was in use, or could not be for a pause."""
+
+    name: str
+    items: int
+    failed: int
+    waiting: int
+    in_flight: int
+    reordering: int
+    calls: int
+    max_in_flight_seen: int
+    mean_batch_items: float
+    busy: float
+
+
+class StageRun:
+    """`on_release(slots, values)`: outcomes in order; answered with `delivered`. `on_ended()`: a
+    call ended, and there may be room. `on_defect`: a function raised what ends the run. In the
+    running loop; raises what `work_of` raises.
+
+    `capacity`: the limit of items in it that are not delivered."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        name: str,
+        *,
+        on_release: Callable[[list[Element], list[Any]], None],
+        on_ended: Callable[[], None],
+        on_defect: Callable[[BaseException], None],
+    ) -> None:
+        self.name = name
+        self.expands = stage.expands
+        self._threads: Threads | None = None
+        self._work = self._work_of(stage)
+        limits = self._work.limits
+        holds = limits.max_items * limits.max_in_flight
+        self._buffer = BUFFER_CALLS * holds if stage.buffer is None else stage.buffer
+        self.capacity = self._buffer + (1 + ROOM_CALLS) * holds
+        self._on_release = on_release
+        self._on_ended = on_ended
+        self._seq = self._open = self._failed = self._released = 0
+        self._busy_s = self._paused_s = 0.0
+        self._paused_since: float | None = None
+        self._flushed = False
+        self.runner = Runner(
+            self._work.caller,
+            replace(limits, max_items=min(limits.max_items, self._buffer)),
+            timeout_s=self._work.timeout_s,
+            account=self._work.account,
+            on_release=self._release,
+            on_ended=self._ended,
+            on_defect=on_defect,
+            on_pause=self._pause,
+        )
+        self.runner.handle(Opened(LANE))
+
+    def _work_of(self, stage: Stage) -> Work:
+        process, options = stage.process, stage.options
+        if isinstance(process, OwnWork):
+            return work_of(process, options)
+        if options.max_items is None:
+            options = replace(options, max_items=1)
+        if stage.in_thread:
+            self._threads = Threads(min(options.max_in_flight, MAX_THREADS), "streams-stage")
+            return work_of(partial(_in_thread, self._threads, process), options)
+        return work_of(process, options)  # type: ignore[arg-type]
+
+    # -- what goes through -----------------------------------------------------------------------
+
+    @property
+    def room(self) -> int:
+        """How many more items it takes now."""
+        waiting = self.runner.engine.windows.count
+        return max(0, min(self._buffer - waiting, self.capacity - self._open))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether each of its outcomes is delivered."""
+        return not self._open
+
+    def put(self, elements: Sequence[Element]) -> None:
+        now, seq = self.runner.now(), self._seq
+        for seq, element in enumerate(elements, seq):  # noqa: B020
+            element.seq = seq
+            element.arrived_at = now
+        self._seq = seq + 1
+        self._open += len(elements)
+        self._weigh([each for each in elements if each.outcome is PENDING])
+        self.runner.handle(Arrived(elements))
+
+    def _weigh(self, elements: Sequence[Element]) -> None:
+        """What `tokens` raises is the error of its item."""
+        try:
+            self._work.weigh(elements)
+        except Exception:
+            for element in elements:
+                try:
+                    self._work.weigh([element])
+                except Exception as error:
+                    message = f"tokens: {type(error).__name__}{raised_at(error)}"
+                    element.outcome = ItemError("function_error", message)
+                    element.outcome.__cause__ = error
+
+    def delivered(self, slots: Sequence[Slot]) -> None:
+        self._open -= len(slots)
+        self.runner.handle(Delivered(LANE, slots))
+
+    def flush(self) -> None:
+        """No more items come."""
+        if not self._flushed:
+            self._flushed = True
+            self.runner.handle(Flush())
+
+    def _release(self, lane: Any, slots: list[Any]) -> None:
+        for slot in slots:
+            slot.item = None  # let go, however long its result waits
+            if slot.call is not None and isinstance(slot.outcome, ItemError):
+                self._failed += 1
+        if any(slot.outcome is EMPTY for slot in slots):
+            values = [EMPTY if slot.outcome is EMPTY else self._result(slot) for slot in slots]
+        else:
+            values = self._work.results(slots)
+        self._released += len(slots)
+        self._on_release(slots, values)
+
+    def _result(self, slot: Slot) -> Any:
+        return self._work.results([slot])[0]
+
+    # -- how busy it is --------------------------------------------------------------------------
+
+    def _ended(self, call: Call, slots: Sequence[Slot], event: Any) -> None:
+        self._busy_s += self._fill(call) * (self.runner.now() - call.started_at)
+        self._on_ended()
+
+    def _fill(self, call: Call) -> float:
+        """How much of a call was used; one that had no room for more is full."""
+        if call.cause != "new" or call.reason in ("tokens", "bytes"):
+            return 1.0
+        return min(1.0, call.size / self.runner.engine.limits.max_items)
+
+    def _pause(self, news: Paused | Resumed) -> None:
+        now = self.runner.now()
+        if self._paused_since is not None:
+            self._paused_s += now - self._paused_since
+        self._paused_since = now if isinstance(news, Paused) else None
+
+    def _busy(self, elapsed_s: float) -> float:
+        now, engine = self.runner.now(), self.runner.engine
+        in_flight = engine.admission.calls.values()
+        busy_s = self._busy_s + sum(
+            self._fill(call) * (now - call.started_at) for call in in_flight
+        )
+        paused_s = self._paused_s
+        if self._paused_since is not None:
+            paused_s += now - self._paused_since
+        return min(1.0, (busy_s / engine.limits.max_in_flight + paused_s) / elapsed_s)
+
+    def statistics(self, elapsed_s: float) -> StageStatistics:
+        engine, items = self.runner.engine.statistics(), self.runner.tally.called_items
+        return StageStatistics(
+            name=self.name,
+            items=self._released,
+            failed=self._failed,
+            waiting=engine.waiting,
+            in_flight=engine.in_flight,
+            reordering=engine.reordering,
+            calls=engine.calls,
+            max_in_flight_seen=engine.max_in_flight_seen,
+            mean_batch_items=round(items / engine.calls, 2) if engine.calls else 0.0,
+            busy=round(self._busy(elapsed_s), 4),
+        )
+
+    async def close(self) -> None:
+        """Cancels its calls, and returns when they have ended."""
+        try:
+            await self.runner.stop()
+        finally:
+            if self._threads is not None:
+                self._threads.close()
+            await self._work.close()
+
+
+async def _in_thread(threads: Threads, function: Callable[..., Any], items: list[Any]) -> Any:
+    returned = await threads.call(function, items)
+    return await returned if isawaitable(returned) else returned
