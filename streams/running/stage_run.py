@@ -166,14 +166,17 @@ class StageRun:
     # -- how busy it is --------------------------------------------------------------------------
 
     def _ended(self, call: Call, slots: Sequence[Slot], event: Any) -> None:
-        self._busy_s += self._fill(call) * (self.runner.now() - call.started_at)
+        self._busy_s += self._used_s(call)
         self._on_ended()
 
-    def _fill(self, call: Call) -> float:
-        """How much of a call was used; one that had no room for more is full."""
-        if call.cause != "new" or call.reason in ("tokens", "bytes"):
-            return 1.0
-        return min(1.0, call.size / self.runner.engine.limits.max_items)
+    def _used_s(self, call: Call) -> float:
+        """How long a call was in use, by how full it was. A repeated one was no less full, for want
+        of more that may join it; it is in use from the failure before it on."""
+        if call.cause != "new":
+            return self.runner.now() - call.failed_at
+        max_items = self.runner.engine.limits.max_items
+        fill = 1.0 if call.reason in ("tokens", "bytes") else call.size / max_items
+        return fill * (self.runner.now() - call.started_at)
 
     def _pause(self, news: Paused | Resumed) -> None:
         now = self.runner.now()
@@ -182,14 +185,12 @@ class StageRun:
         self._paused_since = now if isinstance(news, Paused) else None
 
     def _busy(self, elapsed_s: float) -> float:
-        now, engine = self.runner.now(), self.runner.engine
-        in_flight = engine.admission.calls.values()
-        busy_s = self._busy_s + sum(
-            self._fill(call) * (now - call.started_at) for call in in_flight
-        )
+        engine, admission = self.runner.engine, self.runner.engine.admission
+        calls = [*admission.calls.values(), *admission.retries()]
+        busy_s = self._busy_s + sum(map(self._used_s, calls))
         paused_s = self._paused_s
         if self._paused_since is not None:
-            paused_s += now - self._paused_since
+            paused_s += self.runner.now() - self._paused_since
         return min(1.0, (busy_s / engine.limits.max_in_flight + paused_s) / elapsed_s)
 
     def statistics(self, elapsed_s: float) -> StageStatistics:
