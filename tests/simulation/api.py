@@ -71,15 +71,14 @@ class Api:
             self._note(known, f"{call}: {error}")
             if error.fault in EVERYBODYS:
                 _weigh(known, member, answers)
+                _failed(known, member)
             elif error.fault is Fault.CLIENT:
                 _count(known)
-            _failed(known, member)
             raise
         except asyncio.CancelledError:
             self._note(known, f"{call}: cancelled or out of time")
             self._check_cancelled(member, call, world.now() - began_at)
             _count(known)
-            _failed(known, member)
             raise
         finally:
             member.in_flight -= 1
@@ -185,8 +184,8 @@ class Api:
 
 
 def _weigh(items: Sequence[ledger.Item], member: Member, answers: int) -> None:
-    """What may befall everybody may be an item's if a call was answered since it failed last, or
-    since this one began, when `answers` had been."""
+    """What may befall everybody may be an item's if a call was answered since it befell the item
+    last, whatever else it met in between, or since this one began, when `answers` had been."""
     for item in items:
         witness, before = item.witness
         since = min(before, answers) if witness is member else answers

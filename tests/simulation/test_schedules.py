@@ -24,6 +24,7 @@ FOUND = {
     90: "a partition moved to its log's end was not sought back till somebody wrote to it",
     3405864599: "asyncio complained of a batch that failed while it waited for another try",
     2972479406: "a stop among commits that fail was held to be one without a reason (simulation)",
+    881150395: "a bad reply between two failures hid the answers before it (simulation)",
 }
 
 
