@@ -78,6 +78,7 @@ class PipelineRun:
         except BaseException:
             await self._stack.aclose()
             raise
+        self._started = self._loop.time()
         return self
 
     def _open(self, stages: Sequence[tuple[Stage, Sequence[Step]]]) -> None:
