@@ -82,7 +82,7 @@ def publish(
 
 
 def _check(topic: str, legal: Any, format: str | None, rate: float | None) -> None:
-    from streams.jobs.publish.formats import FORMATS
+    from streams.jobs.files.formats import FORMATS
 
     try:
         legal(topic)

@@ -12,9 +12,9 @@ import orjson
 from streams.codec.pointers import MissingError, Text
 from streams.demo.texts import demo_items
 from streams.errors import StreamsError, UsageError
-from streams.jobs.publish.formats import Format, Source
-from streams.jobs.publish.rejects import Rejects
-from streams.jobs.publish.rows import Records, Reject, too_long
+from streams.jobs.files.formats import Format, Source
+from streams.jobs.files.rejects import Rejects
+from streams.jobs.files.rows import Records, Reject, too_long
 
 LARGEST_BYTES = 1_000_000
 """Limit of a record: every broker and the producer take it."""

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from streams.errors import UsageError
-from streams.jobs.publish.columns import Table
-from streams.jobs.publish.lines import json_lines, text_lines
-from streams.jobs.publish.parquet import parquet_rows
-from streams.jobs.publish.rows import Records, blocks_of
+from streams.jobs.files.columns import Table
+from streams.jobs.files.lines import json_lines, text_lines
+from streams.jobs.files.parquet import parquet_rows
+from streams.jobs.files.rows import BOM, Records, blocks_of
 
 Format = Literal["jsonl", "csv", "tsv", "parquet", "text"]
+DELIMITERS = {"csv": ",", "tsv": "\t"}
 STDIN = 0
 FORMATS: tuple[Format, ...] = get_args(Format)
 _OF_SUFFIX: dict[str, Format] = {
@@ -35,12 +36,20 @@ _OF_SUFFIX: dict[str, Format] = {
 class Source:
     """An open input. `size`: its bytes, None if the end is not known beforehand.
 
+    `faithful`: for a job that gives the rows back: columns may share names or have none, a byte
+    order mark is skipped in any format, and what Parquet has without a JSON form is only missing.
+
     Raises UsageError for a file that cannot be read, a format that cannot be guessed, and `columns`
     for a format that has its own names.
     """
 
     def __init__(
-        self, path: Path | None, format: Format | None, columns: list[str] | None = None
+        self,
+        path: Path | None,
+        format: Format | None,
+        columns: list[str] | None = None,
+        *,
+        faithful: bool = False,
     ) -> None:
         if path is not None and path.is_dir():
             raise UsageError(f"{path}: is a directory, not a file")
@@ -51,6 +60,9 @@ class Source:
             raise UsageError("Parquet is read from its end: name a file, not -")
         self._path = path
         self._columns = columns
+        self._faithful = faithful
+        self._table: Table | None = None
+        self.bom = False
         self._descriptor = _open(path)
         status = os.fstat(self._descriptor)
         self.size = status.st_size if path is not None and status.st_size else None
@@ -59,14 +71,38 @@ class Source:
         """All records, in order. `longest`: a line of more bytes is a reject."""
         if self.format == "parquet":
             assert self._path is not None
-            return parquet_rows(self._path)
-        blocks = blocks_of(self._descriptor)
+            return parquet_rows(self._path, faithful=self._faithful)
+        blocks = self._marked(blocks_of(self._descriptor))
         if self.format == "jsonl":
-            return json_lines(blocks, longest)
+            return json_lines(blocks, longest, bom=self._faithful)
         if self.format == "text":
             return text_lines(blocks, longest)
-        delimiter = "," if self.format == "csv" else "\t"
-        return Table(blocks, longest, delimiter, self._columns).records()
+        delimiter = DELIMITERS[self.format]
+        self._table = Table(blocks, longest, delimiter, self._columns, distinct=not self._faithful)
+        return self._table.records()
+
+    @property
+    def columns(self) -> list[str] | None:
+        """The columns of a CSV or TSV file; None: there are none, or the header is not read yet."""
+        return None if self._table is None else self._table.columns
+
+    @property
+    def header(self) -> bytes:
+        """The first row of a CSV or TSV file where it names the columns, with its line end."""
+        return b"" if self._table is None else self._table.header
+
+    def _marked(self, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """The blocks; sets `bom`, whether the file begins with a byte order mark."""
+        start: bytes | None = b""
+        for block in blocks:
+            if start is not None:
+                start += block
+                if BOM.startswith(start) and start != BOM:
+                    continue
+                block, self.bom, start = start, start.startswith(BOM), None
+            yield block
+        if start:
+            yield start
 
     def close(self) -> None:
         if self._path is not None:
@@ -81,15 +117,28 @@ def columns_of(names: str) -> list[str]:
     return columns
 
 
+def format_of(path: Path) -> Format | None:
+    """The format that a file's name tells; None: it tells none."""
+    return _OF_SUFFIX.get(path.suffix.lower())
+
+
 def _guess(path: Path | None) -> Format:
     if path is None:
         return "jsonl"
-    found = _OF_SUFFIX.get(path.suffix.lower())
+    found = format_of(path)
     if found is None:
         raise UsageError(
             f"the format of {path} cannot be told from its name: say --format {'|'.join(FORMATS)}"
         )
     return found
+
+
+def same_file(one: Path | None, other: Path | None) -> bool:
+    """Whether both name one file that exists."""
+    try:
+        return one is not None and other is not None and one.samefile(other)
+    except OSError:
+        return False
 
 
 def _open(path: Path | None) -> int:
