@@ -15,6 +15,7 @@ from streams.jobs.files.formats import Format, Source, columns_of, same_file
 from streams.jobs.files.rejects import Rejects
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.kafka.client import broker_error, client_arguments, connected
+from streams.running.bar import State, rate
 
 if TYPE_CHECKING:
     from streams.jobs.publish.sending import Sending
@@ -56,9 +57,10 @@ class Progress:
         self.size: int | None = None
         self.sending = False
 
-    @property
-    def skipped_count(self) -> int:
-        return self.rejected
+    def state(self) -> State:
+        """What a bar shows."""
+        facts = f"{rate(self.sent, time.monotonic() - self.started)}  rejected {self.rejected:,}"
+        return State(f"published {self.sent:,}", facts, self.position, self.size)
 
     def add_sent(self, records: int) -> None:
         self.sent += records
