@@ -16,6 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import (
     AsyncIterator,
+    Callable,
     Iterator,
     Sequence,
 )
@@ -23,7 +24,7 @@ from itertools import islice
 from typing import Any
 
 from streams.core.call import Slot
-from streams.core.events import Arrived, Delivered, Flush, Opened
+from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resumed
 from streams.errors import ItemError
 from streams.running.runner import Runner
 from streams.running.work import Work
@@ -37,7 +38,13 @@ ROOM_CALLS = 8
 class MapRun:
     """The run of `work` over `items`, in the running loop."""
 
-    def __init__(self, work: Work, items: Iterator[Any] | AsyncIterator[Any]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        items: Iterator[Any] | AsyncIterator[Any],
+        *,
+        on_pause: Callable[[Paused | Resumed], None] | None = None,
+    ) -> None:
         self._input: Iterator[Any] | None = None
         self._async_input: AsyncIterator[Any] | None = None
         if isinstance(items, AsyncIterator):
@@ -65,6 +72,7 @@ class MapRun:
             on_release=self._release,
             on_ended=lambda *_: self._changed.set(),
             on_defect=self._fail,
+            on_pause=on_pause,
         )
         self.runner.handle(Opened(LANE))
 
@@ -84,6 +92,10 @@ class MapRun:
             self._draw()
         slots = self._lent = self._ready.popleft()
         return slots, self._work.results(slots)
+
+    def fail(self, error: Exception) -> None:
+        """Ends the run: `take` raises this."""
+        self._fail(error)
 
     def _begin(self) -> None:
         if self._lent:

@@ -5,5 +5,5 @@
 
 Read `formats` first: it chooses the reader (`lines`, `columns` for CSV, or `parquet` with its
 `cells`); `rows` is what every reader returns, `rejects` reports what is not valid, `ahead` reads in
-a thread.
+a thread, `text_field` says which part of a record is the text.
 """

@@ -34,7 +34,8 @@ _OF_SUFFIX: dict[str, Format] = {
 
 
 class Source:
-    """An open input. `size`: its bytes, None if the end is not known beforehand.
+    """An open input. `size`: its bytes, None if the end is not known beforehand. `name`: for a
+    person.
 
     `faithful`: for a job that gives the rows back: columns may share names or have none, a byte
     order mark is skipped in any format, and what Parquet has without a JSON form is only missing.
@@ -58,7 +59,8 @@ class Source:
             raise UsageError(f"--columns belongs to csv and tsv, not to {self.format}")
         if path is None and self.format == "parquet":
             raise UsageError("Parquet is read from its end: name a file, not -")
-        self._path = path
+        self.path = path
+        self.name = "standard input" if path is None else str(path)
         self._columns = columns
         self._faithful = faithful
         self._table: Table | None = None
@@ -70,8 +72,8 @@ class Source:
     def records(self, longest: int) -> Iterator[Records]:
         """All records, in order. `longest`: a line of more bytes is a reject."""
         if self.format == "parquet":
-            assert self._path is not None
-            return parquet_rows(self._path, faithful=self._faithful)
+            assert self.path is not None
+            return parquet_rows(self.path, faithful=self._faithful)
         blocks = self._marked(blocks_of(self._descriptor))
         if self.format == "jsonl":
             return json_lines(blocks, longest, bom=self._faithful)
@@ -105,7 +107,7 @@ class Source:
             yield start
 
     def close(self) -> None:
-        if self._path is not None:
+        if self.path is not None:
             os.close(self._descriptor)
 
 
