@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -12,7 +12,7 @@ T = TypeVar("T")
 PARTS_AHEAD = 4
 
 
-async def read_ahead(parts: Iterator[T]) -> AsyncIterator[T]:
+async def read_ahead(parts: Iterator[T]) -> AsyncGenerator[T, None]:
     """The parts, drawn by a separate thread, a few ahead. Raises what drawing one raises.
 
     A daemon thread instead of the executor: Ctrl-C must not wait for input from a terminal.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, Any, Protocol
 
 from streams.errors import StreamsError, UsageError
 from streams.jobs.files.formats import DELIMITERS, Source
@@ -14,16 +15,12 @@ from streams.jobs.map_file.row_layouts import CsvLayout, JsonLayout
 from streams.jobs.map_file.row_queue import Row
 from streams.standard_streams import data
 
-if TYPE_CHECKING:
-    from streams.jobs.map_file.arrow_layout import ArrowRows
-
 
 class RowOutput(Protocol):
-    """Takes rows in order; every method raises StreamsError where no more can be written."""
+    """Takes rows in order. Every method raises StreamsError where no more can be written."""
 
     def add(self, row: Row, values: Sequence[bytes]) -> str | None:
-        """Why these values have no place in the row, which is written without them then; None: they
-        have."""
+        """None; or why these values have no place, and the row is written without them."""
         ...
 
     def flush(self) -> None:
@@ -40,18 +37,18 @@ class RowOutput(Protocol):
 
 
 def output_for(source: Source, fields: Fields, out: Path | None) -> RowOutput:
-    """The output, empty. The header of the source is read already. Raises UsageError."""
+    """The output, empty: what `out` held is gone. The header of the source is read already; `out`:
+    None: standard output. Raises UsageError."""
     try:
         if source.format == "parquet":
-            assert source.path is not None and out is not None
-            return _ParquetOutput(source.path, out, fields)
+            return _ParquetOutput(source, fields, out)
         return _LineOutput(source, fields, out)
     except OSError as error:
         raise UsageError(f"--out {_unwritable(out, error)}") from None
 
 
 class _LineOutput:
-    """CSV, TSV and JSON lines. `out`: None: standard output."""
+    """CSV, TSV and JSON lines."""
 
     def __init__(self, source: Source, fields: Fields, out: Path | None) -> None:
         self._out = out
@@ -62,68 +59,53 @@ class _LineOutput:
             columns = len(source.columns or [])
             delimiter = DELIMITERS[source.format]
             self._csv = CsvLayout(fields.names, delimiter, source.header, columns, bom=source.bom)
-            self._write(self._csv.head)
+            self._file.write(self._csv.head)
 
     def add(self, row: Row, values: Sequence[bytes]) -> str | None:
         if self._csv is None:
-            self._write(self._json.row(row.source, values))
-        elif row.uneven:
-            self._write(self._csv.uneven_row(row.source, values))
+            line = row.source + b"\n" if row.misfit else self._json.row(row.source, values)
+        elif row.misfit:
+            line = self._csv.uneven_row(row.source, values)
         else:
-            self._write(self._csv.row(row.source, values))
+            line = self._csv.row(row.source, values)
+        with _writing(self._out):
+            self._file.write(line)
         return None
 
-    def _write(self, line: bytes) -> None:
-        try:
-            self._file.write(line)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise StreamsError(_unwritable(self._out, error)) from None
-
     def flush(self) -> None:
-        try:
+        with _writing(self._out):
             self._file.flush()
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise StreamsError(_unwritable(self._out, error)) from None
 
     def finish(self) -> None:
         self.flush()
-        if self._out is not None:
-            try:
-                self._file.close()
-                sync_file(self._out)
-            except OSError as error:
-                raise StreamsError(_unwritable(self._out, error)) from None
+        self.close()
+        _sync(self._out)
 
     def close(self) -> None:
         if self._out is not None:
-            try:
+            with _writing(self._out):
                 self._file.close()
-            except OSError as error:
-                raise StreamsError(_unwritable(self._out, error)) from None
 
 
 class _ParquetOutput:
-    def __init__(self, source: Path, out: Path, fields: Fields) -> None:
+    def __init__(self, source: Source, fields: Fields, out: Path | None) -> None:
         from streams.jobs.map_file.arrow_layout import ArrowRows
 
+        if source.path is None or out is None:
+            raise UsageError("Parquet is finished at its end: name a file with --out")
         self._out = out
-        self._fields = fields
-        self._rows: ArrowRows | None = ArrowRows(source, out, fields.each)
+        self._empty = fields.empty
+        self._rows: ArrowRows | None = ArrowRows(source.path, out, fields.each)
 
     def add(self, row: Row, values: Sequence[bytes]) -> str | None:
         assert self._rows is not None
         batch, place = row.source
-        try:
-            self._rows.add(batch, place, values)
-        except OSError as error:
-            raise StreamsError(_unwritable(self._out, error)) from None
-        except ValueError as error:
-            self._rows.add(batch, place, self._fields.empty)
-            return f"no_place: {error}"
+        with _writing(self._out):
+            try:
+                self._rows.add(batch, place, values)
+            except ValueError as error:
+                self._rows.add(batch, place, self._empty)
+                return f"no_place: {error}"
         return None
 
     def flush(self) -> None:
@@ -131,18 +113,29 @@ class _ParquetOutput:
 
     def finish(self) -> None:
         self.close()
-        try:
-            sync_file(self._out)
-        except OSError as error:
-            raise StreamsError(_unwritable(self._out, error)) from None
+        _sync(self._out)
 
     def close(self) -> None:
         rows, self._rows = self._rows, None
         if rows is not None:
-            try:
+            with _writing(self._out):
                 rows.close()
-            except OSError as error:
-                raise StreamsError(_unwritable(self._out, error)) from None
+
+
+def _sync(out: Path | None) -> None:
+    if out is not None:
+        with _writing(out):
+            sync_file(out)
+
+
+@contextmanager
+def _writing(out: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader of our output has enough
+        raise
+    except OSError as error:
+        raise StreamsError(_unwritable(out, error)) from None
 
 
 def _unwritable(out: Path | None, error: OSError) -> str:

@@ -13,8 +13,10 @@ WINDOW_BYTES: Final = 64 * 1024 * 1024
 class Row(NamedTuple):
     """One row of the input. `line`, `last_line`: where it stands, from 1. `source`: what stands
     there: bytes, in Parquet a batch and a place in it; None: it is no row of the format, and has
-    no place in the output. `text`: to ask about. `problem`: why there is nothing to ask, `size` its
-    bytes. `raw`: what a reject shows. `uneven`: it has too few or too many cells."""
+    no place in the output. `text`: to ask about. `problem`: why there is nothing to ask.
+    `raw`: what a reject shows, the first of `raw_size` bytes. `size`: about the memory it takes.
+    `misfit`: no new values fit behind it: it has too few or too many cells, or fields with their
+    names."""
 
     line: int
     last_line: int
@@ -22,18 +24,21 @@ class Row(NamedTuple):
     text: str
     problem: str | None
     raw: bytes
+    raw_size: int
     size: int
-    uneven: bool = False
+    misfit: bool = False
 
 
 class Entry:
-    """A row and, when it is `done`, its answer or the `error` that it has instead."""
+    """A row and, when it is `done`, its answer or the `error` that it has instead. `position`: how
+    far the input is read with it."""
 
-    __slots__ = ("answer", "done", "error", "index", "row", "text_hash")
+    __slots__ = ("answer", "done", "error", "index", "position", "row", "text_hash")
 
     def __init__(self, index: int, row: Row) -> None:
         self.index = index
         self.row = row
+        self.position = 0.0
         self.text_hash = b""
         self.answer: bytes | None = None
         self.error: str | None = row.problem

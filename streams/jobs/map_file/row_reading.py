@@ -46,7 +46,7 @@ class Reading:
     ) -> None:
         self._source = source
         self._text = Text(text)
-        self._fields = fields
+        self.fields = fields
         self._trimmed = trimmed
         self._delimiter = DELIMITERS.get(source.format)
 
@@ -64,7 +64,7 @@ class Reading:
             columns = records.batch.schema.names
         name = f"{self._source.name}: "
         first = records.documents[0] if records.documents else {}
-        if clash := self._fields.clash(columns if columns is not None else list(first)):
+        if clash := self.fields.clash(columns if columns is not None else list(first)):
             raise UsageError(name + clash)
         if columns is not None:
             self._check_columns(name, columns, first)
@@ -112,7 +112,7 @@ class Reading:
     def _row(
         self, line: int, last_line: int, source: Any, value: bytes, document: dict[str, Any]
     ) -> Row:
-        text, problem = "", None
+        text, problem, misfit = "", None, False
         try:
             text = self._text.find(document)
         except MissingError as error:
@@ -122,31 +122,24 @@ class Reading:
         else:
             if not text or text.isspace():
                 problem = "no_text: its text is empty"
-        if self._delimiter is None and (clash := self._fields.clash(document)):
-            problem = f"name_clash: {clash}"
+        if self._delimiter is None and (clash := self.fields.clash(document)):
+            problem, misfit = f"name_clash: {clash}", True
         if self._trimmed is not None:
             text = self._trimmed(text)
         raw = source if isinstance(source, bytes) else value
-        return Row(line, last_line, source, text, problem, raw, 2 * len(raw) + len(text))
+        size = 2 * len(raw) + len(text)
+        return Row(line, last_line, source, text, problem, raw, len(raw), size, misfit)
 
     def _rejected(self, reject: Reject) -> Row:
         """It stands in the output if it has cells: too few, too many, or not UTF-8."""
-        source, uneven = None, False
-        cells = None
+        source, cells, misfit = None, None, False
         if self._delimiter is not None and reject.size == len(reject.raw):
             cells = cells_of(reject.raw, self._delimiter)
         if cells is not None:
             source = reject.raw
-            uneven = len(cells) != len(self._source.columns or [])
+            misfit = len(cells) != len(self._source.columns or [])
         problem = f"invalid_row: {reject.reason}"
-        size = len(reject.raw)
+        raw, last_line = reject.raw, reject.last_line or reject.line
         return Row(
-            reject.line,
-            reject.last_line or reject.line,
-            source,
-            "",
-            problem,
-            reject.raw,
-            size,
-            uneven,
+            reject.line, last_line, source, "", problem, raw, reject.size, 2 * len(raw), misfit
         )
