@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from streams.codec.pointers import MissingError, Text
+from streams.codec.pointers import MissingError, Pointer, Text
 from streams.errors import UsageError
 from streams.jobs.files.formats import DELIMITERS, Source
 from streams.jobs.files.rows import Records, Reject
@@ -46,6 +46,7 @@ class Reading:
     ) -> None:
         self._source = source
         self._text = Text(text)
+        self._pointer = Pointer(text) if text.startswith("/") else None
         self.fields = fields
         self._trimmed = trimmed
         self._delimiter = DELIMITERS.get(source.format)
@@ -122,6 +123,8 @@ class Reading:
         else:
             if not text or text.isspace():
                 problem = "no_text: its text is empty"
+            elif self._pointer is not None and self._pointer.find(document) is None:
+                problem = "no_text: its text is null"
         if self._delimiter is None and (clash := self.fields.clash(document)):
             problem, misfit = f"name_clash: {clash}", True
         if self._trimmed is not None:
