@@ -60,14 +60,14 @@ def demo(
 def _input(name: str, format: str | None, text: str | None) -> Input:
     from streams.demo.items import Input
     from streams.jobs.files.formats import FORMATS
-    from streams.jobs.files.text_field import text_option
+    from streams.settings.values import pointer_or_template
 
     path = None if name == "-" else Path(name)
     if path is not None and not path.exists():
         raise UsageError(f"--input {name}: no such file")
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format must be {', '.join(FORMATS)}, not {format!r}")
-    where = text_option("/text" if text is None else text)
+    where = _checked("--text", pointer_or_template, "/text" if text is None else text)
     return Input(path, format, where)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests import forked
-from tests.cli.command import Result, streams
+from tests.cli.command import TIMEOUT_S, Result, environ, streams
 
 LABELS = "positive,negative,neutral"
 
@@ -55,3 +56,23 @@ def mapped(api: Api, *arguments: str | Path, **keywords: Any) -> Result:
 def labelled(api: Api, *arguments: str | Path, **keywords: Any) -> Result:
     """The same, with a question that needs no more."""
     return mapped(api, *arguments, "--labels", LABELS, **keywords)
+
+
+def stopped_in_the_middle(
+    api: Api, *arguments: str | Path, out: str, signal_number: int, answers: int = 1
+) -> Result:
+    """The same, left by a signal once its journal holds so many answers."""
+    journal = api.ledger.parent / f"{out}.journal"
+    pipes = {"stdout": forked.PIPE, "stderr": forked.PIPE}
+    with forked.running(
+        "streams", "map", *map(str, arguments), "--out", out,
+        env=environ(**api.variables), cwd=api.ledger.parent, **pipes,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + TIMEOUT_S
+        while not journal.exists() or journal.read_bytes().count(b"\n") <= answers:
+            assert process.poll() is None, "it ended before"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal_number)
+        written, told = process.communicate(TIMEOUT_S)
+        return Result(process.wait(TIMEOUT_S), written.decode(), told.decode())

@@ -129,6 +129,11 @@ class Earlier:
             assert paid is not None  # `survey` has read it
             yield paid
 
+    @property
+    def waiting(self) -> int:
+        """How many answers are in memory."""
+        return len(self._waiting)
+
     def find(self, row: int) -> Paid | None:
         """The outcome of a row; to be asked for each in turn, once."""
         while row not in self._waiting and self._highest < row + self._window:

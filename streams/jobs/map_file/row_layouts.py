@@ -68,14 +68,15 @@ class CsvLayout:
     def _cells(self, cells: Sequence[str]) -> bytes:
         """These cells, each behind a delimiter."""
         text = io.StringIO()
-        csv.writer(text, delimiter=self._delimiter, lineterminator="").writerow(["", *cells])
-        return text.getvalue().encode("utf-8", "surrogateescape")
+        # The csv module quotes a cell for the characters of the line end that it writes.
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\r\n").writerow(["", *cells])
+        return text.getvalue().removesuffix("\r\n").encode("utf-8", "surrogateescape")
 
 
 def cells_of(source: bytes, delimiter: str) -> list[str] | None:
     """The cells of one row; None: it is none. Bytes that are not UTF-8 are lone surrogates."""
     text = source.decode("utf-8", "surrogateescape")
-    lines = text.splitlines(keepends=True) if text.isascii() else io.StringIO(text, newline="")
+    lines = io.StringIO(text, newline="")  # splitlines knows more line ends
     try:
         (cells,) = csv.reader(lines, delimiter=delimiter, strict=True)
     except (csv.Error, ValueError):
