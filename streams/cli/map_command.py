@@ -92,7 +92,8 @@ def map_rows(
 
     Exit code 1 if not one row has an answer.
     """
-    _check(mode, format, out, as_json=as_json and not dry_run)
+    out = None if out == Path("-") else out
+    _check(mode, format, out, resume=resume, force=force, as_json=as_json and not dry_run)
     batch = {"max_items": max_items} if max_items is not None else None
     calls = {"max_in_flight": max_in_flight} if max_in_flight is not None else None
     question = {
@@ -124,7 +125,9 @@ def map_rows(
     return _estimate(job, as_json=as_json) if dry_run else _run(job, as_json=as_json)
 
 
-def _check(mode: str, format: str | None, out: Path | None, *, as_json: bool) -> None:
+def _check(
+    mode: str, format: str | None, out: Path | None, *, resume: bool, force: bool, as_json: bool
+) -> None:
     from streams.jobs.files.formats import FORMATS
 
     if mode == "batch":
@@ -133,6 +136,8 @@ def _check(mode: str, format: str | None, out: Path | None, *, as_json: bool) ->
         raise UsageError(f"--mode must be live, not {mode!r}")
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format must be {', '.join(FORMATS)}, not {format!r}")
+    if resume and force:
+        raise UsageError("--resume goes on and --force starts anew: say one of them")
     if as_json and out is None:
         raise UsageError("--json prints the summary on stdout: name a file for the rows with --out")
 
@@ -161,6 +166,7 @@ def _with(job: MapJob, **files: Any) -> MapJob:
 
 def _estimate(job: MapJob, *, as_json: bool) -> int:
     from streams.jobs.map_file import estimate
+    from streams.running.bar import duration
 
     found = estimate(job)
     if as_json:
@@ -171,7 +177,7 @@ def _estimate(job: MapJob, *, as_json: bool) -> int:
     tell(
         f"{found['rows']:,} rows, {found['items']:,} to ask about: about {found['calls']:,} calls,"
         f" {found['input_tokens']:,} tokens in, {found['output_tokens']:,} out, {price},"
-        f" {_duration(seconds)}; nothing was called"
+        f" {duration(seconds)}; nothing was called"
     )
     return 0
 
@@ -182,44 +188,43 @@ def _run(job: MapJob, *, as_json: bool) -> int:
     from streams.running.bar import Bar
 
     with Bar() as bar:
-        progress = MapProgress(tell=bar.tell, changed=lambda now: bar.show(now.state))
+        progress = MapProgress(
+            tell=bar.tell, changed=lambda now: bar.show(now.state), simulated=job.simulate
+        )
         try:
             run_until_stopped(map_file(job, progress))
         except BaseException as error:
-            _report_end(error, job, progress)
+            _report_end(error, job, progress, as_json=as_json)
             raise
     return _report(job, progress, as_json=as_json)
 
 
-def _report_end(error: BaseException, job: MapJob, progress: MapProgress) -> None:
+def _report_end(error: BaseException, job: MapJob, progress: MapProgress, *, as_json: bool) -> None:
     """How far it came, and how to go on."""
     if not progress.begun or isinstance(error, BrokenPipeError):
         return
     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
     how = "" if job.out is None else "; the same command with --resume goes on, and pays none twice"
     progress.tell(f"{what}: {progress.rows:,} rows are written{how}")
+    if as_json:
+        put_json(progress.summary())
 
 
 def _report(job: MapJob, progress: MapProgress, *, as_json: bool) -> int:
-    summary = {**progress.summary(), "simulated": job.simulate}
+    from streams.running.bar import duration
+
     if as_json:
-        put_json(summary)
+        put_json(progress.summary())
     else:
         rejects = f", see {job.rejects}" if job.rejects is not None and progress.failed else ""
         again = f" ({progress.resumed:,} before this run)" if progress.resumed else ""
         tell(
             f"{progress.rows:,} rows, {progress.answered:,} answered{again},"
             f" {progress.failed:,} failed{rejects}; {progress.calls.bill},"
-            f" {_duration(summary['elapsed_s'])}"
+            f" {duration(progress.elapsed_s)}"
             + (": simulated, nothing was paid" if job.simulate else "")
         )
     if progress.rows and not progress.answered:
         fail("not one row has an answer")
         return 1
     return 0
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -39,6 +39,7 @@ class Bar:
         self._stays = stays
         self._bar: Any = None
         self._last_shown_at = time.monotonic()
+        self._began: tuple[float, float] | None = None  # when, and how much was done then
         self._state: Callable[[], State] | None = None
 
     def __enter__(self) -> Self:
@@ -75,6 +76,8 @@ class Bar:
         """Asks for the state when it is time to show it: call this after any change."""
         self._state = state
         now = time.monotonic()
+        if self._began is None:
+            self._began = now, state().done
         if now - self._last_shown_at >= (LINE_EVERY_S if self._bar is None else BAR_EVERY_S):
             self._last_shown_at = now
             self._show(state())
@@ -82,9 +85,26 @@ class Bar:
     def _show(self, state: State) -> None:
         text, facts, done, total = state
         if self._bar is None:
-            tell(f"{text}, {facts}")
+            tell(f"{text}  {facts}{self._left(done, total)}")
         else:
             self._bar.update(self._task, total=total, completed=done, text=text, facts=facts)
+
+    def _left(self, done: float, total: float | None) -> str:
+        """The time left at the pace so far, for a plain line."""
+        if self._began is None or total is None:
+            return ""
+        began_at, done_then = self._began
+        if not done_then < done < total:
+            return ""
+        left_s = (time.monotonic() - began_at) * (total - done) / (done - done_then)
+        return f"  {duration(left_s)} left"
+
+
+def duration(seconds: float) -> str:
+    """A time for a person."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def rate(done: int, elapsed_s: float) -> str:

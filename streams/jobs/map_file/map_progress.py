@@ -17,9 +17,14 @@ class MapProgress:
     where there is a limit, in rows. `calls`: this run's. Every change calls `changed`."""
 
     def __init__(
-        self, *, tell: Callable[[str], None], changed: Callable[[MapProgress], None]
+        self,
+        *,
+        tell: Callable[[str], None],
+        changed: Callable[[MapProgress], None],
+        simulated: bool = False,
     ) -> None:
         self.tell = tell
+        self._simulated = simulated
         self._changed = changed
         self.started = time.monotonic()
         self.rows = self.answered = self.failed = self.unreadable = self.resumed = 0
@@ -32,6 +37,10 @@ class MapProgress:
         self._changed(self)
 
     @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
     def call_count(self) -> int:
         return sum(self.calls.by_status.values())
 
@@ -42,14 +51,14 @@ class MapProgress:
     def state(self) -> State:
         """What a bar shows."""
         facts = (
-            f"{rate(self.rows, time.monotonic() - self.started)}"
+            f"{rate(self.rows, self.elapsed_s)}"
             f"  {calls_text(self.call_count, self.calls.cost_usd)}  {self.failed:,} failed"
         )
         return State(f"{self.rows:,} rows", facts, self.position, self.size)
 
     def summary(self) -> dict[str, Any]:
         """The keys that `--json` prints. Calls, tokens and cost are this run's."""
-        elapsed_s = time.monotonic() - self.started
+        elapsed_s = self.elapsed_s
         return {
             "rows": self.rows,
             "answered": self.answered,
@@ -62,4 +71,5 @@ class MapProgress:
             "cost_usd": self.calls.cost_usd,
             "elapsed_s": round(elapsed_s, 3),
             "rows_per_s": round(self.rows / elapsed_s, 1) if elapsed_s > 0 else 0.0,
+            "simulated": self._simulated,
         }

@@ -58,7 +58,7 @@ class RowMap:
         self._rejects: Rejects | None = None
         self._syncing: asyncio.Task[None] | None = None
         self._refusals = 0
-        self._waits = False
+        self._told = ""
 
     # -- rows that come ----------------------------------------------------------------------------
 
@@ -141,17 +141,17 @@ class RowMap:
     def paused(self, pause: Paused | Resumed, run: MapRun) -> None:
         """Tells why nothing goes on. A key that never got an answer will not get one."""
         if isinstance(pause, Resumed):
-            if self._waits:
+            if self._told:
                 self._progress.tell("goes on")
-            self._waits = False
+            self._told = ""
             return
         if pause.reason == "account" and not self._progress.answered_calls:
             self._refusals += 1
             if self._refusals >= REFUSALS:
                 run.fail(StreamsError(f"the API refuses every call: {pause.message}"))
                 return
-        if pause.reason != "throttled":
-            self._waits = True
+        if pause.reason != "throttled" and pause.message != self._told:
+            self._told = pause.message
             self._progress.tell(f"waits ({pause.reason}): {pause.message}")
 
     # -- rows that leave ---------------------------------------------------------------------------
