@@ -201,7 +201,7 @@ def _run(job: MapJob, *, as_json: bool) -> int:
 
 def _report_end(error: BaseException, job: MapJob, progress: MapProgress, *, as_json: bool) -> None:
     """How far it came, and how to go on."""
-    if not progress.begun or isinstance(error, BrokenPipeError):
+    if not progress.begun or isinstance(error, BrokenPipeError | UsageError):
         return
     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
     how = "" if job.out is None else "; the same command with --resume goes on, and pays none twice"

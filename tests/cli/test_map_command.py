@@ -262,6 +262,11 @@ WRONG: list[tuple[list[str], str]] = [
     (["--labels", "one"], "--labels: must be two or more distinct labels"),
     (["--model", ""], "--model"),
     (["--max-items", "0"], "--max-items"),
+    (["--out", "nowhere/out.csv"], "nowhere/out.csv.journal: cannot be written: no such file"),
+    (["--rejects", "nowhere/bad.jsonl"], "--rejects nowhere/bad.jsonl: cannot be written"),
+    (["--out", ".", "--force"], "is no file; without --out rows go to stdout"),
+    (["--out", "out.csv", "--rejects", "out.csv.journal"], "--rejects is another file"),
+    (["--out", "out.csv", "--resume", "--force"], "say one of them"),
     (["--dimension", "256"], "--dimension: classify takes none"),
     (["--format", "xml"], "--format must be"),
 ]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from streams.errors import UsageError
 from streams.jobs.map_file.answer_fields import Fields
+from streams.jobs.map_file.journal_file import JournalFile
 from streams.jobs.map_file.map_journal import (
     Earlier,
     Paid,
@@ -110,12 +111,15 @@ def test_a_journal_that_did_not_get_its_first_line_is_none(head: bytes) -> None:
     assert survey(io.BytesIO(head), JOURNAL) is None
 
 
-def test_another_file_and_another_version_are_told_apart() -> None:
+def test_another_file_and_another_version_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is no journal of streams map"):
         survey(io.BytesIO(b"id,text\n1,good\n"), JOURNAL)
-    head = head_line({}, 8).replace(b'"streams_map":1', b'"streams_map":2')
+    path = tmp_path / "out.csv.journal"
+    path.write_bytes(head_line({}, 8).replace(b'"streams_map":1', b'"streams_map":2'))
+    journal = JournalFile(path)
     with pytest.raises(UsageError, match="another version"):
-        survey(io.BytesIO(head), JOURNAL)
+        journal.go_on()
+    journal.close()
 
 
 @given(st.data())

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 
 from streams.errors import StreamsError, UsageError
 from streams.jobs.map_file.map_journal import (
+    VERSION,
     Earlier,
     Found,
     Paid,
@@ -54,8 +55,10 @@ class JournalFile:
         self._error: OSError | None = None
 
     def go_on(self) -> Earlier:
-        """Cuts off what cannot be read; returns the answers."""
+        """Cuts off what cannot be read; returns the answers. Raises UsageError."""
         assert self.found is not None
+        if self.found.version != VERSION:
+            raise UsageError(f"{self.path} is of another version of streams: --force starts anew")
         self._file.truncate(self.found.end)
         self._reading = self.path.open("rb")
         return Earlier(self._reading, self.found)

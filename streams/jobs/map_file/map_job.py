@@ -82,11 +82,13 @@ class MapJob:
         """Raises UsageError where a file would be lost, or cannot be what its name says."""
         if same_file(self.out, self.path) or same_file(self.rejects, self.path):
             raise UsageError("--out and --rejects are other files than the input")
-        if self.rejects is not None and self.rejects == self.out:
-            raise UsageError("--rejects is another file than --out")
         if self.out is None:
             self._check_standard_output(source)
             return
+        if self.out.exists() and not self.out.is_file():
+            raise UsageError(f"--out {self.out}: is no file; without --out rows go to stdout")
+        if self.rejects in (self.out, journal_of(self.out)):
+            raise UsageError("--rejects is another file than --out and its journal")
         named = format_of(self.out)
         written = "jsonl" if source.format == "text" else source.format
         if named not in (None, written):

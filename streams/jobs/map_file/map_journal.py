@@ -78,9 +78,11 @@ def parsed(line: bytes) -> Paid | None:
 
 
 class Found(NamedTuple):
-    """A journal that was read once. `facts`, `window`: of its first line. `start`, `end`: where its
-    answers begin, and where those that can be read end. `answers`: how many there are."""
+    """A journal that was read once. `version`, `facts`, `window`: of its first line. `start`,
+    `end`: where its answers begin, and where those that can be read end. `answers`: how many there
+    are."""
 
+    version: Any
     facts: dict[str, Any]
     window: int
     start: int
@@ -100,15 +102,13 @@ def survey(lines: Iterable[bytes], path: Path) -> Found | None:
         version, facts, window = head["streams_map"], head["facts"], int(head["window"])
     except (ValueError, LookupError, TypeError):
         raise UsageError(f"{path} is no journal of streams map: name another --out") from None
-    if version != VERSION:
-        raise UsageError(f"{path} is of another version of streams: --force starts anew")
     end, answers = len(first), 0
     for line in rest:
         if parsed(line) is None:
             break
         end += len(line)
         answers += 1
-    return Found(facts, window, len(first), end, answers)
+    return Found(version, facts, window, len(first), end, answers)
 
 
 class Earlier:

@@ -23,6 +23,7 @@ from streams.jobs.map_file.row_map import RowMap
 from streams.jobs.own_simulator import ENVIRON, own_simulator
 from streams.operations import make_operation
 from streams.providers import TaskCaller, make_caller
+from streams.providers.registry import can_price
 from streams.running.map_run import MapRun
 from streams.running.work import Options, work_of
 from streams.settings import ProviderSettings
@@ -53,6 +54,8 @@ async def map_file(job: MapJob, progress: MapProgress) -> None:
 async def _map(job: MapJob, source: Source, caller: TaskCaller, progress: MapProgress) -> None:
     fields = job.fields(make_operation(job.task))
     reading = job.reading(source, fields)
+    if not can_price(job.task):
+        progress.tell(f"the price of {job.task.model} is not known: no cost is told")
     rows = RowMap(job, source, reading, facts_of(job, source, caller), progress)
     calls = job.task.calls
     options = Options(

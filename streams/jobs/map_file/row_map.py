@@ -159,14 +159,19 @@ class RowMap:
     def _begin(self) -> None:
         """The columns are right: opens what is written."""
         job = self._job
-        if job.out is not None:
-            self._open_journal(JournalFile(journal_of(job.out)))
-        self._output = output_for(self._source, self._fields, job.out)
         self._rejects = Rejects(job.rejects, self._progress.tell)
+        if job.out is not None:
+            self._journal = JournalFile(journal_of(job.out))
+            self._use(self._journal)
+        try:
+            self._output = output_for(self._source, self._fields, job.out)
+        except UsageError:
+            if self._journal is not None and self._earlier is None:
+                self._journal.remove()
+            raise
         self._progress.begun = True
 
-    def _open_journal(self, journal: JournalFile) -> None:
-        self._journal = journal
+    def _use(self, journal: JournalFile) -> None:
         if self._job.resume and journal.found is not None:
             refuse_others(journal.found.facts, self._facts, journal.path)
             self._earlier = journal.go_on()

@@ -69,7 +69,7 @@ class Reading:
             raise UsageError(name + clash)
         if columns is not None:
             self._check_columns(name, columns, first)
-        elif not any(self._has_text(document) for document in records.documents):
+        elif self._source.path is not None and not any(map(self._has_text, records.documents)):
             raise UsageError(f"{name}no record has a text at {self._text.source}; {advice(first)}")
 
     def _check_columns(self, name: str, columns: Sequence[str], first: dict[str, Any]) -> None:
