@@ -249,6 +249,29 @@ def test_a_key_that_the_api_refuses_ends_the_run(tmp_path: Path) -> None:
     assert "the API refuses every call" in done.err
 
 
+def test_an_outage_is_waited_for_with_a_line_that_says_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([{"fault": "server_error", "times": 2}]))
+    with simulated_api(tmp_path, "--script", str(script)) as api:
+        (tmp_path / "in.csv").write_text("text\ngood\n")
+        done = labelled(api, "in.csv")
+    assert done.code == 0
+    assert "waits (outage): " in done.err
+    assert "goes on" in done.err
+
+
+def test_a_refused_row_stays_without_an_answer(tmp_path: Path) -> None:
+    script = tmp_path / "script.json"
+    script.write_text(json.dumps([{"fault": "refusal", "text": "bad"}]))
+    with simulated_api(tmp_path, "--script", str(script)) as api:
+        (tmp_path / "in.csv").write_text("text\n" + "good\n" * 9 + "bad\n" + "good\n" * 9)
+        done = labelled(api, "in.csv", "--rejects", "failed.jsonl")
+    rows = [line.split(",") for line in done.out.splitlines()[1:]]
+    assert [row[1] in WORDS for row in rows] == [True] * 9 + [False] + [True] * 9
+    ((line, reason),) = rejects_of(tmp_path / "failed.jsonl")
+    assert (line, reason.partition(":")[0]) == (11, "refused")
+
+
 WRONG: list[tuple[list[str], str]] = [
     (["--mode", "batch"], "comes with the next version"),
     (["--json"], "name a file for the rows with --out"),

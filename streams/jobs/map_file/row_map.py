@@ -213,6 +213,7 @@ class RowMap:
     def finish(self) -> None:
         """Every row has left: the output is complete, and the journal has done its work."""
         self._leave()
+        assert self._queue.is_empty
         assert self._output is not None
         self._output.finish()
         if self._rejects is not None:

@@ -62,6 +62,10 @@ class RowQueue:
     def is_full(self) -> bool:
         return len(self._entries) >= WINDOW_ROWS or self._bytes >= WINDOW_BYTES
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._entries
+
     def add(self, row: Row) -> Entry:
         entry = Entry(self.index, row)
         self.index += 1
