@@ -94,6 +94,12 @@ def data() -> BinaryIO:
     return sys.stdout.buffer if _reserved is None else _reserved
 
 
+def tell(line: str) -> None:
+    """One line for a person, on stderr."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def put(line: bytes) -> None:
     """Write to `data`, at once."""
     data().write(line)

@@ -149,10 +149,10 @@ def redrive(
 
     Exit code 1 if a letter could not be sent.
     """
-    from streams.cli.progress import Bar
     from streams.cli.stopping import run_until_stopped
     from streams.jobs.dead.plan import Progress, Redrive, summary
     from streams.jobs.dead.redrive import redrive as send
+    from streams.running.bar import Bar
 
     choice = _choice(code, task, since, letters or [])
     if rate is not None and not 0 < rate < float("inf"):
@@ -163,8 +163,8 @@ def redrive(
             raise UsageError("--into names the dead-letter topic itself")
     kafka = _kafka(topic, config, broker, debug=debug)
     job = Redrive(topic, choice, into, everything, count, rate, dry_run)
-    with Bar("sent again", "skipped") as bar:
-        progress = Progress(tell=bar.tell, changed=bar.show)
+    with Bar() as bar:
+        progress = Progress(tell=bar.tell, changed=lambda now: bar.show(now.state))
         try:
             run_until_stopped(send(kafka, job, progress))
         except KeyboardInterrupt:

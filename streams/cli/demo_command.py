@@ -59,7 +59,7 @@ def demo(
 
 def _input(name: str, format: str | None, text: str | None) -> Input:
     from streams.demo.items import Input
-    from streams.jobs.publish.formats import FORMATS
+    from streams.jobs.files.formats import FORMATS
     from streams.settings.values import pointer_or_template
 
     path = None if name == "-" else Path(name)

@@ -13,6 +13,7 @@ from streams.cli import check_command as check
 from streams.cli import dead_command as dead
 from streams.cli import demo_command as demo
 from streams.cli import later
+from streams.cli import map_command as mapping
 from streams.cli import publish_command as publish
 from streams.cli import simulate_command as simulate
 from streams.cli import tail_command as tail
@@ -55,6 +56,7 @@ app.command("demo")(demo.demo)
 app.command("worker")(worker.worker)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
+app.command("map")(mapping.map_rows)
 app.add_typer(dead.app, name="dead")
 app.command("check")(check.check)
 app.command("broker")(broker.broker)

@@ -7,12 +7,7 @@ import sys
 from typing import Any
 
 from streams.standard_streams import put
-
-
-def tell(line: str) -> None:
-    """One line for a person, on stderr."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
+from streams.standard_streams import tell as tell
 
 
 def fail(line: str) -> None:

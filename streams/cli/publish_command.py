@@ -50,10 +50,10 @@ def publish(
 
     Exit code 1 if there were lines and not one of them was valid.
     """
-    from streams.cli.progress import Bar
     from streams.cli.stopping import run_until_stopped
     from streams.jobs.publish import Progress, Publication
     from streams.jobs.publish import publish as publish_all
+    from streams.running.bar import Bar
     from streams.settings import load_settings
     from streams.settings.values import topic as legal
 
@@ -72,7 +72,7 @@ def publish(
     )
     quiet_clients(debug=debug)
     with Bar() as bar:
-        progress = Progress(tell=bar.tell, changed=bar.show)
+        progress = Progress(tell=bar.tell, changed=lambda now: bar.show(now.state))
         try:
             run_until_stopped(publish_all(kafka, publication, progress))
         except BaseException as error:
@@ -82,7 +82,7 @@ def publish(
 
 
 def _check(topic: str, legal: Any, format: str | None, rate: float | None) -> None:
-    from streams.jobs.publish.formats import FORMATS
+    from streams.jobs.files.formats import FORMATS
 
     try:
         legal(topic)

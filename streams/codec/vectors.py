@@ -39,10 +39,15 @@ def render_vector(vector: bytes, layout: Layout) -> bytes:
             raise ValueError("the embedding holds NaN or infinity")
         text = binascii.b2a_base64(vector, newline=False)
         return b'{"embedding_b64":"%b","dim":%d}' % (text, len(vector) // 4)
+    return b'{"embedding":%b,"dim":%d}' % (vector_numbers(vector), len(vector) // 4)
+
+
+def vector_numbers(vector: bytes) -> bytes:
+    """The numbers alone, as a JSON array. Raises ValueError for NaN or infinity."""
     numbers = _numbers(vector)
     if b"n" in numbers:  # null, nan or inf; no finite number has the letter
         raise ValueError("the embedding holds NaN or infinity")
-    return b'{"embedding":%b,"dim":%d}' % (numbers, len(vector) // 4)
+    return numbers
 
 
 @cache

@@ -12,9 +12,10 @@ import orjson
 from streams.codec.pointers import MissingError, Text
 from streams.demo.texts import demo_items
 from streams.errors import StreamsError, UsageError
-from streams.jobs.publish.formats import Format, Source
-from streams.jobs.publish.rejects import Rejects
-from streams.jobs.publish.rows import Records, Reject, too_long
+from streams.jobs.files.formats import Format, Source
+from streams.jobs.files.rejects import Rejects
+from streams.jobs.files.rows import Records, Reject, too_long
+from streams.jobs.files.text_field import advice
 
 LARGEST_BYTES = 1_000_000
 """Limit of a record: every broker and the producer take it."""
@@ -76,20 +77,10 @@ def items_of(source: Input, limit: int, tell: Callable[[str], None]) -> list[Dem
         raise UsageError(f"{source}: holds no records")
     without = sum(item.text is None for item in items)
     if without == len(items):
-        raise UsageError(f"{source}: no record has a text at {source.text}; {_advice(first)}")
+        raise UsageError(f"{source}: no record has a text at {source.text}; {advice(first)}")
     if without:
         tell(f"records without a text at {source.text}, which become dead letters: {without}")
     return items
-
-
-def _advice(document: dict[str, Any]) -> str:
-    """The field that is probably the text: the one with the longest string."""
-    strings = {name: len(value) for name, value in document.items() if isinstance(value, str)}
-    if not strings:
-        return "say where it is with --text"
-    longest = max(strings, key=lambda name: strings[name])
-    pointer = longest.replace("~", "~0").replace("/", "~1")
-    return f"say where it is: the fields are {', '.join(document)}, perhaps --text '/{pointer}'"
 
 
 def _valid(

@@ -7,13 +7,11 @@ items ─► source topic ─► worker ─► anthropic SDK ─► simulator (o
 from __future__ import annotations
 
 import asyncio
-import json as codec
 import logging
 import secrets
-import sys
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import orjson
@@ -28,6 +26,7 @@ from streams.demo.items import DemoItem, Input, docstring_items, items_of
 from streams.demo.view import View
 from streams.errors import BrokerError, StreamsError
 from streams.jobs.judge import Verdict
+from streams.jobs.own_simulator import ENVIRON, own_simulator
 from streams.kafka.admin import Admin
 from streams.kafka.broker.tansu import EmbeddedBroker
 from streams.kafka.client import client_arguments, connected
@@ -35,8 +34,6 @@ from streams.model import Item
 from streams.providers import TaskCaller, make_caller
 from streams.settings import KafkaSettings, Settings
 
-ENVIRON = {"ANTHROPIC_API_KEY": "demo"}
-LATENCY_MS = 200
 PARTITIONS = 4
 LABELS = (
     "files and operating system",
@@ -89,7 +86,7 @@ async def _demo(
 ) -> int:
     kafka = KafkaSettings(bootstrap_servers=address)
     name = f"demo-{secrets.token_hex(3)}"
-    async with _simulator() as simulator:
+    async with own_simulator() as simulator:
         base_url, answers = simulator["anthropic_base_url"], simulator["answers"]
         view.say(f"API simulator at {base_url}, answers: {answers}")
         await _create(kafka, name)
@@ -159,25 +156,6 @@ def _settings(name: str, question: Question, text: str, address: str, base_url: 
             ],
         }
     )
-
-
-@asynccontextmanager
-async def _simulator() -> AsyncIterator[dict[str, Any]]:
-    """The simulator as a separate process, so that it takes no time from the worker's loop."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "streams.simulator", "--port", "0", "--latency-ms", str(LATENCY_MS),
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 30)
-        if not line:
-            raise StreamsError("the API simulator did not start")
-        yield codec.loads(line)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
 
 
 async def _create(kafka: KafkaSettings, topic: str) -> None:

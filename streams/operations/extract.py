@@ -55,6 +55,19 @@ class Extract:
         self._request_schema = schema
         self._validator = exact()(schema)
 
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The members that an answer may have, in their order, each with its schema as it is sent;
+        where the schema has alternatives, those of all."""
+        data = self._schema["properties"]["results"]["items"]["properties"]["data"]
+        found: dict[str, Any] = {}
+        for shape in data.get("anyOf", [data]):
+            if "$ref" in shape:
+                shape = self._schema["$defs"][shape["$ref"].rpartition("/")[2]]
+            for name, part in shape.get("properties", {}).items():
+                found.setdefault(name, part)
+        return found
+
     def request(self, items: Sequence[Item]) -> Prompt:
         tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
         return Prompt(self._system, user_turn(items), self._schema, tokens)

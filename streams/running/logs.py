@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 
+from streams.core.events import Paused, Resumed
+
 logger = logging.getLogger(__name__)
 
 REPEAT_AFTER_S = 30.0
@@ -61,36 +63,43 @@ class RepeatLog:
 
 
 class PauseLog:
-    """Tells people that a task is paused, why, and that nothing is lost. `task`: its name.
-    `source`: its topic."""
+    """Tells people that calls are paused, why, and that nothing is lost. `subject`: whose calls,
+    such as "task topics". `source`: where its items come from."""
 
-    def __init__(self, task: str, source: str) -> None:
-        self._task = task
+    def __init__(self, subject: str, source: str) -> None:
+        self._subject = subject
         self._source = source
         self._reason: str | None = None  # of the last message
+
+    def tell(self, news: Paused | Resumed, now: float) -> None:
+        """`now`: on the clock of the engine."""
+        if isinstance(news, Paused):
+            self.paused(news.reason, max(0.0, news.until - now), news.message)
+        else:
+            self.resumed()
 
     def paused(self, reason: str, wait_s: float, message: str) -> None:
         level = logging.WARNING
         if reason == "account":
             level = logging.ERROR
-            message += ". Nothing is lost: the task waits until the account is in order"
+            message += ". Nothing is lost: it waits until the account is in order"
         elif reason == "breaker" and self._reason != reason:
             level = logging.ERROR
             message += (
-                f". The rest of {self._source} is not sent after them: the task tries one item"
+                f". The rest of {self._source} is not sent after them: it tries one item"
                 " at a time, and goes on by itself when one has a result"
             )
         elif self._reason is not None:
             level = logging.INFO
         self._reason = reason
         logger.log(
-            level, "task %s is paused (%s), next try in %.1f s: %s",
-            self._task, reason, wait_s, message,
+            level, "%s is paused (%s), next try in %.1f s: %s",
+            self._subject, reason, wait_s, message,
         )  # fmt: skip
 
     def resumed(self) -> None:
         self._reason = None
-        logger.warning("task %s goes on", self._task)
+        logger.warning("%s goes on", self._subject)
 
 
 def configure(*, debug: bool = False) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from typing import Any
 
 from streams.core.call import Slot
-from streams.core.events import Arrived, Delivered, Flush, Opened
+from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resumed
 from streams.errors import ItemError
 from streams.running.drawing import Drawing
+from streams.running.logs import PauseLog
 from streams.running.runner import Runner
 from streams.running.work import Work
 
@@ -32,7 +33,13 @@ ROOM_CALLS = 8
 class MapRun:
     """The run of `work` over `items`, in the running loop."""
 
-    def __init__(self, work: Work, items: Iterable[Any] | AsyncIterable[Any]) -> None:
+    def __init__(
+        self,
+        work: Work,
+        items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        on_pause: Callable[[Paused | Resumed, float], None] | None = None,
+    ) -> None:
         self._work = work
         self._room = ROOM_CALLS * work.limits.max_items * work.limits.max_in_flight
         self._ready: deque[list[Slot]] = deque()
@@ -57,6 +64,7 @@ class MapRun:
             on_release=self._release,
             on_ended=lambda *_: self._changed.set(),
             on_defect=self._fail,
+            on_pause=on_pause or PauseLog("map_batches", "the input").tell,
         )
         self.runner.handle(Opened(LANE))
 
@@ -76,6 +84,10 @@ class MapRun:
             self._draw()
         slots = self._lent = self._ready.popleft()
         return slots, self._work.results(slots)
+
+    def fail(self, error: Exception) -> None:
+        """Ends the run: `take` raises this."""
+        self._fail(error)
 
     def _begin(self) -> None:
         if self._lent:

@@ -30,10 +30,13 @@ R = TypeVar("R")
 
 CLAUDE: Final = "claude-haiku-5-5"
 
-_LABELS: Final = Suits(max_items=20, max_tokens=8_000)
-_OBJECTS: Final = Suits(max_items=10, max_tokens=8_000)
-_TEXTS: Final = Suits(max_items=8, max_tokens=8_000)
-_VECTORS: Final = Suits(max_items=96, max_tokens=100_000)
+SUITS: Final = {
+    "classify": Suits(max_items=20, max_tokens=8_000),
+    "extract": Suits(max_items=10, max_tokens=8_000),
+    "generate": Suits(max_items=8, max_tokens=8_000),
+    "embed": Suits(max_items=96, max_tokens=100_000),
+}
+"""What suits each operation."""
 
 
 class ApiOptions(TypedDict, total=False):
@@ -92,7 +95,7 @@ def classify(
     """
     names = [labels] if isinstance(labels, str) else list(labels)
     task = _Task("classify", model, labels=names, instructions=instructions)
-    return _process(task, _operation(task), lambda result: str(result["label"]), _LABELS, api)
+    return _process(task, _operation(task), lambda result: str(result["label"]), api)
 
 
 @overload
@@ -134,7 +137,7 @@ def extract(
     operation = _operation(task)
     if validate is not None:
         operation = _Validated(operation, validate)
-    return _process(task, operation, lambda result: result, _OBJECTS, api)
+    return _process(task, operation, lambda result: result, api)
 
 
 def embed(
@@ -154,7 +157,7 @@ def embed(
     if input_type not in (None, "document", "query"):
         raise ValueError(f'input_type: "document", "query" or None, not {input_type!r}')
     task = _Task("embed", model, "voyage", dimension=dimension, input_type=input_type)
-    return _process(task, _operation(task), _floats, _VECTORS, api)
+    return _process(task, _operation(task), _floats, api)
 
 
 def generate(
@@ -163,7 +166,7 @@ def generate(
     """Writes one text per item, as `instructions` say; the rest as for `classify`. Raises
     ValueError."""
     task = _Task("generate", model, instructions=instructions)
-    return _process(task, _operation(task), lambda result: str(result["text"]), _TEXTS, api)
+    return _process(task, _operation(task), lambda result: str(result["text"]), api)
 
 
 def _operation(task: _Task) -> Operation:
@@ -178,10 +181,10 @@ def _process(
     task: _Task,
     operation: Operation,
     result: Callable[[Any], R],
-    suits: Suits,
     options: ApiOptions,
 ) -> ApiProcess[R]:
     api = _Api(**options)
+    suits = SUITS[task.operation]
     named = replace(task, provider=api.provider or task.provider)
 
     def make_caller() -> TaskCaller:

@@ -56,7 +56,8 @@ class Runner:
     `caller(items)`: gets a list of its own. `timeout_s`: of one call; None: as long as it takes.
     `on_release(lane, slots)`: these outcomes may leave, in this order; answered with `Delivered`,
     from inside the callback or later. `on_ended(call, slots, event)`: the engine knows how a call
-    ended; `slots`: its items' as they were when it started. `on_defect(error)`: a call raised
+    ended; `slots`: its items' as they were when it started. `on_pause(news, now)`: calls stop, or go on.
+    `on_defect(error)`: a call raised
     something other than a CallError, which makes it a failed call with `Fault.FUNCTION`.
     `cancels`: whether a call ends when nobody owns its items any more. `account`: that of the API
     that `caller` calls, where others call it, too; None: one of its own. `has_price`: whether what
@@ -72,7 +73,7 @@ class Runner:
         on_release: Callable[[Any, list[Slot]], None],
         on_ended: Callable[[Call, Sequence[Slot], Ended], None],
         on_defect: Callable[[BaseException], None],
-        on_pause: Callable[[Paused | Resumed], None] | None = None,
+        on_pause: Callable[[Paused | Resumed, float], None] | None = None,
         call_prefix: str = "batch",
         cancels: bool = True,
         account: Account | None = None,
@@ -179,12 +180,13 @@ class Runner:
                 self._tell_pause(action)
 
     def _tell_pause(self, action: Paused | Resumed) -> None:
+        now = self._loop.time()
         if isinstance(action, Paused):
-            self.tally.paused(action.reason, self._loop.time())
+            self.tally.paused(action.reason, now)
         else:
-            self.tally.resumed(self._loop.time())
+            self.tally.resumed(now)
         if self._on_pause is not None:
-            self._on_pause(action)
+            self._on_pause(action, now)
 
     # -- the timer -------------------------------------------------------------------------------
 

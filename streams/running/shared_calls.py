@@ -18,6 +18,7 @@ from streams.core.call import Slot
 from streams.core.events import Arrived, Delivered, Flush, Opened, Withdrawn
 from streams.errors import ItemError, StreamsError, plain
 from streams.running.caller_places import Places
+from streams.running.logs import PauseLog
 from streams.running.runner import Runner
 from streams.running.work import Work
 
@@ -78,6 +79,7 @@ class SharedCalls:
             on_release=self._answer,
             on_ended=lambda *_: None,
             on_defect=self._fail,
+            on_pause=PauseLog("the coalescer", "its callers").tell,
         )
 
     # -- callers ---------------------------------------------------------------------------------

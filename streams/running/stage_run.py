@@ -17,6 +17,7 @@ from streams.core.call import PENDING, Call, Slot
 from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resumed
 from streams.errors import ItemError
 from streams.providers.threads import Threads
+from streams.running.logs import PauseLog
 from streams.running.parts import EMPTY, LANE, Element
 from streams.running.runner import Runner
 from streams.running.stages import Stage
@@ -79,6 +80,7 @@ class StageRun:
         self._busy_s = self._paused_s = 0.0
         self._paused_since: float | None = None
         self._flushed = False
+        self._pauses = PauseLog(f"stage {name}", "the input")
         self.runner = Runner(
             self._work.caller,
             replace(limits, max_items=min(limits.max_items, self._buffer)),
@@ -178,8 +180,8 @@ class StageRun:
         fill = 1.0 if call.reason in ("tokens", "bytes") else call.size / max_items
         return fill * (self.runner.now() - call.started_at)
 
-    def _pause(self, news: Paused | Resumed) -> None:
-        now = self.runner.now()
+    def _pause(self, news: Paused | Resumed, now: float) -> None:
+        self._pauses.tell(news, now)
         if self._paused_since is not None:
             self._paused_s += now - self._paused_since
         self._paused_since = now if isinstance(news, Paused) else None

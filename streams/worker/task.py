@@ -27,10 +27,8 @@ from streams.core.events import (
     Halt,
     Opened,
     Passed,
-    Paused,
     Replied,
     Resume,
-    Resumed,
 )
 from streams.core.inspect import Blocking, Statistics
 from streams.core.limits import Limits
@@ -87,7 +85,7 @@ class TaskShell:
         self._outcomes = Outcomes(parts.encoder, route, sink, self.delivered)
         self._on_room = on_room
         self._ledger = ledger
-        self._pauses = PauseLog(parts.name, parts.source)
+        self._pauses = PauseLog(f"task {parts.name}", parts.source)
         self._runner = Runner(
             parts.caller,
             parts.limits,
@@ -95,7 +93,7 @@ class TaskShell:
             on_release=self._release,
             on_ended=self._record,
             on_defect=self._log_defect,
-            on_pause=self._log_pause,
+            on_pause=self._pauses.tell,
             call_prefix=f"{parts.name}-{secrets.token_hex(4)}",
             # With a ledger a call runs on: it is paid, and the new owner of its items may need it.
             cancels=ledger is None,
@@ -287,10 +285,3 @@ class TaskShell:
         # The traceback may hold an item's text, which is for DEBUG alone (contract G10).
         logger.error("task %s: the call raised %s", self.parts.name, type(error).__name__)
         logger.debug("task %s: the call raised", self.parts.name, exc_info=error)
-
-    def _log_pause(self, action: Paused | Resumed) -> None:
-        if isinstance(action, Paused):
-            wait_s = max(0.0, action.until - self._runner.now())
-            self._pauses.paused(action.reason, wait_s, action.message)
-        else:
-            self._pauses.resumed()

@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 
 from streams.errors import UsageError
+from streams.jobs.files.columns import Table
+from streams.jobs.files.lines import json_lines
+from streams.jobs.files.parquet import parquet_rows
+from streams.jobs.files.rejects import Rejects
+from streams.jobs.files.rows import Records
 from streams.jobs.publish.checks import (
     RECORD_OVERHEAD_BYTES,
     Chunk,
@@ -17,11 +22,6 @@ from streams.jobs.publish.checks import (
     key_of,
     schema_faults,
 )
-from streams.jobs.publish.columns import Table
-from streams.jobs.publish.lines import json_lines
-from streams.jobs.publish.parquet import parquet_rows
-from streams.jobs.publish.rejects import Rejects
-from streams.jobs.publish.rows import Records
 from tests.cli.test_publish_formats import LONGEST, cut
 
 
@@ -108,7 +108,7 @@ def test_a_record_fits_to_the_byte_or_is_rejected() -> None:
         assert len(chunk.values) == count
     assert (
         chunk.rejects[0].reason
-        == f"too large: {len(value)} bytes, and the topic takes {len(value) - 1}"
+        == f"too large: {len(value)} bytes, and the limit is {len(value) - 1}"
     )
 
 

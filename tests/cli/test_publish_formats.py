@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import UsageError
-from streams.jobs.publish.columns import Table
-from streams.jobs.publish.formats import Source, columns_of
-from streams.jobs.publish.lines import json_lines, text_lines
-from streams.jobs.publish.rows import Records, lines_of
+from streams.jobs.files.columns import Table
+from streams.jobs.files.formats import Source, columns_of
+from streams.jobs.files.lines import json_lines, text_lines
+from streams.jobs.files.rows import Records, lines_of
 
 LONGEST = 1_048_588
 
@@ -123,7 +123,7 @@ def test_a_line_too_long_for_any_record_is_counted_and_not_kept() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert good == [(1, b'{"a":1}'), (3, b'{"a":2}')]
-    assert bad == [(2, "too large: 100000000 bytes, and the topic takes 1048588")]
+    assert bad == [(2, "too large: 100000000 bytes, and the limit is 1048588")]
     assert peak < 10_000_000
 
 
@@ -171,7 +171,7 @@ def test_what_stands_inside_quotes_never_becomes_a_row_however_large(
     row = b'bob,"%b\nmallory,admin\n%b"' % (b"x" * before, b"y" * after)
     good, bad = spans(b"user,role\n" + row + b"\nann,dev\n", 1000)
     assert good == [{"user": "ann", "role": "dev"}]
-    assert bad == [(2, 4, f"too large: {len(row)} bytes, and the topic takes 1000")]
+    assert bad == [(2, 4, f"too large: {len(row)} bytes, and the limit is 1000")]
 
 
 def test_a_quote_never_closed_is_one_reject_to_the_end_of_the_file() -> None:

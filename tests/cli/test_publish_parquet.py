@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streams.errors import UsageError
-from streams.jobs.publish.formats import Source
+from streams.jobs.files.formats import Source
 from tests.cli.test_publish_formats import LONGEST, together
 
 pyarrow: Any = pytest.importorskip("pyarrow")

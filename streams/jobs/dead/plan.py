@@ -16,6 +16,7 @@ from streams.kafka.client import broker_answer
 from streams.kafka.produce.parcels import Record
 from streams.kafka.topics import TopicFacts, describe
 from streams.policies.code_counts import CodeCounts
+from streams.running.bar import State, rate
 
 MAX_REASONS = 5
 """How many skipped letters are reported with their reason."""
@@ -50,12 +51,16 @@ class Progress:
     codes: CodeCounts = field(default_factory=CodeCounts)
     skipped: CodeCounts = field(default_factory=CodeCounts)
     continued: bool = False
-    position: int = 0
-    size: int | None = None
 
     @property
     def skipped_count(self) -> int:
         return self.skipped.total()
+
+    def state(self) -> State:
+        """What a bar shows."""
+        elapsed_s = time.monotonic() - self.started
+        facts = f"{rate(self.sent, elapsed_s)}  skipped {self.skipped_count:,}"
+        return State(f"sent again {self.sent:,}", facts, self.sent, None)
 
     def add(self, plans: Sequence[LetterPlan]) -> None:
         """These letters are acknowledged."""

@@ -10,7 +10,7 @@ from streams.codec.exact_schema import exact
 from streams.codec.pointers import MissingError, Pointer
 from streams.codec.strict_json import compact, read
 from streams.errors import UsageError
-from streams.jobs.publish.rows import Records, Reject, too_long
+from streams.jobs.files.rows import Records, Reject, too_long
 
 RECORD_OVERHEAD_BYTES = 88
 """The overhead of a batch of one record beside its key and value (measured: 1,048,500 bytes fit

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streams.errors import BrokerError, UsageError
+from streams.jobs.files.ahead import read_ahead
+from streams.jobs.files.formats import Format, Source, columns_of, same_file
+from streams.jobs.files.rejects import Rejects
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
-from streams.jobs.publish.formats import Format, Source, columns_of
-from streams.jobs.publish.rejects import Rejects
 from streams.kafka.client import broker_error, client_arguments, connected
+from streams.running.bar import State, rate
 
 if TYPE_CHECKING:
     from streams.jobs.publish.sending import Sending
     from streams.settings import KafkaSettings
 
 DEFAULT_PARTITIONS = 4
-CHUNKS_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class Progress:
         self.size: int | None = None
         self.sending = False
 
-    @property
-    def skipped_count(self) -> int:
-        return self.rejected
+    def state(self) -> State:
+        """What a bar shows."""
+        facts = f"{rate(self.sent, time.monotonic() - self.started)}  rejected {self.rejected:,}"
+        return State(f"published {self.sent:,}", facts, self.position, self.size)
 
     def add_sent(self, records: int) -> None:
         self.sent += records
@@ -90,7 +91,7 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
     key = key_of(publication.key) if publication.key is not None else None
     faults = schema_faults(publication.schema) if publication.schema is not None else None
     arguments = client_arguments(kafka)
-    if publication.rejects and publication.path and _same(publication.rejects, publication.path):
+    if same_file(publication.rejects, publication.path):
         raise UsageError("--rejects names the input itself")
     source = Source(publication.path, publication.format, columns)
     rejects = Rejects(publication.rejects, progress.tell)
@@ -139,7 +140,7 @@ async def _put(
 ) -> None:
     """Queue all chunks, at this rate."""
     count = 0
-    async for chunk in _in_thread(chunks):
+    async for chunk in read_ahead(chunks):
         rejects.add(chunk.rejects)
         progress.rejected = rejects.count
         step = len(chunk.values) if rate is None else max(1, int(rate / 10))
@@ -152,36 +153,6 @@ async def _put(
             await sending.put(values, keys)
             count += len(values)
         progress.position = chunk.position
-
-
-async def _in_thread(chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
-    """The chunks, read and checked by a separate thread, a few ahead.
-
-    A daemon thread instead of the executor: Ctrl-C must not wait for input from a terminal.
-    """
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[Chunk | BaseException | None] = asyncio.Queue(CHUNKS_AHEAD)
-
-    def hand_over(what: Chunk | BaseException | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(what), loop).result()
-
-    def read() -> None:
-        try:
-            try:
-                for chunk in chunks:
-                    hand_over(chunk)
-            except BaseException as error:  # any kind: a panic in a Rust extension, too
-                hand_over(error)
-            else:
-                hand_over(None)
-        except (RuntimeError, asyncio.CancelledError):
-            return  # the loop is closed, and nobody waits for the result
-
-    threading.Thread(target=read, name="publish-reader", daemon=True).start()
-    while (chunk := await queue.get()) is not None:
-        if isinstance(chunk, BaseException):
-            raise chunk
-        yield chunk
 
 
 async def _topic(
@@ -219,10 +190,3 @@ async def _topic(
         except KafkaError as error:
             raise broker_error(error, servers, admin) from error
     raise BrokerError(f"the topic {topic} was created but does not appear")
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False

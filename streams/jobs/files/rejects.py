@@ -11,7 +11,7 @@ from typing import IO, Any
 import orjson
 
 from streams.errors import StreamsError, UsageError
-from streams.jobs.publish.rows import Reject
+from streams.jobs.files.rows import Reject
 
 MAX_REPORTED = 5
 

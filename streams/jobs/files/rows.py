@@ -1,7 +1,7 @@
 """What the readers of every format return, and how to split a stream of bytes into lines.
 
-Memory is constant, whatever the file holds: a block is 1 MiB, and a line above the topic's limit is
-only counted.
+Memory is constant, whatever the file holds: a block is 1 MiB, and a line above the reader's limit
+is only counted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REJECT_BYTES = 1000
 
 
 class Reject(NamedTuple):
-    """A record that is not published. `line`: from 1, where it starts. `reason`: one sentence
+    """A record that a job cannot use. `line`: from 1, where it starts. `reason`: one sentence
     without the record's text. `raw`: its bytes; cut where `size` is more. `last_line`: where it
     ends; 0: on its first line."""
 
@@ -29,9 +29,11 @@ class Reject(NamedTuple):
 
 
 class Records(NamedTuple):
-    """A stretch of input: `values` to publish with their `lines` and decoded `documents`, in order.
-    `position`: bytes of the input read so far. `last_lines`: where each record ends; None: each on
-    its first line."""
+    """A stretch of input: `values`, JSON objects, with their `lines` and decoded `documents`, in
+    order. `position`: bytes of the input read so far. `last_lines`: where each record ends; None:
+    each on its first line. `sources`: the bytes of each record in the file, with its line end;
+    None: they are its value. `batch`: the rows of a Parquet file as Arrow has them, rejects among
+    them."""
 
     lines: list[int]
     values: list[bytes]
@@ -39,6 +41,8 @@ class Records(NamedTuple):
     rejects: list[Reject]
     position: int
     last_lines: list[int] | None = None
+    sources: list[bytes] | None = None
+    batch: Any = None
 
 
 class Lines(NamedTuple):
@@ -123,4 +127,4 @@ def pieces_of(blocks: Iterator[bytes], longest: int) -> Iterator[tuple[list[Piec
 
 def too_long(size: int, limit: int) -> str:
     """The reason for a line that is too large for a record."""
-    return f"too large: {size} bytes, and the topic takes {limit}"
+    return f"too large: {size} bytes, and the limit is {limit}"

@@ -8,12 +8,15 @@ from typing import Any
 import orjson
 
 from streams.codec.strict_json import read_object
-from streams.jobs.publish.rows import BOM, Lines, Records, Reject, lines_of, too_long
+from streams.jobs.files.rows import BOM, Lines, Records, Reject, lines_of, too_long
 
 
-def json_lines(blocks: Iterator[bytes], longest: int) -> Iterator[Records]:
-    """One JSON object a line, published byte for byte; blank lines are skipped."""
-    return _each(lines_of(blocks, longest), longest, lambda line: (line, read_object(line)))
+def json_lines(blocks: Iterator[bytes], longest: int, *, bom: bool = False) -> Iterator[Records]:
+    """One JSON object a line, byte for byte; blank lines are skipped. `bom`: whether a byte order
+    mark before the first is, too; JSON does not allow it."""
+    lines = lines_of(blocks, longest)
+    lines = _without_bom(lines) if bom else lines
+    return _each(lines, longest, lambda line: (line, read_object(line)))
 
 
 def text_lines(blocks: Iterator[bytes], longest: int) -> Iterator[Records]:

@@ -15,14 +15,28 @@ from typing import Any
 import orjson
 
 from streams.errors import UsageError
-from streams.jobs.publish.rows import Records, Reject
+from streams.jobs.files.rows import Records, Reject
 
 ROWS_AT_ONCE = 1000
 
 
-def parquet_rows(path: Path) -> Iterator[Records]:
-    """Decimals and times become strings, missing values and NaN null; bytes have no place in JSON:
-    rejects. Raises UsageError without the extra `parquet`, or for another kind of file."""
+def parquet_rows(path: Path, *, faithful: bool = False) -> Iterator[Records]:
+    """Decimals and times become strings, missing values and NaN null. Bytes have no place in JSON:
+    rejects; `faithful`: the document lacks them, and the stretch has its rows as Arrow has them.
+    Raises as `opened`."""
+    file = opened(path)
+    names = file.schema_arrow.names
+    size, total = path.stat().st_size, max(file.metadata.num_rows, 1)
+    number = 0
+    for group in range(file.num_row_groups):
+        for stretch, count in _group(file, group, names, number, faithful):
+            number += count
+            yield stretch._replace(position=size * number // total)
+
+
+def opened(path: Path) -> Any:
+    """The file as pyarrow has it. Raises UsageError without the extra `parquet`, or for another
+    kind of file."""
     try:
         import pyarrow
         import pyarrow.parquet as parquet
@@ -32,19 +46,14 @@ def parquet_rows(path: Path) -> Iterator[Records]:
         ) from None
     try:
         file = parquet.ParquetFile(path, page_checksum_verification=True)
-        names = file.schema_arrow.names
+        _ = file.schema_arrow  # a type that nobody knows is found here
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise UsageError(f"{path}: not a Parquet file: {' '.join(str(error).split())}") from None
-    size, total = path.stat().st_size, max(file.metadata.num_rows, 1)
-    number = 0
-    for group in range(file.num_row_groups):
-        for stretch, count in _group(file, group, names, number):
-            number += count
-            yield stretch._replace(position=size * number // total)
+    return file
 
 
 def _group(
-    file: Any, group: int, names: Sequence[str], before: int
+    file: Any, group: int, names: Sequence[str], before: int, faithful: bool
 ) -> Iterator[tuple[Records, int]]:
     """The rows of a row group, and how many they are, rejects included. `before`: the rows of the
     file before it."""
@@ -53,7 +62,8 @@ def _group(
         batches = islice(file.iter_batches(size, row_groups=[group]), count // size, None)
         batch, problem = _next(batches)
         while batch is not None:
-            yield _records(batch, names, before + count), batch.num_rows
+            found = _documents if faithful else _records
+            yield found(batch, names, before + count), batch.num_rows
             count += batch.num_rows
             batch, problem = _next(batches)
         if not problem:
@@ -79,7 +89,7 @@ def _next(batches: Iterator[Any]) -> tuple[Any, str]:
 
 
 def _records(batch: Any, names: Sequence[str], before: int) -> Records:
-    from streams.jobs.publish.cells import NoForm, values_of
+    from streams.jobs.files.cells import NoForm, values_of
 
     found = Records([], [], [], [], 0)
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -100,6 +110,32 @@ def _records(batch: Any, names: Sequence[str], before: int) -> Records:
             found.values.append(value)
             found.documents.append(orjson.loads(value))
     return found
+
+
+def _documents(batch: Any, names: Sequence[str], before: int) -> Records:
+    """Every row is a record, whose document has what JSON can hold."""
+    from streams.jobs.files.cells import NoForm, values_of
+
+    found = Records([], [], [], [], 0, batch=batch)
+    columns = [values_of(column) for column in batch.columns]
+    for number, cells in enumerate(zip(*columns, strict=True), before + 1):
+        row = {n: cell for n, cell in zip(names, cells, strict=True) if type(cell) is not NoForm}
+        try:
+            value = orjson.dumps(row, _as_text)
+        except TypeError:
+            value = orjson.dumps({n: cell for n, cell in row.items() if _has_json(cell)}, _as_text)
+        found.lines.append(number)
+        found.values.append(value)
+        found.documents.append(orjson.loads(value))
+    return found
+
+
+def _has_json(cell: Any) -> bool:
+    try:
+        orjson.dumps(cell, _as_text)
+    except TypeError:
+        return False
+    return True
 
 
 def _as_text(value: Any) -> str:

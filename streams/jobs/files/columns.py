@@ -17,7 +17,7 @@ from typing import NamedTuple
 import orjson
 
 from streams.errors import UsageError
-from streams.jobs.publish.rows import REJECT_BYTES, Piece, Records, Reject, pieces_of, too_long
+from streams.jobs.files.rows import REJECT_BYTES, Piece, Records, Reject, pieces_of, too_long
 
 ROWS_AT_ONCE = 1000
 
@@ -65,7 +65,7 @@ class _Feed:
         limit is surely too large: raises _TooLargeError."""
         line = self.piece()
         self.row.append(line)
-        if self._size > self._longest and self._size - len(_line_end(line)) > self._longest:
+        if self._size > self._longest and self._size - len(line_end(line)) > self._longest:
             raise _TooLargeError
         return line.decode("utf-8", "surrogateescape")
 
@@ -84,7 +84,7 @@ class _Feed:
         """Pass over the rest of the row; returns the size of the whole."""
         for text in self.row:
             quotes.read(text)
-        end = _line_end(self.row[-1])
+        end = line_end(self.row[-1])
         while not self._ended or quotes.open:
             try:
                 text = self.piece()
@@ -92,7 +92,7 @@ class _Feed:
                 end = b""
                 break
             quotes.read(text)
-            end = _line_end(text)
+            end = line_end(text)
         return self._size - len(end)
 
     def is_dry(self) -> bool:
@@ -144,26 +144,36 @@ class _Quotes:
 
 
 class Table:
-    """The rows of a CSV or TSV file. `columns`: their names; None: the first row has them."""
+    """The rows of a CSV or TSV file. `columns`: their names; None: the first row has them, and
+    `header`, once it is read, its bytes. `distinct`: whether each must have a name of its own."""
 
     def __init__(
-        self, blocks: Iterator[bytes], longest: int, delimiter: str, columns: list[str] | None
+        self,
+        blocks: Iterator[bytes],
+        longest: int,
+        delimiter: str,
+        columns: list[str] | None,
+        *,
+        distinct: bool = True,
     ) -> None:
         self._feed = _Feed(blocks, longest)
         self._delimiter = delimiter
-        self._columns = columns
+        self.columns = columns
+        self.header = b""
+        self._distinct = distinct
         self._longest = longest
 
     def records(self) -> Iterator[Records]:
         """Rows as objects. Raises UsageError for a first row that does not name the columns."""
         stretch = _stretch()
         for row in self._rows():
-            if self._columns is None and (row.cells or row.reason):
-                self._columns = _header(row)
+            if self.columns is None and (row.cells or row.reason):
+                self.columns = _header(row, distinct=self._distinct)
+                self.header = b"".join(row.lines)
             elif row.reason:
                 stretch.rejects.append(_reject(row, row.reason))
             elif row.cells:
-                _add(row, self._columns or [], stretch)
+                _add(row, self.columns or [], stretch)
             if self._feed.is_dry() or len(stretch.values) >= ROWS_AT_ONCE:
                 yield stretch._replace(position=self._feed.position)
                 stretch = _stretch()
@@ -192,7 +202,7 @@ class Table:
 
 
 def _stretch() -> Records:
-    return Records([], [], [], [], 0, [])
+    return Records([], [], [], [], 0, [], [])
 
 
 def _add(row: _Row, columns: list[str], stretch: Records) -> None:
@@ -209,17 +219,19 @@ def _add(row: _Row, columns: list[str], stretch: Records) -> None:
     stretch.lines.append(row.first)
     stretch.values.append(value)
     stretch.documents.append(document)
-    if stretch.last_lines is not None:
+    if stretch.last_lines is not None and stretch.sources is not None:
         stretch.last_lines.append(row.last)
+        stretch.sources.append(row.lines[0] if len(row.lines) == 1 else b"".join(row.lines))
 
 
 def _reject(row: _Row, reason: str) -> Reject:
     raw = b"".join(row.lines)
-    raw = raw[:REJECT_BYTES] if row.size else raw.removesuffix(_line_end(raw))
+    raw = raw[:REJECT_BYTES] if row.size else raw.removesuffix(line_end(raw))
     return Reject(row.first, reason, raw, row.size or len(raw), row.last)
 
 
-def _line_end(line: bytes) -> bytes:
+def line_end(line: bytes) -> bytes:
+    """LF, CR, CRLF, or nothing."""
     if line.endswith(b"\r\n"):
         return b"\r\n"
     return line[-1:] if line.endswith((b"\n", b"\r")) else b""
@@ -234,14 +246,14 @@ def _reason(error: csv.Error) -> str:
     return f"not CSV: {text}"
 
 
-def _header(row: _Row) -> list[str]:
-    """The names of the columns, each exactly once."""
+def _header(row: _Row, *, distinct: bool) -> list[str]:
+    """The names of the columns; `distinct`: each exactly once."""
     names = [name.strip() for name in row.cells]
     twice = sorted({name for name in names if names.count(name) > 1})
     problem = row.reason
-    if not problem and "" in names:
+    if not problem and distinct and "" in names:
         problem = "a column has no name"
-    elif not problem and twice:
+    elif not problem and distinct and twice:
         problem = f'"{twice[0]}" names two columns'
     if problem:
         raise UsageError(f"line {row.first}: {problem}; name the columns with --columns a,b,...")

@@ -1,0 +1,96 @@
+"""`map` from end to end: a file's rows -> texts -> calls -> the same rows with answers.
+
+    reading ─► queue ─► MapRun (texts) ─► answers ─► journal ─► queue ─► output, in order
+                 ▲                                      │
+                 └── answers of the runs before ◄───────┘
+
+The output is made of the input and the journal alone. So a run that goes on (`resume`) writes it
+from its beginning, and every run with the same answers writes the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from streams.errors import ConfigError
+from streams.jobs.files.formats import Source
+from streams.jobs.map_file.map_job import MapJob, facts_of
+from streams.jobs.map_file.map_progress import MapProgress
+from streams.jobs.map_file.map_task import process_of
+from streams.jobs.map_file.row_map import RowMap
+from streams.jobs.own_simulator import ENVIRON, own_simulator
+from streams.operations import make_operation
+from streams.providers import TaskCaller, make_caller
+from streams.providers.registry import can_price
+from streams.running.map_run import MapRun
+from streams.running.work import Options, work_of
+from streams.settings import ProviderSettings
+
+MAX_WAIT_S: Final = 0.05
+"""How long a call waits for more rows of a slow input."""
+
+NO_KEY: Final = ": no API key: "
+WITHOUT_KEY: Final = "; or --simulate: the built-in simulator answers, without a key and at no cost"
+
+
+async def map_file(job: MapJob, progress: MapProgress) -> None:
+    """Give every row of the file its answer; returns when all are in the output.
+
+    Raises UsageError and ConfigError for what cannot work, before anything is asked, and
+    StreamsError where a file cannot be written. `progress` is correct at any moment.
+    """
+    source = job.source()
+    try:
+        job.check_files(source)
+        progress.size = source.size if job.limit is None else job.limit
+        async with _caller(job, progress) as caller:
+            await _map(job, source, caller, progress)
+    finally:
+        source.close()
+
+
+async def _map(job: MapJob, source: Source, caller: TaskCaller, progress: MapProgress) -> None:
+    fields = job.fields(make_operation(job.task))
+    reading = job.reading(source, fields)
+    if not can_price(job.task):
+        progress.tell(f"the price of {job.task.model} is not known: no cost is told")
+    rows = RowMap(job, source, reading, facts_of(job, source, caller), progress)
+    calls = job.task.calls
+    options = Options(
+        max_in_flight=calls.max_in_flight, max_attempts=calls.max_attempts, max_wait_s=MAX_WAIT_S
+    )
+    run = MapRun(
+        work_of(process_of(job.task, caller), options),
+        rows.texts(),
+        on_pause=lambda pause, _: rows.paused(pause, run),
+    )
+    progress.calls = run.runner.tally
+    try:
+        while (taken := await run.take()) is not None:
+            rows.settle(*taken)
+        rows.finish()
+    finally:
+        try:
+            await run.close()
+        finally:
+            await rows.close()
+
+
+@asynccontextmanager
+async def _caller(job: MapJob, progress: MapProgress) -> AsyncIterator[TaskCaller]:
+    """The API, or the simulator in its place. Raises ConfigError."""
+    if job.simulate:
+        async with own_simulator() as simulator:
+            progress.tell("simulated: the answers are the built-in simulator's, and cost nothing")
+            address = ProviderSettings(base_url=simulator[f"{job.task.provider}_base_url"])
+            yield make_caller(job.task, address, environ={**job.environ, **ENVIRON})
+        return
+    try:
+        caller = make_caller(job.task, job.provider, environ=job.environ)
+    except ConfigError as error:
+        raise ConfigError(
+            [each + WITHOUT_KEY if NO_KEY in each else each for each in error.problems]
+        ) from None
+    yield caller
