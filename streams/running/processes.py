@@ -194,7 +194,9 @@ def _process(
             raise ConfigError(_problems(task, error)) from None
         return TaskCaller(operation, provider, suits.timeout_s)
 
-    return ApiProcess(make_caller, result, suits, text=api.text, priced=has_price(task.model))
+    return ApiProcess(
+        make_caller, result, suits, name=task.operation, text=api.text, priced=has_price(task.model)
+    )
 
 
 def _problems(task: _Task, error: ConfigError) -> list[str]:

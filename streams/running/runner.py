@@ -56,9 +56,9 @@ class Runner:
     `caller(items)`: gets a list of its own. `timeout_s`: of one call; None: as long as it takes.
     `on_release(lane, slots)`: these outcomes may leave, in this order; answered with `Delivered`,
     from inside the callback or later. `on_ended(call, slots, event)`: the engine knows how a call
-    ended; `slots`: its items' as they were when it started. `on_pause(news, now)`: calls stop, or go on.
-    `on_defect(error)`: a call raised
-    something other than a CallError, which makes it a failed call with `Fault.FUNCTION`.
+    ended; `slots`: its items' as they were when it started. `on_pause(news, now)`: calls stop,
+    or go on. `on_defect(error)`: a call raised something other than a CallError, which makes it a
+    failed call with `Fault.FUNCTION`.
     `cancels`: whether a call ends when nobody owns its items any more. `account`: that of the API
     that `caller` calls, where others call it, too; None: one of its own. `has_price`: whether what
     a call costs can be known.

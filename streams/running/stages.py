@@ -129,6 +129,8 @@ async def _unused(items: Sequence[Any]) -> Sequence[ItemError]:
 
 
 def _name_of(process: Any) -> str:
+    if isinstance(process, OwnWork):
+        return process.name
     while isinstance(process, functools.partial):
         process = process.func
     return getattr(process, "__name__", None) or type(process).__name__

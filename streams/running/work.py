@@ -79,7 +79,9 @@ class Work(Protocol):
 
 
 class OwnWork(ABC):
-    """A process that brings its own work: an operation on an API."""
+    """A process that brings its own work: an operation on an API. `name`: the operation's."""
+
+    name: str
 
     @abstractmethod
     def check(self, options: Options) -> None:

@@ -191,3 +191,27 @@ async def test_an_operation_counts_its_own_tokens(api: Simulator) -> None:
 def test_an_unknown_keyword_is_a_type_error_at_once() -> None:
     with pytest.raises(TypeError, match="colour"):
         streams.classify(LABELS, colour="red")  # type: ignore[call-arg]
+
+
+async def test_a_key_that_is_refused_is_told_while_the_door_waits(
+    api: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wrong key looked like a hang."""
+    wrong = streams.embed("voyage-4", dimension=256, base_url=api.url)  # /v1 is missing
+    doors = [
+        streams.map_batches(wrong, ["a"]),
+        streams.Pipeline([wrong]).run(["a"]),
+        streams.Coalescer(wrong, max_wait_ms=0).submit("a"),
+    ]
+    running = [asyncio.ensure_future(door) for door in doors]
+    while len(caplog.messages) < len(doors):
+        await asyncio.sleep(0)
+    for each in running:
+        each.cancel()
+    await asyncio.wait(running)
+    told = sorted(caplog.messages)
+    assert [line.split(" is paused (account)")[0] for line in told] == [
+        "map_batches",
+        "stage embed",
+        "the coalescer",
+    ]

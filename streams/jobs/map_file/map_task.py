@@ -92,7 +92,12 @@ def process_of(task: TaskSettings, caller: TaskCaller) -> ApiProcess[Any]:
     batch = task.batch
     suits = Suits(batch.max_items, batch.max_tokens, batch.max_bytes, task.calls.timeout_s)
     return ApiProcess(
-        lambda: caller, lambda result: result, suits, text=None, priced=can_price(task)
+        lambda: caller,
+        lambda result: result,
+        suits,
+        name=task.operation,
+        text=None,
+        priced=can_price(task),
     )
 
 
