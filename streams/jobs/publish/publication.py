@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from streams.errors import BrokerError, UsageError
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.jobs.publish.formats import Format, Source, columns_of
 from streams.jobs.publish.rejects import Rejects
+from streams.jobs.publish.rows import Reject
 from streams.kafka.client import broker_error, client_arguments, connected
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ class Progress:
     def skipped_count(self) -> int:
         return self.rejected
 
+    def add_rejected(self, records: int) -> None:
+        self.rejected += records
+        self._changed(self)
+
     def add_sent(self, records: int) -> None:
         self.sent += records
         self._changed(self)
@@ -101,11 +107,22 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
         async with connected(producers, kafka.bootstrap_servers):
             chunks = checked(source.records(largest), largest=largest, key=key, faults=faults)
             progress.started, progress.sending = time.monotonic(), True
-            sending = Sending(producers, publication.topic, partitions, on_sent=progress.add_sent)
+            sending = Sending(
+                producers,
+                publication.topic,
+                partitions,
+                on_sent=progress.add_sent,
+                on_refused=partial(_reject, rejects, progress),
+            )
             await _pump(chunks, sending, rejects, progress, publication.rate)
     finally:
         rejects.close()
         source.close()
+
+
+def _reject(rejects: Rejects, progress: Progress, *found: Reject) -> None:
+    rejects.add(found)
+    progress.add_rejected(len(found))
 
 
 async def _pump(
@@ -140,16 +157,16 @@ async def _put(
     """Queue all chunks, at this rate."""
     count = 0
     async for chunk in _in_thread(chunks):
-        rejects.add(chunk.rejects)
-        progress.rejected = rejects.count
+        _reject(rejects, progress, *chunk.rejects)
         step = len(chunk.values) if rate is None else max(1, int(rate / 10))
         for start in range(0, len(chunk.values), max(1, step)):
             values = chunk.values[start : start + step]
             keys = chunk.keys[start : start + step] if chunk.keys is not None else None
+            places = chunk.places[start : start + step]
             if rate is not None:
                 due = progress.started + count / rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await sending.put(values, keys)
+            await sending.put(values, keys, places)
             count += len(values)
         progress.position = chunk.position
 
