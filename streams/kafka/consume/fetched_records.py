@@ -35,6 +35,10 @@ FORMAT_AT = 16
 NEWEST_FORMAT = 2
 MIN_LENGTH = {0: 14, 1: 22, 2: HEADER.size - OVERHEAD.size}
 
+_without_gaps: set[str] = set()
+"""Topics of which a gap is told, of this process's consumers."""
+_told_gaps: set[tuple[TopicPartition, int]] = set()
+
 
 class UnreadableError(BrokerError):
     """Nothing from `offset` of `where` on can be read before somebody does something. `tries`: how
@@ -169,10 +173,6 @@ class FetchedPartition(fetcher.PartitionRecords):
             self._records_iterator = None
             reason = error if isinstance(error, CorruptBatchError) else repr(error)
             raise UnreadableError(self._tp, self.next_fetch_offset, reason) from error
-
-
-_without_gaps: set[str] = set()
-_told_gaps: set[tuple[TopicPartition, int]] = set()
 
 
 def expect_no_gaps(topics: Iterable[str]) -> None:
