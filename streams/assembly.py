@@ -20,6 +20,7 @@ from streams.kafka.admin import Admin
 from streams.kafka.broker.child import free_port
 from streams.kafka.broker.tansu import refuse_on_embedded, warn_of_order
 from streams.kafka.client import broker_error, client_arguments, connect, connected
+from streams.kafka.consume.fetched_records import expect_no_gaps
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
 from streams.kafka.produce.transactions import Transactions
@@ -144,6 +145,8 @@ class Assembly:
             raise broker_error(error, self.kafka.bootstrap_servers, admin) from error
         if created:
             logger.info("created %s", ", ".join(created))
+        settings = {name: facts[name] for name in sources}
+        expect_no_gaps(n for n, each in settings.items() if not (each.compacted or each.hidden))
         if hidden := sorted(name for name, each in facts.items() if each.hidden):
             logger.warning(
                 "%s. Until then their size limits and whether they are compacted are a guess",

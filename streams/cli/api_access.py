@@ -87,5 +87,5 @@ def _cost(usage: Usage | None) -> str:
         return ""
     tokens = f"; {usage.input_tokens} tokens in, {usage.output_tokens} out"
     if usage.cost_nano_usd is None:
-        return f"{tokens}, price not known"
+        return f"{tokens}, cost not known"
     return f"{tokens}, ${usage.cost_nano_usd / 1e9:.9f}".rstrip("0").rstrip(".")

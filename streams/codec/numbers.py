@@ -18,6 +18,9 @@ import orjson
 _LONG_DIGITS = 4_000
 """Digits that become an integer at once; Python refuses more than 4,300."""
 
+NEGATIVE_ZERO = "-0"
+"""The one integer that `int` does not give back."""
+
 _EXACT_INTEGERS = 2.0**53
 _PLAIN = {int, float}
 _POWER_CHARACTERS = 20
@@ -52,9 +55,9 @@ def number(digits: str) -> float:
 
 
 def integer(digits: str) -> float:
-    """A JSON integer of any size; beyond the digits that Python converts, a `Number`."""
+    """A JSON integer of any size; a `Number` for -0, and beyond the digits that Python converts."""
     try:
-        return int(digits)
+        return int(digits) if digits != NEGATIVE_ZERO else Number(digits)
     except ValueError:
         return Number(digits)
 
@@ -73,7 +76,9 @@ def exact(value: float | Decimal) -> Decimal:
 
 
 def near(value: Number) -> float:
-    """The float, if it stands for the same decimal; else the number itself."""
+    """The float or int, if it stands for the same decimal; else the number itself."""
+    if value.digits == NEGATIVE_ZERO:
+        return 0
     plain = float(value)
     return plain if exact(plain) == exact(value) else value
 

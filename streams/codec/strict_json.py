@@ -86,12 +86,15 @@ def _read(raw: bytes) -> Any:
         if "depth limit" in str(error):
             raise ValueError(_TOO_DEEP) from None
         return _read_slowly(raw)
+    if b"-0" in raw and _NEGATIVE_ZERO.search(raw) is not None:
+        return _read_slowly(raw)
     shortens = _SHORTENED.search(raw) is not None or may_lose_value(raw)
     return _read_slowly(raw) if shortens and has_float(value) else value
 
 
 _SHORTENED = re.compile(rb"\.(?:[0-9]+0(?![0-9])|0000)")
 """Decimals that orjson writes in another way: 1.10 and 0.00001."""
+_NEGATIVE_ZERO = re.compile(rb"(?:^|[\[:,\s])-0(?:[\],}\s]|$)")
 _DIGITS = bytes.maketrans(b"123456789.E", b"0000000000e")
 
 

@@ -27,7 +27,6 @@ IN_FLIGHT = State.IN_FLIGHT
 DROPPED = State.DROPPED
 
 STUBBORN_STRIKES = 3
-
 """A repeated call that failed so often takes turns with new ones."""
 
 LIMITED_STRIKES = 15

@@ -5,7 +5,7 @@
     the errors of all addresses ──► unreachable(...) ──► one line
 
 The forms of the errors are measured on aiokafka 0.14 and Apache Kafka 4.4
-(`tests/kafka/test_secured_broker.py`).
+(`tests/faults/test_secured_broker.py`).
 """
 
 from __future__ import annotations

@@ -156,11 +156,14 @@ def _system(text: str, cache_min_tokens: int) -> str | list[dict[str, Any]]:
 
 
 def is_message(reply: Any) -> bool:
-    """Whether a reply is a message, however bad its content. If not, it is not the API's."""
+    """Whether a reply is a message, however bad its content. If not, it is not the API's: gateways
+    wrap their errors in forms like {"type": "message", "error": ...} or {"content": null}."""
     if not isinstance(reply, Mapping):
         return False
     its_type = reply.get("type")
-    return its_type == "message" or (its_type is None and "content" in reply)
+    if isinstance(reply.get("content"), list):
+        return its_type in ("message", None)
+    return its_type == "message" and reply.get("error") is None
 
 
 def completion_of(model: str, message: Any) -> Completion:

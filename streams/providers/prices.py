@@ -51,6 +51,9 @@ _LONG_PROMPT_PRICES: Final[Mapping[str, Price]] = {
     "claude-haiku-5-5": Price(500, 2_500, 625, 1_000, 50),
 }
 
+UNKNOWN: Final = Usage(0, 0, None)
+"""Of a reply that does not say what it used."""
+
 _DATED: Final = re.compile(r"-\d{8}$")
 
 
@@ -59,11 +62,12 @@ def has_price(model: str) -> bool:
     return _name(model) in _PRICES
 
 
-def claude_usage(model: str, usage: Any) -> Usage | None:
-    """Tokens and cost of one reply. `usage`: the reply's own JSON value, whatever it is; None
-    where it says nothing. `input_tokens` counts all input: new, written to the cache, read."""
+def claude_usage(model: str, usage: Any) -> Usage:
+    """Tokens and cost of one reply. `usage`: the reply's own JSON value, whatever it is. Where it
+    does not say the tokens, the cost is not known. `input_tokens` counts all input: new, written to
+    the cache, read."""
     if not isinstance(usage, Mapping):
-        return None
+        return UNKNOWN
     written = _count(usage.get("cache_creation_input_tokens"))
     by_time = usage.get("cache_creation")
     written_1h = 0
@@ -73,7 +77,7 @@ def claude_usage(model: str, usage: Any) -> Usage | None:
     new, read = _count(usage.get("input_tokens")), _count(usage.get("cache_read_input_tokens"))
     total, output = new + written + read, _count(usage.get("output_tokens"))
     price = _price(model, total)
-    if price is None:
+    if price is None or not (_says(usage, "input_tokens") and _says(usage, "output_tokens")):
         return Usage(total, output, None)
     cost = (
         new * price.input
@@ -87,13 +91,14 @@ def claude_usage(model: str, usage: Any) -> Usage | None:
     return Usage(total, output, cost)
 
 
-def voyage_usage(model: str, usage: Any) -> Usage | None:
-    """Tokens and cost of one reply. `usage`: the reply's own JSON value; None if it has none."""
+def voyage_usage(model: str, usage: Any) -> Usage:
+    """Tokens and cost of one reply; `usage` as for Claude."""
     if not isinstance(usage, Mapping):
-        return None
+        return UNKNOWN
     tokens = _count(usage.get("total_tokens"))
     price = _price(model, tokens)
-    return Usage(tokens, 0, None if price is None else tokens * price.input)
+    known = price is not None and _says(usage, "total_tokens")
+    return Usage(tokens, 0, tokens * price.input if price is not None and known else None)
 
 
 def _price(model: str, input_tokens: int) -> Price | None:
@@ -105,6 +110,11 @@ def _price(model: str, input_tokens: int) -> Price | None:
 
 def _name(model: str) -> str:
     return _DATED.sub("", model)
+
+
+def _says(usage: Mapping[str, Any], field: str) -> bool:
+    value = usage.get(field)
+    return type(value) is int and 0 <= value <= MAX_TOKENS
 
 
 def _count(value: Any) -> int:

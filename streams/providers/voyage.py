@@ -177,8 +177,13 @@ def strict_session(way: Egress) -> StrictSession:
 
 
 def is_reply(reply: Any) -> bool:
-    """Whether a reply is one of embeddings, however bad. If not, it is not the API's."""
-    return isinstance(reply, Mapping) and ("data" in reply or reply.get("object") == "list")
+    """Whether a reply is one of embeddings, however bad. If not, it is not the API's: gateways
+    wrap their errors in forms like {"code": 500, "data": null}."""
+    if not isinstance(reply, Mapping):
+        return False
+    if isinstance(reply.get("data"), list):
+        return True
+    return reply.get("object") == "list" and reply.get("error") is None
 
 
 def vectors_of(data: Any) -> list[Any] | None:

@@ -42,7 +42,7 @@ class Suits(NamedTuple):
 
 class ProcessUsage(NamedTuple):
     """What a process took so far, counted at each reply. `cost_usd`: list prices; None: the model's
-    price is not known."""
+    price is not known, or a reply did not say its tokens."""
 
     calls: int
     input_tokens: int

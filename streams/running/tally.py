@@ -56,7 +56,7 @@ class CallTally:
     `retries`: calls that repeat an item, by what caused them. `wait_s`: from the arrival of a new
     microbatch's oldest item to its call. `input_tokens`, `output_tokens`, `cost_nano_usd`: of all
     replies and billed refusals, whatever happens to their items; a cost of None: not known, since
-    the price of a call, or that of the model (`has_price`), is not.
+    the model's price (`has_price`) is not, or a reply did not say its tokens.
     """
 
     def __init__(self, *, has_price: bool = True) -> None:
@@ -121,7 +121,7 @@ class CallTally:
     @property
     def bill(self) -> str:
         """What its calls took, in a line."""
-        cost = "price not known" if self.cost_usd is None else f"${self.cost_usd:.6f}"
+        cost = "cost not known" if self.cost_usd is None else f"${self.cost_usd:.6f}"
         calls = sum(self.by_status.values())
         return f"{calls} calls, {self.input_tokens} tokens in, {self.output_tokens} out, {cost}"
 

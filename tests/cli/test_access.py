@@ -130,7 +130,7 @@ async def test_the_price_of_a_model_that_is_in_no_list_is_not_known(simulate: An
     simulator = await simulate()
     law = {"name": "law", "operation": "embed", "model": "voyage-law-2"}
     *_, check = await found(settings(simulator.url, simulator.voyage_url, law))
-    assert check[2].endswith("price not known")
+    assert check[2].endswith("cost not known")
 
 
 async def test_a_missing_key_and_an_api_that_is_away_are_told_without_the_key() -> None:

@@ -250,6 +250,24 @@ async def test_a_letter_larger_than_its_source_takes_is_skipped(
     assert [len(record.value) for record in await read(broker.bootstrap, [source])] == [100, 200]
 
 
+@pytest.mark.needs("compaction", "commit_metadata")
+async def test_a_letter_that_its_source_refuses_is_skipped_and_sent_when_it_is_taken(
+    broker: Broker, topic: MakeTopic
+) -> None:
+    """It ended the command, and nothing behind it was ever sent."""
+    source = await topic("source", configs={"cleanup.policy": "compact"})
+    name, other = await topic("dead"), await topic("other")
+    letters = [written(of(source, n, key=None if n in (3, 4) else b"k%d" % n)) for n in range(8)]
+    await fill(broker, name, [(letter, 0) for letter in letters])
+    result = dead(broker, "redrive", name)
+    assert (result.code, result.lines[0]["redriven"], result.lines[0]["skipped"]) == (1, 6, 2)
+    assert "a compacted topic takes no record without a key" in result.err
+    assert await numbers(broker, source) == [0, 1, 2, 5, 6, 7]
+    again = redriven(broker, name, code=1)
+    assert (again["redriven"], again["skipped"]) == (0, 2)
+    assert redriven(broker, name, "--into", other)["redriven"] == 8
+
+
 @pytest.mark.needs("transactions")
 async def test_letters_of_a_transactional_topic_are_read_to_the_end_and_remembered(
     broker: Broker, topic: MakeTopic

@@ -66,6 +66,22 @@ async def test_nothing_valid_is_exit_code_1(broker: Broker, topic: MakeTopic) ->
     )
 
 
+@pytest.mark.needs("compaction")
+async def test_a_topic_that_takes_no_record_of_a_file_is_exit_code_1(
+    broker: Broker, topic: MakeTopic
+) -> None:
+    name = await topic(configs={"cleanup.policy": "compact"})
+    lines = b"".join(b'{"n": %d}\n' % n for n in range(500))
+    few = published(broker, name, "-", "--json", stdin=lines[: lines.index(b"\n") + 1])
+    assert (few.code, few.lines[0]["rejected"]) == (1, 1)
+    assert "a compacted topic takes no record without a key" in few.err
+    many = published(broker, name, "-", stdin=lines)
+    assert many.code == 1
+    assert "error: none of the first 100 records is published: " in many.err
+    keyed = published(broker, name, "-", "--json", "--key", "n", stdin=lines)
+    assert (keyed.code, keyed.lines[0]["published"]) == (0, 500)
+
+
 async def test_nothing_at_all_is_done(broker: Broker, topic: MakeTopic) -> None:
     assert published(broker, await topic(), "-").code == 0
 

@@ -94,3 +94,21 @@ async def test_a_broken_record_is_a_dead_letter_and_its_neighbours_have_results(
     printed = await asyncio.to_thread(streams, "tail", source, "--broker", own_broker.bootstrap)
     assert printed.code == 1
     assert f"offset {FIRST + SECOND - 1} of {source}/0 cannot be read" in printed.err
+
+
+def _damage_offset(log: bytearray, at: int) -> None:
+    """No checksum covers it; the broker passes over the batch."""
+    struct.pack_into(">q", log, at, FIRST // 2)
+
+
+async def test_offsets_that_the_broker_passes_over_are_named(own_broker, topic):
+    """10 records were lost without a line."""
+    source = await _source(own_broker, topic, _damage_offset)
+    total = FIRST + 2 * SECOND
+    with worker(own_broker, source) as process:
+        while (await committed(own_broker.bootstrap, group_of(source), source, 1))[0] < total:
+            assert process.process.poll() is None, process.log
+            await asyncio.sleep(0.1)
+        assert process.stop() == 0, process.log
+        first, last = FIRST, FIRST + SECOND - 1
+        assert f"{source}/0 has nothing at the offsets {first} to {last}" in process.log

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import reduce
 from random import Random
 from typing import Any
 
@@ -31,7 +32,7 @@ from streams.core import (
     Tick,
 )
 from streams.errors import CallError
-from streams.model import Item
+from streams.model import Item, added
 from streams.operations import Classify, Embed, Extract, Generate, Operation
 from streams.providers import TaskCaller
 from tests.fuzz.api import DIMENSION, BrokenApi
@@ -108,7 +109,7 @@ class _Round:
         self._count = random.choice([1, 3, 20, 40])
         self._calls: list[Call] = []
         self._released: list[int] = []
-        self._billed_nano_usd = 0
+        self._billed_nano_usd: int | None = 0  # None: a reply did not say what it used
         self._now = 0.0
 
     def play(self) -> None:
@@ -127,7 +128,8 @@ class _Round:
         self._engine.check_invariants()
         assert self._released == list(range(self._count)), f"outcomes of {self._released}"
         assert self._engine.watermark(0) == self._count
-        assert sum(slot.cost_nano_usd for slot in slots) == self._billed_nano_usd
+        costs = [slot.cost_nano_usd for slot in slots]
+        assert reduce(added, costs, 0) == self._billed_nano_usd
         assert self._now < MOST_SECONDS
         self._tested.items += self._count
 
@@ -144,7 +146,8 @@ class _Round:
             self._find_right_ones(reply.answers)
             event = Replied(batch.id, reply.answers, reply.usage)
         usage = event.error.usage if isinstance(event, Failed) else event.usage
-        self._billed_nano_usd += 0 if usage is None else usage.cost_nano_usd
+        if usage is not None:
+            self._billed_nano_usd = added(self._billed_nano_usd, usage.cost_nano_usd)
         if self._wired.defect is not None:
             raise self._wired.defect
         self._act(self._engine.handle(event, self._now))

@@ -13,6 +13,7 @@ from streams.codec.answers import Entry
 from streams.errors import BrokerError
 from streams.jobs.dead.plan import LetterPlan
 from streams.jobs.dead.redrive import LetterWriter
+from streams.jobs.files.rows import Reject
 from streams.jobs.publish.sending import Sending
 from streams.kafka.produce.ledger_writer import LedgerWriter
 from streams.kafka.produce.parcels import Parcel
@@ -26,11 +27,9 @@ class Lane:
 
 
 class User:
-    """`persists`: it offers a batch for as long as it takes; else it ends with a BrokerError.
-    `drops_too_large`: a record that is too large by itself gets out of the way of the others."""
+    """`persists`: it offers a batch for as long as it takes; else it ends with a BrokerError."""
 
     persists = True
-    drops_too_large = True
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
@@ -124,7 +123,6 @@ class LedgerUser(User):
 
 class JobUser(User):
     persists = False
-    drops_too_large = False
 
     def _begin(self, step: Coroutine[Any, Any, None]) -> None:
         """What it queues is queued in this turn of the loop; `finish` waits for the rest."""
@@ -139,10 +137,18 @@ class PublishUser(JobUser):
     def __init__(self, broker: Broker) -> None:
         super().__init__(broker)
         self.counts: list[int] = []
-        self.sending = Sending(self.producers, "topic", 1, on_sent=self.counts.append)
+        self.rejects: list[Reject] = []
+        self.sending = Sending(
+            self.producers,
+            "topic",
+            1,
+            on_sent=self.counts.append,
+            on_refused=self.rejects.append,
+        )
 
     def put(self, *values: bytes) -> None:
-        self._begin(self.sending.put(list(values), None))
+        places = [(n, n) for n in range(1, len(values) + 1)]
+        self._begin(self.sending.put(values, None, places))
 
     async def finish(self) -> None:
         await self.sending.finish()

@@ -24,10 +24,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.errors import BrokerError
+from streams.jobs.dead.plan import LetterPlan
 from streams.kafka.produce import job_writer, ledger_writer, ordered_queue, parcels, producers
 from streams.kafka.produce.parcels import InvalidRecordError
 from tests.kafka.producers import Broker, Stored
-from tests.kafka.queue_users import TOPIC, USERS, LedgerUser, SinkUser, User
+from tests.kafka.queue_users import (
+    TOPIC,
+    USERS,
+    LedgerUser,
+    PublishUser,
+    RedriveUser,
+    SinkUser,
+    User,
+)
 
 HOUR_MS = 3_600_000
 Start = Callable[..., Awaitable[User]]
@@ -130,12 +139,8 @@ async def test_a_record_that_is_too_large_by_itself_costs_no_other_its_place(use
     user.broker.rule = too_large_above(25)
     large = b"x" * 26
     user.put(b"a", b"b", large, b"c")
-    if user.drops_too_large:
-        await finished(user)
-        assert user.written == [b"a", b"b", b"c"]
-    else:
-        await ends(user, "MessageSizeTooLargeError")
-        assert user.written == [b"a", b"b"]
+    await finished(user)
+    assert user.written == [b"a", b"b", b"c"]
 
 
 @pytest.mark.parametrize("error", [InvalidRecordError, PolicyViolationError])
@@ -148,12 +153,54 @@ async def test_records_that_are_refused_for_good_cost_no_other_its_place(user, e
         error() if any(each.value in refused for each in records) else None
     )
     user.put(*values)
-    if user.drops_too_large:
-        await finished(user)
-        assert user.written == [value for value in values if value not in refused]
-    else:
-        await ends(user, error.__name__)
-        assert user.written == values[: min(bad)]
+    await finished(user)
+    assert user.written == [value for value in values if value not in refused]
+    assert user.left() == 0
+
+
+@pytest.mark.parametrize("error", [InvalidRecordError, MessageSizeTooLargeError])
+async def test_a_record_that_its_topic_refuses_is_a_reject_of_a_publication(error):
+    """It ended the publication, with all that stood behind it."""
+    user = PublishUser(Broker())
+    await user.start()
+    user.broker.rule = lambda topic, partition, records: (
+        error() if any(each.value == b"bad" for each in records) else None
+    )
+    user.put(b"a", b"bad", b"c")
+    await finished(user)
+    assert (user.written, user.left()) == ([b"a", b"c"], 0)
+    (reject,) = user.rejects
+    assert (reject.line, reject.raw) == (2, b"bad")
+    assert reject.reason.startswith("the topic topic refuses it: ")
+    await user.stop()
+
+
+async def test_a_publication_ends_where_its_topic_takes_none_of_the_first_hundred_records():
+    """A compacted topic and a file without keys: not the records are wrong."""
+    user = PublishUser(Broker())
+    await user.start()
+    user.broker.rule = lambda topic, partition, records: InvalidRecordError()
+    user.put(*[b"%d" % n for n in range(200)])
+    await ends(user, "none of the first 100 records is published: .* no record without a key")
+    assert len(user.rejects) == 99
+    await user.stop()
+
+
+async def test_a_letter_that_its_topic_refuses_is_told_and_the_others_are_sent():
+    user = RedriveUser(Broker())
+    await user.start()
+    user.broker.rule = lambda topic, partition, records: (
+        InvalidRecordError() if any(each.value == b"bad" for each in records) else None
+    )
+    letters = [
+        LetterPlan(None, "topic", 0, (b"key", value, [], None))  # type: ignore[arg-type]
+        for value in (b"a", b"bad", b"c")
+    ]
+    ((plan, reason),) = await user.letters.send(letters)
+    assert plan is letters[1]
+    assert "InvalidRecordError" in reason
+    assert user.written == [b"a", b"c"]
+    await user.stop()
 
 
 def test_aiokafka_names_the_code_of_a_refused_record():
@@ -477,7 +524,5 @@ async def test_whatever_fails_the_first_copies_are_in_order_and_nothing_is_left(
     assert first_copies == sorted(first_copies)
     assert user.broker.most_unacknowledged["topic", 0] <= 1
     assert not (ended and user.persists)
-    if not ended and MessageSizeTooLargeError not in refused:
-        assert first_copies == [*range(number)]
-    elif ended:
-        assert first_copies == [*range(len(first_copies))]
+    if MessageSizeTooLargeError not in refused:
+        assert first_copies == [*range(len(first_copies) if ended else number)]

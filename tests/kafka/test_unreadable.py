@@ -107,6 +107,29 @@ async def test_a_partition_that_cannot_be_read_costs_the_others_no_round(monkeyp
         assert reading.consumer.has_waiting(A)
 
 
+async def test_offsets_without_a_batch_are_told_once_where_compaction_makes_none(
+    monkeypatch, caplog
+):
+    """A broker passes over a batch whose base offset is damaged: no checksum covers it."""
+    monkeypatch.setattr(fetched_records, "_without_gaps", {"source"})
+    monkeypatch.setattr(fetched_records, "_told_gaps", set())
+    async with running() as reading:
+        marker = batch([framed(body(0, b"\0\0", key=b"\0\0\0\1"))], base=2, attributes=0x30)
+        await read(reading, A, good(0) + marker + good(3))
+        assert caplog.messages == []
+        await read(reading, A, good(8) + good(10))
+        assert reading.rounds == [{"a": [0, 1, 3, 4]}, {"a": [8, 9, 10, 11]}]
+        (told,) = caplog.messages
+        assert told.startswith("source/0 has nothing at the offsets 5 to 7, which are passed over")
+
+
+async def test_in_a_compacted_topic_offsets_without_a_batch_are_as_they_should_be(caplog):
+    async with running() as reading:
+        await read(reading, A, good(0) + good(8))
+        assert reading.rounds == [{"a": [0, 1, 8, 9]}]
+        assert caplog.messages == []
+
+
 async def test_a_broken_record_and_strange_names_stop_nothing():
     strange = [(b"gr\xf6\xdfe", b"1"), (b"", None)]
     async with running() as reading:

@@ -8,14 +8,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from streams.errors import Fault
+import aiohttp
+
+from streams.errors import CallError, Fault
 from streams.operations.bad_replies import as_table
 from streams.operations.schema import MAX_OPTIONAL, MAX_UNIONS, prepare
 from streams.operations.shapes import MAX_SHAPES
 from streams.policies.breaker import RUN, WINDOW
 from streams.policies.retry import RULES
-from streams.providers import prices
-from streams.providers.sdk_faults import call_error
+from streams.providers import anthropic, prices, voyage
+from streams.providers.sdk_faults import call_error, no_message
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
 
@@ -138,6 +140,51 @@ def test_the_table_of_failed_calls_is_what_they_are_taken_for():
     assert len(told) >= 12
     for status, fault in told:
         assert call_error(status, {}, None, now=datetime.now(UTC)).fault == fault, status
+
+
+def failed(status: int, message: str = "", code: str | None = None) -> CallError:
+    body = {"error": {"message": message, "details": {"error_code": code}}}
+    return call_error(status, {}, body, now=datetime.now(UTC))
+
+
+def failed_in_the_sdk(error: Exception) -> CallError:
+    failure = voyage.failure_of(error)
+    assert anthropic.failure_of(failure) is failure
+    return failure
+
+
+NOT_BY_STATUS: dict[str, list[CallError]] = {
+    "400 about length": [failed(400, "prompt is too long: 300 tokens > 200 maximum")],
+    "400 that every request": [
+        failed(400, "You have reached your specified API usage limits."),
+        failed(400, "Your credit balance is too low."),
+        failed(400, "Schema is too complex."),
+        failed(400, "Model voyage-9 is not supported."),
+        failed(400, "max_tokens: must be at most 10"),
+    ],
+    "429 at a spend cap": [failed(429, code="enforced_spend_limit_reached")],
+    "refused, reset": [
+        failed_in_the_sdk(ConnectionRefusedError()),
+        failed_in_the_sdk(ConnectionResetError()),
+        failed_in_the_sdk(aiohttp.ClientPayloadError()),
+        failed_in_the_sdk(aiohttp.ConnectionTimeoutError()),
+    ],
+    "2xx that is no message": [
+        no_message(200, {}, body, now=datetime.now(UTC)) for body in (None, {"type": "error"}, [])
+    ],
+    "anything else that an SDK raises": [anthropic.failure_of(ZeroDivisionError())],
+}
+
+
+def test_every_other_row_of_failed_calls_is_what_they_are_taken_for():
+    table = PAGE.split("| failure | fault | so |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| ([^|]+) \| `(\w+)` \|", table, re.MULTILINE)
+    found = {each: fault for row, fault in rows for each in NOT_BY_STATUS if row.startswith(each)}
+    assert found.keys() == NOT_BY_STATUS.keys()
+    for each, fault in found.items():
+        assert {error.fault.value for error in NOT_BY_STATUS[each]} == {fault}, each
+    others = [row for row, _ in rows if not row.startswith(tuple(NOT_BY_STATUS))]
+    assert all(re.search(r"\b\d{3}\b|4xx", row) for row in others)  # the test above has these
 
 
 def test_the_failures_that_the_page_calls_weighed_are_those_that_have_a_cause():

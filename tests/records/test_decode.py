@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.codec.records import Decoder
-from streams.codec.strict_json import compact
+from streams.codec.strict_json import compact, plain, read
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD
 
@@ -156,6 +156,15 @@ def test_a_number_keeps_its_digits_as_a_text_as_an_id_and_within_them(digits: by
         assert error is None
         assert item.text == inner.decode()
         assert compact(item.id) == inner.decode()
+
+
+def test_a_negative_zero_keeps_its_sign_and_is_the_integer_0_for_a_function() -> None:
+    """orjson and `int` drop the sign."""
+    for raw in (b'{"text":-0}', b"[-0]", b"-0", b'{"a":"-0","text":-0,"b":1}'):
+        assert compact(read(raw)).encode() == raw
+    value = plain(read(b'{"a": -0, "b": [-0]}'))
+    assert value == {"a": 0, "b": [0]}
+    assert type(value["a"]) is type(value["b"][0]) is int
 
 
 def test_a_function_gets_floats_except_where_a_float_would_be_another_number() -> None:

@@ -3,26 +3,32 @@ once more, where that item is as healthy as they are."""
 
 from __future__ import annotations
 
-from streams.policies.splitting import parts_to_isolate
 from tests.simulation.ledger import Item, Ledger
 from tests.simulation.parameters import Parameters
 
 BACKOFF_S = 4.0
 """The longest wait of an item by itself (`assembly.task_parts`)."""
 
+COMPANY_S = 0.5
+"""And three calls: how often others come (`World._keep_company`), so that they are no burden."""
+
+LEAST_ATTEMPTS = {"limited": 5}
+"""How often an item is tried at least (4, if not here): one failure cannot tell whose it is, and a
+limit passes more often than anything else (decision 42)."""
+
+
+def company_s(call_s: float) -> float:
+    """How long until one more item comes, to some worker."""
+    return COMPANY_S + 3 * call_s
+
 
 def bound_s(given: Parameters) -> float:
-    """`max_attempts` x (call + back-off), where a call may take ten times as long as usual, and an
-    item is first found among the others of its microbatch. A 429 takes more proof than one or two
-    attempts, whatever `max_attempts` is, and pauses the account until then."""
+    """`max_attempts` x (call + back-off), where a call may take ten times as long as usual. Where
+    others come less often to the item's worker, it is their answers that an attempt waits for."""
     call_s = min(given.call_s * 10, given.timeout_s)
-    halvings = 0
-    size = given.max_items
-    while size > 1:
-        size -= size // parts_to_isolate(size)
-        halvings += 1
-    attempts = max(given.max_attempts, 6) if given.alone == "limited" else given.max_attempts
-    return (attempts + halvings + 1) * (call_s + BACKOFF_S)
+    readers = min(given.workers, given.partitions)
+    attempts = max(given.max_attempts, LEAST_ATTEMPTS.get(given.alone or "", 4))
+    return attempts * max(call_s + BACKOFF_S, readers * company_s(given.call_s))
 
 
 def latest(with_it: Ledger, without: Ledger) -> tuple[float, Item | None]:

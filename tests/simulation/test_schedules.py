@@ -23,6 +23,8 @@ FOUND = {
     203854: "a ledger that could not be read before the first commit was not named by it",
     90: "a partition moved to its log's end was not sought back till somebody wrote to it",
     3405864599: "asyncio complained of a batch that failed while it waited for another try",
+    110792: "the bound for lateness had no attempt for telling whose a failure is (simulation)",
+    103998: "nor the time until others come to the item's worker (simulation)",
     2972479406: "a stop among commits that fail was held to be one without a reason (simulation)",
     881150395: "a bad reply between two failures hid the answers before it (simulation)",
 }

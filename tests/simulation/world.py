@@ -17,6 +17,7 @@ from tests.simulation.api import Api
 from tests.simulation.call_ledger import Topic
 from tests.simulation.coordinator import Coordinator
 from tests.simulation.group import Group
+from tests.simulation.lateness import company_s
 from tests.simulation.ledger import Item, Ledger, Tenure, Violation
 from tests.simulation.loop import EPOCH_S, VirtualLoop
 from tests.simulation.member import Member
@@ -32,9 +33,6 @@ that a schedule's troubles can leave behind is a minute."""
 LONELY_S = 3600.0
 """So long the item that is refused alone may take: where its own partition is full, nobody comes to
 its worker any more."""
-
-COMPANY_S = 0.5
-"""And three calls: how often others come (`_keep_company`), so that they are no burden."""
 
 
 class World:
@@ -194,7 +192,7 @@ class World:
                 raise Violation("refused alone, and never decided", self.ledger.alone)
         if self._unwritten <= 0:
             self._write(self.sources[self._nature.randrange(len(self.sources))])
-        self.loop.call_later(COMPANY_S + 3 * self.parameters.call_s, self._keep_company)
+        self.loop.call_later(company_s(self.parameters.call_s), self._keep_company)
 
     def _write(self, log: SourceLog) -> None:
         kind = self._writer.kind()

@@ -101,7 +101,7 @@ async def test_a_reply_whose_price_is_not_known_makes_the_cost_unknown_and_not_0
     summary = shell.worker.summary()
     assert summary["input_tokens"] == 107
     assert summary["cost_usd"] is None
-    assert shell.task.call_tally.bill.endswith("107 tokens in, 11 out, price not known")
+    assert shell.task.call_tally.bill.endswith("107 tokens in, 11 out, cost not known")
 
 
 def test_the_cost_of_tasks_is_told_together_only_where_that_of_each_is_known():

@@ -117,7 +117,7 @@ class Planner:
         try:
             return await self._plan(letter), True
         except ValueError as error:
-            self._skip(letter, str(error))
+            self.skip(letter, str(error))
             return None, before
 
     async def _plan(self, letter: DeadLetter) -> LetterPlan:
@@ -143,7 +143,8 @@ class Planner:
         partition = _partition(letter, target.partitions, same=same)
         return LetterPlan(letter, topic, partition, (letter.key, letter.value, headers, None))
 
-    def _skip(self, letter: DeadLetter, reason: str) -> None:
+    def skip(self, letter: DeadLetter, reason: str) -> None:
+        """The letter is not sent, for this reason."""
         skipped = self._progress.skipped
         if skipped.total() < MAX_REASONS:
             self._progress.tell(f"skipped {letter.place}: {reason}")

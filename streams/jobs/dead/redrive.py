@@ -5,8 +5,8 @@
 Rules of this file:
 1. A letter is committed as done only after its acknowledgement. After a kill in between, at most
    one chunk is sent a second time; no letter is ever missed. Ctrl-C waits for the chunk.
-2. A letter that cannot be sent (its omitted value or its topic no longer exists, or it is too
-   large) is reported, and is not done.
+2. A letter that cannot be sent (its omitted value or its topic no longer exists, it is too large,
+   or its topic refuses it) is reported, and is not done.
 3. Nothing is sent without the claim (`claim.py`): a second redrive of the same letters is refused
    while the first lives.
 """
@@ -30,7 +30,6 @@ from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
 from streams.kafka.admin import Admin
 from streams.kafka.client import SILENCE_S, broker_answer, client_arguments, connected
 from streams.kafka.produce.job_writer import JobWriter, job_producers
-from streams.kafka.produce.parcels import Record
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.quota import Quota
 from streams.kafka.tail import Start, is_embedded, tail
@@ -84,17 +83,24 @@ class LetterWriter:
 
     def __init__(self, producers: Producers, progress: Progress) -> None:
         self._progress = progress
-        self._writer = JobWriter(producers, self._explain)
+        self._writer = JobWriter(producers, self._explain, self._refuse)
+        self._refused: list[tuple[LetterPlan, str]] = []
 
-    async def send(self, plans: Sequence[LetterPlan]) -> None:
-        """Returns when all are acknowledged. Raises BrokerError."""
-        by_place: dict[TopicPartition, list[Record]] = {}
+    async def send(self, plans: Sequence[LetterPlan]) -> list[tuple[LetterPlan, str]]:
+        """Returns when all are acknowledged, with those that their topic will never take, and why.
+        Raises BrokerError."""
+        self._refused = []
+        by_place: dict[TopicPartition, list[LetterPlan]] = {}
         for plan in plans:
             place = TopicPartition(plan.topic, plan.partition)
-            by_place.setdefault(place, []).append(plan.record)
-        for place, records in by_place.items():
-            self._writer.put(place, records)
+            by_place.setdefault(place, []).append(plan)
+        for place, its_plans in by_place.items():
+            self._writer.put(place, [plan.record for plan in its_plans], its_plans)
         await self._writer.finish()
+        return self._refused
+
+    def _refuse(self, plan: LetterPlan, reason: str) -> None:
+        self._refused.append((plan, reason))
 
     async def stop(self) -> None:
         await self._writer.stop()
@@ -150,11 +156,19 @@ class _Run:
             if plan is not None:
                 plans.append(plan)
             read.append((record.partition, record.offset, done))
+        began = dict(self._next_offsets)
         memory = self._memory.after(read, self._next_offsets)
         if not self._job.dry:
             self._store.check_room(memory)
             await self._store.check_alone(self._memory)
-            await self._letters.send(plans)
+            if refused := await self._letters.send(plans):
+                for plan, reason in refused:
+                    self._planner.skip(plan.letter, reason)
+                    plans.remove(plan)
+                not_done = {(plan.letter.partition, plan.letter.offset) for plan, _ in refused}
+                read = [(n, at, done and (n, at) not in not_done) for n, at, done in read]
+                memory = self._memory.after(read, began)
+                self._store.check_room(memory)
             await self._store.commit(memory, self._memory)
         self._memory = memory
         self._progress.add(plans)

@@ -28,6 +28,15 @@ class Reject(NamedTuple):
     last_line: int = 0
 
 
+Place = tuple[int, int]
+"""The lines on which a record begins and ends."""
+
+
+def rejected(place: Place, reason: str, raw: bytes) -> Reject:
+    """A whole record that is not published."""
+    return Reject(place[0], reason, raw, len(raw), place[1])
+
+
 class Records(NamedTuple):
     """A stretch of input: `values`, JSON objects, with their `lines` and decoded `documents`, in
     order. `position`: bytes of the input read so far. `last_lines`: where each record ends; None:

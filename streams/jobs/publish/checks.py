@@ -10,7 +10,7 @@ from streams.codec.exact_schema import exact
 from streams.codec.pointers import MissingError, Pointer
 from streams.codec.strict_json import compact, read
 from streams.errors import UsageError
-from streams.jobs.files.rows import Records, Reject, too_long
+from streams.jobs.files.rows import Place, Records, Reject, rejected, too_long
 
 RECORD_OVERHEAD_BYTES = 88
 """The overhead of a batch of one record beside its key and value (measured: 1,048,500 bytes fit
@@ -18,11 +18,12 @@ into 1,048,588)."""
 
 
 class Chunk(NamedTuple):
-    """Records that may be published, in order. `keys`: one each, None: none has a key.
-    `position`: bytes of the input read so far."""
+    """Records that may be published, in order, with their `places`, the lines on which each begins
+    and ends. `keys`: one each, None: none has a key. `position`: bytes of the input read so far."""
 
     values: list[bytes]
     keys: list[bytes] | None
+    places: list[Place]
     rejects: list[Reject]
     position: int
 
@@ -38,14 +39,12 @@ def checked(
     `schema_faults`."""
     limit = largest - RECORD_OVERHEAD_BYTES
     for stretch in stretches:
+        places = list(zip(stretch.lines, stretch.last_lines or stretch.lines, strict=True))
         if key is None and faults is None and max(map(len, stretch.values), default=0) <= limit:
-            yield Chunk(stretch.values, None, stretch.rejects, stretch.position)
+            yield Chunk(stretch.values, None, places, stretch.rejects, stretch.position)
             continue
-        chunk = Chunk([], None if key is None else [], list(stretch.rejects), stretch.position)
-        last_lines = stretch.last_lines or stretch.lines
-        for line, last_line, value, document in zip(
-            stretch.lines, last_lines, stretch.values, stretch.documents, strict=True
-        ):
+        chunk = Chunk([], None if key is None else [], [], [*stretch.rejects], stretch.position)
+        for place, value, document in zip(places, stretch.values, stretch.documents, strict=True):
             reason, name = faults(document) if faults is not None else None, None
             if reason is None and key is not None:
                 try:
@@ -56,9 +55,10 @@ def checked(
             if reason is None and size > limit:
                 reason = too_long(size, limit)
             if reason is not None:
-                chunk.rejects.append(Reject(line, reason, value, len(value), last_line))
+                chunk.rejects.append(rejected(place, reason, value))
                 continue
             chunk.values.append(value)
+            chunk.places.append(place)
             if chunk.keys is not None:
                 chunk.keys.append(name or b"")
         chunk.rejects.sort()

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from streams.errors import BrokerError, UsageError
 from streams.jobs.files.ahead import read_ahead
 from streams.jobs.files.formats import Format, Source, columns_of, same_file
 from streams.jobs.files.rejects import Rejects
+from streams.jobs.files.rows import Reject
 from streams.jobs.publish.checks import Chunk, checked, key_of, schema_faults
 from streams.kafka.client import broker_error, client_arguments, connected
 from streams.running.bar import State, rate
@@ -62,6 +64,10 @@ class Progress:
         facts = f"{rate(self.sent, time.monotonic() - self.started)}  rejected {self.rejected:,}"
         return State(f"published {self.sent:,}", facts, self.position, self.size)
 
+    def add_rejected(self, records: int) -> None:
+        self.rejected += records
+        self._changed(self)
+
     def add_sent(self, records: int) -> None:
         self.sent += records
         self._changed(self)
@@ -102,11 +108,22 @@ async def publish(kafka: KafkaSettings, publication: Publication, progress: Prog
         async with connected(producers, kafka.bootstrap_servers):
             chunks = checked(source.records(largest), largest=largest, key=key, faults=faults)
             progress.started, progress.sending = time.monotonic(), True
-            sending = Sending(producers, publication.topic, partitions, on_sent=progress.add_sent)
+            sending = Sending(
+                producers,
+                publication.topic,
+                partitions,
+                on_sent=progress.add_sent,
+                on_refused=partial(_reject, rejects, progress),
+            )
             await _pump(chunks, sending, rejects, progress, publication.rate)
     finally:
         rejects.close()
         source.close()
+
+
+def _reject(rejects: Rejects, progress: Progress, *found: Reject) -> None:
+    rejects.add(found)
+    progress.add_rejected(len(found))
 
 
 async def _pump(
@@ -141,16 +158,16 @@ async def _put(
     """Queue all chunks, at this rate."""
     count = 0
     async for chunk in read_ahead(chunks):
-        rejects.add(chunk.rejects)
-        progress.rejected = rejects.count
+        _reject(rejects, progress, *chunk.rejects)
         step = len(chunk.values) if rate is None else max(1, int(rate / 10))
         for start in range(0, len(chunk.values), max(1, step)):
             values = chunk.values[start : start + step]
             keys = chunk.keys[start : start + step] if chunk.keys is not None else None
+            places = chunk.places[start : start + step]
             if rate is not None:
                 due = progress.started + count / rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await sending.put(values, keys)
+            await sending.put(values, keys, places)
             count += len(values)
         progress.position = chunk.position
 

@@ -4,13 +4,18 @@ aiokafka's own parser reads every batch. For one that it refuses, `streams.kafka
 the same bytes again; what that cannot tell apart either is an `UnreadableError` with its place. So
 it is for every consumer of this process: `allow_any_record` puts these two classes in the place of
 aiokafka's.
+
+Offsets that no batch has are told of in topics that cannot have such a gap: compaction alone makes
+them (markers and aborted records are in batches of their own), and so does damage that no checksum
+covers, a batch's base offset. A broker passes over such a batch without a word.
 """
 
 from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -29,6 +34,10 @@ OVERHEAD = struct.Struct(">qi")
 FORMAT_AT = 16
 NEWEST_FORMAT = 2
 MIN_LENGTH = {0: 14, 1: 22, 2: HEADER.size - OVERHEAD.size}
+
+_without_gaps: set[str] = set()
+"""Topics of which a gap is told, of this process's consumers."""
+_told_gaps: set[tuple[TopicPartition, int]] = set()
 
 
 class UnreadableError(BrokerError):
@@ -86,12 +95,14 @@ class FetchedRecords:
         self._raw = raw
         self._at = 0
         self._position = 0
+        self._on_gap: Callable[[int, int], None] = lambda first, last: None
         self.opened: Any = None
         self.record_bytes = 0.0
 
-    def begin(self, offset: int) -> None:
-        """The fetch asked for records from this offset on."""
-        self._position = offset
+    def begin(self, offset: int, on_gap: Callable[[int, int], None]) -> None:
+        """The fetch asked for records from this offset on. `on_gap(first, last)`: no batch has
+        these offsets."""
+        self._position, self._on_gap = offset, on_gap
 
     def size_in_bytes(self) -> int:
         return len(self._raw)
@@ -123,6 +134,8 @@ class FetchedRecords:
             raise CorruptBatchError(
                 f"its batch has the offsets from {batch.base_offset} below {batch.next_offset}"
             )
+        if batch.base_offset > self._position:
+            self._on_gap(self._position, batch.base_offset - 1)
         self._position = batch.next_offset
         return batch
 
@@ -148,7 +161,7 @@ class FetchedPartition(fetcher.PartitionRecords):
 
     def __init__(self, tp: TopicPartition, records: Any, *args: Any, **keywords: Any) -> None:
         super().__init__(tp, records, *args, **keywords)
-        records.begin(self.next_fetch_offset)
+        records.begin(self.next_fetch_offset, partial(_tell_gap, tp))  # no cycle: see `drop`
 
     def __next__(self) -> Any:
         try:
@@ -160,6 +173,23 @@ class FetchedPartition(fetcher.PartitionRecords):
             self._records_iterator = None
             reason = error if isinstance(error, CorruptBatchError) else repr(error)
             raise UnreadableError(self._tp, self.next_fetch_offset, reason) from error
+
+
+def expect_no_gaps(topics: Iterable[str]) -> None:
+    """A gap in one of these, which are not compacted, is logged as a warning."""
+    _without_gaps.update(topics)
+
+
+def _tell_gap(where: TopicPartition, first: int, last: int) -> None:
+    if where.topic in _without_gaps and (where, first) not in _told_gaps:
+        _told_gaps.add((where, first))
+        logger.warning(
+            "%s/%s has nothing at the offsets %s to %s, which are passed over: its log may be "
+            "damaged. Compare it with another replica",
+            *where,
+            first,
+            last,
+        )
 
 
 def allow_any_record() -> None:

@@ -1,8 +1,8 @@
-"""Writes for a command that ends: every record is acknowledged, or the command fails.
+"""Writes for a command that ends: every record is acknowledged or reported, or the command fails.
 
-Policy: a partition that refuses a batch, or acknowledges nothing for SILENCE_S (LEADER_WITHIN_S
-while other nodes answer), ends all of it with a `BrokerError`: the user of the command sees it and
-can decide.
+Policy: a record that its topic will never take is reported, and the others go on. A partition
+that takes nothing, or acknowledges nothing for SILENCE_S (LEADER_WITHIN_S while others answer),
+ends all of it with a `BrokerError`: the user of the command sees it and can decide.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ def job_producers(
 
 class JobWriter:
     """`explain(where, reason)`: the line for the user, of a partition that does not take records;
-    reason None: it stopped answering. `on_sent(count)`: so many more are acknowledged.
-    `queued_bytes`: of the keys and values that are not. `open`: False once it has failed or
-    stopped."""
+    reason None: it stopped answering. `on_refused(mark, reason)`: the record with this mark will
+    never be taken; may raise an error that ends all. `on_sent(count)`: so many more are
+    acknowledged. `queued_bytes`: of the keys and values that are not. `open`: False once it has
+    failed or stopped."""
 
     lookup_timeout_s = SILENCE_S
 
@@ -53,25 +54,27 @@ class JobWriter:
         self,
         producers: Producers,
         explain: Callable[[TopicPartition, str | None], str],
+        on_refused: Callable[[Any, str], None],
         on_sent: Callable[[int], None] = lambda count: None,
     ) -> None:
         self.producers = producers
         self.open = True
         self.queued_bytes = 0
         self._explain = explain
+        self._on_refused = on_refused
         self._on_sent = on_sent
         self._queues: dict[TopicPartition, OrderedQueue] = {}
         self._changes = Changes()
         self._error: BaseException | None = None
 
-    def put(self, where: TopicPartition, records: Sequence[Record]) -> None:
-        """Queue records behind those of this partition that were put before."""
+    def put(self, where: TopicPartition, records: Sequence[Record], marks: Sequence[Any]) -> None:
+        """Queue records behind those of this partition that were put before. `marks`: one each, by
+        which the caller knows it."""
         queue = self._queues.get(where)
         if queue is None:
             queue = self._queues[where] = OrderedQueue(self, where)
-        sizes = [len(key or b"") + len(value or b"") for key, value, _, _ in records]
-        self.queued_bytes += sum(sizes)
-        queue.put(Parcel(None, self, sizes, records))
+        self.queued_bytes += _bytes(records)
+        queue.put(Parcel(None, self, marks, records))
 
     async def room(self, limit_bytes: int) -> None:
         """Return when no more than so much is queued. Raises what writing raised."""
@@ -98,7 +101,7 @@ class JobWriter:
 
     def delivered(self, where: TopicPartition, first: int, parcels: Sequence[Parcel]) -> None:
         for parcel in parcels:
-            self.queued_bytes -= sum(parcel.slots)
+            self.queued_bytes -= _bytes(parcel.records)
             self._on_sent(len(parcel.records))
         self._changes.note()
 
@@ -106,13 +109,21 @@ class JobWriter:
         """Only after a failure: nobody waits for these records."""
 
     def too_large(self, where: TopicPartition, parcel: Parcel, place: int) -> Record | None:
-        return parcel.records[place]
+        self._give_up(where, parcel, place, "it is too large")
+        return None
 
     def refused(
         self, where: TopicPartition, parcel: Parcel, place: int, error: KafkaError
     ) -> Record | None:
-        self.failed(where, "", error)
-        return parcel.records[place]
+        keyless = parcel.records[place][0] is None
+        hint = ", and a compacted topic takes no record without a key" if keyless else ""
+        self._give_up(where, parcel, place, f"{type(error).__name__}{hint}")
+        return None
+
+    def _give_up(self, where: TopicPartition, parcel: Parcel, place: int, reason: str) -> None:
+        self.queued_bytes -= _bytes([parcel.records[place]])
+        self._on_refused(parcel.slots[place], f"the topic {where.topic} refuses it: {reason}")
+        self._changes.note()
 
     def failed(self, where: TopicPartition, message: str, error: KafkaError) -> None:
         if isinstance(error, KafkaTimeoutError | RequestTimedOutError):
@@ -132,3 +143,7 @@ class JobWriter:
         self._error = self._error or error
         self.open = False
         self._changes.note()
+
+
+def _bytes(records: Sequence[Record]) -> int:
+    return sum(len(key or b"") + len(value or b"") for key, value, _, _ in records)

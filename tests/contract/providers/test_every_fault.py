@@ -98,6 +98,32 @@ async def test_a_call_that_fails_has_one_meaning_in_both_apis(
 
 
 @pytest.mark.parametrize("operation", ["classify", "embed"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"type": "message", "error": {"type": "overloaded_error"}}',
+        '{"type": "message", "content": null, "error": "overloaded"}',
+        '{"content": null, "code": 500}',
+        '{"object": "list", "error": {"message": "overloaded"}}',
+        '{"code": 500, "message": "busy", "data": null}',
+        '{"success": false, "errors": [], "result": null}',
+        '{"id": "x", "object": "chat.completion", "choices": []}',
+        "[]",
+        "null",
+        "0",
+        '"ok"',
+    ],
+)
+async def test_an_error_in_a_gateways_own_form_is_no_message(operation, body, simulate, call):
+    """It cost the items of each such reply, three at a time."""
+    caller = call(task_of(operation), await simulate({"fault": "status", "status": 200,
+        "body": body, "content_type": "application/json"}))  # fmt: skip
+    with pytest.raises(CallError) as caught:
+        await caller(ITEMS)
+    assert caught.value.fault is Fault.CONNECTION
+
+
+@pytest.mark.parametrize("operation", ["classify", "embed"])
 @pytest.mark.parametrize("status", [418, 501, 505, 520])
 async def test_a_status_that_the_sdk_does_not_know_is_mapped_all_the_same(
     operation, status, simulate, call
