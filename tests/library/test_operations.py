@@ -14,6 +14,7 @@ from streams import ItemError
 from streams.errors import ConfigError
 from streams.simulator.running_server import Simulator, serve
 from streams.simulator.simulator_settings import SimulatorSettings
+from tests.library.steered import settled
 
 LABELS = ["positive", "negative", "neutral"]
 
@@ -205,7 +206,7 @@ async def test_a_key_that_is_refused_is_told_while_the_door_waits(
     ]
     running = [asyncio.ensure_future(door) for door in doors]
     while len(caplog.messages) < len(doors):
-        await asyncio.sleep(0)
+        await settled()
     for each in running:
         each.cancel()
     await asyncio.wait(running)
