@@ -54,19 +54,18 @@ async def test_neighbours_overlap() -> None:
     assert made == ["one. two. three.", ". three. four.", ". four. five. six", ". six. seven."]
 
 
-@given(st.text(max_size=300), st.integers(1, 40))
-def test_no_piece_is_above_the_limit_unless_it_is_one_character(text: str, limit: int) -> None:
+@given(st.text(st.characters(codec="ascii"), max_size=300), st.integers(1, 40))
+def test_no_piece_is_above_the_limit(text: str, limit: int) -> None:
     (made,) = function_of(streams.chunk(limit, 0))([text])
-    assert all(estimate_tokens(piece) <= limit or is_one_character(piece) for piece in made)
+    assert all(estimate_tokens(piece) <= limit for piece in made)
+
+
+async def test_a_letter_with_its_accents_is_not_cut() -> None:
+    assert await pieces("e\u0301\u0301\u0301", max_tokens=1, overlap=0) == [["e\u0301\u0301\u0301"]]
 
 
 def function_of(stage: Stage) -> Any:
     return stage.process
-
-
-def is_one_character(piece: str) -> bool:
-    """As a reader sees it: a letter with its accents, an emoji of several."""
-    return len(piece) == 1 or not any(map(str.isalnum, piece[1:]))
 
 
 async def test_a_text_without_words_has_no_pieces() -> None:
