@@ -60,7 +60,11 @@ class FunctionCaller:
             if wrong := wrong_answers(returned, size):
                 failure = CallError(Fault.FUNCTION, wrong)
             else:
-                return Reply([_answer(value) for value in returned])
+                answers = [
+                    _answer(value) if value is None or isinstance(value, BaseException) else value
+                    for value in returned
+                ]
+                return Reply(answers)
         except PASSES:
             raise
         except BaseException as error:
@@ -115,14 +119,12 @@ def _call_and_catch(
         return None, error
 
 
-def _answer(value: Any) -> Answer:
+def _answer(value: BaseException | None) -> Answer:
     if value is None:
         return DROP
     if isinstance(value, ItemError):
         return plain(value)
-    if isinstance(value, BaseException):
-        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
-    return value
+    return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
 
 
 def function_caller(
