@@ -280,6 +280,7 @@ def weigh(items: Sequence[Item]) -> Weights:
         else:
             structure = _MEMBER_BYTES * raw.count(b",")
             structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
-        strings = rest if raw.isascii() else _WIDE * rest  # those beside the text
-        add_memory(memory + min(structure + strings, _MAX_PER_BYTE * rest))
+        structure += rest if raw.isascii() else _WIDE * rest  # the strings beside the text
+        limit = _MAX_PER_BYTE * rest
+        add_memory(memory + (structure if structure < limit else limit))
     return weights

@@ -80,9 +80,7 @@ def take(fetched: FetchResult, share: Share) -> tuple[list[Any], int]:
         for record in partition_records._records_iterator:
             append(record)
             value, key, headers = record.value, record.key, record.headers
-            size += RECORD_BYTES
-            if value is not None:
-                size += len(value)
+            size += RECORD_BYTES if value is None else RECORD_BYTES + len(value)
             if key is not None:
                 size += len(key)
             if headers:
