@@ -17,21 +17,20 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from streams.codec.records import Decoder, estimate_tokens, memory_bytes, text_bytes
+from streams.codec.records import Decoder, weigh
 from streams.codec.results import Encoder, Mode
 from streams.core.call import Call, Slot
 from streams.errors import ItemError
 
 COUNT = 2_000
 ROUNDS = 5
+WHERE = ("reviews", 3)
 TEXT = (
     "The battery lasted for two days, far more than I expected; the parcel took nine days though."
 )
 
 
 class Record(NamedTuple):
-    topic: str
-    partition: int
     offset: int
     timestamp: int
     key: bytes | None
@@ -41,8 +40,7 @@ class Record(NamedTuple):
 
 def records(make: Callable[[int], bytes]) -> list[Record]:
     return [
-        Record("reviews", 3, 1_000_000 + n, 1_790_000_000_000 + n, b"k%d" % n, make(n), ())
-        for n in range(COUNT)
+        Record(1_000_000 + n, 1_790_000_000_000 + n, b"k%d" % n, make(n), ()) for n in range(COUNT)
     ]
 
 
@@ -82,14 +80,12 @@ def main() -> None:
     source = records(flat)
     print(f"value of {len(flat(1))} bytes")
     report("(orjson.loads alone)", lambda: [orjson.loads(record.value or b"") for record in source])
-    report("decode, flat", lambda: default.decode(source))
-    report("decode, nested", lambda: default.decode(records_nested))
-    report("decode, template", lambda: template.decode(source))
-    report("decode, not JSON", lambda: default.decode(broken))
-    items = default.decode(source).items
-    report("estimate_tokens", lambda: [estimate_tokens(item.text) for item in items])
-    report("text_bytes", lambda: [text_bytes(item.text) for item in items])
-    report("memory_bytes", lambda: [memory_bytes(item) for item in items])
+    report("decode, flat", lambda: default.decode(source, *WHERE))
+    report("decode, nested", lambda: default.decode(records_nested, *WHERE))
+    report("decode, template", lambda: template.decode(source, *WHERE))
+    report("decode, not JSON", lambda: default.decode(broken, *WHERE))
+    items = default.decode(source, *WHERE).items
+    report("weigh", lambda: weigh(items))
     labelled = slots_of(items, lambda n: {"label": "positive"})
     failed = slots_of(items, lambda n: ItemError("no_answer", "the reply has no record of it"))
     modes: tuple[Mode, ...] = ("envelope", "merge", "result")

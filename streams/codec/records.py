@@ -20,12 +20,8 @@ Tombstones = Literal["forward", "drop", "dead_letter"]
 
 
 class SourceRecord(Protocol):
-    """The attributes of a record that are read; aiokafka's `ConsumerRecord` has them."""
+    """The attributes of a record that are read: those that it has in its batch."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -92,9 +88,10 @@ class Decoder:
         self._tombstones: Tombstones = tombstones
         self._limit = limit
 
-    def decode(self, records: Sequence[SourceRecord]) -> Decoded:
-        """Never raises, whatever a record holds, and no record changes another's item."""
-        decoded = self._decode(records)
+    def decode(self, records: Sequence[SourceRecord], topic: str, partition: int) -> Decoded:
+        """The records of one partition. Never raises, whatever a record holds, and no record
+        changes another's item."""
+        decoded = self._decode(records, topic, partition)
         if self._limit is not None:
             items = decoded.items
             for n, item in enumerate(items):
@@ -103,47 +100,47 @@ class Decoder:
                     items[n] = item._replace(text=text)
         return decoded
 
-    def _decode(self, records: Sequence[SourceRecord]) -> Decoded:
+    def _decode(self, records: Sequence[SourceRecord], topic: str, partition: int) -> Decoded:
         items: list[Item] = []
         settled: dict[int, Outcome] = {}
         text_key, id_key = self._text.key, self._id.key
         if text_key is None or id_key is None:
             for record in records:
-                self._decode_any(record, items, settled)
+                self._decode_any(record, topic, partition, items, settled)
             return Decoded(items, settled)
-        # The common case, spelled out: 2 us of the 20 an item may take.
+        # The common case, spelled out: this runs for every item.
         loads, new, append = orjson.loads, tuple.__new__, items.append
-        has_no_float = _NO_FLOAT.issuperset
+        has_no_digits = _WITHOUT_DIGITS.issuperset
         for record in records:
             raw = record.value
             try:
                 value = loads(raw)  # type: ignore[arg-type]  # None raises
-                text = value[text_key]
-                as_written = has_no_float(map(type, value.values())) or not (
-                    may_lose_value(raw) and has_float(value)  # type: ignore[arg-type]
+                text, name = value[text_key], value.get(id_key)
+                as_written = has_no_digits(map(type, value.values())) or (
+                    type(name) in _WITHOUT_DIGITS and not (may_lose_value(raw) and has_float(value))  # type: ignore[arg-type]
                 )
             except (ValueError, LookupError, TypeError, AttributeError):
                 as_written = False
             if not as_written or type(text) is not str:
-                self._decode_any(record, items, settled)
-                continue
-            topic, partition, offset = record.topic, record.partition, record.offset
-            name = value.get(id_key)
-            if type(name) in _IN_DIGITS:
-                self._decode_any(record, items, settled)
+                self._decode_any(record, topic, partition, items, settled)
                 continue
             if name is None:
-                name = f"{topic}/{partition}/{offset}"
+                name = f"{topic}/{partition}/{record.offset}"
             # fmt: off
-            append(new(Item, (value, text, name, record.key, record.headers, topic, partition,
-                              offset, record.timestamp, raw)))
+            append(new(Item, (value, text, name, record.key, tuple(record.headers), topic,
+                              partition, record.offset, record.timestamp, raw)))
             # fmt: on
         return Decoded(items, settled)
 
     def _decode_any(
-        self, record: SourceRecord, items: list[Item], settled: dict[int, Outcome]
+        self,
+        record: SourceRecord,
+        topic: str,
+        partition: int,
+        items: list[Item],
+        settled: dict[int, Outcome],
     ) -> None:
-        name = f"{record.topic}/{record.partition}/{record.offset}"
+        name = f"{topic}/{partition}/{record.offset}"
         value, text, raw = None, "", record.value
         try:
             if isinstance(raw, BrokenValue):  # orjson refuses a subclass of bytes
@@ -164,8 +161,8 @@ class Decoder:
             value = None
             settled[len(items)] = ItemError("invalid_json", str(error))
         # fmt: off
-        items.append(Item(value, text, name, record.key, record.headers, record.topic,
-                          record.partition, record.offset, record.timestamp, raw))
+        items.append(Item(value, text, name, record.key, tuple(record.headers), topic, partition,
+                          record.offset, record.timestamp, raw))
         # fmt: on
 
     def _name(self, value: dict[str, Any], position: str) -> Any:
@@ -183,9 +180,9 @@ class Decoder:
         return DROP if self._tombstones == "drop" else FORWARD
 
 
-_NO_FLOAT = frozenset({str, int, bool, type(None)})
-_IN_DIGITS = frozenset({float, dict, list})
-"""Ids that may have digits of their own, which a function's value has not."""
+_WITHOUT_DIGITS = frozenset({str, int, bool, type(None)})
+"""What is neither a float nor holds one, which may have digits of its own: a function's value has
+not, an id has."""
 
 
 def estimate_tokens(text: str) -> int:
@@ -232,37 +229,58 @@ _ARRAY_BYTES = 80
 _HEADER_BYTES = 170
 _MAX_PER_BYTE = 80
 _WIDE = 2
+_ARRAY = ord("[")  # `in` takes a number a few times faster than bytes
 
 
-def memory_bytes(item: Item) -> int:
-    """About how much memory an item holds until it is settled, on the high side; for back-pressure.
+class Weights(NamedTuple):
+    """Of each item: its text by `estimate_tokens` and in bytes of UTF-8, and about how much memory
+    it holds until it is settled, on the high side; for back-pressure.
 
-    Measured on CPython 3.11 with tracemalloc, and tested by `tests/records/test_weights.py`: 900
+    Memory: measured on CPython 3.11 with tracemalloc; `tests/records/test_weights.py` tests it. 900
     bytes for the item, its slot and their numbers, whatever the record holds; the value, the key
     and the headers byte for byte; the text as Python has it (up to 4 bytes a character); and the
     decoded value by its commas, brackets and other strings, at most 80 bytes for each byte that is
     not text. Its result is not included.
     """
-    value, text, _, key, headers, _, _, _, _, raw = item
+
+    tokens: list[int]
+    bytes: list[int]
+    memory: list[int]
+
+
+def weigh(items: Sequence[Item]) -> Weights:
     # The simplest code for each measured figure: this runs for every item.
-    size = _ITEM_BYTES + text.__sizeof__()
-    if key is not None:
-        size += len(key)
-    if headers:
-        for name, content in headers:
-            size += _HEADER_BYTES + len(name) + (len(content) if content is not None else 0)
-    if raw is None or value is None:
-        return size + _ERROR_BYTES + (len(raw) if raw else 0)
-    rest = len(raw)
-    size += rest
-    if text in value.values():
-        rest -= min(text_bytes(text), rest)
-    else:  # made of other strings, which the value holds too
-        size += text.__sizeof__()
-    if raw.rfind(b"{") <= 0 and raw.find(b"[") < 0:
-        structure = _MEMBER_BYTES * len(value)
-    else:
-        structure = _MEMBER_BYTES * raw.count(b",")
-        structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
-    strings = rest if raw.isascii() else _WIDE * rest  # those beside the text
-    return size + min(structure + strings, _MAX_PER_BYTE * rest)
+    weights = Weights([], [], [])
+    add_tokens, add_bytes, add_memory = (each.append for each in weights)
+    for value, text, _, key, headers, _, _, _, _, raw in items:
+        size = characters = len(text)
+        if text.isascii():
+            add_tokens(characters // 3 + 1)
+        else:
+            add_tokens(estimate_tokens(text))
+            size = text_bytes(text)
+        add_bytes(size)
+        memory = _ITEM_BYTES + text.__sizeof__()
+        if key is not None:
+            memory += len(key)
+        if headers:
+            for name, content in headers:
+                memory += _HEADER_BYTES + len(name) + (len(content) if content is not None else 0)
+        if raw is None or value is None:
+            add_memory(memory + _ERROR_BYTES + (len(raw) if raw else 0))
+            continue
+        rest = len(raw)
+        memory += rest
+        if text in value.values():
+            rest = rest - size if rest > size else 0
+        else:  # made of other strings, which the value holds too
+            memory += text.__sizeof__()
+        if _ARRAY not in raw and raw.rfind(b"{") <= 0:
+            structure = _MEMBER_BYTES * len(value)
+        else:
+            structure = _MEMBER_BYTES * raw.count(b",")
+            structure += _OBJECT_BYTES * raw.count(b"{") + _ARRAY_BYTES * raw.count(b"[")
+        structure += rest if raw.isascii() else _WIDE * rest  # the strings beside the text
+        limit = _MAX_PER_BYTE * rest
+        add_memory(memory + (structure if structure < limit else limit))
+    return weights

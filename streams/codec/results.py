@@ -26,6 +26,7 @@ it to the broker."""
 
 _MESSAGE_BYTES = 1_000
 _NANO = 1_000_000_000
+_U = ord("u")
 
 
 class SlotCall(Protocol):
@@ -90,9 +91,11 @@ class Encoder:
         self._task = task
         self._encoded_facts = {"task": task, "model": model, "fingerprint": fingerprint}
         self._templates: dict[str, bytes] = {}
+        self._call: SlotCall | None = None
+        self._call_id = b"null"
         self._embedding: Layout = embedding
         self._enrichment = Enrichment(task)
-        self._value: Callable[[ReleasedSlot, int], bytes] = {
+        self._value: Callable[[ReleasedSlot, int | None, int], bytes] = {
             "envelope": self._envelope,
             "merge": self._merged,
             "result": self._bare,
@@ -112,24 +115,26 @@ class Encoder:
                 dead[len(records)] = outcome
                 append(None)
             else:
+                stamp = _timestamp(item)
                 try:
-                    value = None if outcome is FORWARD else value_of(slot, now_ms)
+                    value = None if outcome is FORWARD else value_of(slot, stamp, now_ms)
                 except ItemError as caught:
                     # A new error: the raised one would keep this frame, and all in it, alive.
                     dead[len(records)] = ItemError(caught.code, caught.message)
                     append(None)
                 else:
-                    append((item.key, value, item.headers, _timestamp(item)))
+                    append((item.key, value, item.headers, stamp))
         return Encoded(records, dead)
 
-    def _envelope(self, slot: ReleasedSlot, now_ms: int) -> bytes:
+    def _envelope(self, slot: ReleasedSlot, stamp: int | None, now_ms: int) -> bytes:
         item, call, cost = slot.item, slot.call, slot.cost_nano_usd
-        stamp = _timestamp(item)
-        result = self._bare(slot, now_ms)
+        result = self._bare(slot, stamp, now_ms)
         try:
             name = orjson.dumps(item.id)
         except TypeError:
             name = _unusual_id(item.id)
+        if call is not self._call:  # most have the call of the slot before
+            self._call, self._call_id = call, orjson.dumps(call.id) if call else b"null"
         # A format string: only the id and the result need a JSON writer. Half the time.
         return (self._templates.get(item.topic) or self._template(item.topic)) % (
             name,
@@ -137,7 +142,7 @@ class Encoder:
             item.partition,
             item.offset,
             b"null" if stamp is None else b"%d" % stamp,
-            orjson.dumps(call.id) if call else b"null",
+            self._call_id,
             slot.index,
             call.size if call else 0,
             slot.input_tokens,
@@ -160,16 +165,16 @@ class Encoder:
         ) % {name.encode(): value for name, value in written.items()}
         return template
 
-    def _merged(self, slot: ReleasedSlot, now_ms: int) -> bytes:
+    def _merged(self, slot: ReleasedSlot, stamp: int | None, now_ms: int) -> bytes:
         raw = slot.item.raw
         assert raw is not None  # a tombstone has no result
         try:
-            return self._enrichment.splice(raw, self._bare(slot, now_ms))
+            return self._enrichment.splice(raw, self._bare(slot, stamp, now_ms))
         except NotAnObjectError:
             message = "the item has an `enrichment` that is not an object"
             raise ItemError("merge_conflict", message) from None
 
-    def _bare(self, slot: ReleasedSlot, now_ms: int) -> bytes:
+    def _bare(self, slot: ReleasedSlot, stamp: int | None, now_ms: int) -> bytes:
         outcome = slot.outcome
         if type(outcome) is dict and VECTOR in outcome:
             return self._vector(outcome)
@@ -239,7 +244,7 @@ class Encoder:
 def written(result: Any) -> bytes:
     """A result as JSON. Raises ItemError `invalid_result` if JSON cannot hold it."""
     value = write(result)
-    if b"null" in value:
+    if _U in value and value.find(b"null") >= 0:  # a tenth of what `b"null" in value` costs
         refuse_null(result)
     return value
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 MEMBER = "enrichment"
 
 _SPACE = b" \t\n\r"
+_BACKSLASH = ord("\\")
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _SKIP_SPACE = re.compile(rb"[ \t\n\r]*+")
 _SKIP_STRING = re.compile(_STRING, re.DOTALL)
@@ -45,8 +46,7 @@ class Enrichment:
         where that stands; null is replaced. Raises `NotAnObjectError` for an enrichment of another
         kind. `result`: JSON.
         """
-        # A key may be spelled with escapes; those of ASCII letters are \u006_ and \u007_.
-        if b"enrichment" in document or b"\\u006" in document or b"\\u007" in document:
+        if _may_have(document):
             outer = _last_member(document, 0, MEMBER)
             if outer is not None:
                 return self._join(document, outer, result)
@@ -62,6 +62,14 @@ class Enrichment:
         if inner is not None:
             return b"%b%b%b" % (document[: inner.start], result, document[inner.end :])
         return _append(document, end, self._name + result)
+
+
+def _may_have(document: bytes) -> bool:
+    """Whether a key may be `enrichment`, if only with escapes: those of ASCII letters are \\u006_
+    and \\u007_."""
+    if document.find(b"enrichment") >= 0:  # `in` costs twice as much
+        return True
+    return _BACKSLASH in document and (b"\\u006" in document or b"\\u007" in document)
 
 
 class Span(NamedTuple):

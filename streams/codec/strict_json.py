@@ -102,7 +102,7 @@ def may_lose_value(raw: bytes) -> bool:
     """Whether a number in this JSON may read as a float that is another number. A float gives back
     15 digits without an exponent; digits in a string count too, which costs time alone."""
     digits = raw.translate(_DIGITS)
-    return b"0000000000000000" in digits or b"0e" in digits
+    return digits.find(b"0000000000000000") >= 0 or digits.find(b"0e") >= 0  # `in` costs twice
 
 
 def has_float(value: Any) -> bool:

@@ -26,7 +26,6 @@ largest timestamp, producer id and epoch, base sequence, number of records."""
 
 CODEC_BITS = 0x07
 LOG_APPEND_TIME_BIT = 0x08
-NO_TIMESTAMP = -1
 
 _INFLATE: dict[int, tuple[str, Callable[[Any], bytes]]] = {
     1: ("gzip", codec.gzip_decode),
@@ -41,11 +40,11 @@ class CorruptBatchError(Exception):
 
 
 class BatchRecord(NamedTuple):
-    """As aiokafka's parser gives it."""
+    """As aiokafka's parser gives it. `timestamp`: in ms since the epoch; -1: none."""
 
     offset: int
-    timestamp: int | None
-    timestamp_type: int | None
+    timestamp: int
+    timestamp_type: int
     key: bytes | None
     value: bytes | None
     headers: Headers
@@ -144,9 +143,8 @@ def _record(head: tuple[int, ...], data: bytes, deltas: range, place: int | None
         if delta not in deltas:
             raise CorruptBatchError(f"a record without a readable offset: {error}") from None
         value = BrokenValue.of(value, str(error))
-    kind = None if timestamp == NO_TIMESTAMP else int(bool(head[5] & LOG_APPEND_TIME_BIT))
-    stamp = None if kind is None else timestamp
-    return BatchRecord(head[0] + (delta or 0), stamp, kind, key, value, headers)
+    kind = int(bool(head[5] & LOG_APPEND_TIME_BIT))
+    return BatchRecord(head[0] + (delta or 0), timestamp, kind, key, value, headers)
 
 
 def _inflated(number: int, data: bytes | memoryview) -> bytes:

@@ -78,7 +78,7 @@ async def tail(
     count: int | None = None,
     to_end: bool = False,
 ) -> AsyncGenerator[list[Any], None]:
-    """Records as they come, aiokafka's own, in lists; first an empty list, when reading is at its
+    """Records as they come (`PlacedRecord`), in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
     where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such
     topic; we may not read it; a record that cannot be read, when all before it is handed over."""

@@ -57,7 +57,11 @@ class FunctionCaller:
             if wrong := wrong_answers(returned, size):
                 failure = CallError(Fault.FUNCTION, wrong)
             else:
-                return Reply([_answer(value) for value in returned])
+                answers = [
+                    _answer(value) if value is None or isinstance(value, BaseException) else value
+                    for value in returned
+                ]
+                return Reply(answers)
         except PASSES:
             raise
         except BaseException as error:
@@ -84,14 +88,12 @@ class FunctionCaller:
         return await returned if inspect.isawaitable(returned) else returned
 
 
-def _answer(value: Any) -> Answer:
+def _answer(value: BaseException | None) -> Answer:
     if value is None:
         return DROP
     if isinstance(value, ItemError):
         return plain(value)
-    if isinstance(value, BaseException):
-        return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
-    return value
+    return ItemError(Fault.FUNCTION.value, f"{type(value).__name__}{raised_at(value)}")
 
 
 def function_caller(

@@ -111,7 +111,7 @@ class Outcomes:
         nothing to write."""
         encoded = self._encoder.encode(slots, int(time.time() * 1000))
         records, dead, route = encoded.records, encoded.dead, self._route
-        if None not in records and self._all_fit(records):
+        if all(records) and self._all_fit(records):
             self._put(route.sink, route.sink_partitions, Parcel(self, partition, slots, records))  # type: ignore[arg-type]
             return []
         answered: list[Slot] = []
@@ -175,8 +175,9 @@ class Outcomes:
         limit = self._route.sink_bytes
         if self._route.sink_compacted and any(record[0] is None for record in records):
             return False
+        with_headers = (record for record in records if record[2])
         return max(sizes) <= limit // 2 and all(
-            not record[2] or record_bytes(*record[:3]) <= limit for record in records
+            record_bytes(*record[:3]) <= limit for record in with_headers
         )
 
     def _put_dead_letters(

@@ -16,7 +16,7 @@ from typing import Any
 
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
-from streams.codec.records import Decoder, estimate_tokens, memory_bytes, text_bytes
+from streams.codec.records import Decoder, weigh
 from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.call import PENDING, Call, Slot
@@ -226,24 +226,18 @@ class TaskShell:
             partition.done_before = []
 
     def _slots(self, partition: Partition, records: Sequence[Any], now: float) -> list[Slot]:
-        decoded = self.parts.decoder.decode(records)
-        settled, total = decoded.settled, 0
-        slots: list[Slot] = []
-        append, result_bytes = slots.append, int(RESULT_COPIES * self._outcomes.result_bytes)
-        for index, item in enumerate(decoded.items):
-            text = item.text
-            memory = memory_bytes(item) + result_bytes
-            total += memory
-            outcome = settled.get(index, PENDING) if settled else PENDING
-            append(
-                Slot(
-                    partition, item.offset, item, estimate_tokens(text), text_bytes(text), memory,
-                    now, outcome=outcome,
-                )
-            )  # fmt: skip
+        decoded = self.parts.decoder.decode(records, *partition.where)
+        weights = weigh(decoded.items)
+        result_bytes = int(RESULT_COPIES * self._outcomes.result_bytes)
+        slots = [
+            Slot(partition, item.offset, item, tokens, size, memory + result_bytes, now)
+            for item, tokens, size, memory in zip(decoded.items, *weights, strict=True)
+        ]
+        for index, outcome in decoded.settled.items():
+            slots[index].outcome = outcome
         if partition.answers:
             self._recall(partition, slots)
-        partition.note_memory(total / len(slots))
+        partition.note_memory(sum(weights.memory) / len(slots) + result_bytes)
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key

@@ -161,6 +161,9 @@ def test_the_batches_of_a_fetch_can_be_watched():
     assert "records = self._records\n" in source
     assert source.count("records.") == len(("has_next", "next_batch"))
     assert "self._records_iterator = self._unpack_records()" in inspect.getsource(PartitionRecords)
+    assert "consumer_record = self._consumer_record(tp, record)" in source
+    assert "yield consumer_record" in source
+    assert inspect.getsource(PartitionRecords).count("_consumer_record(") == 2
     assert MemoryRecords(b"").size_in_bytes() == 0
 
 

@@ -34,8 +34,8 @@ def zstd_batch(first: int, count: int, size: int) -> bytes:
 
 
 class Fetched:
-    """Records of one partition, as `FetchResult` takes them. An exception among them is raised in
-    its place, as for a batch that cannot be read."""
+    """Records of one partition, as `open_batches.take` takes them. An exception among them is
+    raised in its place, as for a batch that cannot be read."""
 
     def __init__(
         self,
@@ -46,24 +46,18 @@ class Fetched:
         fetched_bytes: int = 0,
     ) -> None:
         self.next_fetch_offset = fetch_offset
-        self._offsets = iter(offsets)
-        self._end = end
-        self._size = size
         self._records = SimpleNamespace(size_in_bytes=lambda: fetched_bytes, opened=None)
-        self._records_iterator: Any = None
+        self._records_iterator: Any = self._unpack_records(offsets, end, size)
 
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        offset = next(self._offsets, None)
-        if offset is None:
-            self.next_fetch_offset = self._end or self.next_fetch_offset
-            raise StopIteration
-        if isinstance(offset, Exception):
-            raise offset
-        self.next_fetch_offset = offset + 1
-        return record(offset, self._size)
+    def _unpack_records(
+        self, offsets: Iterable[int | Exception], end: int | None, size: int
+    ) -> Iterator[Any]:
+        for offset in offsets:
+            if isinstance(offset, Exception):
+                raise offset
+            self.next_fetch_offset = offset + 1
+            yield record(offset, size)
+        self.next_fetch_offset = end or self.next_fetch_offset
 
 
 class OfflineFetcher(Fetcher):

@@ -25,8 +25,9 @@ contents = st.none() | st.binary(max_size=200)
     ),
     st.sampled_from([0, 1, 2, 3, 4]),
     st.sampled_from([0, 8]),
+    st.sampled_from([-1, 1_700_000_000_000]),
 )
-def test_a_whole_batch_is_read_as_aiokafka_reads_it(records, compression, attributes):
+def test_a_whole_batch_is_read_as_aiokafka_reads_it(records, compression, attributes, timestamp):
     raw = batch(
         [
             framed(body(n, value, [(name.encode(), each) for name, each in headers], key))
@@ -35,6 +36,7 @@ def test_a_whole_batch_is_read_as_aiokafka_reads_it(records, compression, attrib
         base=77,
         compression=compression,
         attributes=attributes,
+        timestamp=timestamp,
     )
     ours, theirs = list(read_batch(raw)), list(DefaultRecordBatch(raw))
     for name in ("offset", "timestamp", "timestamp_type", "key", "value", "headers", "checksum"):

@@ -7,7 +7,7 @@ import struct
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.protocol.fetch import FetchRequest
 
 from streams.errors import BrokerError
@@ -197,6 +197,19 @@ async def test_a_command_does_not_pass_a_broken_record():
     assert [each.offset for each in await taking.take(None, 0.01)] == [0]
     with pytest.raises(BrokerError, match=r"offset 1 of source/0 .*1 bytes stand behind"):
         await taking.take(None, 0.01)
+
+
+async def test_aiokafkas_own_getmany_gives_its_own_kind_of_record():
+    """Faust reads its tables so."""
+    consumer = OfflineConsumer(A)
+    consumer.seek(A, 0)
+    consumer.fetched_batches(A, good(0) + UNREADABLE["a wrong checksum"])
+    (first, second) = consumer._fetcher._records[A].getall(2)
+    assert isinstance(first, ConsumerRecord)
+    assert (first.topic, first.partition, first.offset, second.offset) == ("source", 0, 0, 1)
+    assert (first.value, first.headers, first.serialized_value_size) == (b"good", (), 4)
+    with pytest.raises(UnreadableError, match="offset 2 of source/0"):
+        consumer._fetcher._records[A].getone()
 
 
 def test_every_consumer_of_the_process_reads_any_record():

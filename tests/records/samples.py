@@ -10,30 +10,32 @@ from streams.core.call import Call, Slot
 from streams.model import Headers, Item
 
 NOW_MS = 1_790_000_000_450
+WHERE = ("reviews", 3)
+"""Topic and partition of the records."""
 
 
 class Record(NamedTuple):
-    """What aiokafka's ConsumerRecord has and the decoder reads."""
+    """What the decoder reads, and the topic and the partition, which commands print."""
 
     value: bytes | None
     key: bytes | None = b"k"
     headers: Headers = ()
-    topic: str = "reviews"
-    partition: int = 3
+    topic: str = WHERE[0]
+    partition: int = WHERE[1]
     offset: int = 1041
     timestamp: int = 1_790_000_000_000
 
 
 def decoded(value: bytes | None, **settings: Any) -> tuple[Item, Any]:
     """One value's item and what it was settled with; None: it is to be called for."""
-    items, settled = Decoder(**settings).decode([Record(value)])
+    items, settled = Decoder(**settings).decode([Record(value)], *WHERE)
     assert len(items) == 1
     assert set(settled) <= {0}
     return items[0], settled.get(0)
 
 
 def item_of(value: bytes | None, **facts: Any) -> Item:
-    return Decoder().decode([Record(value, **facts)]).items[0]
+    return Decoder().decode([Record(value, **facts)], *WHERE).items[0]
 
 
 def released(item: Item, outcome: Any, *, index: int = 0, size: int = 1, calls: int = 1) -> Slot:

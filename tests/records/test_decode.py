@@ -16,13 +16,13 @@ from streams.codec.strict_json import compact, plain, read
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD
 
-from .samples import Record, decoded
+from .samples import WHERE, Record, decoded
 
 
 def test_an_object_becomes_an_item_with_all_the_records_facts() -> None:
     headers = (("traceparent", b"00-1-2-01"), ("x", None), ("x", b"2"))
     record = Record(b'{"id": 17, "text": "Two days."}', key=b"u", headers=headers)
-    (item,), settled = Decoder().decode([record])
+    (item,), settled = Decoder().decode([record], *WHERE)
     assert settled == {}
     assert item.value == {"id": 17, "text": "Two days."}
     assert (item.text, item.id, item.key, item.headers) == ("Two days.", 17, b"u", headers)
@@ -104,7 +104,7 @@ def test_a_tombstone_is_settled_as_configured(setting: Any, outcome: Any) -> Non
 def test_one_bad_record_changes_no_other_and_the_order_stays() -> None:
     values = [b'{"text":"a"}', b"{", b'{"text":"b"}', None, b"{}", b'{"text":"c"}']
     records = [Record(value, offset=n) for n, value in enumerate(values)]
-    items, settled = Decoder().decode(records)
+    items, settled = Decoder().decode(records, *WHERE)
     assert [item.offset for item in items] == [0, 1, 2, 3, 4, 5]
     assert [item.text for item in items] == ["a", "", "b", "", "", "c"]
     assert {n: getattr(outcome, "code", outcome) for n, outcome in settled.items()} == {
@@ -256,7 +256,7 @@ def test_a_value_of_a_megabyte_is_an_item_like_any_other() -> None:
 def test_headers_of_every_kind_and_a_missing_timestamp_stay_as_they_came() -> None:
     headers = (("h", None), ("h", b""), ("h", b"\xff"), ("", b"x"), ("é", None))
     record = Record(b'{"text":"x"}', key=b"", headers=headers, timestamp=-1)
-    (item,), settled = Decoder().decode([record])
+    (item,), settled = Decoder().decode([record], *WHERE)
     assert settled == {}
     assert (item.headers, item.key, item.timestamp_ms) == (headers, b"", -1)
 
@@ -274,7 +274,7 @@ SETTINGS = st.sampled_from(
 @given(st.lists(st.none() | st.binary(max_size=40), max_size=5), SETTINGS)
 def test_arbitrary_bytes_never_raise(values: list[bytes | None], settings: Any) -> None:
     records = [Record(value, offset=n) for n, value in enumerate(values)]
-    items, settled = Decoder(**settings).decode(records)
+    items, settled = Decoder(**settings).decode(records, *WHERE)
     assert [item.raw for item in items] == values
     assert {n for n, value in enumerate(values) if value is None} <= set(settled)
 
@@ -314,7 +314,7 @@ def test_every_json_object_with_a_text_becomes_an_item_of_equal_value(
     if b"Infinity" in raw:
         raw = raw.replace(b"Infinity", b"0")
         value = json.loads(raw)
-    (item,), settled = Decoder(**settings).decode([Record(raw)])
+    (item,), settled = Decoder(**settings).decode([Record(raw)], *WHERE)
     if not settled:
         assert item.value == value
         item.text.encode("utf-8")

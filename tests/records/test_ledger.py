@@ -20,7 +20,7 @@ from streams.codec.vectors import VECTOR
 from streams.core.call import Call, Slot, State
 from streams.errors import ItemError
 from streams.model import DROP, Unanswered
-from tests.records.samples import NOW_MS, Record, emitted, encoder, item_of, released
+from tests.records.samples import NOW_MS, WHERE, Record, emitted, encoder, item_of, released
 
 FINGERPRINT = "5f1d7a84db00d2fc"
 ITEM = b'{"id": 7, "text": "fine", "more": 18446744073709551616}'
@@ -120,7 +120,7 @@ def test_a_paid_answer_without_a_known_price_comes_back_without_one() -> None:
 def test_an_answer_is_not_given_to_another_item_at_its_position(other) -> None:
     """The topic may have been made anew under its name."""
     value = entry(released(item_of(ITEM), {"label": "x"}), FINGERPRINT).value
-    slot = Slot("lane", 1041, Decoder().decode([other]).items[0])
+    slot = Slot("lane", 1041, Decoder().decode([other], *WHERE).items[0])
     assert not restore(slot, value)
     assert slot.call is None
     assert slot.calls == 0
@@ -130,7 +130,7 @@ def test_an_answer_is_not_given_to_another_text_of_the_same_item() -> None:
     """The task's `text` was changed meanwhile; the fingerprint says nothing of it."""
     raw = b'{"text": "fine", "title": "bad"}'
     value = entry(released(item_of(raw), {"label": "x"}), FINGERPRINT).value
-    titled = Decoder(text="/title").decode([Record(raw)]).items[0]
+    titled = Decoder(text="/title").decode([Record(raw)], *WHERE).items[0]
     assert not restore(Slot("lane", 1041, titled), value)
 
 

@@ -22,7 +22,7 @@ from streams.codec.strict_json import read
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD
 
-from .samples import NOW_MS, Record, emitted, encoded, encoder, item_of, released
+from .samples import NOW_MS, WHERE, Record, emitted, encoded, encoder, item_of, released
 
 ITEM = item_of(b'{"id":17,"text":"Two days."}')
 
@@ -313,7 +313,7 @@ def test_key_headers_and_timestamp_pass_through_byte_for_byte(
     value: Any, key: Any, headers: Any, timestamp: int, outcome: Any, mode: Any
 ) -> None:
     record = Record(value, key, tuple(headers), timestamp=timestamp)
-    (item,), settled = Decoder().decode([record])
+    (item,), settled = Decoder().decode([record], *WHERE)
     slot = released(item, settled.get(0, outcome), calls=0 if settled else 1)
     out, dead = emitted(encoder(mode=mode), slot)
     assert out[0] == key

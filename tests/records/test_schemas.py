@@ -18,7 +18,7 @@ from streams.errors import ItemError
 from streams.kafka.record_views import json_line
 from streams.model import FORWARD
 
-from .samples import NOW_MS, Record, encoded, encoder, item_of, released
+from .samples import NOW_MS, WHERE, Record, encoded, encoder, item_of, released
 
 FOLDER = Path(__file__).parents[2] / "schemas"
 SCHEMAS = {
@@ -70,7 +70,7 @@ def test_a_valid_example_of_an_item_decodes_and_of_a_result_could_have_been_writ
 ) -> None:
     example = json.loads(path.read_text("utf-8"))
     if path.parent.name == "item":
-        (_, settled) = Decoder().decode([Record(path.read_bytes())])
+        (_, settled) = Decoder().decode([Record(path.read_bytes())], *WHERE)
         assert not settled or settled[0].code == "no_text"
     elif path.parent.name == "result":
         record, _ = encoded(item_of(b"{}"), example, mode="result")
@@ -79,7 +79,7 @@ def test_a_valid_example_of_an_item_decodes_and_of_a_result_could_have_been_writ
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "invalid/item").glob("*.json")), ids=named)
 def test_an_invalid_example_of_an_item_does_not_decode(path: Path) -> None:
-    assert Decoder().decode([Record(path.read_bytes())]).settled[0].code == "invalid_json"
+    assert Decoder().decode([Record(path.read_bytes())], *WHERE).settled[0].code == "invalid_json"
 
 
 VECTOR = {"embedding_f32": struct.pack("<3f", 0.1, -0.25, 1e30), "dim": 3}
@@ -136,7 +136,7 @@ def test_every_dead_letter_keeps_to_its_schema(
     value: Any, key: Any, headers: Any, timestamp: int, calls: int, limit_bytes: int | None
 ) -> None:
     record = Record(value, key, headers, timestamp=timestamp)
-    (item,), settled = Decoder(tombstones="dead_letter").decode([record])
+    (item,), settled = Decoder(tombstones="dead_letter").decode([record], *WHERE)
     error = settled.get(0) or ItemError("no_answer", "the reply has no record of it")
     slot = released(item, error, calls=calls)
     letter = encoder().dead_letter(slot, error, NOW_MS, limit_bytes=limit_bytes)

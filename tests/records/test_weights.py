@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.codec.records import Decoder, TextLimit, cut, estimate_tokens, memory_bytes, text_bytes
+from streams.codec.records import Decoder, TextLimit, cut, estimate_tokens, text_bytes, weigh
 from streams.core.call import Slot
 
-from .samples import Record, item_of
+from .samples import WHERE, Record, item_of
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ SHAPES: dict[str, Callable[[int], Any]] = {
 
 @pytest.mark.parametrize("text", ["/text", "{/text} {/text}"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) -> None:
+def test_the_memory_of_items_is_never_less_than_what_python_takes(shape: str, text: str) -> None:
     values = [
         json.dumps(SHAPES[shape](n), ensure_ascii=False, separators=(",", ":")).encode()
         for n in range(COUNT)
@@ -86,7 +86,7 @@ def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) 
     if shape == "not JSON":
         values = [value.strip(b'"') for value in values]
     decoder = Decoder(text=text)
-    decoder.decode([Record(value) for value in values[:2]])  # fills orjson's cache of keys
+    decoder.decode([Record(value) for value in values[:2]], *WHERE)  # fills orjson's cache of keys
     gc.freeze()  # what is there by now is not looked at: that takes half a second each time
     gc.collect()  # objects that Python keeps for the next use would not be counted
     tracemalloc.start()
@@ -101,7 +101,7 @@ def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) 
             )
             for n, value in enumerate(values)
         ]
-        items, settled = decoder.decode(records)
+        items, settled = decoder.decode(records, *WHERE)
         del records
         slots = [
             Slot(0, item.offset, item, 1_000 + n, 1_000 + n, 1_000 + n, float(n))
@@ -113,14 +113,23 @@ def test_held_bytes_is_never_less_than_what_python_takes(shape: str, text: str) 
         tracemalloc.stop()
         gc.unfreeze()
     assert bool(settled) == (shape == "not JSON")
-    counted = sum(memory_bytes(slot.item) for slot in slots)
+    counted = sum(weigh([slot.item for slot in slots]).memory)
     assert used <= counted, f"{used / COUNT:.0f} taken, {counted / COUNT:.0f} counted for each"
     if shape in ("plain", "long", "chinese", "one emoji") and text == "/text":
         assert counted <= 1.6 * used, "so far above that little of the room would be used"
 
 
+@given(st.lists(st.text(), min_size=1, max_size=5))
+def test_items_are_weighed_one_by_one(texts: list[str]) -> None:
+    items = [item_of(json.dumps({"text": text}).encode()) for text in texts]
+    weights = weigh(items)
+    assert weights.tokens == [estimate_tokens(item.text) for item in items]
+    assert weights.bytes == [text_bytes(item.text) for item in items]
+    assert weights.memory == [weigh([item]).memory[0] for item in items]
+
+
 def test_a_tombstone_holds_little() -> None:
-    assert memory_bytes(item_of(None)) < 1_800
+    assert weigh([item_of(None)]).memory[0] < 1_800
 
 
 @given(st.text(max_size=300), st.integers(1, 60), st.integers(1, 200))
@@ -146,10 +155,10 @@ def test_a_text_that_fits_is_not_even_copied() -> None:
 def test_a_decoder_cuts_texts_where_it_is_told_to_and_keeps_the_record() -> None:
     value = b'{"text":"%b","id":1}' % (b"word " * 1_000)
     records = [Record(value), Record(b'{"text":"short"}'), Record(None), Record(b"{")]
-    items, settled = Decoder(limit=TextLimit(100, 1_000_000)).decode(records)
+    items, settled = Decoder(limit=TextLimit(100, 1_000_000)).decode(records, *WHERE)
     assert estimate_tokens(items[0].text) == 100
     assert items[0].raw == value
     assert items[0].value["text"] == "word " * 1_000
     assert [item.text for item in items[1:]] == ["short", "", ""]
     assert set(settled) == {2, 3}
-    assert len(Decoder().decode(records).items[0].text) == 5_000
+    assert len(Decoder().decode(records, *WHERE).items[0].text) == 5_000

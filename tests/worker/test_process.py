@@ -106,7 +106,7 @@ def test_a_signal_before_there_is_a_loop_stops_the_worker():
 
 def test_a_callback_of_ours_that_raises_ends_the_worker():
     """What it was to do is not done: better an end with 1 than a worker that stands still."""
-    act = "asyncio.get_running_loop().call_soon(Decoder().decode, [None])"
+    act = "asyncio.get_running_loop().call_soon(Decoder().decode, [None], 'source', 0)"
     ended = subprocess.run(program(act), capture_output=True, timeout=60, check=False)
     assert ended.returncode == 1
     assert b"the worker failed: AttributeError" in ended.stderr

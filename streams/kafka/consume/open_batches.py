@@ -66,9 +66,9 @@ def drop(fetched: FetchResult) -> None:
 
 
 def take(fetched: FetchResult, share: Share) -> tuple[list[Any], int]:
-    """`FetchResult.getall` with a limit in bytes: the records, and their bytes. Moves the position.
-    Records in front of one that cannot be read end the fetch: the next one begins with it, and
-    raises UnreadableError; then nothing is taken."""
+    """`FetchResult.getall` with a limit in bytes: the records, without topic and partition, and
+    their bytes. Moves the position. Records in front of one that cannot be read end the fetch: the
+    next one begins with it, and raises UnreadableError; then nothing is taken."""
     if not fetched.check_assignment(fetched._topic_partition) or not fetched.has_more():
         return [], 0
     partition_records = fetched._partition_records
@@ -77,12 +77,10 @@ def take(fetched: FetchResult, share: Share) -> tuple[list[Any], int]:
     size, max_records, max_bytes = 0, share.records, share.bytes
     append = records.append
     try:
-        for record in partition_records:
+        for record in partition_records._records_iterator:
             append(record)
             value, key, headers = record.value, record.key, record.headers
-            size += RECORD_BYTES
-            if value is not None:
-                size += len(value)
+            size += RECORD_BYTES if value is None else RECORD_BYTES + len(value)
             if key is not None:
                 size += len(key)
             if headers:

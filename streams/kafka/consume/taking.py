@@ -7,7 +7,7 @@ such a record.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
@@ -20,9 +20,22 @@ from streams.kafka.consume.prefetch import Prefetch
 from streams.kafka.consume.refused_fetches import report_refused_fetches
 from streams.kafka.nodes import entry_of
 from streams.kafka.remedies import may_not_read
+from streams.model import Headers
 
 MAX_RECORDS = 2000
 MAX_BYTES = 16_000_000
+
+
+class PlacedRecord(NamedTuple):
+    """A record, and where it is."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
 
 
 class Taking:
@@ -35,7 +48,7 @@ class Taking:
         self._prefetch = Prefetch(consumer, limit=8 * MAX_BYTES)
         self._error: BrokerError | None = None
 
-    async def take(self, limit: int | None, within_s: float) -> list[Any]:
+    async def take(self, limit: int | None, within_s: float) -> list[PlacedRecord]:
         """At most `limit` records (None: as many as there are), those of a partition in order;
         empty if none came within `within_s`. Raises BrokerError where a partition cannot be read;
         what was taken before comes first."""
@@ -49,16 +62,16 @@ class Taking:
             raise self._error
         return records
 
-    async def _waiting(self, limit: int | None) -> list[Any]:
+    async def _waiting(self, limit: int | None) -> list[PlacedRecord]:
         limit = MAX_RECORDS if limit is None else min(limit, MAX_RECORDS)
-        found: list[Any] = []
+        found: list[PlacedRecord] = []
         for partition in list(self._fetcher._records):
             if len(found) >= limit or self._error is not None:
                 break
             found += await self._of(partition, limit - len(found))
         return found
 
-    async def _of(self, partition: TopicPartition, limit: int) -> list[Any]:
+    async def _of(self, partition: TopicPartition, limit: int) -> list[PlacedRecord]:
         try:
             records, _ = await self._prefetch.take(partition, Share(limit, MAX_BYTES))
         except UnreadableError as error:
@@ -70,5 +83,13 @@ class Taking:
         for number, record in enumerate(records):
             if isinstance(record.value, BrokenValue):
                 self._error = UnreadableError(partition, record.offset, record.value.problem)
-                return records[:number]
-        return records
+                del records[number:]
+                break
+        return [_placed(partition, record) for record in records]
+
+
+def _placed(where: TopicPartition, record: Any) -> PlacedRecord:
+    # fmt: off
+    return PlacedRecord(where.topic, where.partition, record.offset, record.timestamp, record.key,
+                        record.value, tuple(record.headers))
+    # fmt: on
