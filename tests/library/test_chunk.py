@@ -60,10 +60,6 @@ def test_no_piece_is_above_the_limit(text: str, limit: int) -> None:
     assert all(estimate_tokens(piece) <= limit for piece in made)
 
 
-async def test_a_letter_with_its_accents_is_not_cut() -> None:
-    assert await pieces("e\u0301\u0301\u0301", max_tokens=1, overlap=0) == [["e\u0301\u0301\u0301"]]
-
-
 def function_of(stage: Stage) -> Any:
     return stage.process
 
