@@ -49,6 +49,13 @@ class Withdrawn:
 
 
 @dataclass(frozen=True, slots=True)
+class Expedited:
+    """The windows in which these slots wait close now; those that do not wait are nothing to it."""
+
+    slots: Sequence[Slot]
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """Nothing of the lane below `next_seq` will arrive any more: what has not is nothing, or was
     `done` when the lane opened."""
@@ -118,11 +125,22 @@ class Resume:
     lanes: Collection[Hashable] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsChanged:
+    """Other limits from now on; None: as before. What waits is cut by them, and so are repeated
+    calls that have not started; calls in flight end as they are."""
+
+    max_items: int | None = None
+    max_wait_s: float | None = None
+    max_in_flight: int | None = None
+
+
 Event = (
     Opened
     | Closed
     | Arrived
     | Withdrawn
+    | Expedited
     | Passed
     | Replied
     | Failed
@@ -132,6 +150,7 @@ Event = (
     | Flush
     | Halt
     | Resume
+    | LimitsChanged
 )
 
 
