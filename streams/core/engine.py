@@ -206,9 +206,9 @@ class Engine:
         return self._release(lane, answered, now) if answered else []
 
     def _withdrawn(self, event: Withdrawn, now: float) -> list[Action]:
-        assert self.limits.order == "none", (
-            "items can be withdrawn only where nothing waits for them"
-        )
+        limits = self.limits
+        free = limits.order == "none" and limits.max_beyond_bytes is None
+        assert free, "items can be withdrawn only where nothing waits for them"
         self._note(event.slots, now, "withdrawn")
         memory, calls = withdraw(event.slots, self.windows, self.admission)
         self.lanes.forget(memory)

@@ -42,8 +42,9 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """Nobody wants the outcome of these slots any more, in order "none". What waits leaves; a call
-    that answers nobody else is cancelled; a slot whose outcome is released already stays."""
+    """Nobody wants the outcome of these slots any more, in order "none" without `max_beyond_bytes`.
+    What waits leaves; a call that answers nobody else is cancelled; a slot that has its outcome
+    stays."""
 
     slots: Sequence[Slot]
 
