@@ -4,8 +4,8 @@
 
 Read `runner` with `call_task` (one call) and `exits` (what may not end the loop), then `work` (what
 a door runs) with `user_function`, and `map` (an iterable in, a list or a stream out) with `map_run`
-and `bar`; `coalescer` (many callers), behind it `shared_calls` and `caller_places`, before it
-`coalesce`.
+and `bar`; `coalescer` (many callers), behind it `shared_calls`, `caller_places` and
+`coalescer_statistics`, before it `coalesce`.
 `processes` makes operations on an API into processes (`api_process`), whose `accounts` are shared.
 `tally` counts calls and outcomes, `logs` limits repeated messages.
 """

@@ -15,7 +15,15 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from streams.core.call import Slot
-from streams.core.events import Arrived, Delivered, Flush, Opened, Withdrawn
+from streams.core.events import (
+    Arrived,
+    Delivered,
+    Expedited,
+    Flush,
+    LimitsChanged,
+    Opened,
+    Withdrawn,
+)
 from streams.errors import ItemError, StreamsError, plain
 from streams.running.caller_places import Places
 from streams.running.runner import Runner
@@ -61,6 +69,7 @@ class SharedCalls:
         self._waiting: set[Waiting] = set()
         self._seq = 0
         self._arrivals: list[Waiting] = []
+        self._expedited: list[Waiting] = []
         self._withdrawals: list[Waiting] = []
         self._turn: asyncio.Handle | None = None
         self._changed = asyncio.Event()
@@ -90,21 +99,22 @@ class SharedCalls:
         unique_key = None if self._unique is None else self._unique(item)
         slot = None if self._unique is None else self._shared.get(unique_key)
         if slot is None:
-            slot = self._new(item, flush=flush)
+            slot = self._new(item)
             if self._unique is not None:
                 slot.unique_key = (unique_key,)
                 self._shared[unique_key] = slot
+        if flush:
+            self._expedited.append(slot)
+            self._take_turn()
         future: asyncio.Future[Any] = self.loop.create_future()
         slot.futures[future] = None
         return slot, future
 
-    def _new(self, item: Any, *, flush: bool) -> Waiting:
-        now = self.loop.time()
-        slot = Waiting(self._seq, item, now, None if self._key is None else self._key(item))
+    def _new(self, item: Any) -> Waiting:
+        key = None if self._key is None else self._key(item)
+        slot = Waiting(self._seq, item, self.loop.time(), key)
         hash(slot.call_key)
         self.work.weigh((slot,))
-        if flush:
-            slot.deadline_at = now
         self._seq += 1
         self._waiting.add(slot)
         self._arrivals.append(slot)
@@ -146,6 +156,12 @@ class SharedCalls:
             self.runner.handle(Arrived(arrivals))
         if arrived := [slot for slot in withdrawals if hasattr(slot, "home")]:
             self.runner.handle(Withdrawn(arrived))
+        if expedited := [slot for slot in self._expedited if slot.futures]:
+            self.runner.handle(Expedited(expedited))
+        self._expedited.clear()
+
+    def change(self, limits: LimitsChanged) -> None:
+        self._context.run(self.runner.handle, limits)
 
     def _answer(self, lane: Any, slots: Sequence[Slot]) -> None:
         count = 0
