@@ -92,15 +92,18 @@ class Coalescer(Generic[T, R]):
         Raises the item's `ItemError`; ClosedError; Overloaded; RuntimeError. Cancelled, or when its
         time is over: its item leaves, and disturbs nobody.
         """
+        if timeout_s is not None:
+            async with asyncio.timeout(timeout_s):
+                return await self.submit(item, flush=flush)
         calls = self._open()
-        async with asyncio.timeout(timeout_s):
-            await self._take_place()
-            slot, future = self._enter(calls, item, flush)
-            try:
-                result: R = await future
-            except asyncio.CancelledError:
-                calls.leave(slot, future)
-                raise
+        if not self._places.try_take():
+            await self._stand_in_line()
+        slot, future = calls.enter(item, flush=flush)
+        try:
+            result: R = await future
+        except asyncio.CancelledError:
+            calls.leave(slot, future)
+            raise
         return result
 
     async def submit_many(
@@ -113,8 +116,9 @@ class Coalescer(Generic[T, R]):
         try:
             async with asyncio.timeout(timeout_s):
                 for item in items:
-                    await self._take_place()
-                    callers.append(self._enter(calls, item, False))
+                    if not self._places.try_take():
+                        await self._stand_in_line()
+                    callers.append(calls.enter(item))
                 return [await _outcome(future) for _, future in callers]
         finally:
             for slot, future in callers:
@@ -122,18 +126,10 @@ class Coalescer(Generic[T, R]):
                 if future.done() and not future.cancelled():
                     future.exception()  # seen: it is not to be reported as lost
 
-    async def _take_place(self) -> None:
-        if not self._places.try_take():
-            if self._raises:
-                raise Overloaded(f"{self._places.limit} callers wait already (max_pending)")
-            await self._places.take()
-
-    def _enter(self, calls: SharedCalls, item: T, flush: bool) -> tuple[Waiting, asyncio.Future[R]]:
-        try:
-            return calls.enter(item, flush=flush)
-        except BaseException:
-            self._places.release(1)
-            raise
+    async def _stand_in_line(self) -> None:
+        if self._raises:
+            raise Overloaded(f"{self._places.limit} callers wait already (max_pending)")
+        await self._places.take()
 
     def submit_threadsafe(
         self, item: T, *, timeout_s: float | None = None
@@ -228,15 +224,17 @@ class Coalescer(Generic[T, R]):
 
     def _open(self) -> SharedCalls:
         """Its calls, in the running loop."""
-        if self in _inside.get():
+        calls = self._calls
+        inside = _inside.get()
+        if inside and self in inside:
             raise RuntimeError(
                 "a call of this coalescer submits to it: it would wait for itself for ever"
             )
-        self._refuse_elsewhere()
-        if self._calls is None:
+        if calls is None or calls.loop is not asyncio.get_running_loop() or self._closed:
+            self._refuse_elsewhere()
             work = work_of(self._process, self._options)
-            self._calls = SharedCalls(work, self._places, *self._keys, self._context)
-        return self._calls
+            calls = self._calls = SharedCalls(work, self._places, *self._keys, self._context)
+        return calls
 
     def _refuse_elsewhere(self) -> None:
         """Raises where it is closed, or belongs to another process or loop."""

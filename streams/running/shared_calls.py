@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from streams.core.call import Slot
 from streams.core.events import (
@@ -37,14 +37,13 @@ class ClosedError(StreamsError, RuntimeError):
 
 
 class Waiting(Slot):
-    """An item and the futures of its callers. `unique_key`: None: it has one caller."""
+    """An item and the futures of its callers: one, or with a `unique_key` any number, in a dict as
+    an ordered set."""
 
     __slots__ = ("futures", "unique_key")
 
-    def __init__(self, seq: int, item: Any, now: float, call_key: Hashable) -> None:
-        super().__init__(LANE, seq, item, arrived_at=now, call_key=call_key)
-        self.futures: dict[asyncio.Future[Any], None] = {}  # an ordered set
-        self.unique_key: Any = None
+    futures: tuple[asyncio.Future[Any], ...] | dict[asyncio.Future[Any], None]
+    unique_key: tuple[Hashable] | None
 
 
 class SharedCalls:
@@ -66,7 +65,6 @@ class SharedCalls:
         self._unique = unique
         self._context = context
         self._shared: dict[Hashable, Waiting] = {}
-        self._waiting: set[Waiting] = set()
         self._seq = 0
         self._arrivals: list[Waiting] = []
         self._expedited: list[Waiting] = []
@@ -93,39 +91,54 @@ class SharedCalls:
 
     def enter(self, item: Any, *, flush: bool = False) -> tuple[Waiting, asyncio.Future[Any]]:
         """A caller's item, and the future of its outcome. The caller has a place. Raises what
-        `key`, `unique` and `tokens` raise."""
-        if self._aborted:
-            raise ClosedError("the coalescer is closed") from self._defect
-        unique_key = None if self._unique is None else self._unique(item)
-        slot = None if self._unique is None else self._shared.get(unique_key)
-        if slot is None:
-            slot = self._new(item)
-            if self._unique is not None:
-                slot.unique_key = (unique_key,)
-                self._shared[unique_key] = slot
+        `key`, `unique` and `tokens` raise; then its place is free again."""
+        future = self.loop.create_future()
+        try:
+            slot = self._new(item, future) if self._unique is None else self._equal(item, future)
+        except BaseException:
+            self.places.release(1)
+            raise
         if flush:
             self._expedited.append(slot)
+        if self._turn is None:
             self._take_turn()
-        future: asyncio.Future[Any] = self.loop.create_future()
-        slot.futures[future] = None
         return slot, future
 
-    def _new(self, item: Any) -> Waiting:
-        key = None if self._key is None else self._key(item)
-        slot = Waiting(self._seq, item, self.loop.time(), key)
-        hash(slot.call_key)
+    def _equal(self, item: Any, future: asyncio.Future[Any]) -> Waiting:
+        """The slot that all who wait for an equal item share."""
+        assert self._unique is not None
+        unique_key = self._unique(item)
+        slot = self._shared.get(unique_key)
+        if slot is None:
+            slot = self._new(item, future)
+            slot.unique_key, slot.futures = (unique_key,), {}
+            self._shared[unique_key] = slot
+        assert isinstance(slot.futures, dict)
+        slot.futures[future] = None
+        return slot
+
+    def _new(self, item: Any, future: asyncio.Future[Any]) -> Waiting:
+        if self._aborted:
+            raise ClosedError("the coalescer is closed") from self._defect
+        key = None
+        if self._key is not None:
+            key = self._key(item)
+            hash(key)
+        slot = Waiting(LANE, self._seq, item, 0, 0, 0, self.loop.time(), key)
+        slot.futures, slot.unique_key = (future,), None
         self.work.weigh((slot,))
         self._seq += 1
-        self._waiting.add(slot)
         self._arrivals.append(slot)
-        self._take_turn()
         return slot
 
     def leave(self, slot: Waiting, future: asyncio.Future[Any]) -> None:
         """The caller does not wait any more."""
         if future not in slot.futures:
             return  # it was answered meanwhile
-        del slot.futures[future]
+        if isinstance(slot.futures, dict):
+            del slot.futures[future]
+        else:
+            slot.futures = ()
         self.places.release(1)
         self._changed.set()
         if not slot.futures:
@@ -134,7 +147,7 @@ class SharedCalls:
             self._take_turn()
 
     def _forget(self, slot: Waiting) -> None:
-        self._waiting.discard(slot)
+        """No later caller shares it."""
         if slot.unique_key is not None:
             (unique_key,) = slot.unique_key
             if self._shared.get(unique_key) is slot:
@@ -165,17 +178,19 @@ class SharedCalls:
 
     def _answer(self, lane: Any, slots: Sequence[Slot]) -> None:
         count = 0
-        for slot, result in zip(slots, self.work.results(slots), strict=True):
-            assert isinstance(slot, Waiting)
-            self._forget(slot)
-            count += len(slot.futures)
-            for future in slot.futures:
-                if not future.done():
-                    if isinstance(result, ItemError):
-                        future.set_exception(own(result))
-                    else:
-                        future.set_result(result)
-            slot.futures = {}
+        waiting = cast("Sequence[Waiting]", slots)
+        for slot, result in zip(waiting, self.work.results(slots), strict=True):
+            futures, slot.futures = slot.futures, ()
+            count += len(futures)
+            if slot.unique_key is not None:
+                self._forget(slot)
+            for future in futures:
+                if future.done():
+                    continue
+                if isinstance(result, ItemError):
+                    future.set_exception(own(result))
+                else:
+                    future.set_result(result)
         self.places.release(count)
         self.runner.handle(Delivered(lane, slots))
         self._changed.set()
@@ -201,15 +216,15 @@ class SharedCalls:
         self._aborted = True
         self.runner.cancel()
         count = 0
-        for slot in self._waiting:
-            count += len(slot.futures)
-            for future in slot.futures:
+        waiting = [*self.runner.engine.lanes[LANE].unsettled, *self._arrivals]
+        for slot in cast("list[Waiting]", waiting):
+            futures, slot.futures = slot.futures, ()
+            count += len(futures)
+            for future in futures:
                 if not future.done():
                     error = ClosedError("closed before the item had its outcome")
                     error.__cause__ = cause
                     future.set_exception(error)
-            slot.futures = {}
-        self._waiting.clear()
         self._shared.clear()
         self._arrivals.clear()
         self.places.release(count)
