@@ -9,7 +9,7 @@ from typing import Any
 
 import streams
 from benchmarks.bars import Bar, Report
-from benchmarks.uses.callers import quick
+from benchmarks.uses.callers import all_of, quick
 from benchmarks.uses.measure import Effort, cpu_us_per_item
 from benchmarks.uses.peers import PEERS, Ours, Peer
 
@@ -49,9 +49,7 @@ def beside_others(effort: Effort) -> Report:
 async def _callers(peer: type[Peer]) -> None:
     coalescer = peer(quick, max_items=N)  # type: ignore[call-arg]
     async with coalescer:
-        submit = coalescer.submit
-        results = await asyncio.gather(*(submit(number) for number in range(ITEMS)))
-        assert results == list(range(ITEMS))
+        await all_of(coalescer.submit, ITEMS)
 
 
 async def _list() -> None:
