@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, cast
 
 from streams.core.call import Slot
@@ -37,13 +37,30 @@ class ClosedError(StreamsError, RuntimeError):
 
 
 class Waiting(Slot):
-    """An item and the futures of its callers: one, or with a `unique_key` any number, in a dict as
-    an ordered set."""
+    """An item and the futures of its callers: `future`, that of its only one, or with a
+    `unique_key` those of all in `equals`, a dict as an ordered set. (A collection for each item
+    would be one more object for the garbage collector.)"""
 
-    __slots__ = ("futures", "unique_key")
+    __slots__ = ("equals", "future", "unique_key")
 
-    futures: tuple[asyncio.Future[Any], ...] | dict[asyncio.Future[Any], None]
-    unique_key: tuple[Hashable] | None
+    future: asyncio.Future[Any] | None
+    equals: dict[asyncio.Future[Any], None] | None
+    unique_key: Hashable
+
+    @property
+    def futures(self) -> Collection[asyncio.Future[Any]]:
+        if self.equals is not None:
+            return self.equals
+        return () if self.future is None else (self.future,)
+
+    def remove(self, future: asyncio.Future[Any]) -> bool:
+        """Takes one out; False: it was answered meanwhile."""
+        if self.equals is not None:
+            return self.equals.pop(future, self) is None
+        if self.future is not future:
+            return False
+        self.future = None
+        return True
 
 
 class SharedCalls:
@@ -111,10 +128,10 @@ class SharedCalls:
         slot = self._shared.get(unique_key)
         if slot is None:
             slot = self._new(item, future)
-            slot.unique_key, slot.futures = (unique_key,), {}
+            slot.unique_key, slot.future, slot.equals = unique_key, None, {}
             self._shared[unique_key] = slot
-        assert isinstance(slot.futures, dict)
-        slot.futures[future] = None
+        assert slot.equals is not None
+        slot.equals[future] = None
         return slot
 
     def _new(self, item: Any, future: asyncio.Future[Any]) -> Waiting:
@@ -125,7 +142,7 @@ class SharedCalls:
             key = self._key(item)
             hash(key)
         slot = Waiting(LANE, self._seq, item, 0, 0, 0, self.loop.time(), key)
-        slot.futures, slot.unique_key = (future,), None
+        slot.future, slot.equals = future, None
         self.work.weigh((slot,))
         self._seq += 1
         self._arrivals.append(slot)
@@ -133,12 +150,8 @@ class SharedCalls:
 
     def leave(self, slot: Waiting, future: asyncio.Future[Any]) -> None:
         """The caller does not wait any more."""
-        if future not in slot.futures:
-            return  # it was answered meanwhile
-        if isinstance(slot.futures, dict):
-            del slot.futures[future]
-        else:
-            slot.futures = ()
+        if not slot.remove(future):
+            return
         self.places.release(1)
         self._changed.set()
         if not slot.futures:
@@ -148,10 +161,8 @@ class SharedCalls:
 
     def _forget(self, slot: Waiting) -> None:
         """No later caller shares it."""
-        if slot.unique_key is not None:
-            (unique_key,) = slot.unique_key
-            if self._shared.get(unique_key) is slot:
-                del self._shared[unique_key]
+        if slot.equals is not None and self._shared.get(slot.unique_key) is slot:
+            del self._shared[slot.unique_key]
 
     # -- the engine ------------------------------------------------------------------------------
 
@@ -180,10 +191,11 @@ class SharedCalls:
         count = 0
         waiting = cast("Sequence[Waiting]", slots)
         for slot, result in zip(waiting, self.work.results(slots), strict=True):
-            futures, slot.futures = slot.futures, ()
+            futures = slot.futures
             count += len(futures)
-            if slot.unique_key is not None:
+            if slot.equals is not None:
                 self._forget(slot)
+            slot.future = slot.equals = None
             for future in futures:
                 if future.done():
                     continue
@@ -218,8 +230,9 @@ class SharedCalls:
         count = 0
         waiting = [*self.runner.engine.lanes[LANE].unsettled, *self._arrivals]
         for slot in cast("list[Waiting]", waiting):
-            futures, slot.futures = slot.futures, ()
+            futures = slot.futures
             count += len(futures)
+            slot.future = slot.equals = None
             for future in futures:
                 if not future.done():
                     error = ClosedError("closed before the item had its outcome")
