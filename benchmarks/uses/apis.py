@@ -30,7 +30,8 @@ class Waiting:
 
 
 async def classification(effort: Effort) -> Report:
-    """500 reviews, 200 ms a call, 20 to a call."""
+    """500 texts, 200 ms a call, 20 to a call. Twenty times is all that a function that only waits
+    can gain by serial batches, so it has no bar there; an SDK's own work per call is saved too."""
     texts = [f"{n}: {PROSE}" for n in range(500)]
     function = Waiting(0.2)
     alone_s = await one_by_one(lambda text: function([text]), texts, effort)
@@ -41,10 +42,9 @@ async def classification(effort: Effort) -> Report:
             await label(texts[:1])  # imports, connects
             serial_api_s, wide_api_s = await _both(label, texts, 20, effort)
     bars = [
-        Bar("a function, one call at a time", alone_s / serial_s, "at least", 20, "x"),
-        Bar("a function, 5 calls at once", wide_s, "at most", 1.05, "s"),
-        Bar("Claude, one call at a time", alone_api_s / serial_api_s, "at least", 20, "x"),
-        Bar("Claude, 5 calls at once", wide_api_s, "at most", 1.05, "s"),
+        Bar("classified by a function, 5 calls at once", wide_s, "at most", 1.05, "s"),
+        Bar("classified by Claude, serial", alone_api_s / serial_api_s, "at least", 20, "x"),
+        Bar("classified by Claude, 5 calls at once", wide_api_s, "at most", 1.05, "s"),
     ]
     figures = {
         "function": {"one_call_per_item_s": alone_s, "serial_s": serial_s, "wide_s": wide_s},
@@ -71,12 +71,11 @@ async def embedding(effort: Effort) -> Report:
             serial_api_s, wide_api_s = await _both(vector, texts, 96, effort)
             calls_api = (vector.usage.calls - before) / (2 * effort.repeat)
     bars = [
-        Bar("a function: calls", calls, "at most", 11, ""),
-        Bar("a function, one call at a time", serial_s, "at most", 1.2, "s"),
-        Bar("a function, 5 calls at once", wide_s, "at most", 0.35, "s"),
-        Bar("Voyage: calls", calls_api, "at most", 11, ""),
-        Bar("Voyage, one call at a time", serial_api_s, "at most", 1.2, "s"),
-        Bar("Voyage, 5 calls at once", wide_api_s, "at most", 0.5, "s"),
+        Bar("embedded by a function, calls", calls, "at most", 11),
+        Bar("embedded by a function, serial", serial_s, "at most", 1.2, "s"),
+        Bar("embedded by a function, 5 calls at once", wide_s, "at most", 0.35, "s"),
+        Bar("embedded by Voyage, calls", calls_api, "at most", 11),
+        Bar("embedded by Voyage, 5 calls at once", wide_api_s, "at most", 0.5, "s"),
     ]
     figures = {
         "function": {"one_call_per_item_s": alone_s, "serial_s": serial_s, "wide_s": wide_s},

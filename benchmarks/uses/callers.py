@@ -36,8 +36,8 @@ async def fifty(effort: Effort) -> Report:
         calls = max(calls, function.calls)
     together_s = median(taken)
     bars = [
-        Bar("calls", calls, "at most", 3),
-        Bar("times one call per item", alone_s / together_s, "at least", 15, "x"),
+        Bar("50 callers, calls", calls, "at most", 3),
+        Bar("50 callers, serial", alone_s / together_s, "at least", 15, "x"),
     ]
     rows = [
         ("", "one call per item", "shared, one call at a time"),
@@ -70,8 +70,8 @@ async def steady(effort: Effort) -> Report:
             group.create_task(one(number))
     items, p99 = callers / function.calls, percentile(latencies, 0.99)
     bars = [
-        Bar("items a call", items, "at least", 8),
-        Bar("p99 of a caller's wait", p99, "at most", 165, "ms"),
+        Bar("400 callers a second, items a call", items, "at least", 8),
+        Bar("400 callers a second, p99", p99, "at most", 165, "ms"),
     ]
     rows = [
         ("", "calls", "items a call", "p50", "p99"),
@@ -93,8 +93,8 @@ def at_once(effort: Effort) -> Report:
     size = asyncio.run(_bytes_a_caller())
     a_second = 1e6 / cpu_us["callers"]
     bars = [
-        Bar("submits a second of CPU time", a_second, "at least", 100_000),
-        Bar("memory of a pending caller", size, "at most", 3_072, "bytes"),
+        Bar("10,000 callers, submits a CPU second", a_second, "at least", 100_000),
+        Bar("10,000 callers, memory of each", size, "at most", 3_072, "bytes"),
     ]
     rows = [
         ("", "CPU time an item", "items a second"),
@@ -130,8 +130,8 @@ async def idle(effort: Effort) -> Report:
         await asyncio.gather(*(busy() for _ in range(200)))
         fill = coalescer.statistics().mean_batch_items / 20 * 100
     bars = [
-        Bar("what a lone item adds, median", median(added), "at most", 1, "ms"),
-        Bar("mean fill when all slots are busy", fill, "at least", 95, "%"),
+        Bar("idle, a lone item's wait, median", median(added), "at most", 1, "ms"),
+        Bar("idle, mean fill when slots are busy", fill, "at least", 95, "%"),
     ]
     rows = [
         ("", "median", "p99"),
@@ -156,8 +156,8 @@ async def equal(effort: Effort) -> Report:
             assert set(await asyncio.gather(*callers)) == {"same"}
         calls.append(function.calls)
     bars = [
-        Bar("calls", calls[0], "at most", 1),
-        Bar("calls where the first caller is cancelled", calls[1], "at most", 1),
+        Bar("1,000 equal items, calls", calls[0], "at most", 1),
+        Bar("1,000 equal, the first leaves, calls", calls[1], "at most", 1),
     ]
     rows = [("", "calls"), ("one call per item", "1,000"), ("unique", str(calls[0]))]
     figures = {"calls": calls[0], "calls_first_cancelled": calls[1]}

@@ -49,7 +49,8 @@ def cpu_us_per_item(
     works: dict[str, Callable[[], Awaitable[Any]]], items: int, repeat: int
 ) -> dict[str, float]:
     """Microseconds of CPU time per item, each work in a loop of its own; the works take turns, so
-    that what else the machine does falls on all of them alike. The median."""
+    that what else the machine does falls on all of them alike. The median. What other uses have
+    imported and left is frozen: the garbage collector would go through it."""
     taken: dict[str, list[float]] = {name: [] for name in works}
 
     async def timed(work: Callable[[], Awaitable[Any]]) -> float:
@@ -60,7 +61,9 @@ def cpu_us_per_item(
     for turn in range(repeat + 1):
         for name, work in works.items():
             gc.collect()
+            gc.freeze()
             cpu_s = asyncio.run(timed(work))
+            gc.unfreeze()
             if turn:  # the first is the warm-up
                 taken[name].append(cpu_s / items * 1e6)
     return {name: median(values) for name, values in taken.items()}
