@@ -1,6 +1,6 @@
 # Everything that one does with this project. Needs Python 3.11+ and make; the rest goes into .venv.
-# Options: ARGS="..." goes to the command behind demo, test, chaos, bench and soak; PYTHON=... names the
-# interpreter that .venv is made from.
+# Options: ARGS="..." goes to the command behind demo, test, chaos, bench, bench-uses and soak; PYTHON=...
+# names the interpreter that .venv is made from.
 
 SHELL := /bin/sh
 VENV := .venv
@@ -13,7 +13,7 @@ TESTERS := 6
 # which takes longer than the tests. The compiled ones go where nobody minds them.
 CACHED := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX='$(CURDIR)/$(VENV)/pycache'
 
-.PHONY: help setup demo test test-fast check bench chaos soak docs lock clean
+.PHONY: help setup demo test test-fast check bench bench-uses chaos soak docs lock clean
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make test-fast  those that need no broker, in less than a minute'
 	@echo 'make check   format, lint, types, known vulnerabilities'
 	@echo 'make bench   the benchmarks, on Apache Kafka'
+	@echo 'make bench-uses  what the library doors save, and what they cost beside other libraries'
 	@echo 'make chaos   200 seeded runs of kills, freezes, broker faults, and what takes too long for make test'
 	@echo 'make soak    an hour under load: what memory and open files grow by'
 	@echo 'make lock    the lock files anew, after a change of pyproject.toml'
@@ -109,6 +110,10 @@ bench: $(VENV)/dev.stamp
 	@set -e; for part in throughput waiting memory guarantees poison; do \
 	    echo "== $$part"; $(BIN)/python -m benchmarks.$$part $(ARGS); \
 	done
+
+# About two minutes; no broker. ARGS="side-by-side failures" is some of it, --whole makes every call.
+bench-uses: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.uses $(ARGS)
 
 # 200 seeded runs (--runs N), and the faults that take too long for make test.
 chaos: $(VENV)/dev.stamp

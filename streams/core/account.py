@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import NamedTuple
 
+from streams.core.account_statistics import AccountStatistics
 from streams.core.evidence import Evidence
 from streams.core.pauses import Pause, Pauses
 from streams.errors import CallError
@@ -38,25 +38,6 @@ class Reservation:
     tokens: int
     in_pause: bool
     suspected: bool = False
-
-
-class AccountStatistics(NamedTuple):
-    """Counts of one moment. `in_line`: members that wait. `in_flight`, `reserved_tokens`: of the
-    calls under way. `ramp`: how many of them there may be while they ramp up, else None. `calls`,
-    `answers`: since the start. `rate_limits`: the latest that a response told; None: none did."""
-
-    members: int
-    in_line: int
-    in_flight: int
-    reserved_tokens: int
-    ramp: int | None
-    calls: int
-    answers: int
-    paused_reason: str | None
-    paused_until: float | None
-    paused_message: str
-    probing: bool
-    rate_limits: RateLimits | None
 
 
 class Account:
@@ -193,6 +174,14 @@ class Seat:
             self.reservations.clear()
             account.line.pop(self, None)
             account.seats.remove(self)
+            account.pauses.limit_ramp(account.pauses.ramp, account.max_in_flight)
+            account.wake_others(self)
+
+    def resize(self, max_in_flight: int) -> None:
+        """The member allows itself so many calls in flight from now on."""
+        self.max_in_flight = max_in_flight
+        account = self.account
+        if not self.has_left and not account.pauses.is_flowing:
             account.pauses.limit_ramp(account.pauses.ramp, account.max_in_flight)
             account.wake_others(self)
 

@@ -17,6 +17,7 @@ from math import inf
 from streams.core.account import Reservation, Seat
 from streams.core.call import Call, Slot, State
 from streams.core.limits import Limits
+from streams.core.retries import within
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict, verdict
 from streams.core.windows import Window, Windows
@@ -37,13 +38,14 @@ FAIR_WARNING = 2
 
 
 class Admission:
-    """`calls`: what is in flight, by id. `results`: calls so far that gave an item a result."""
+    """`calls`: what is in flight, by id. `results`: calls so far that gave an item a result.
+    `limits_from`: the number of the last call that had started when the limits changed."""
 
     def __init__(
         self, limits: Limits, call_prefix: str, random: Callable[[], float], seat: Seat
     ) -> None:
         self._prefix = call_prefix
-        self._function_errors = limits.function_errors
+        self._limits = limits
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
         # Whose turn it is where retries do not simply go first: among probes, among other calls.
@@ -57,6 +59,16 @@ class Admission:
         self.results = 0
         self._at_refusal = inf  # answers to others when the account refused this task last
         self.max_in_flight_seen = 0
+        self.limits_from = 0
+
+    def change(self, limits: Limits) -> None:
+        """Other limits: calls in flight end as they are, repeated ones keep to the new size."""
+        self._limits, self.limits_from = limits, self.started
+        self.pauses.change(limits)
+        self.seat.resize(limits.max_in_flight)
+        queued, self._retries = sorted(self._retries), []
+        for _, _, call in queued:
+            self._queue(call)
 
     def start_next(self, windows: Windows, now: float) -> Call | None:
         """Starts the next call, if one is due and may start."""
@@ -164,7 +176,7 @@ class Admission:
         cause, said = RULES[error.fault].cause, EVERYBODY
         if cause is not None:
             said = self._verdict(call, cause, now, windows)
-        step, cause = rule(error.fault, said.blame, function_errors=self._function_errors)
+        step, cause = rule(error.fault, said.blame, function_errors=self._limits.function_errors)
         if self.pauses.current is None and cause is not None:
             # Another microbatch tells more; but where calls are scarce, who was first comes first.
             self._probes_new = cause is not Cause.THROTTLED
@@ -224,7 +236,12 @@ class Admission:
         call.due_at = now + wait_s
         for slot in call.slots:
             slot.state = State.RETRYING
-        heappush(self._retries, (call.due_at, next(self._tie), call))
+        self._queue(call)
+
+    def _queue(self, call: Call) -> None:
+        """Queues a retry; where `max_items` has become less than its size, in parts."""
+        for part in within(call, self._limits.max_items):
+            heappush(self._retries, (part.due_at, next(self._tie), part))
 
     def drop(self, slots: Collection[Slot]) -> list[str]:
         """These slots are DROPPED: their retries go; returns the calls that nobody owns now."""

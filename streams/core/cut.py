@@ -1,13 +1,41 @@
-"""One microbatch in the making: what goes in, and when it is full."""
+"""One microbatch in the making: what may go in, what goes in, and when it is full."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
+from math import inf
 
-from streams.core.call import Slot, State
+from streams.core.call import PENDING, Slot, State
+from streams.core.limits import Limits
+from streams.errors import ItemError
 
 WAITING = State.WAITING
 IN_FLIGHT = State.IN_FLIGHT
+
+
+def screen(slots: Sequence[Slot], limits: Limits) -> tuple[list[Slot], list[Slot]]:
+    """Which slots need a call, and which have their outcome already.
+
+    Those that arrived with one, and those that are too large for any microbatch.
+    """
+    max_tokens = inf if limits.max_tokens is None else limits.max_tokens
+    max_bytes = inf if limits.max_bytes is None else limits.max_bytes
+    waiting: list[Slot] = []
+    answered: list[Slot] = []
+    for slot in slots:
+        if slot.outcome is PENDING:
+            if slot.tokens <= max_tokens and slot.size <= max_bytes:
+                waiting.append(slot)
+                continue
+            if slot.tokens > max_tokens:
+                message = f"{slot.tokens} tokens (estimated); max_tokens is {max_tokens}"
+            else:
+                message = f"{slot.size} bytes; max_bytes is {max_bytes}"
+            slot.outcome = ItemError("too_large", message)
+        slot.state = State.ANSWERED
+        answered.append(slot)
+    return waiting, answered
 
 
 class Cut:

@@ -16,6 +16,7 @@ Rules for this file and its neighbours:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
@@ -23,6 +24,7 @@ from streams.core import inspect
 from streams.core.account import Account
 from streams.core.admission import Admission
 from streams.core.call import Call, Slot, State
+from streams.core.cut import screen
 from streams.core.events import (
     Action,
     Arrived,
@@ -31,9 +33,11 @@ from streams.core.events import (
     Closed,
     Delivered,
     Event,
+    Expedited,
     Failed,
     Flush,
     Halt,
+    LimitsChanged,
     Opened,
     Passed,
     Release,
@@ -44,11 +48,12 @@ from streams.core.events import (
     Withdrawn,
 )
 from streams.core.history import History
+from streams.core.lanes import Lanes
 from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
-from streams.core.windows import Windows, screen
+from streams.core.windows import Windows
 from streams.core.withdrawals import withdraw
 from streams.errors import CallError, Fault
 from streams.policies.breaker import results_and_failures
@@ -74,22 +79,21 @@ class Engine:
         wake: Callable[[], None] = lambda: None,
     ) -> None:
         self.limits = limits
-        self.lanes: dict[Hashable, Lane] = {}
         self.windows = Windows(limits)
+        self.lanes = Lanes(limits, self.windows)
         if account is None:
             account = Account(limits.backoff, limits.account_backoff, random)
         seat = account.join(limits.max_in_flight, wake)
         self.admission = Admission(limits, call_prefix, random, seat)
         self._retries = Retries(limits, random)
         self._history = History() if tracing else None
-        self._halted = False
         self._next_at: float | None = inf  # None: calls flow; computed where it is asked for
-        self.buffered_bytes = 0
         self._handlers: dict[type, Callable[[Any, float], list[Action]]] = {
             Opened: self._opened,
             Closed: self._closed,
             Arrived: self._arrived,
             Withdrawn: self._withdrawn,
+            Expedited: self._expedited,
             Passed: self._passed,
             Replied: self._replied,
             Failed: self._failed,
@@ -99,6 +103,7 @@ class Engine:
             Flush: self._flush,
             Halt: self._halt,
             Resume: self._resume,
+            LimitsChanged: self._limits_changed,
         }
 
     def handle(self, event: Event, now: float) -> list[Action]:
@@ -124,8 +129,13 @@ class Engine:
         """The sequence number below which every item is durable; None: the lane is not open."""
         return self.lanes[lane].watermark if lane in self.lanes else None
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Memory of the slots that are not settled, of all lanes."""
+        return self.lanes.buffered_bytes
+
     def lane_bytes(self, lane: Hashable) -> int:
-        """Memory of the lane's slots that are not settled; `buffered_bytes`: of all lanes."""
+        """The same of one lane."""
         return self.lanes[lane].buffered_bytes if lane in self.lanes else 0
 
     def statistics(self) -> inspect.Statistics:
@@ -153,44 +163,35 @@ class Engine:
     # -- lanes -----------------------------------------------------------------------------------
 
     def _opened(self, event: Opened, now: float) -> list[Action]:
-        if event.lane in self.lanes:
-            raise ValueError(f"lane {event.lane} is open already")
-        order, limit = self.limits.order, self.limits.max_beyond_bytes
-        lane = Lane(event.lane, event.next_seq, order, done=event.done, limit=limit)
-        lane.halted, self.lanes[event.lane] = self._halted, lane
+        self.lanes.open(event)
         return []
 
     def _closed(self, event: Closed, now: float) -> list[Action]:
-        lane = self.lanes.pop(event.lane, None)
+        lane = self.lanes.get(event.lane)
         if lane is None:
             return []
         self._note(lane.unsettled, now, "dropped: its lane was closed")
-        self.windows.remove(lane)
-        self.buffered_bytes -= lane.buffered_bytes
-        slots = lane.drop()
+        slots = self.lanes.close(event.lane)
         return [CancelCall(call_id) for call_id in self.admission.drop(slots)]
 
     def _halt(self, event: Halt, now: float) -> list[Action]:
-        if event.lanes is None:
-            self._halted = True
-        for lane in self._chosen(event.lanes):
-            self.windows.halt(lane)
+        self.lanes.halt(event.lanes)
         return []
 
     def _resume(self, event: Resume, now: float) -> list[Action]:
-        if event.lanes is None:
-            self._halted = self.windows.flushing = False
-        for lane in self._chosen(event.lanes):
-            self.windows.resume(lane)
+        self.lanes.resume(event.lanes)
         return []
 
     def _flush(self, event: Flush, now: float) -> list[Action]:
         self.windows.flushing = True
         return []
 
-    def _chosen(self, lanes: Collection[Hashable] | None) -> list[Lane]:
-        keys = self.lanes if lanes is None else lanes
-        return [self.lanes[key] for key in keys if key in self.lanes]
+    def _limits_changed(self, event: LimitsChanged, now: float) -> list[Action]:
+        changes = {name: value for name, value in asdict(event).items() if value is not None}
+        self.limits = replace(self.limits, **changes)
+        self.windows.change(self.limits)
+        self.admission.change(self.limits)
+        return []
 
     # -- arrival and delivery --------------------------------------------------------------------
 
@@ -198,25 +199,24 @@ class Engine:
         slots = event.slots
         if not slots:
             return []
-        lane = self.lanes.get(slots[0].lane)
-        if lane is None:
-            raise ValueError(f"lane {slots[0].lane} is not open")
-        before = lane.buffered_bytes
-        lane.arrive(slots)
-        self.buffered_bytes += lane.buffered_bytes - before
+        lane = self.lanes.arrive(slots)
         self._note(slots, now, "arrived")
         waiting, answered = screen(slots, self.limits)
         self.windows.add(lane, waiting)
         return self._release(lane, answered, now) if answered else []
 
     def _withdrawn(self, event: Withdrawn, now: float) -> list[Action]:
-        assert self.limits.order == "none", (
-            "items can be withdrawn only where nothing waits for them"
-        )
+        limits = self.limits
+        free = limits.order == "none" and limits.max_beyond_bytes is None
+        assert free, "items can be withdrawn only where nothing waits for them"
         self._note(event.slots, now, "withdrawn")
         memory, calls = withdraw(event.slots, self.windows, self.admission)
-        self.buffered_bytes -= memory
+        self.lanes.forget(memory)
         return [CancelCall(call_id) for call_id in calls]
+
+    def _expedited(self, event: Expedited, now: float) -> list[Action]:
+        self.windows.expedite(event.slots, now)
+        return []
 
     def _passed(self, event: Passed, now: float) -> list[Action]:
         if event.lane in self.lanes:
@@ -227,7 +227,7 @@ class Engine:
         lane = self.lanes.get(event.lane)
         if lane is None:
             return []
-        self.buffered_bytes -= lane.settle(event.slots)
+        self.lanes.settle(lane, event.slots)
         self._note(event.slots, now, "delivered")
         return self._release(lane, [], now) if lane.waits_for_watermark else []
 

@@ -42,8 +42,16 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Withdrawn:
-    """Nobody wants the outcome of these slots any more, in order "none". What waits leaves; a call
-    that answers nobody else is cancelled; a slot whose outcome is released already stays."""
+    """Nobody wants the outcome of these slots any more, in order "none" without `max_beyond_bytes`.
+    What waits leaves; a call that answers nobody else is cancelled; a slot that has its outcome
+    stays."""
+
+    slots: Sequence[Slot]
+
+
+@dataclass(frozen=True, slots=True)
+class Expedited:
+    """The windows in which these slots wait close now; those that do not wait are nothing to it."""
 
     slots: Sequence[Slot]
 
@@ -118,11 +126,22 @@ class Resume:
     lanes: Collection[Hashable] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LimitsChanged:
+    """Other limits from now on; None: as before. What waits is cut by them, and so are repeated
+    calls that have not started; calls in flight end as they are."""
+
+    max_items: int | None = None
+    max_wait_s: float | None = None
+    max_in_flight: int | None = None
+
+
 Event = (
     Opened
     | Closed
     | Arrived
     | Withdrawn
+    | Expedited
     | Passed
     | Replied
     | Failed
@@ -132,6 +151,7 @@ Event = (
     | Flush
     | Halt
     | Resume
+    | LimitsChanged
 )
 
 

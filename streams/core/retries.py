@@ -197,6 +197,23 @@ class Retries:
         return retries
 
 
+def within(call: Call, max_items: int) -> list[Call]:
+    """The repeated call in parts of so many items or fewer, all as it is; itself if it fits."""
+    if call.size <= max_items:
+        return [call]
+    parts = []
+    for start in range(0, call.size, max_items):
+        part = Call(
+            call.slots[start : start + max_items], "split" if start else call.cause, call.reason
+        )
+        part.failed_at, part.due_at = call.failed_at, call.due_at
+        part.answers, part.results, part.strikes = call.answers, call.results, call.strikes
+        if call.suspicion is not None:
+            part.suspicion = call.suspicion.of_a_part()
+        parts.append(part)
+    return parts
+
+
 def _divides(fault: Fault, strikes: int) -> bool:
     is_power_of_two = strikes & (strikes - 1) == 0
     return strikes >= STRIKES_BEFORE_SPLIT.get(fault, 2) and is_power_of_two

@@ -114,6 +114,12 @@ class TaskPause:
         self._announced = paused
         return paused
 
+    def change(self, limits: Limits) -> None:
+        """Other limits: a ramp-up goes on to the new number of calls, or ends there."""
+        ramps_up = self._ramp < self._limits.max_in_flight
+        self._limits = limits
+        self._ramp = min(self._ramp, limits.max_in_flight) if ramps_up else limits.max_in_flight
+
     def is_probe(self, call: Call) -> bool:
         if self._pause is not None and call is self._probe:
             return True

@@ -16,40 +16,15 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
-from streams.core.call import PENDING, Call, Slot, State
+from streams.core.call import Call, Slot, State
 from streams.core.cut import Cut
 from streams.core.limits import Limits
 from streams.core.order import Lane
-from streams.errors import ItemError
 
 COMPACT_ABOVE = 1000
 """Compact a window's queues above 1,000 withdrawn slots, and more of them than wait."""
 
 WAITING = State.WAITING
-
-
-def screen(slots: Sequence[Slot], limits: Limits) -> tuple[list[Slot], list[Slot]]:
-    """Which slots need a call, and which have their outcome already.
-
-    Those that arrived with one, and those that are too large for any microbatch.
-    """
-    max_tokens = inf if limits.max_tokens is None else limits.max_tokens
-    max_bytes = inf if limits.max_bytes is None else limits.max_bytes
-    waiting: list[Slot] = []
-    answered: list[Slot] = []
-    for slot in slots:
-        if slot.outcome is PENDING:
-            if slot.tokens <= max_tokens and slot.size <= max_bytes:
-                waiting.append(slot)
-                continue
-            if slot.tokens > max_tokens:
-                message = f"{slot.tokens} tokens (estimated); max_tokens is {max_tokens}"
-            else:
-                message = f"{slot.size} bytes; max_bytes is {max_bytes}"
-            slot.outcome = ItemError("too_large", message)
-        slot.state = State.ANSWERED
-        answered.append(slot)
-    return waiting, answered
 
 
 class Windows:
@@ -111,6 +86,21 @@ class Windows:
             window.withdraw(group)
             if not window.count:
                 del self._open[key]
+
+    def expedite(self, slots: Sequence[Slot], now: float) -> None:
+        """The windows of those that wait close now, or as soon as their lanes resume."""
+        for slot in slots:
+            if slot.state is not WAITING:
+                continue
+            slot.deadline_at = now if slot.deadline_at is None else min(now, slot.deadline_at)
+            if not slot.home.halted:
+                self._open[slot.call_key].expedite(slot, slot.deadline_at)
+
+    def change(self, limits: Limits) -> None:
+        """Other limits: what waits is cut by them from now on."""
+        self._limits = limits
+        for window in self._open.values():
+            window.change(limits)
 
     def due(self, now: float) -> Window | None:
         """Of the windows that close now the one that is due the longest; None: none closes."""
@@ -203,6 +193,14 @@ class Window:
                 queue.clear()
                 queue.extend(waiting)
         self._subtract(slots)
+
+    def expedite(self, slot: Slot, deadline_at: float) -> None:
+        heappush(self._deadlines, (deadline_at, next(self._tie), slot))
+        self.due_at = min(self.due_at, deadline_at)
+
+    def change(self, limits: Limits) -> None:
+        self.limits = limits
+        self._subtract([])
 
     def waiting(self) -> list[Slot]:
         """Every slot that waits here, lane by lane, in order."""

@@ -4,9 +4,10 @@
 
 Read `runner` with `call_task` (one call) and `exits` (what may not end the loop), then `work` (what
 a door runs) with `user_function`. The doors: `map` (an iterable in, a list or a stream out) with
-`map_run`, `drawing` and `bar`; `coalescer` (many callers), behind it `shared_calls` and
-`caller_places`, before it `coalesce`; `pipeline` with `stages` and `chunks` (as they are written),
-`pipeline_run`, `stage_run` and `parts` (what moves between the stages).
+`map_run`, `drawing` and `bar`; `coalescer` (many callers), behind it `shared_calls`,
+`caller_places` and `coalescer_statistics`, before it `coalesce`; `pipeline` with `stages` and
+`chunks` (as they are written), `pipeline_run`, `stage_run` and `parts` (what moves between the
+stages).
 `processes` makes operations on an API into processes (`api_process`, `item_texts`), whose
 `accounts` are shared.
 `tally` counts calls and outcomes, `logs` limits repeated messages.

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Protocol, TypeVar, overload
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, overload
 
 from streams.errors import ItemError
 from streams.running.coalescer import Coalescer
+from streams.running.work import LimitOptions
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -21,10 +22,21 @@ ListFunction = Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]]
 ListMethod = Callable[[S, Sequence[T]], Awaitable[Sequence[R | ItemError]]]
 
 
+class CoalescerOptions(LimitOptions[Any], total=False):
+    """The keywords of `streams.Coalescer`."""
+
+    max_wait_ms: float
+    key: Callable[[Any], Hashable] | None
+    unique: Callable[[Any], Hashable] | None
+    wait: Literal["window", "idle"]
+    max_pending: int
+    when_full: Literal["wait", "raise"]
+
+
 class Coalesced(Generic[T, R]):
     """A function of one item; see `streams.Coalescer.submit` for what it raises."""
 
-    def __init__(self, function: ListFunction[T, R], options: dict[str, Any]) -> None:
+    def __init__(self, function: ListFunction[T, R], options: CoalescerOptions) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
@@ -52,7 +64,7 @@ class Coalesced(Generic[T, R]):
 class CoalescedMethod(Generic[S, T, R]):
     """A method of one item. Each instance has a `Coalesced` of its own, in its `__dict__`."""
 
-    def __init__(self, function: ListMethod[S, T, R], options: dict[str, Any]) -> None:
+    def __init__(self, function: ListMethod[S, T, R], options: CoalescerOptions) -> None:
         self.__doc__ = function.__doc__
         self._function = function
         self._options = options
@@ -92,7 +104,7 @@ class Decorator(Protocol):
     def __call__(self, function: ListFunction[T, R]) -> Coalesced[T, R]: ...
 
 
-def coalesce(**options: Any) -> Decorator:
+def coalesce(**options: Unpack[CoalescerOptions]) -> Decorator:
     """Makes an async function (or method) of a list one of a single item.
 
         @streams.coalesce(max_items=20, max_wait_ms=10)
@@ -100,7 +112,7 @@ def coalesce(**options: Any) -> Decorator:
 
         await label("a text")
 
-    `options`: the keywords of `streams.Coalescer`. Raises ValueError and TypeError for those that
+    Raises ValueError and TypeError for those that
     cannot be used, where it stands.
     """
 

@@ -15,20 +15,21 @@ import asyncio
 import concurrent.futures
 import contextvars
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from dataclasses import replace
 from operator import index
 from types import TracebackType
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar, Unpack
 
+from streams.core.events import LimitsChanged
 from streams.errors import ItemError, StreamsError
 from streams.running.caller_places import Places
+from streams.running.coalescer_statistics import CoalescerStatistics, coalescer_statistics
 from streams.running.shared_calls import ClosedError, SharedCalls, Waiting
-from streams.running.work import Options, OwnWork, checked, work_of
+from streams.running.work import LimitOptions, Options, OwnWork, checked, work_of
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_REASONS = {"count": "full", "bytes": "tokens", "deadline": "flush", "flush": "close"}
 
 _inside: contextvars.ContextVar[tuple[object, ...]] = contextvars.ContextVar("inside", default=())
 """The coalescers in whose calls this code runs."""
@@ -38,32 +39,15 @@ class Overloaded(StreamsError):  # noqa: N818  # the contract's name
     """`max_pending` callers wait already."""
 
 
-class CoalescerStatistics(NamedTuple):
-    """One moment. `pending`: callers without an outcome. `waiting`: items in open windows.
-    `in_flight`, `calls`: calls now, and so far. `items`: of all calls; those of repeated calls
-    count again. `left`: why microbatches left: "full", "tokens", "time", "idle", "flush" and
-    "close"."""
-
-    pending: int
-    waiting: int
-    in_flight: int
-    calls: int
-    items: int
-    mean_batch_items: float
-    max_in_flight_seen: int
-    left: dict[str, int]
-
-
 class Coalescer(Generic[T, R]):
     """Calls `process` once for the items of many callers; `submit` returns the caller's result.
 
-    `process`, `max_items`, `max_tokens`, `tokens`, `max_in_flight`, `timeout_s` (of a call),
-    `max_attempts`, `split`: as for `streams.map_batches`. `max_wait_ms`: how long an item waits for
-    others while a call may start. `wait`: "window": so long; "idle": not at all while a slot is
-    free, so that batches form only when all are busy. `key(item)`: only items with equal keys share
-    a call. `unique(item)`: equal items without an outcome share one answer. `max_pending`: callers
-    without an outcome; with more, `submit` waits for a place (`when_full="wait"`) or raises
-    Overloaded ("raise").
+    `process`, `limits`: as for `streams.map_batches_iter`; `timeout_s` is that of a call.
+    `max_wait_ms`: how long an item waits for others while a call may start. `wait`: "window": so
+    long; "idle": not at all while a slot is free, so that batches form only when all are busy.
+    `key(item)`: only items with equal keys share a call. `unique(item)`: equal items without an
+    outcome share one answer. `max_pending`: callers without an outcome; with more, `submit` waits
+    for a place (`when_full="wait"`) or raises Overloaded ("raise").
 
     `async with` closes it at the end; left by an exception, it cancels its calls. RuntimeError in
     another event loop or after a fork. Raises ValueError and TypeError for arguments out of range.
@@ -73,33 +57,21 @@ class Coalescer(Generic[T, R]):
         self,
         process: Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]] | OwnWork,
         *,
-        max_items: int | None = None,
         max_wait_ms: float = 50,
-        max_in_flight: int = 5,
-        max_tokens: int | None = None,
-        tokens: Callable[[T], int] | None = None,
-        timeout_s: float | None = None,
-        max_attempts: int | None = None,
-        split: bool | None = None,
         key: Callable[[T], Hashable] | None = None,
         unique: Callable[[T], Hashable] | None = None,
         wait: Literal["window", "idle"] = "window",
         max_pending: int = 10_000,
         when_full: Literal["wait", "raise"] = "wait",
+        **limits: Unpack[LimitOptions[T]],
     ) -> None:
         if wait not in ("window", "idle"):
             raise ValueError(f'wait must be "window" or "idle", not {wait!r}')
         if when_full not in ("wait", "raise"):
             raise ValueError(f'when_full must be "wait" or "raise", not {when_full!r}')
-        if not max_wait_ms >= 0:  # also refuses NaN
-            raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
-        # fmt: off
-        self._process, self._options = process, checked(process, Options(
-            max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
-            timeout_s=timeout_s, max_attempts=max_attempts, split=split,
-            max_wait_s=0.0 if wait == "idle" else max_wait_ms / 1000,
-        ))
-        # fmt: on
+        max_wait_s = 0.0 if wait == "idle" else wait_s(max_wait_ms)
+        self._process = process
+        self._options = checked(process, Options(max_wait_s=max_wait_s, **limits))
         self._keys = key, unique
         self._wait = wait
         self._places = Places(at_least_one("max_pending", max_pending))
@@ -114,20 +86,24 @@ class Coalescer(Generic[T, R]):
 
     async def submit(self, item: T, *, timeout_s: float | None = None, flush: bool = False) -> R:
         """The item's result. `timeout_s`: TimeoutError after so many seconds, waiting included;
-        None: as long as it takes. `flush`: its window closes now.
+        None: as long as it takes. `flush`: its window closes now,
+        also where an equal item waits in it already (`unique`).
 
         Raises the item's `ItemError`; ClosedError; Overloaded; RuntimeError. Cancelled, or when its
         time is over: its item leaves, and disturbs nobody.
         """
+        if timeout_s is not None:
+            async with asyncio.timeout(timeout_s):
+                return await self.submit(item, flush=flush)
         calls = self._open()
-        async with asyncio.timeout(timeout_s):
-            await self._take_place()
-            slot, future = self._enter(calls, item, flush)
-            try:
-                result: R = await future
-            except asyncio.CancelledError:
-                calls.leave(slot, future)
-                raise
+        if not self._places.try_take():
+            await self._stand_in_line()
+        slot, future = calls.enter(item, flush=flush)
+        try:
+            result: R = await future
+        except asyncio.CancelledError:
+            calls.leave(slot, future)
+            raise
         return result
 
     async def submit_many(
@@ -140,8 +116,9 @@ class Coalescer(Generic[T, R]):
         try:
             async with asyncio.timeout(timeout_s):
                 for item in items:
-                    await self._take_place()
-                    callers.append(self._enter(calls, item, False))
+                    if not self._places.try_take():
+                        await self._stand_in_line()
+                    callers.append(calls.enter(item))
                 return [await _outcome(future) for _, future in callers]
         finally:
             for slot, future in callers:
@@ -149,18 +126,10 @@ class Coalescer(Generic[T, R]):
                 if future.done() and not future.cancelled():
                     future.exception()  # seen: it is not to be reported as lost
 
-    async def _take_place(self) -> None:
-        if not self._places.try_take():
-            if self._raises:
-                raise Overloaded(f"{self._places.limit} callers wait already (max_pending)")
-            await self._places.take()
-
-    def _enter(self, calls: SharedCalls, item: T, flush: bool) -> tuple[Waiting, asyncio.Future[R]]:
-        try:
-            return calls.enter(item, flush=flush)
-        except BaseException:
-            self._places.release(1)
-            raise
+    async def _stand_in_line(self) -> None:
+        if self._raises:
+            raise Overloaded(f"{self._places.limit} callers wait already (max_pending)")
+        await self._places.take()
 
     def submit_threadsafe(
         self, item: T, *, timeout_s: float | None = None
@@ -185,28 +154,34 @@ class Coalescer(Generic[T, R]):
     def statistics(self) -> CoalescerStatistics:
         """Counts as they are now."""
         if self._calls is None:
-            return CoalescerStatistics(0, 0, 0, 0, 0, 0.0, 0, {})
-        runner = self._calls.runner
-        engine, items = runner.engine.statistics(), runner.tally.called_items
-        return CoalescerStatistics(
-            pending=self._places.taken + self._places.waiting,
-            waiting=engine.waiting,
-            in_flight=engine.in_flight,
-            calls=engine.calls,
-            items=items,
-            mean_batch_items=round(items / engine.calls, 2) if engine.calls else 0.0,
-            max_in_flight_seen=engine.max_in_flight_seen,
-            left=self._reasons(engine.calls_by_reason),
-        )
+            return CoalescerStatistics()
+        is_idle = self._wait == "idle"
+        return coalescer_statistics(self._calls.runner, self._places, is_idle=is_idle)
 
-    def _reasons(self, counts: Mapping[str, int]) -> dict[str, int]:
-        left: dict[str, int] = {}
-        for reason, count in counts.items():
-            name = _REASONS.get(reason, reason)
-            if name == "time" and self._wait == "idle":
-                name = "idle"
-            left[name] = left.get(name, 0) + count
-        return left
+    def change(
+        self,
+        *,
+        max_items: int | None = None,
+        max_wait_ms: float | None = None,
+        max_in_flight: int | None = None,
+    ) -> None:
+        """Other limits from now on; None: as before. What waits is cut by them at once; with more
+        calls allowed, those that are due start now; with fewer, those in flight end as they are.
+        Call it in the coalescer's loop, also from inside its calls.
+
+        Raises ValueError for a limit out of range, and for `max_wait_ms` where `wait` is "idle";
+        then, and where it raises as `submit` does, nothing has changed.
+        """
+        if max_wait_ms is not None and self._wait == "idle":
+            raise ValueError('max_wait_ms is nothing to wait="idle", which does not wait')
+        max_wait_s = None if max_wait_ms is None else wait_s(max_wait_ms)
+        changes = {"max_items": max_items, "max_wait_s": max_wait_s, "max_in_flight": max_in_flight}
+        given = {name: value for name, value in changes.items() if value is not None}
+        options = checked(self._process, replace(self._options, **given))  # type: ignore[arg-type]
+        self._refuse_elsewhere()
+        if self._calls is not None:
+            self._calls.change(LimitsChanged(max_items, max_wait_s, max_in_flight))
+        self._options = options
 
     # -- its life --------------------------------------------------------------------------------
 
@@ -249,21 +224,26 @@ class Coalescer(Generic[T, R]):
 
     def _open(self) -> SharedCalls:
         """Its calls, in the running loop."""
-        if self in _inside.get():
+        calls = self._calls
+        inside = _inside.get()
+        if inside and self in inside:
             raise RuntimeError(
                 "a call of this coalescer submits to it: it would wait for itself for ever"
             )
+        if calls is None or calls.loop is not asyncio.get_running_loop() or self._closed:
+            self._refuse_elsewhere()
+            work = work_of(self._process, self._options)
+            calls = self._calls = SharedCalls(work, self._places, *self._keys, self._context)
+        return calls
+
+    def _refuse_elsewhere(self) -> None:
+        """Raises where it is closed, or belongs to another process or loop."""
         if self._pid != os.getpid():
             raise RuntimeError("made before a fork: make one in each process")
         if self._closed:
             raise ClosedError("the coalescer is closed")
-        calls = self._calls
-        if calls is None:
-            work = work_of(self._process, self._options)
-            calls = self._calls = SharedCalls(work, self._places, *self._keys, self._context)
-        elif calls.loop is not asyncio.get_running_loop():
+        if self._calls is not None and self._calls.loop is not asyncio.get_running_loop():
             raise RuntimeError("it belongs to another event loop: make one in each loop")
-        return calls
 
 
 async def _outcome(future: asyncio.Future[Any]) -> Any:
@@ -271,6 +251,12 @@ async def _outcome(future: asyncio.Future[Any]) -> Any:
         return await future
     except ItemError as error:
         return error
+
+
+def wait_s(max_wait_ms: float) -> float:
+    if not max_wait_ms >= 0:  # also refuses NaN
+        raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
+    return max_wait_ms / 1000
 
 
 def at_least_one(name: str, value: int) -> int:

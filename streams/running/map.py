@@ -13,31 +13,19 @@ from collections.abc import (
 )
 from dataclasses import replace
 from math import inf
-from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from streams.core.call import Slot
 from streams.errors import ItemError
 from streams.running.bar import Show, Shown, shown
 from streams.running.map_run import MapRun, first_error
-from streams.running.work import Options, OwnWork, work_of
+from streams.running.work import LimitOptions, Options, OwnWork, work_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 ListFunction = Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]]
 Items = Iterable[T] | AsyncIterable[T]
-
-
-class LimitOptions(TypedDict, total=False):
-    """The keywords of `streams.running.work.Options`."""
-
-    max_items: int | None
-    max_in_flight: int
-    max_tokens: int | None
-    tokens: Callable[[Any], int] | None
-    timeout_s: float | None
-    max_attempts: int | None
-    split: bool | None
 
 
 STREAM_WAIT_S = 0.05
@@ -48,28 +36,16 @@ async def map_batches(
     process: ListFunction[T, R],
     items: Items[T],
     *,
-    max_items: int | None = None,
-    max_in_flight: int = 5,
-    max_tokens: int | None = None,
-    tokens: Callable[[T], int] | None = None,
-    timeout_s: float | None = None,
-    max_attempts: int | None = None,
-    split: bool | None = None,
     stop_on_error: bool = False,
     progress: Shown = False,
+    **limits: Unpack[LimitOptions[T]],
 ) -> list[R | ItemError]:
     """Call `process` with microbatches of `items`; one result per item, in the items' order.
 
     The arguments, and what becomes of errors: see `map_batches_iter`; this one holds all results.
     """
-    # fmt: off
-    options = Options(
-        max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
-        timeout_s=timeout_s, max_attempts=max_attempts, split=split,
-    )
-    # fmt: on
     results: list[Any] = []
-    async with _Taking(process, items, options, stop_on_error, progress) as taking:
+    async with _Taking(process, items, Options(**limits), stop_on_error, progress) as taking:
         while (taken := await taking.take()) is not None:
             slots, values = taken
             end = max(slot.seq for slot in slots) + 1
@@ -85,7 +61,7 @@ def map_batches_iter(
     items: Items[T],
     *,
     ordered: Literal[True] = ...,
-    **limits: Unpack[LimitOptions],
+    **limits: Unpack[LimitOptions[T]],
 ) -> AsyncGenerator[R | ItemError, None]: ...
 
 
@@ -95,7 +71,7 @@ def map_batches_iter(
     items: Items[T],
     *,
     ordered: Literal[False],
-    **limits: Unpack[LimitOptions],
+    **limits: Unpack[LimitOptions[T]],
 ) -> AsyncGenerator[tuple[int, R | ItemError], None]: ...
 
 
@@ -106,7 +82,7 @@ async def map_batches_iter(
     ordered: bool = True,
     stop_on_error: bool = False,
     progress: Shown = False,
-    **limits: Unpack[LimitOptions],
+    **limits: Unpack[LimitOptions[T]],
 ) -> AsyncGenerator[Any, None]:
     """Call `process` with microbatches of `items`; gives each result as soon as it is ready.
 

@@ -11,11 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any, cast
 
 from streams.core.call import Slot
-from streams.core.events import Arrived, Delivered, Flush, Opened, Withdrawn
+from streams.core.events import (
+    Arrived,
+    Delivered,
+    Expedited,
+    Flush,
+    LimitsChanged,
+    Opened,
+    Withdrawn,
+)
 from streams.errors import ItemError, StreamsError, plain
 from streams.running.caller_places import Places
 from streams.running.logs import PauseLog
@@ -30,14 +38,30 @@ class ClosedError(StreamsError, RuntimeError):
 
 
 class Waiting(Slot):
-    """An item and the futures of its callers. `unique_key`: None: it has one caller."""
+    """An item and the futures of its callers: `future`, that of its only one, or with a
+    `unique_key` those of all in `equals`, a dict as an ordered set. (A collection for each item
+    would be one more object for the garbage collector.)"""
 
-    __slots__ = ("futures", "unique_key")
+    __slots__ = ("equals", "future", "unique_key")
 
-    def __init__(self, seq: int, item: Any, now: float, call_key: Hashable) -> None:
-        super().__init__(LANE, seq, item, arrived_at=now, call_key=call_key)
-        self.futures: dict[asyncio.Future[Any], None] = {}  # an ordered set
-        self.unique_key: Any = None
+    future: asyncio.Future[Any] | None
+    equals: dict[asyncio.Future[Any], None] | None
+    unique_key: Hashable
+
+    @property
+    def futures(self) -> Collection[asyncio.Future[Any]]:
+        if self.equals is not None:
+            return self.equals
+        return () if self.future is None else (self.future,)
+
+    def remove(self, future: asyncio.Future[Any]) -> bool:
+        """Takes one out; False: it was answered meanwhile."""
+        if self.equals is not None:
+            return self.equals.pop(future, self) is None
+        if self.future is not future:
+            return False
+        self.future = None
+        return True
 
 
 class SharedCalls:
@@ -59,9 +83,9 @@ class SharedCalls:
         self._unique = unique
         self._context = context
         self._shared: dict[Hashable, Waiting] = {}
-        self._waiting: set[Waiting] = set()
         self._seq = 0
         self._arrivals: list[Waiting] = []
+        self._expedited: list[Waiting] = []
         self._withdrawals: list[Waiting] = []
         self._turn: asyncio.Handle | None = None
         self._changed = asyncio.Event()
@@ -86,38 +110,50 @@ class SharedCalls:
 
     def enter(self, item: Any, *, flush: bool = False) -> tuple[Waiting, asyncio.Future[Any]]:
         """A caller's item, and the future of its outcome. The caller has a place. Raises what
-        `key`, `unique` and `tokens` raise."""
-        if self._aborted:
-            raise ClosedError("the coalescer is closed") from self._defect
-        unique_key = None if self._unique is None else self._unique(item)
-        slot = None if self._unique is None else self._shared.get(unique_key)
-        if slot is None:
-            slot = self._new(item, flush=flush)
-            if self._unique is not None:
-                slot.unique_key = (unique_key,)
-                self._shared[unique_key] = slot
-        future: asyncio.Future[Any] = self.loop.create_future()
-        slot.futures[future] = None
+        `key`, `unique` and `tokens` raise; then its place is free again."""
+        future = self.loop.create_future()
+        try:
+            slot = self._new(item, future) if self._unique is None else self._equal(item, future)
+        except BaseException:
+            self.places.release(1)
+            raise
+        if flush:
+            self._expedited.append(slot)
+        if self._turn is None:
+            self._take_turn()
         return slot, future
 
-    def _new(self, item: Any, *, flush: bool) -> Waiting:
-        now = self.loop.time()
-        slot = Waiting(self._seq, item, now, None if self._key is None else self._key(item))
-        hash(slot.call_key)
+    def _equal(self, item: Any, future: asyncio.Future[Any]) -> Waiting:
+        """The slot that all who wait for an equal item share."""
+        assert self._unique is not None
+        unique_key = self._unique(item)
+        slot = self._shared.get(unique_key)
+        if slot is None:
+            slot = self._new(item, future)
+            slot.unique_key, slot.future, slot.equals = unique_key, None, {}
+            self._shared[unique_key] = slot
+        assert slot.equals is not None
+        slot.equals[future] = None
+        return slot
+
+    def _new(self, item: Any, future: asyncio.Future[Any]) -> Waiting:
+        if self._aborted:
+            raise ClosedError("the coalescer is closed") from self._defect
+        key = None
+        if self._key is not None:
+            key = self._key(item)
+            hash(key)
+        slot = Waiting(LANE, self._seq, item, 0, 0, 0, self.loop.time(), key)
+        slot.future, slot.equals = future, None
         self.work.weigh((slot,))
-        if flush:
-            slot.deadline_at = now
         self._seq += 1
-        self._waiting.add(slot)
         self._arrivals.append(slot)
-        self._take_turn()
         return slot
 
     def leave(self, slot: Waiting, future: asyncio.Future[Any]) -> None:
         """The caller does not wait any more."""
-        if future not in slot.futures:
-            return  # it was answered meanwhile
-        del slot.futures[future]
+        if not slot.remove(future):
+            return
         self.places.release(1)
         self._changed.set()
         if not slot.futures:
@@ -126,11 +162,9 @@ class SharedCalls:
             self._take_turn()
 
     def _forget(self, slot: Waiting) -> None:
-        self._waiting.discard(slot)
-        if slot.unique_key is not None:
-            (unique_key,) = slot.unique_key
-            if self._shared.get(unique_key) is slot:
-                del self._shared[unique_key]
+        """No later caller shares it."""
+        if slot.equals is not None and self._shared.get(slot.unique_key) is slot:
+            del self._shared[slot.unique_key]
 
     # -- the engine ------------------------------------------------------------------------------
 
@@ -148,20 +182,29 @@ class SharedCalls:
             self.runner.handle(Arrived(arrivals))
         if arrived := [slot for slot in withdrawals if hasattr(slot, "home")]:
             self.runner.handle(Withdrawn(arrived))
+        if expedited := [slot for slot in self._expedited if slot.futures]:
+            self.runner.handle(Expedited(expedited))
+        self._expedited.clear()
+
+    def change(self, limits: LimitsChanged) -> None:
+        self._context.run(self.runner.handle, limits)
 
     def _answer(self, lane: Any, slots: Sequence[Slot]) -> None:
         count = 0
-        for slot, result in zip(slots, self.work.results(slots), strict=True):
-            assert isinstance(slot, Waiting)
-            self._forget(slot)
-            count += len(slot.futures)
-            for future in slot.futures:
-                if not future.done():
-                    if isinstance(result, ItemError):
-                        future.set_exception(own(result))
-                    else:
-                        future.set_result(result)
-            slot.futures = {}
+        waiting = cast("Sequence[Waiting]", slots)
+        for slot, result in zip(waiting, self.work.results(slots), strict=True):
+            futures = slot.futures
+            count += len(futures)
+            if slot.equals is not None:
+                self._forget(slot)
+            slot.future = slot.equals = None
+            for future in futures:
+                if future.done():
+                    continue
+                if isinstance(result, ItemError):
+                    future.set_exception(own(result))
+                else:
+                    future.set_result(result)
         self.places.release(count)
         self.runner.handle(Delivered(lane, slots))
         self._changed.set()
@@ -187,15 +230,16 @@ class SharedCalls:
         self._aborted = True
         self.runner.cancel()
         count = 0
-        for slot in self._waiting:
-            count += len(slot.futures)
-            for future in slot.futures:
+        waiting = [*self.runner.engine.lanes[LANE].unsettled, *self._arrivals]
+        for slot in cast("list[Waiting]", waiting):
+            futures = slot.futures
+            count += len(futures)
+            slot.future = slot.equals = None
+            for future in futures:
                 if not future.done():
                     error = ClosedError("closed before the item had its outcome")
                     error.__cause__ = cause
                     future.set_exception(error)
-            slot.futures = {}
-        self._waiting.clear()
         self._shared.clear()
         self._arrivals.clear()
         self.places.release(count)

@@ -13,13 +13,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from operator import index
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from streams.core.account import Account
 from streams.core.call import Slot
 from streams.core.limits import Limits, Order
 from streams.model import Reply
 from streams.running.user_function import Process, UserFunction
+
+T = TypeVar("T")
 
 MAX_ITEMS = 20
 
@@ -50,6 +52,18 @@ class Options:
     split: bool | None = None
     max_wait_s: float = inf
     order: Order = "none"
+
+
+class LimitOptions(TypedDict, Generic[T], total=False):
+    """Those of them that every door takes, as its keywords."""
+
+    max_items: int | None
+    max_in_flight: int
+    max_tokens: int | None
+    tokens: Callable[[T], int] | None
+    timeout_s: float | None
+    max_attempts: int | None
+    split: bool | None
 
 
 class Work(Protocol):

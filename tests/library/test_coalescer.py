@@ -79,6 +79,29 @@ async def test_submit_flush_closes_the_window_now() -> None:
     assert coalescer.statistics().left == {"flush": 1}
 
 
+async def test_submit_flush_of_an_item_whose_equal_waits_closes_the_window_of_that() -> None:
+    process, coalescer = steered(max_items=9, unique=lambda item: item)
+    first, other = caller(coalescer, "same"), caller(coalescer, "other")
+    await settled()
+    assert process.calls == []
+    second = caller(coalescer, "same", flush=True)
+    (call,) = await process.started(1)
+    assert sorted(call.items) == ["other", "same"]
+    call.answer()
+    assert await asyncio.gather(first, second, other) == ["same", "same", "other"]
+    assert coalescer.statistics().left == {"flush": 1}
+
+
+async def test_submit_flush_in_the_turn_of_its_equal_closes_the_window_too() -> None:
+    process, coalescer = steered(max_items=9, unique=lambda item: item)
+    callers = [caller(coalescer, "same"), caller(coalescer, "same", flush=True)]
+    (call,) = await process.started(1)
+    late = caller(coalescer, "same", flush=True)  # of what is in flight: nothing is to be closed
+    await settled()
+    call.answer()
+    assert await asyncio.gather(*callers, late) == ["same"] * 3
+
+
 async def test_wait_idle_lets_a_lone_item_leave_at_once() -> None:
     process, coalescer = steered(wait="idle", max_in_flight=1, max_items=9)
     first = caller(coalescer, 1)
@@ -144,6 +167,92 @@ async def test_each_caller_gets_an_error_object_of_its_own_with_the_cause_of_all
     causes = {id(error.__cause__) for error in errors if isinstance(error, ItemError)}
     assert len(causes) == 1
     assert all(isinstance(error.__cause__, LookupError) for error in errors)  # type: ignore[union-attr]
+
+
+# -- limits that change ----------------------------------------------------------------------------
+
+
+async def test_the_size_may_change_and_what_waits_is_cut_by_it_at_once() -> None:
+    process, coalescer = steered(max_items=9)
+    callers = [caller(coalescer, n) for n in range(3)]
+    await settled()
+    assert process.calls == []
+    coalescer.change(max_items=2)
+    (call,) = await process.started(1)
+    assert call.items == [0, 1]
+    coalescer.change(max_items=1)
+    (_, second) = await process.started(2)
+    call.answer()
+    second.answer()
+    assert await asyncio.gather(*callers) == [0, 1, 2]
+
+
+async def test_the_wait_may_change_for_what_waits_already() -> None:
+    process, coalescer = steered(max_items=9)
+    one = caller(coalescer, 1)
+    await settled()
+    coalescer.change(max_wait_ms=0)
+    (call,) = await process.started(1)
+    call.answer()
+    assert await one == 1
+    assert coalescer.statistics().left == {"time": 1}
+
+
+async def test_more_calls_at_once_start_at_once_and_with_fewer_those_under_way_end() -> None:
+    process, coalescer = steered(max_items=1, max_in_flight=1)
+    callers = [caller(coalescer, n) for n in range(6)]
+    await process.started(1)
+    coalescer.change(max_in_flight=3)
+    await process.started(3)
+    coalescer.change(max_in_flight=1)
+    for n in range(6):
+        await settled()
+        assert len(process.calls) == max(3, n + 1)
+        process.calls[n].answer()
+    assert await asyncio.gather(*callers) == list(range(6))
+    assert not any(call.cancelled for call in process.calls)
+
+
+async def test_limits_change_before_the_first_use_and_from_inside_a_call() -> None:
+    sizes: list[int] = []
+
+    async def process(items: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(items))
+        coalescer.change(max_items=3)
+        return items
+
+    coalescer: Coalescer[int, int] = Coalescer(process, max_items=9, max_in_flight=1)
+    coalescer.change(max_items=2, max_wait_ms=0)
+    async with coalescer:
+        assert await coalescer.submit_many(range(5)) == list(range(5))
+    assert sizes == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"max_items": 0}, {"max_in_flight": 0}, {"max_wait_ms": -1}, {"max_wait_ms": float("nan")}],
+)
+async def test_a_change_out_of_range_is_a_value_error_and_changes_nothing(change: Any) -> None:
+    process, coalescer = steered(max_items=2)
+    one = caller(coalescer, 1)
+    await settled()
+    with pytest.raises(ValueError, match=next(iter(change))):
+        coalescer.change(**{"max_items": 1, **change})
+    await settled()
+    assert process.calls == []
+    two = caller(coalescer, 2)
+    (call,) = await process.started(1)
+    call.answer()
+    assert await asyncio.gather(one, two) == [1, 2]
+
+
+async def test_a_change_of_nothing_or_after_the_end_is_told() -> None:
+    _, coalescer = steered(wait="idle")
+    with pytest.raises(ValueError, match="idle"):
+        coalescer.change(max_wait_ms=5)
+    await coalescer.close()
+    with pytest.raises(ClosedError):
+        coalescer.change(max_items=5)
 
 
 # -- 1, 2: callers that leave ----------------------------------------------------------------------

@@ -6,11 +6,13 @@ import inspect
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from streams import map_batches
+from streams.running.work import LimitOptions, Options
 
 PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -32,7 +34,9 @@ def test_the_page_has_blocks_and_they_check_something() -> None:
 def test_the_table_of_limits_is_the_signature_with_its_defaults() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", PAGE, re.MULTILINE)
     parameters = inspect.signature(map_batches).parameters.values()
-    wanted = [
+    defaults = {field.name: str(field.default) for field in fields(Options)}
+    wanted = [(name, defaults[name]) for name in LimitOptions.__annotations__]
+    wanted += [
         (each.name, str(each.default)) for each in parameters if each.kind is each.KEYWORD_ONLY
     ]
     assert rows == wanted

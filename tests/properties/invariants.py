@@ -67,7 +67,7 @@ def calls_are_counted(engine: Engine, model: Model) -> None:
     assert statistics.retries == causes.get("retry", 0) + causes.get("ask", 0)
     assert statistics.splits == causes.get("split", 0)
     assert statistics.in_flight == len(model.calls)
-    assert statistics.max_in_flight_seen <= model.limits.max_in_flight
+    assert statistics.max_in_flight_seen <= model.most_in_flight
     for items in model.lanes.values():
         for item in items:
             assert item.slot.calls == item.calls, told(engine, item)

@@ -8,7 +8,7 @@ starts; it judges every call that starts and every outcome that appears.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -46,6 +46,11 @@ class Item:
     def answered(self) -> bool:
         return self.left or self.place == "answered"
 
+    @property
+    def is_nobodys(self) -> bool:
+        """Of an item in a call: its lane was closed, or it was withdrawn."""
+        return self.place in ("dropped", "settled")
+
 
 @dataclass
 class Call:
@@ -75,6 +80,10 @@ class Model:
     row: int = 0  # dead letters since the last result
     decided: list[bool] = field(default_factory=list)  # what calls gave: a result or a dead letter
     results: int = 0  # calls that gave a result
+    most_in_flight: int = 0  # what the limits have ever allowed
+
+    def __post_init__(self) -> None:
+        self.most_in_flight = self.limits.max_in_flight
 
     # -- what happens ------------------------------------------------------------------------
 
@@ -99,6 +108,18 @@ class Model:
         self.halted -= set(self.lanes) if lanes is None else lanes
         if lanes is None:
             self.halted_all = self.flushing = False
+
+    def change(self, change: dict[str, Any]) -> None:
+        before, self.limits = self.limits, replace(self.limits, **change)
+        if self.ramp >= min(before.max_in_flight, self.limits.max_in_flight):
+            self.ramp = 10**9  # it has come to its end, then or now
+        self.most_in_flight = max(self.most_in_flight, self.limits.max_in_flight)
+
+    def withdraw(self, items: list[Item]) -> None:
+        """Nothing is owed to those without an outcome: that is as good as settled."""
+        for item in items:
+            if not item.answered:
+                item.place = "settled"
 
     def arrive(self, lane: str, slots: list[Slot], has_outcome: list[bool]) -> None:
         for slot, decided in zip(slots, has_outcome, strict=True):

@@ -27,10 +27,12 @@ from streams.core import (
     Delivered,
     Engine,
     Event,
+    Expedited,
     Failed,
     Flush,
     Halt,
     Limits,
+    LimitsChanged,
     Opened,
     Passed,
     Paused,
@@ -41,6 +43,7 @@ from streams.core import (
     Slot,
     StartCall,
     Tick,
+    Withdrawn,
 )
 from streams.errors import CallError, Fault, ItemError
 from streams.model import DROP, Unanswered, Usage
@@ -74,6 +77,14 @@ ANSWERS = [1, None, DROP, ItemError("sad"), *Unanswered, *Unanswered]
 BREAKERS = [None, BreakerLimits(run=3, window=1000), BreakerLimits(run=1000, window=6, share=0.4)]
 DONE_BEFORE = [[], [], [(2, 3)], [(0, 0), (4, 9), (12, 200)]]
 DISTURBANCES = ["close", "halt", "resume", "resume all", "flush", "cancel", "late", "pass"]
+CHANGES: list[dict[str, Any]] = [
+    {"max_items": 1},
+    {"max_items": 3, "max_in_flight": 2},
+    {"max_items": 6, "max_wait_s": 0.0},
+    {"max_wait_s": 0.05, "max_in_flight": 4},
+    {"max_wait_s": 0.5},
+    {"max_in_flight": 1},
+]
 LIMITS = st.builds(
     Limits,
     max_items=st.integers(1, 6),
@@ -85,7 +96,7 @@ LIMITS = st.builds(
     max_asks=st.integers(0, 2),
     split=st.sampled_from([True, True, True, False]),
     order=st.sampled_from(["partition", "key", "none"]),
-    max_beyond_bytes=st.sampled_from([None, 4, 8, 12, 30]),
+    max_beyond_bytes=st.sampled_from([None, None, None, 4, 8, 12, 30]),
     backoff=st.just(Backoff(0.5, 4.0)),
     breaker=st.sampled_from(BREAKERS),
 )
@@ -124,7 +135,7 @@ class EngineMachine(RuleBasedStateMachine):
                     self.model.paused_until = until
                 case CancelCall(batch_id):
                     items = self.model.calls[batch_id].items
-                    assert all(item.place == "dropped" for item in items)
+                    assert all(item.is_nobodys for item in items)
                     self.cancelled.add(batch_id)
                 case StartCall(batch):
                     if answered_by_api:
@@ -191,9 +202,34 @@ class EngineMachine(RuleBasedStateMachine):
     def close_lane(self, lane: str) -> None:
         self.model.close(lane)
         self.judge(self.handle(Closed(lane)))
+        self.nobodys_calls_are_cancelled()
+
+    def nobodys_calls_are_cancelled(self) -> None:
         for batch_id, call in self.model.calls.items():
-            dead = all(item.place == "dropped" for item in call.items)
+            dead = all(item.is_nobodys for item in call.items)
             assert not dead or batch_id in self.cancelled, "nobody's call goes on"
+
+    @precondition(lambda self: self.model.limits.order == "none" and not self.model.gated)
+    @rule(lane=LANES, first=st.integers(0, 3), step=st.integers(1, 4))
+    def withdraw(self, lane: str, first: int, step: int) -> None:
+        """Whatever has happened to them; those that have their outcome keep it."""
+        items = self.model.lanes.get(lane, [])[first::step]
+        self.model.withdraw(items)
+        self.judge(self.handle(Withdrawn([item.slot for item in items])))
+        self.nobodys_calls_are_cancelled()
+
+    @rule(lane=LANES, first=st.integers(0, 3), step=st.integers(1, 4))
+    def expedite(self, lane: str, first: int, step: int) -> None:
+        items = self.model.lanes.get(lane, [])[first::step]
+        self.judge(self.handle(Expedited([item.slot for item in items])))
+        for item in items:
+            at = item.slot.deadline_at
+            assert item.place != "waiting" or (at is not None and at <= self.now), "it may wait"
+
+    @rule(change=st.sampled_from(CHANGES))
+    def change_limits(self, change: dict[str, Any]) -> None:
+        self.model.change(change)
+        self.judge(self.handle(LimitsChanged(**change)))
 
     # -- calls -------------------------------------------------------------------------------
 
