@@ -46,7 +46,7 @@ class Door:
             on_release=self._release,
             on_ended=self._end,
             on_defect=self.defects.append,
-            on_pause=self.pauses.append,
+            on_pause=lambda news, _: self.pauses.append(news),
             cancels=cancels,
             account=account,
         )
