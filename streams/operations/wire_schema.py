@@ -144,7 +144,7 @@ class Sent:
             return Nothing(reason)
         wire: dict[str, Any] = {}
         types = shape.types
-        if types is None and (shape.properties or shape.required):
+        if types is None and shape.values is None and (shape.properties or shape.required):
             types = ("object",)
         if types is not None:
             wire["type"] = types[0] if len(types) == 1 else list(types)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.operations.schema import prepare
@@ -68,6 +68,12 @@ likely = st.fixed_dictionaries(
 
 @at_leisure
 @given(likely | parts | st.none() | st.lists(parts))
+@example(
+    {
+        "type": "object",
+        "properties": {"a": {"enum": ["x"], "properties": {"b": {"type": "string"}}}},
+    }
+)
 def test_a_schema_without_problems_is_one_that_the_api_takes(schema):
     """And no schema makes the preparation fail."""
     prepared = prepare(schema)
