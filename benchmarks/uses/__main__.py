@@ -12,7 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from benchmarks.bars import Report, conclude, say
-from benchmarks.uses import apis, callers, failure_table, overhead
+from benchmarks.uses import apis, callers, failure_table, overhead, stages
 from benchmarks.uses.measure import Effort
 
 Use = Callable[[Effort], Report | Awaitable[Report]]
@@ -27,7 +27,11 @@ USES: dict[str, Use] = {
     "unique": callers.equal,
     "map-batches": overhead.of_map_batches,
     "side-by-side": overhead.beside_others,
+    "stages-overlap": stages.overlap,
+    "million-parts": stages.many,
+    "stages": stages.of_a_stage,
     "failures": failure_table.eighteen,
+    "failures-of-stages": failure_table.of_stages,
 }
 """A use gets the effort and gives a report; one that is `async` runs in a loop of its own."""
 

@@ -12,6 +12,8 @@ from benchmarks.bars import Bar, Report
 from benchmarks.uses.failures import DEADLINE_S, FAILURES, Failure, NotSaid, made_by
 from benchmarks.uses.measure import Effort
 from benchmarks.uses.peers import PEERS, SILENT, Ours, Peer
+from benchmarks.uses.stage_failures import STAGE_FAILURES, stage_verdict
+from benchmarks.uses.stage_peers import STAGE_PEERS, OurStages
 
 
 def eighteen(_: Effort) -> Report:
@@ -22,8 +24,6 @@ def eighteen(_: Effort) -> Report:
     figures: dict[str, Any] = {}
     passed = tried = 0
     for number, (what, failure) in FAILURES.items():
-        if failure is None:
-            continue
         said = {peer.name: verdict(failure, peer) for peer in PEERS}
         figures[str(number)] = {"failure": what, **said}
         rows.append((f"{number:>2} {what}", *(text.split(":")[0] for text in said.values())))
@@ -31,6 +31,21 @@ def eighteen(_: Effort) -> Report:
         passed += said[Ours.name] == "passes"
     bars = [Bar("failures that we do not have", passed, "at least", tried)]
     return Report("the failures of other coalescers", bars, figures, rows)
+
+
+def of_stages(_: Effort) -> Report:
+    """The failures of pipelines among them."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    rows: list[Sequence[str]] = [("", *(peer.name for peer in STAGE_PEERS))]
+    figures: dict[str, Any] = {}
+    passed = 0
+    for number, (what, _failure) in STAGE_FAILURES.items():
+        said = {peer.name: stage_verdict(number, peer) for peer in STAGE_PEERS}
+        figures[str(number)] = {"failure": what, **said}
+        rows.append((f"{number:>2} {what}", *(text.split(":")[0] for text in said.values())))
+        passed += said[OurStages.name] == "passes"
+    bars = [Bar("failures of stages that we do not have", passed, "at least", len(STAGE_FAILURES))]
+    return Report("the failures of other pipelines", bars, figures, rows)
 
 
 def verdict(failure: Failure, peer: type[Peer]) -> str:

@@ -1,4 +1,4 @@
-"""The 18 failures that coalescers and pipelines have had, each run against each library.
+"""The failures that coalescers have had, each run against each library.
 
 A failure is a function that gets `make`, which makes a coalescer of one library, and raises where
 the library has the failure: an AssertionError, or a TimeoutError where somebody hangs.
@@ -286,7 +286,7 @@ async def _awaited(peer: Peer, item: Any) -> Any:
 
 Failure = Callable[[Make], Awaitable[None]]
 
-FAILURES: dict[int, tuple[str, Failure | None]] = {
+FAILURES: dict[int, tuple[str, Failure]] = {
     1: ("callers cancelled before, during and after the call", cancelled_callers),
     2: ("all callers gone: the call is cancelled", nobody_left),
     3: ("the first of equal callers is cancelled", leader_leaves),
@@ -299,11 +299,7 @@ FAILURES: dict[int, tuple[str, Failure | None]] = {
     10: ("a function that submits to itself", calls_itself),
     11: ("a list above max_items and max_pending", more_than_fit),
     12: ("a caller's timeout shorter than the window", short_timeout),
-    13: ("a slow head in an ordered stage", None),
-    14: ("the consumer stops iterating, or is slow", None),
-    15: ("the source raises half-way", None),
-    16: ("expand gives 0 or 100,000 parts, a part fails", None),
     17: ("every cap at 0; nothing to do", zero_caps),
     18: ("a timeout around a task group: no task is left", timeout_around),
 }
-"""None: a failure of stages; their table is added with the pipelines."""
+"""By the numbers of the list; 13 to 16 are of stages: `stage_failures`."""

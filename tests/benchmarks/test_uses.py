@@ -13,12 +13,22 @@ from benchmarks.uses.failure_table import verdict
 from benchmarks.uses.failures import FAILURES, Make, callers, ended, quick
 from benchmarks.uses.measure import Effort, one_by_one, percentile
 from benchmarks.uses.peers import Ours, Peer
+from benchmarks.uses.stage_failures import STAGE_FAILURES, stage_verdict
+from benchmarks.uses.stage_peers import OurStages
 
 
-@pytest.mark.parametrize("number", [number for number, (_, run) in FAILURES.items() if run])
+@pytest.mark.parametrize("number", STAGE_FAILURES)
+def test_our_stages_pass_the_failure(number: int) -> None:
+    assert stage_verdict(number, OurStages) == "passes"
+
+
+def test_together_they_are_the_eighteen() -> None:
+    assert sorted([*FAILURES, *STAGE_FAILURES]) == list(range(1, 19))
+
+
+@pytest.mark.parametrize("number", FAILURES)
 def test_ours_passes_the_failure(number: int) -> None:
     _, failure = FAILURES[number]
-    assert failure is not None
     assert verdict(failure, Ours) == "passes"
 
 
