@@ -33,25 +33,19 @@ UNCOMMITTED = Committed(0, is_committed=False)
 
 
 class _Fetched:
-    """Records as `FetchResult` takes them."""
+    """Records as `open_batches.take` takes them."""
 
     def __init__(self, records: list[SourceRecord], position: int, end: int) -> None:
         self.next_fetch_offset = position
         size = sum(len(record.value or b"") for record in records)
         self._records = SimpleNamespace(size_in_bytes=lambda: size, opened=None)
-        self._records_iterator: Iterator[SourceRecord] | None = iter(records)
-        self._end = end
+        self._records_iterator = self._unpack_records(records, end)
 
-    def __iter__(self) -> Iterator[SourceRecord]:
-        return self
-
-    def __next__(self) -> SourceRecord:
-        record = next(self._records_iterator or iter(()), None)
-        if record is None:
-            self.next_fetch_offset = self._end
-            raise StopIteration
-        self.next_fetch_offset = record.offset + 1
-        return record
+    def _unpack_records(self, records: list[SourceRecord], end: int) -> Iterator[SourceRecord]:
+        for record in records:
+            self.next_fetch_offset = record.offset + 1
+            yield record
+        self.next_fetch_offset = end
 
 
 class _Bell:
