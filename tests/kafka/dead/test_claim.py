@@ -98,5 +98,5 @@ async def removed(consumer: AIOKafkaConsumer) -> None:
 async def joined_again(consumer: AIOKafkaConsumer) -> None:
     """Wait until aiokafka has joined by itself."""
     async with asyncio.timeout(60):
-        while consumer._coordinator.generation < 0:
+        while consumer._coordinator.generation < 0:  # noqa: ASYNC110  nothing tells us
             await asyncio.sleep(0.01)
