@@ -35,6 +35,11 @@ SILENCE_S = 10.0
 """How long a broker may leave a batch without an answer."""
 
 QUIET_S = 5.0
+"""How long a request is without an answer before any node is asked for one."""
+
+ANY_WITHIN_S = 5.0
+"""And how long all nodes may then be silent."""
+
 LEADER_WITHIN_S = 30.0
 """How long one node may be silent while others answer: a cluster takes some 10 s to find out, and
 gives what the node led to others."""
@@ -185,7 +190,7 @@ async def broker_answer(request: Awaitable[T], client: Any, within_s: float = LE
             done, _ = await asyncio.wait((asking,), timeout=QUIET_S)
             if done:
                 return asking.result()
-            if clock() > ends or (nodes is not None and not await nodes.answers(QUIET_S)):
+            if clock() > ends or (nodes is not None and not await nodes.answers(ANY_WITHIN_S)):
                 raise TimeoutError
     except (TimeoutError, KafkaError) as error:
         raise broker_error(error, client=client) from None

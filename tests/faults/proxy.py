@@ -18,6 +18,8 @@ from contextlib import contextmanager, suppress
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
+from tests.serving import rounds, stop_listening
+
 PIECE_BYTES = 64 * 1024
 RESET = struct.pack("ii", 1, 0)
 """Linger for no time: closing sends RST."""
@@ -67,12 +69,7 @@ class Network:
 
     async def _close(self) -> None:
         if self._server is not None:
-            # Closed at once, what was just accepted stays a socket that nobody owns: its transport
-            # may not be of a closed server (asyncio 3.11).
-            for socket in self._server.sockets:
-                self._loop.remove_reader(socket.fileno())
-            await _rounds()
-            self._server.close()  # not waited for: in 3.12 that waits for every connection
+            await stop_listening(self._server)
             self._server = None
 
     async def stop(self) -> None:
@@ -83,7 +80,7 @@ class Network:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._reset_all()
-        await _rounds()  # an aborted transport closes its socket in a later one
+        await rounds()  # an aborted transport closes its socket in a later one
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -115,12 +112,6 @@ class Network:
                 writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, RESET)
             writer.transport.abort()
         self._open.clear()
-
-
-async def _rounds() -> None:
-    """Some rounds of the loop, for what asyncio does in several steps."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 @contextmanager

@@ -11,32 +11,21 @@ import pytest
 
 from streams.kafka.broker.child import free_port
 from tests.faults.proxy import Network, proxied
+from tests.serving import serving
 
 
 @asynccontextmanager
 async def echoing() -> AsyncIterator[tuple[Network, int]]:
     """A server that says everything again, behind a proxy; the network and the proxy's port."""
 
-    echoes: set[asyncio.Task[None]] = set()
-
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        echoes.add(asyncio.current_task())
-        try:
-            while data := await reader.read(1000):
-                writer.write(data)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
+        while data := await reader.read(1000):
+            writer.write(data)
 
-    listen, target = free_port(), free_port()
-    server = await asyncio.start_server(echo, "127.0.0.1", target)
-    try:
+    listen = free_port()
+    async with serving(echo) as target:
         with proxied(listen, target) as network:
             yield network, listen
-    finally:
-        server.close()
-        await asyncio.gather(*echoes)  # the proxy has gone, and with it what they read
 
 
 async def test_what_is_said_comes_through_and_a_delay_makes_it_later():

@@ -82,7 +82,7 @@ async def test_whatever_the_api_does_healthy_items_have_results_in_order_and_log
         {"fault": "hang", "calls": "24-26"},
         {"fault": "invalid_json", "calls": "28-29"},
         {"fault": "server_error", "calls": "34-35"},
-        {"fault": "missing", "calls": "38-40", "count": 2},
+        {"fault": "missing", "calls": "38-39", "count": 2},
     ]
     with simulated() as api:
         api.script(*rules)

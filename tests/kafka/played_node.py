@@ -15,6 +15,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiokafka.protocol.admin import ApiVersionRequest, ApiVersionResponse_v0, CreateTopicsRequest
 from aiokafka.protocol.metadata import MetadataRequest, MetadataResponse_v1
 
+from tests.serving import serving
+
 VERSIONS = [
     (MetadataRequest.API_KEY, 0, 1),
     (ApiVersionRequest.API_KEY, 0, 0),
@@ -37,21 +39,16 @@ class PlayedNode:
         self._frozen = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                (size,) = struct.unpack(">i", await reader.readexactly(4))
-                request = await reader.readexactly(size)
-                key, _version, correlation = struct.unpack(">hhi", request[:8])
-                self.requests.append(key)
-                answer = self._answer(key)
-                if answer is None:  # it works at the request, and takes no other meanwhile
-                    await reader.read()
-                elif not self._frozen:
-                    writer.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+        while True:
+            (size,) = struct.unpack(">i", await reader.readexactly(4))
+            request = await reader.readexactly(size)
+            key, _version, correlation = struct.unpack(">hhi", request[:8])
+            self.requests.append(key)
+            answer = self._answer(key)
+            if answer is None:  # it works at the request, and takes no other meanwhile
+                await reader.read()
+            elif not self._frozen:
+                writer.write(struct.pack(">ii", len(answer) + 4, correlation) + answer)
 
     def _answer(self, key: int) -> bytes | None:
         if key == ApiVersionRequest.API_KEY:
@@ -68,14 +65,10 @@ async def node(
 ) -> AsyncIterator[PlayedNode]:
     """A node on a free port of 127.0.0.1; `advertised`: where it says that it is."""
     played = PlayedNode(number)
-    server = await asyncio.start_server(played.serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    played.address = f"{host}:{port}"
-    played.nodes = [(number, *(advertised or (host, port)))]
-    try:
+    async with serving(played.serve) as port:
+        played.address = f"127.0.0.1:{port}"
+        played.nodes = [(number, *(advertised or ("127.0.0.1", port)))]
         yield played
-    finally:
-        server.close()
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from streams.errors import BrokerError
 from streams.kafka import admin, nodes
+from streams.kafka import client as kafka_client
 from streams.kafka.admin import Admin
 from streams.kafka.client import broker_answer, connect, connected
 from streams.kafka.contacts import first_answer
@@ -139,10 +140,17 @@ async def test_a_node_that_has_left_the_cluster_owes_no_answer_any_more(monkeypa
 
 
 async def test_a_leader_is_waited_for_while_other_nodes_answer(monkeypatch):
-    monkeypatch.setattr("streams.kafka.client.QUIET_S", 0.05)
+    monkeypatch.setattr(kafka_client, "QUIET_S", 0.05)
     async with joined_by(2) as (played, client):
-        answer = asyncio.ensure_future(broker_answer(asyncio.sleep(0.5, "late"), client))
-        assert await answer == "late"
+
+        async def late() -> str:
+            seen = sum(len(each.requests) for each in played)
+            while sum(len(each.requests) for each in played) < seen + 5:  # noqa: ASYNC110  are asked
+                await asyncio.sleep(0.01)
+            return "late"
+
+        assert await broker_answer(late(), client) == "late"
+        monkeypatch.setattr(kafka_client, "ANY_WITHIN_S", 0.05)
         for each in played:
             each.freeze()
         with pytest.raises(BrokerError):
@@ -152,7 +160,7 @@ async def test_a_leader_is_waited_for_while_other_nodes_answer(monkeypatch):
 async def test_a_controller_that_takes_its_time_is_waited_for_while_nodes_answer(monkeypatch):
     """Nodes pass a request on to a frozen controller until they hear of the next one, and answer
     nothing else on that connection."""
-    monkeypatch.setattr("streams.kafka.client.QUIET_S", 0.5)
+    monkeypatch.setattr(kafka_client, "QUIET_S", 0.5)
     monkeypatch.setattr(admin, "HANDED_OVER_WITHIN_S", 2.0)
     monkeypatch.setattr(admin, "CONTROLLER_WITHIN_S", 0.1)
     async with joined_by(2) as (_, client):

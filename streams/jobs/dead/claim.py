@@ -5,7 +5,9 @@
 Each member offers a protocol of its own, and Kafka takes a member only where all have one in
 common: a second one is refused at once, and the first is not disturbed. A process that is killed
 leaves the group when its session ends; one that stood still for longer finds out by its lease
-before it sends.
+before it sends, or by the broker when it commits. aiokafka joins again by itself, as a new member:
+a claim is the right of the member that took it alone, since another process may have sent and
+committed between the two.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from streams.kafka.consume.offsets import Member
 
 TRY_AGAIN_S = 0.25
 NEVER_MS = 2**31 - 1
+
+NOBODY = Member(-1, "")
+"""Commits as no member, which Kafka allows while a group has none."""
 
 
 def claimant(
@@ -62,15 +67,12 @@ class Claim:
         self._session_timeout_s = session_timeout_s
         self._lease = Lease(session_timeout_s)
         self._lease.watch(consumer._coordinator)
-
-    @property
-    def member(self) -> Member:
-        coordinator = self._consumer._coordinator
-        return Member(coordinator.generation, coordinator.member_id)
+        self.member = NOBODY
+        """Who took the claim, the last time."""
 
     def holds(self) -> bool:
-        """Whether the group surely still has us."""
-        return self._lease.holds()
+        """Whether the group surely still has the member that took the claim."""
+        return self._lease.holds() and self.member == self._current()
 
     async def take(self, commits: Callable[[], Awaitable[Any]]) -> None:
         """Join the group, again if need be; return when we are its only member. Raises StreamsError
@@ -79,7 +81,6 @@ class Claim:
         session be not over yet."""
         if not self._consumer.subscription():
             self._consumer.subscribe([self._topic])
-        self._consumer._coordinator.request_rejoin()
         if await self._joins():
             return
         until = time.monotonic() + self._session_timeout_s + SILENCE_S / 2
@@ -97,24 +98,33 @@ class Claim:
         )
 
     async def _joins(self) -> bool:
-        """Whether the group takes us."""
-        sent_at = clock_s()
+        """Whether the group takes us. We ask for it anew: that aiokafka has joined by itself
+        says nothing about now."""
+        asked_at = clock_s()
+        self._consumer._coordinator.request_rejoin()
         try:
-            await broker_answer(self._assigned(), self._consumer)
+            self.member = await broker_answer(self._assigned(), self._consumer)
         except _RefusedError:
             return False
-        self._lease.extend(sent_at)
+        self._lease.extend(asked_at)
         return True
 
-    async def _assigned(self) -> None:
-        """Return when the group has taken us. Raises _RefusedError, or KafkaError."""
+    def _current(self) -> Member:
+        """What we are to the group, as far as aiokafka knows."""
+        coordinator = self._consumer._coordinator
+        return Member(coordinator.generation, coordinator.member_id)
+
+    async def _assigned(self) -> Member:
+        """What the group has made of us, as soon as it has. Raises _RefusedError, or KafkaError."""
         coordinator, subscription = self._consumer._coordinator, self._consumer._subscription
         try:
             coordinator.check_errors()
-            if coordinator.need_rejoin(subscription.subscription):
+            while coordinator.need_rejoin(subscription.subscription):
                 await subscription.wait_for_assignment()
+                coordinator.check_errors()
         except InconsistentGroupProtocolError:
             raise _RefusedError from None
+        return self._current()
 
 
 class _RefusedError(Exception):

@@ -18,13 +18,10 @@ from aiokafka.errors import KafkaError
 from streams.codec.committed import MAX_BEYOND_BYTES, Committed
 from streams.core.ranges import covered, joined, packed_bytes
 from streams.errors import StreamsError
-from streams.jobs.dead.claim import Claim
+from streams.jobs.dead.claim import NOBODY, Claim
 from streams.kafka.broker.tansu import refuse_on_embedded
 from streams.kafka.client import broker_answer
 from streams.kafka.consume.offsets import RETRY_INTERVAL_S, Member, commit, fetch_committed
-
-NOBODY = Member(-1, "")
-"""Commits as no member, which Kafka allows while a group has none."""
 
 Read = tuple[int, int, bool]
 """Partition and offset of a record, and whether it is done."""

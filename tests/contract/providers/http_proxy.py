@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.serving import serving
+
 CERTIFICATE = Path(__file__).parent / "tls" / "certificate.pem"
 """Of api.example.test, signed by itself."""
 
@@ -33,14 +35,6 @@ class HttpProxy:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await self._request(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         line, *headers = head.decode("latin-1").split("\r\n")
         self.log.append(line)
@@ -91,12 +85,8 @@ async def http_proxy(
     """`tls`: whether it is spoken to by TLS itself."""
     proxy = HttpProxy(target, refuses)
     context = _tls_context() if tls else None
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, ssl=context)
-    proxy.port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(proxy.serve, ssl=context) as proxy.port:
         yield proxy
-    finally:
-        server.close()
 
 
 @asynccontextmanager
@@ -107,8 +97,5 @@ async def tls_door(target: int) -> AsyncIterator[int]:
         inside, outside = await asyncio.open_connection("127.0.0.1", target)
         await asyncio.gather(pump(reader, outside), pump(inside, writer))
 
-    server = await asyncio.start_server(passed, "127.0.0.1", 0, ssl=_tls_context())
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
+    async with serving(passed, ssl=_tls_context()) as port:
+        yield port

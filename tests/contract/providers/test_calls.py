@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,9 @@ from streams.model import Reply
 from streams.operations import Completion, Prompt
 from streams.providers import make_caller, register_provider, registry
 from tests.contract.providers.conftest import ITEMS, KEYS, LABELS, TEXTS, task_of
+from tests.contract.providers.http_proxy import pump
 from tests.operations.conftest import items_of
+from tests.serving import serving
 
 
 def shape_of(operation: str, answer: Any) -> bool:
@@ -114,29 +117,21 @@ async def test_calls_run_side_by_side_and_each_gets_its_own_answers(operation, s
 @pytest.fixture
 async def counted() -> AsyncIterator[Callable[[int], Any]]:
     """A door to a port that counts the connections through it."""
-    servers = []
+    stack = AsyncExitStack()
 
     async def open_door(port: int) -> Any:
         door = SimpleNamespace(connections=0, port=0)
-
-        async def pump(reader: Any, writer: Any) -> None:
-            while data := await reader.read(65536):
-                writer.write(data)
-            writer.close()
 
         async def passed(reader: Any, writer: Any) -> None:
             door.connections += 1
             inside, outside = await asyncio.open_connection("127.0.0.1", port)
             await asyncio.gather(pump(reader, outside), pump(inside, writer))
 
-        server = await asyncio.start_server(passed, "127.0.0.1", 0)
-        servers.append(server)
-        door.port = server.sockets[0].getsockname()[1]
+        door.port = await stack.enter_async_context(serving(passed))
         return door
 
-    yield open_door
-    for server in servers:
-        server.close()
+    async with stack:
+        yield open_door
 
 
 @pytest.mark.parametrize("operation", ["classify", "embed"])
