@@ -11,14 +11,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
-from streams.codec.records import Decoder, estimate_tokens, memory_bytes, text_bytes
-from streams.codec.results import Encoder
-from streams.core.account import Account
+from streams.codec.records import estimate_tokens, memory_bytes, text_bytes
 from streams.core.call import PENDING, Call, Slot
 from streams.core.events import (
     Arrived,
@@ -33,10 +30,8 @@ from streams.core.events import (
     Resumed,
 )
 from streams.core.inspect import Blocking, Statistics
-from streams.core.limits import Limits
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
-from streams.model import Caller
 from streams.running.call_task import Ended
 from streams.running.logs import PauseLog
 from streams.running.runner import Runner
@@ -44,29 +39,12 @@ from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
 from streams.worker.partition import Partition
+from streams.worker.task_parts import TaskParts
 
 logger = logging.getLogger(__name__)
 
 RESULT_COPIES = 3
 """A result is in memory as its object, as its record, and in the batch that is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskParts:
-    """The parts of a task; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
-    `account`: the API's, shared by the tasks that use it; None: its own. `has_price`: whether its
-    calls' price is known."""
-
-    name: str
-    source: str
-    limits: Limits
-    timeout_s: float
-    decoder: Decoder
-    encoder: Encoder
-    caller: Caller
-    fingerprint: str = ""
-    account: Account | None = None
-    has_price: bool = True
 
 
 class TaskShell:
@@ -106,8 +84,9 @@ class TaskShell:
 
     @property
     def call_tally(self) -> CallTally:
-        """Times and results of its calls."""
-        return self._runner.tally
+        """Times and results of its calls; of a pipeline, of its stages' calls."""
+        pipeline = self.parts.pipeline
+        return self._runner.tally if pipeline is None else pipeline.tally
 
     # -- partitions ----------------------------------------------------------------------------
 
@@ -168,7 +147,8 @@ class TaskShell:
         return self._engine.lane_bytes(partition)
 
     def statistics(self) -> Statistics:
-        return self._engine.statistics()
+        statistics, pipeline = self._engine.statistics(), self.parts.pipeline
+        return statistics if pipeline is None else pipeline.with_stages(statistics)
 
     def counts(self) -> TaskCounts:
         return TaskCounts(self.tally, self.call_tally, self.statistics())
@@ -231,10 +211,11 @@ class TaskShell:
         decoded = self.parts.decoder.decode(records)
         settled, total = decoded.settled, 0
         slots: list[Slot] = []
-        append, result_bytes = slots.append, int(RESULT_COPIES * self._outcomes.result_bytes)
+        result_bytes = int(RESULT_COPIES * self._outcomes.result_bytes)
+        append, further_bytes = slots.append, result_bytes + self.parts.call_bytes
         for index, item in enumerate(decoded.items):
             text = item.text
-            memory = memory_bytes(item) + result_bytes
+            memory = memory_bytes(item) + further_bytes
             total += memory
             outcome = settled.get(index, PENDING) if settled else PENDING
             append(

@@ -15,7 +15,7 @@ from streams.model import Caller
 from streams.policies.retry import Backoff
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.output import Route
-from streams.worker.task import TaskParts
+from streams.worker.task_parts import TaskParts
 from streams.worker.worker import Worker
 from tests.simulation.call_ledger import WORKER_ID, LedgerConsumer, LedgerProducer
 from tests.simulation.parameters import Parameters
