@@ -249,13 +249,16 @@ def connections_of(pipeline: Pipeline) -> int:
 
 
 def _of_task(stage: Stage, order: Order) -> Stage:
-    """The stage keeps the order that its task keeps, and a `sys.exit()` in its function is that
-    function's error, as in a task of its own."""
+    """The stage keeps the order that its task keeps. Its function is treated as a task's: one that
+    raises is halved down to the item that causes it, and a `sys.exit()` is an error, too."""
     options = stage.options
     if options.order == "partition":
         options = replace(options, order=order)
-    process = stage.process if isinstance(stage.process, OwnWork) else contained(stage.process)
-    return replace(stage, options=options, process=process)
+    if isinstance(stage.process, OwnWork):
+        return replace(stage, options=options)
+    if options.split is None:
+        options = replace(options, split=True)
+    return replace(stage, options=options, process=contained(stage.process))
 
 
 def _answer(value: Any) -> Any:

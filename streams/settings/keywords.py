@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from streams.errors import ConfigError
 from streams.settings.problems import TABLES, keys_of, lines_of, nearest
-from streams.settings.rules import broken
+from streams.settings.rules import LATER, broken
 from streams.settings.tables import TaskSettings
 from streams.settings.task_rules import OPERATIONS_OF_KEY, broken_tasks
 
@@ -29,6 +29,7 @@ _OF_STAGES = {
     "max_bytes": "a pipeline takes items of any size; streams.stage(...) has max_tokens",
     **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
     **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
+    **dict.fromkeys(keys_of(("task", "limits")), LATER),
 }
 """Keywords that a pipeline's task does not have, and what stands in for each."""
 
