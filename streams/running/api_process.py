@@ -73,9 +73,11 @@ class ApiProcess(OwnWork, Generic[R]):
         result: Callable[[Any], R],
         suits: Suits,
         *,
+        name: str,
         text: str | None,
         priced: bool,
     ) -> None:
+        self.__name__ = name  # as a function's: a stage is named after it
         self._make_caller = make_caller
         self._result = result
         self._suits = suits
