@@ -254,3 +254,13 @@ def lanes_of(elements: Sequence[Element]) -> Iterable[tuple[Hashable, Sequence[E
     for element in elements:
         lanes.setdefault(element.lane, []).append(element)
     return lanes.items()
+
+
+_OVER: Final = ItemError("nobody", "nobody waits for the item any more")
+
+
+def pass_by_if_over(elements: Sequence[Element]) -> None:
+    """What nobody waits for any more makes no further call."""
+    for element in elements:
+        if element.trip is not None and element.trip.is_over and element.outcome is PENDING:
+            element.outcome = _OVER

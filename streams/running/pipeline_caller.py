@@ -8,7 +8,7 @@ Rules:
 1. A call is over when the last stage has the outcome of its item. What the task knows of order,
    watermarks, stops and kills holds for a pipeline without a word about it.
 2. Nobody may wait for an item any more (its partition is another worker's): what has not begun is
-   left out, what has runs on, and its outcome is dropped.
+   left out, what has enters no further stage, and its outcome is dropped.
 3. Calls, retries and money are those of the stages, counted at their replies.
 """
 
@@ -121,7 +121,7 @@ class PipelineCaller:
         while True:
             while self._waiting and self._load.has_room:
                 trip = self._waiting.popleft()
-                if not trip.outcome.done():
+                if not trip.is_over:
                     self._load.begin()
                     yield trip
             self._more.clear()
@@ -132,7 +132,7 @@ class PipelineCaller:
             for element in taken:
                 assert element.trip is not None
                 self._load.end(element.trip)
-                if not element.trip.outcome.done():
+                if not element.trip.is_over:
                     element.trip.outcome.set_result(element.value)
             self._more.set()
 

@@ -17,7 +17,7 @@ from streams.core.call import PENDING, Call, Slot
 from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resumed
 from streams.errors import ItemError
 from streams.providers.threads import Threads
-from streams.running.parts import EMPTY, Element, lanes_of
+from streams.running.parts import EMPTY, Element, lanes_of, pass_by_if_over
 from streams.running.runner import Runner
 from streams.running.stages import Stage
 from streams.running.work import OwnWork, Work, work_of
@@ -123,6 +123,8 @@ class StageRun:
 
     def put(self, elements: Sequence[Element]) -> None:
         now, seq = self.runner.now(), self._seq
+        if elements[0].trip is not None:
+            pass_by_if_over(elements)
         for seq, element in enumerate(elements, seq):  # noqa: B020
             element.seq = seq
             element.arrived_at = now

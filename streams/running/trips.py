@@ -90,6 +90,11 @@ class Trip:
         self.cost_nano_usd = added(self.cost_nano_usd, slot.cost_nano_usd)
 
     @property
+    def is_over(self) -> bool:
+        """Nobody waits for its outcome any more, or it has one."""
+        return self.outcome.done()
+
+    @property
     def usage(self) -> Usage:
         return Usage(self.input_tokens, self.output_tokens, self.cost_nano_usd, self.calls)
 

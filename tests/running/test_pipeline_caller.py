@@ -253,6 +253,22 @@ async def test_a_stage_that_keeps_no_order_keeps_none_in_a_task_either() -> None
             each.cancel()
 
 
+async def test_an_item_that_nobody_waits_for_enters_no_further_stage() -> None:
+    """What it would cost there, its new owner pays."""
+    first, later = Steered(), Steered()
+    async with running(stage(first, max_items=2, max_wait_ms=1), stage(later)) as caller:
+        waiting = [asyncio.create_task(outcome(caller, item(n))) for n in range(2)]
+        (call,) = await first.started(1)
+        waiting[0].cancel()
+        await settled()
+        call.answer(["a", "b"])
+        (after,) = await later.started(1)
+        assert after.items == ["b"]
+        after.answer(["done"])
+        assert await waiting[1] == "done"
+        assert len(later.calls) == 1
+
+
 async def test_an_item_that_nobody_waits_for_is_left_out_and_one_under_way_passes() -> None:
     """As when a partition is given to another worker."""
     calls = Steered()
