@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -22,15 +22,23 @@ from faust.types.settings import Settings as FaustSettings
 from mode import Seconds
 from yarl import URL
 
-from streams.assembly import Assembly, Plan
+from streams.assembly import Assembly
 from streams.errors import ConfigError
 from streams.kafka.client import client_arguments
 from streams.kafka.consume.lease import Lease
 from streams.kafka.consume.thread import MAX_POLL_INTERVAL_S
 from streams.kafka.credentials import faust_credentials
+from streams.plans import Plan
 from streams.running.exits import contain_exits
+from streams.running.pipeline import Part, Pipeline
+from streams.running.pipeline_caller import NO_LEDGER, pipeline_of
 from streams.settings import Settings as StreamsSettings
-from streams.settings import TaskSettings, load_settings, task_from_keywords
+from streams.settings import (
+    TaskSettings,
+    load_settings,
+    refuse_keys_of_stages,
+    task_from_keywords,
+)
 from streams.worker.intake import Budget
 from streams.worker.worker import Worker
 
@@ -84,7 +92,7 @@ class App(faust.App):
     ) -> None:
         self.streams_settings = settings
         self._environ = os.environ if environ is None else environ
-        self._plans = [Plan(task, None) for task in settings.tasks if task.operation != "custom"]
+        self._plans = [Plan(task) for task in settings.tasks if task.operation != "custom"]
         self._custom = {task.name: task for task in settings.tasks if task.operation == "custom"}
         self._assembly = Assembly(settings, self._environ)
         self._record_host: Worker | None = None
@@ -142,17 +150,35 @@ class App(faust.App):
 
         def register(function: Function) -> Function:
             name = keywords.pop("name", function.__name__)
-            task = self._custom.pop(name, None)
-            if task is None:
-                task = task_from_keywords(name, **keywords)
-            elif keywords:
-                raise ConfigError(
-                    [f"task.{name}: is configured in the file: give no keywords here"]
-                )
-            self._add(Plan(task, function))
+            self._add(Plan(self._task(name, keywords, pipeline=False), function))
             return function
 
         return register
+
+    def pipeline(self, *, name: str, stages: Pipeline | Sequence[Part], **keywords: Any) -> None:
+        """Make a chain of stages a task: each record of its source goes through all of them.
+
+        `stages`: as of `streams.Pipeline`, or one. The first stage gets `Item`s; the last one's
+        outcome, any JSON value, is the record's result, None drops it, an `ItemError` of any stage
+        sends it to the dead letters. All parts have to be gathered. Keywords: as for `microbatch`,
+        but without those of calls and microbatches, which each stage has of its own; without any,
+        the `[[task]]` of that name with `operation = "custom"`. Raises ConfigError.
+        """
+        pipeline = pipeline_of(stages)
+        if self.streams_settings.worker.ledger:
+            raise ConfigError([NO_LEDGER])
+        self._add(Plan(self._task(name, keywords, pipeline=True), pipeline=pipeline))
+
+    def _task(self, name: str, keywords: dict[str, Any], *, pipeline: bool) -> TaskSettings:
+        """From the keywords, or from the file where there are none."""
+        task = self._custom.pop(name, None)
+        if task is None:
+            return task_from_keywords(name, pipeline=pipeline, **keywords)
+        if keywords:
+            raise ConfigError([f"task.{name}: is configured in the file: give no keywords here"])
+        if pipeline:
+            refuse_keys_of_stages(task)
+        return task
 
     def _add(self, plan: Plan) -> None:
         if self._record_host is not None:
@@ -180,7 +206,9 @@ class App(faust.App):
         if self._record_host is None:
             settings = self.streams_settings
             budget = Budget(
-                settings.worker.max_buffered_mb * 1_000_000, ledger=settings.worker.ledger
+                settings.worker.max_buffered_mb * 1_000_000,
+                ledger=settings.worker.ledger,
+                pipelines=any(plan.pipeline is not None for plan in self._plans),
             )
             self._record_host = Worker(
                 sources=(task.source for task in self.tasks),

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
-from streams.codec.committed import MAX_BEYOND_BYTES
-from streams.codec.fingerprint import fingerprint
-from streams.codec.records import Decoder, TextLimit
-from streams.codec.results import Encoder
-from streams.core.limits import Limits
 from streams.errors import BrokerError
 from streams.kafka.admin import Admin
 from streams.kafka.broker.child import free_port
@@ -28,27 +23,19 @@ from streams.kafka.remedies import hidden_settings
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
 from streams.open_files import need_files
-from streams.policies.breaker import BreakerLimits
-from streams.providers import can_price, function_caller, make_caller, warn_of_price
-from streams.running.accounts import account_of_caller
+from streams.plans import Plan, caller_of, parts_of, route_of
+from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.intake import Budget
-from streams.worker.output import Route
-from streams.worker.task import TaskParts, TaskShell
+from streams.worker.task import TaskShell
+from streams.worker.task_parts import TaskParts
 from streams.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
-
-
-class Plan(NamedTuple):
-    """A task to run; `function`: of a custom task, else None."""
-
-    task: TaskSettings
-    function: Callable[..., Any] | None
 
 
 class Assembly:
@@ -78,13 +65,13 @@ class Assembly:
         Raises BrokerError, ConfigError.
         """
         self._worker = worker
-        need_files(sum(p.task.calls.max_in_flight for p in plans if p.function is None))
+        need_files(sum(plan.connections for plan in plans))
         if self.embedded:
             from streams.kafka.broker.tansu import EmbeddedBroker
 
             self._broker = EmbeddedBroker(port=self._port)
             await asyncio.to_thread(self._broker.start)
-        callers = [self._caller(plan) for plan in plans]
+        callers = await self._start_callers(plans, worker)
         facts = await self._topics([plan.task for plan in plans])
         producers = Producers(self._producer_keywords())
         sink = self._sink = Sink(
@@ -98,13 +85,13 @@ class Assembly:
         if not producers.idempotent:
             warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
-        parts = [self._parts(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
+        parts = [parts_of(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
         if self._settings.worker.ledger:
             await self._begin_ledger(worker, parts, facts, sink)
         outlet = transactions or sink
         shells = {
             each.source: TaskShell(
-                each, _route(plan.task, facts), outlet, worker.on_room, self._ledger
+                each, route_of(plan.task, facts), outlet, worker.on_room, self._ledger
             )
             for plan, each in zip(plans, parts, strict=True)
         }
@@ -126,6 +113,23 @@ class Assembly:
             await self._callers.pop().aclose()
         if self._broker is not None:
             await asyncio.to_thread(self._broker.stop)
+
+    async def _start_callers(self, plans: Sequence[Plan], worker: Worker) -> list[Any]:
+        pipelines = sum(plan.pipeline is not None for plan in plans)
+        budget = Budget(self._settings.worker.max_buffered_mb * 1_000_000)
+        callers = self._callers
+        for plan in plans:
+            caller = caller_of(
+                plan,
+                self._settings,
+                self._environ,
+                stage_bytes=budget.stage_bytes // max(1, pipelines),
+                on_defect=worker.on_defect,
+            )
+            callers.append(caller)
+            if isinstance(caller, PipelineCaller):
+                await caller.start()
+        return list(callers)
 
     async def _topics(self, tasks: Sequence[TaskSettings]) -> dict[str, TopicFacts]:
         specs = []
@@ -170,7 +174,7 @@ class Assembly:
         names = [self._ledger_spec(each.source).name for each in parts]
         self._ledger = Ledger(
             self._settings.worker.id,
-            {each.source: LedgerTask(each.fingerprint, each.timeout_s) for each in parts},
+            {each.source: _ledger_task(each) for each in parts},
             client_arguments(self.kafka),
             end_of=worker.end,
             room_bytes=Budget(self._settings.worker.max_buffered_mb * 1_000_000).ledger_bytes,
@@ -207,77 +211,7 @@ class Assembly:
             nodes=lambda: sink.producers.nodes,
         )
 
-    def _caller(self, plan: Plan) -> Any:
-        if plan.function is not None:
-            task = plan.task
-            caller: Any = function_caller(
-                plan.function, version=task.version, max_in_flight=task.calls.max_in_flight
-            )
-        else:
-            provider = self._settings.provider.get(plan.task.provider)
-            caller = make_caller(plan.task, provider, environ=self._environ)
-            warn_of_price(plan.task)
-        self._callers.append(caller)
-        return caller
 
-    def _parts(self, plan: Plan, caller: Any) -> TaskParts:
-        task = plan.task
-        described: dict[str, Any] = {"provider": "custom", "version": task.version}
-        if plan.function is None:
-            described = caller.describe()
-        digest = fingerprint(**described)
-        limits = _limits(task)
-        return TaskParts(
-            name=task.name,
-            source=task.source,
-            limits=limits,
-            timeout_s=task.calls.timeout_s,
-            decoder=Decoder(
-                text=task.text,
-                id=task.id,
-                tombstones=task.tombstones,
-                limit=TextLimit(task.batch.max_tokens, task.batch.max_bytes)
-                if task.too_large == "truncate"
-                else None,
-            ),
-            encoder=Encoder(
-                task=task.name,
-                model=task.model or None,
-                fingerprint=digest,
-                mode=task.output.mode,
-                embedding=task.output.embedding,
-            ),
-            caller=caller,
-            fingerprint=digest,
-            account=account_of_caller(caller.account, limits),
-            has_price=can_price(task),
-        )
-
-
-def _limits(task: TaskSettings) -> Limits:
-    batch, calls = task.batch, task.calls
-    return Limits(
-        max_items=batch.max_items,
-        max_wait_s=batch.max_wait_ms / 1000,
-        max_tokens=batch.max_tokens,
-        max_bytes=batch.max_bytes,
-        max_in_flight=calls.max_in_flight,
-        max_attempts=calls.max_attempts,
-        order=task.order,
-        breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
-        max_beyond_bytes=MAX_BEYOND_BYTES,
-    )
-
-
-def _route(task: TaskSettings, facts: Mapping[str, TopicFacts]) -> Route:
-    source, sink, dead = facts[task.source], facts[task.sink], facts[task.dead_letter]
-    return Route(
-        sink=task.sink,
-        dead_letter=task.dead_letter,
-        source_partitions=source.partitions,
-        sink_partitions=sink.partitions,
-        dead_letter_partitions=dead.partitions,
-        sink_bytes=sink.max_message_bytes,
-        dead_letter_bytes=dead.max_message_bytes,
-        sink_compacted=sink.compacted,
-    )
+def _ledger_task(parts: TaskParts) -> LedgerTask:
+    assert parts.timeout_s is not None, "a pipeline has no ledger"
+    return LedgerTask(parts.fingerprint, parts.timeout_s)

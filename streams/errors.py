@@ -6,6 +6,7 @@ StreamsError
 ├── BrokerError        the broker or a topic: one line, exit code 1
 ├── OutputError        standard output takes nothing: one line, exit code 1
 ├── ItemError          one item: it becomes a dead letter with this code
+│   └── StageError     the same, in a stage of a pipeline
 ├── InvalidCodeError   an ItemError got an invalid code; also a ValueError
 ├── Retry              a custom function asks for its microbatch to be tried again later
 └── CallError          one API call: its `Fault` decides what follows
@@ -96,6 +97,17 @@ class ItemError(StreamsError):
         if not isinstance(code, str) or not CODE.fullmatch(code):
             raise InvalidCodeError(code)
         self._code = str.__str__(code)  # of an enum's member its text
+
+
+class StageError(ItemError):
+    """An item's error with the name of the pipeline's stage where it failed: a copy, since a
+    function may return one error for several items."""
+
+    def __init__(self, stage: str, error: ItemError) -> None:
+        copied = plain(error)
+        message = f"stage {stage}: {copied.message}" if copied.message else f"stage {stage}"
+        super().__init__(copied.code, message)
+        self.stage = stage
 
 
 def plain(error: ItemError) -> ItemError:

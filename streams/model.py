@@ -51,11 +51,13 @@ class Item(NamedTuple):
 
 class Usage(NamedTuple):
     """The usage of a call, or an item's share of it. Money in whole nano-dollars, so that shares
-    add up exactly; 1,000,000,000 are one dollar. None: the price is not known."""
+    add up exactly; 1,000,000,000 are one dollar. None: the price is not known. `calls`: that it
+    stands for; the one of an item of a pipeline stands for those of its stages."""
 
     input_tokens: int
     output_tokens: int
     cost_nano_usd: int | None
+    calls: int = 1
 
 
 def added(cost: int | None, further: int | None) -> int | None:

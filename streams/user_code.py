@@ -8,9 +8,10 @@ program.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Final
@@ -39,6 +40,39 @@ def is_async(function: Any) -> bool:
         return False
     candidates = (function, inspect.unwrap(function), type(function).__call__)
     return any(inspect.iscoroutinefunction(each) for each in candidates)
+
+
+def contained(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, but SystemExit and its like are its own error, a `TaskExitError`."""
+    if not is_async(function):
+
+        def plain_one(*arguments: Any) -> Any:
+            with _contained():
+                returned = function(*arguments)
+            return _await(returned) if inspect.isawaitable(returned) else returned
+
+        return plain_one
+
+    async def async_one(*arguments: Any) -> Any:
+        with _contained():
+            return await function(*arguments)
+
+    return async_one
+
+
+async def _await(returned: Any) -> Any:
+    with _contained():
+        return await returned
+
+
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    try:
+        yield
+    except (Exception, *PASSES):
+        raise
+    except BaseException as error:
+        raise TaskExitError from error
 
 
 def failure_of(error: BaseException) -> CallError:

@@ -55,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     chaos.addoption("--runs", type=int, help="seeded runs (default: 5, 200 with --thorough)")
     chaos.addoption("--guarantee", help="of the runs (default: each in turn)")
     chaos.addoption("--nodes", type=int, choices=[1, 3], help="of the runs (default: in turn)")
+    chaos.addoption("--kills", type=int, help="of a worker with a pipeline (default: 2)")
     chaos.addoption("--report", metavar="FILE", help="the figures of all runs, as JSON")
 
 

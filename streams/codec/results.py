@@ -15,7 +15,7 @@ import orjson
 from streams.codec.splice import Enrichment, NotAnObjectError
 from streams.codec.strict_json import compact, refuse_null, write
 from streams.codec.vectors import VECTOR, Layout, render_vector
-from streams.errors import ItemError
+from streams.errors import ItemError, StageError
 from streams.model import DROP, FORWARD, Headers, Item
 
 Mode = Literal["envelope", "merge", "result"]
@@ -227,7 +227,7 @@ class Encoder:
         self, slot: ReleasedSlot, error: ItemError, now_ms: int
     ) -> list[tuple[str, bytes | None]]:
         item, call, stamp = slot.item, slot.call, _timestamp(slot.item)
-        return [
+        facts: list[tuple[str, bytes | None]] = [
             ("streams-error-code", error.code.encode()),
             ("streams-error-message", _cut(error.message, _MESSAGE_BYTES)),
             ("streams-source-topic", item.topic.encode()),
@@ -239,6 +239,9 @@ class Encoder:
             ("streams-batch-id", call.id.encode() if call else b""),
             ("streams-failed-at-ms", b"%d" % now_ms),
         ]
+        if isinstance(error, StageError):
+            facts.append(("streams-stage", error.stage.encode("utf-8", "replace")))
+        return facts
 
 
 def written(result: Any) -> bytes:

@@ -235,6 +235,7 @@ class Call:
             slot.input_tokens += slot_input
             slot.output_tokens += slot_output
             slot.cost_nano_usd = added(slot.cost_nano_usd, slot_cost)
+            slot.calls += usage.calls - 1
 
     def __repr__(self) -> str:
         return f"<Call {self.id or 'not started'} {self.cause} of {self.size}>"

@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from streams.running.tally import Distribution
+from streams.running.histograms import Distribution
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
@@ -210,7 +210,7 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
         splits.add_metric([name], statistics.splits)
         throttled.add_metric([name], task.call_tally.throttled_s(now))
         in_flight.add_metric([name], statistics.in_flight)
-        limit.add_metric([name], task.parts.limits.max_in_flight)
+        limit.add_metric([name], task.parts.max_in_flight)
     return (calls, flushes, retries, splits, throttled, in_flight, limit)
 
 

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from streams.errors import Fault, ItemError
+from streams.errors import Fault, ItemError, StageError
 from streams.model import Answer, Unanswered
 
 RUN = 100
@@ -60,18 +61,25 @@ class BreakerLimits:
 
 def results_and_failures(answers: Sequence[Answer]) -> tuple[int, list[ItemError]]:
     """How many answers of a reply count as results, and the dead letters among them that a call
-    caused: exceptions that a function returned in its items' places."""
+    caused: exceptions that a function returned in its items' places, and what failed for good in a
+    stage of a pipeline."""
     results = 0
     failures = []
     for answer in answers:
-        if answer.__class__ is ItemError and answer.code == _FUNCTION_ERROR:
+        kind = answer.__class__
+        if (kind is ItemError or kind is StageError) and answer.code in _OF_CALLS[kind]:
             failures.append(answer)
-        elif answer.__class__ is not Unanswered:
+        elif kind is not Unanswered:
             results += 1
     return results, failures
 
 
-_FUNCTION_ERROR = Fault.FUNCTION.value
+_OF_CALLS: Final = {
+    ItemError: frozenset({Fault.FUNCTION.value}),
+    StageError: frozenset(each.value for each in (*Fault, *Unanswered)),
+}
+"""The codes of errors that calls caused. A function of a stage that returns one of these as its
+own word is taken for a call."""
 
 
 class Breaker:

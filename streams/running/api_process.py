@@ -82,6 +82,7 @@ class ApiProcess(OwnWork, Generic[R]):
         self._result = result
         self._suits = suits
         self._text = None if text is None else Text(text)
+        self.has_price = priced
         self._calls = 0
         self._total = Usage(0, 0, 0 if priced else None)
         self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
@@ -202,6 +203,7 @@ class _ApiWork:
     def __init__(self, process: ApiProcess[Any], limits: Limits, timeout_s: float) -> None:
         self.limits = limits
         self.timeout_s: float | None = timeout_s
+        self.has_price = process.has_price
         self._process = process
         self._caller = process.use()
         self.account: Account | None = account_of_caller(self._caller.account, limits)
@@ -230,6 +232,9 @@ class _ApiWork:
 
     def results(self, slots: Sequence[Slot]) -> list[Any]:
         return self._process.results(slots)
+
+    def describe(self) -> dict[str, Any]:
+        return self._caller.describe()
 
     async def close(self) -> None:
         await self._process.leave(self._caller)

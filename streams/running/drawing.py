@@ -116,6 +116,8 @@ class Drawing:
                 self._arrive(drawn)
         except Exception as error:  # raised by the caller's `tokens`
             self._fail_with(error)
+        if drawn and self._room() > 0:  # what arrived may be in calls already
+            self._has_room.set()
 
     def _fail_with(self, error: BaseException) -> None:
         self._failed = True

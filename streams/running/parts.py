@@ -10,16 +10,19 @@ Rules:
 4. An element of the queue names its source: the slot of the stage before it that is delivered when
    the element has been taken. Of several elements from one slot, the last one names it; of several
    slots that became one element, the others are delivered when they are gathered.
+5. In the pipeline of a task, all elements of an item have its `Trip`: they keep its lane's order,
+   their memory counts, and an error has the name of the stage where it came up.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from streams.core.call import PENDING, Slot
-from streams.errors import Fault, ItemError
+from streams.errors import Fault, ItemError, StageError
+from streams.running.trips import Trip, memory_of
 
 LANE: Final = 0
 
@@ -34,15 +37,17 @@ EMPTY: Final = _Empty()
 
 class Group:
     """The parts of one item. `group`, `number`: where the item itself belongs. `expansion`: which
-    expansion made it. `missing`: parts that have not come back."""
+    expansion made it. `missing`: parts that have not come back. `memory`: bytes of those that
+    have."""
 
-    __slots__ = ("expansion", "group", "missing", "number", "parts")
+    __slots__ = ("expansion", "group", "memory", "missing", "number", "parts")
 
     def __init__(self, group: Group | None, number: int, expansion: int, size: int) -> None:
         self.group = group
         self.number = number
         self.expansion = expansion
         self.missing = size
+        self.memory = 0
         self.parts: list[Any] = []
 
     def collect(self, number: int, value: Any) -> bool:
@@ -57,9 +62,10 @@ class Group:
 
 
 class Element(Slot):
-    """An item or a part on its way to a stage, and in it."""
+    """An item or a part on its way to a stage, and in it. `trip`: its item's; None: it belongs to
+    no task."""
 
-    __slots__ = ("group", "number", "source")
+    __slots__ = ("group", "number", "source", "trip")
 
     def __init__(
         self,
@@ -68,8 +74,12 @@ class Element(Slot):
         number: int,
         source: Element | None = None,
         outcome: Any = PENDING,
+        trip: Trip | None = None,
     ) -> None:
         super().__init__(LANE, 0, value, outcome=outcome)
+        self.trip = trip
+        if trip is not None:
+            self.lane, self.order_key = trip.lane, trip.order_key
         self.group = group
         self.number = number
         self.source = source
@@ -93,9 +103,9 @@ class Element(Slot):
 def passed_on(slots: Sequence[Element], values: Sequence[Any]) -> list[Element]:
     """One element for each outcome."""
     return [
-        Element(None, slot.group, slot.number, slot, value)
+        Element(None, slot.group, slot.number, slot, value, slot.trip)
         if value is EMPTY or isinstance(value, ItemError)
-        else Element(value, slot.group, slot.number, slot)
+        else Element(value, slot.group, slot.number, slot, trip=slot.trip)
         for slot, value in zip(slots, values, strict=True)
     ]
 
@@ -107,7 +117,7 @@ class Expansion:
     def __init__(self, number: int) -> None:
         self._number = number
 
-    def __call__(self, elements: Iterable[Element], delivered: list[Element]) -> list[Element]:
+    def __call__(self, elements: Iterable[Element]) -> list[Element]:
         parts: list[Element] = []
         for element in elements:
             if element.outcome is PENDING:
@@ -117,13 +127,13 @@ class Expansion:
         return parts
 
     def _parts(self, element: Element) -> list[Element]:
-        values, source = _listed(element.item), element.source
+        values, source, trip = _listed(element.item), element.source, element.trip
         if isinstance(values, ItemError):
-            return [Element(None, element.group, element.number, source, values)]
+            return [Element(None, element.group, element.number, source, values, trip)]
         group = Group(element.group, element.number, self._number, len(values))
         if not values:
-            return [Element(None, group, 0, source, EMPTY)]
-        parts = [Element(value, group, number) for number, value in enumerate(values)]
+            return [Element(None, group, 0, source, EMPTY, trip)]
+        parts = [Element(value, group, number, trip=trip) for number, value in enumerate(values)]
         parts[-1].source = source
         for part in parts:
             if isinstance(part.item, ItemError):
@@ -162,16 +172,20 @@ class Gathering:
             group = element.group
             if group is None or group.expansion != self._expansion:
                 items.append(element)
-            elif group.collect(element.number, element.value):
-                items.append(self._item(group, element.source))
+                continue
+            group.memory += element.memory
+            if group.collect(element.number, element.value):
+                items.append(self._item(group, element.source, element.trip))
             elif element.source is not None:
                 delivered.append(element.source)
         return items
 
-    def _item(self, group: Group, source: Element | None) -> Element:
+    def _item(self, group: Group, source: Element | None, trip: Trip | None) -> Element:
         parts, group.parts = group.parts, []
         outcome = PENDING if self._keep else next(filter(_is_error, parts), PENDING)
-        return Element(parts, group.group, group.number, source, outcome)
+        item = Element(parts, group.group, group.number, source, outcome, trip)
+        item.memory = group.memory
+        return item
 
 
 def _is_error(value: Any) -> bool:
@@ -182,10 +196,13 @@ Step = Expansion | Gathering
 
 
 class Queue:
-    """What a stage gave and the next one has not taken. `steps`: what is done on the way."""
+    """What a stage gave and the next one has not taken. `steps`: what is done on the way. `stage`:
+    the name of the stage."""
 
-    def __init__(self, steps: Sequence[Step] = ()) -> None:
-        self._steps = steps
+    def __init__(self, steps: Sequence[Step] = (), stage: str = "") -> None:
+        self._expansions = [step for step in steps if isinstance(step, Expansion)]
+        self._gatherings = [step for step in steps if isinstance(step, Gathering)]
+        self._stage = stage
         self._elements: deque[Element] = deque()
 
     def __len__(self) -> int:
@@ -196,10 +213,24 @@ class Queue:
         those whose value is held in a group."""
         elements = passed_on(slots, values)
         delivered: list[Element] = []
-        for step in self._steps:
-            elements = step(elements, delivered)
+        for expansion in self._expansions:
+            elements = expansion(elements)
+        if slots[0].trip is not None:
+            self._note(elements)
+        for gathering in self._gatherings:
+            elements = gathering(elements, delivered)
         self._elements += elements
         return delivered
+
+    def _note(self, elements: Sequence[Element]) -> None:
+        """For the trips: what these elements take, and where they failed."""
+        for element in elements:
+            assert element.trip is not None
+            outcome = element.outcome
+            if isinstance(outcome, ItemError) and not isinstance(outcome, StageError):
+                element.outcome = StageError(self._stage, outcome)
+            element.memory = memory_of(element.value)
+            element.trip.hold(element.memory)
 
     def take(self, count: int) -> tuple[list[Element], list[Element]]:
         """At most so many elements, and the slots that are delivered with that."""
@@ -213,3 +244,23 @@ class Queue:
                 sources.append(element.source)
                 element.source = None
         return taken, sources
+
+
+def lanes_of(elements: Sequence[Element]) -> Iterable[tuple[Hashable, Sequence[Element]]]:
+    """The elements lane by lane, each lane's in their order; at least one."""
+    if elements[0].trip is None:
+        return [(LANE, elements)]
+    lanes: dict[Hashable, list[Element]] = {}
+    for element in elements:
+        lanes.setdefault(element.lane, []).append(element)
+    return lanes.items()
+
+
+_OVER: Final = ItemError("nobody", "nobody waits for the item any more")
+
+
+def pass_by_if_over(elements: Sequence[Element]) -> None:
+    """What nobody waits for any more makes no further call."""
+    for element in elements:
+        if element.trip is not None and element.trip.is_over and element.outcome is PENDING:
+            element.outcome = _OVER

@@ -65,6 +65,11 @@ class Pipeline:
             raise RuntimeError("the pipeline has not run yet")
         return self._run.statistics()
 
+    @property
+    def stages(self) -> Sequence[tuple[Stage, Sequence[Step]]]:
+        """Each with what is done to its outcomes on their way to the next one."""
+        return self._stages
+
     def start(self, items: Items) -> PipelineRun:
         """A run over these items, to be entered in a loop."""
         self._run = PipelineRun(self._stages, items)

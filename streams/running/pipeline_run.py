@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple, Self
 
 from streams.running.drawing import Drawing
+from streams.running.logs import PauseLog
 from streams.running.parts import EMPTY, Element, Queue, Step
 from streams.running.stage_run import StageRun, StageStatistics
 from streams.running.stages import Stage
 from streams.running.tally import CallTally
+from streams.running.trips import Trip
 
 SOURCE = "<source>"
 TAKER = "<taker>"
@@ -40,14 +42,21 @@ class PipelineStatistics(NamedTuple):
     elapsed_s: float
 
 
+def _pauses(stage: str) -> PauseLog:
+    return PauseLog(f"stage {stage}", "the input")
+
+
 class PipelineRun:
     """`stages`: each with the steps of the queue behind it. `items`: of the first. Used by `async
-    with`, which raises what `StageRun` raises, and leaves nothing behind."""
+    with`, which raises what `StageRun` raises, and leaves nothing behind. `pauses`: of a stage,
+    by its name."""
 
     def __init__(
         self,
         stages: Sequence[tuple[Stage, Sequence[Step]]],
         items: Iterable[Any] | AsyncIterable[Any],
+        *,
+        pauses: Callable[[str], PauseLog] = _pauses,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -60,7 +69,8 @@ class PipelineRun:
         self._taker_s = 0.0
         self._lent_at: float | None = None
         self._to_open = stages
-        self._stages: list[StageRun] = []
+        self._pauses = pauses
+        self.stages: list[StageRun] = []
         self._queues: list[Queue] = []
         self._stack = AsyncExitStack()
         self._drawing = Drawing(
@@ -92,20 +102,21 @@ class PipelineRun:
                 on_release=partial(self._release, number),
                 on_ended=self._pump,
                 on_defect=self._fail,
+                pauses=self._pauses(name),
             )
             self._stack.push_async_callback(run.close)
-            self._stages.append(run)
-            self._queues.append(Queue(steps))
+            self.stages.append(run)
+            self._queues.append(Queue(steps, name))
 
     def _release(self, number: int, slots: list[Element], values: list[Any]) -> None:
         if delivered := self._queues[number].put(slots, values):
-            self._stages[number].delivered(delivered)
+            self.stages[number].delivered(delivered)
         self._pump()
 
     # -- what moves ------------------------------------------------------------------------------
 
     def _arrive(self, items: list[Any]) -> None:
-        self._stages[0].put([Element(item, None, self._index + n) for n, item in enumerate(items)])
+        self.stages[0].put([_element(item, n) for n, item in enumerate(items, self._index)])
         self._index += len(items)
 
     def _pump(self) -> None:
@@ -113,7 +124,7 @@ class PipelineRun:
             return
         self._pumping = True
         try:
-            while sum(self._move(number) for number in range(len(self._stages) - 1, 0, -1)):
+            while sum(self._move(number) for number in range(len(self.stages) - 1, 0, -1)):
                 pass
             self._drawing.draw()
             self._flush()
@@ -123,27 +134,27 @@ class PipelineRun:
 
     def _move(self, number: int) -> bool:
         """Moves what there is room for into the stage; whether anything moved."""
-        queue, stage = self._queues[number - 1], self._stages[number]
+        queue, stage = self._queues[number - 1], self.stages[number]
         if not len(queue) or not (room := self._room(number)):
             return False
         elements, sources = queue.take(room)
         stage.put(elements)
         if sources:
-            self._stages[number - 1].delivered(sources)
+            self.stages[number - 1].delivered(sources)
         return True
 
     def _room(self, number: int) -> int:
         """How many items the stage takes now: none where it expands and the next one has enough."""
-        stage = self._stages[number]
-        if stage.expands and number + 1 < len(self._stages):
-            next_capacity = self._stages[number + 1].capacity
+        stage = self.stages[number]
+        if stage.expands and number + 1 < len(self.stages):
+            next_capacity = self.stages[number + 1].capacity
             return stage.room if len(self._queues[number]) < next_capacity else 0
         return stage.room
 
     def _flush(self) -> None:
         """A stage whose input has ended does not wait for more."""
         is_over = self._drawing.ended
-        for stage in self._stages:
+        for stage in self.stages:
             if not is_over:
                 break
             stage.flush()
@@ -165,7 +176,7 @@ class PipelineRun:
         while not len(queue):
             if self._error is not None:
                 raise self._error
-            if self._drawing.ended and all(stage.is_empty for stage in self._stages):
+            if self._drawing.ended and all(stage.is_empty for stage in self.stages):
                 return None
             await self._changed.wait()
             self._changed.clear()
@@ -179,7 +190,7 @@ class PipelineRun:
             self._lent_at = None
         lent, self._lent = self._lent, []
         if lent:
-            self._stages[-1].delivered(lent)
+            self.stages[-1].delivered(lent)
         self._pump()
 
     # -- what it shows ---------------------------------------------------------------------------
@@ -192,7 +203,7 @@ class PipelineRun:
         taker_s = self._taker_s
         if self._lent_at is not None:
             taker_s += self._loop.time() - self._lent_at
-        stages = tuple(stage.statistics(elapsed_s) for stage in self._stages)
+        stages = tuple(stage.statistics(elapsed_s) for stage in self.stages)
         shares = {stage.name: stage.busy for stage in stages}
         shares |= {SOURCE: self._drawing.waited_s / elapsed_s, TAKER: taker_s / elapsed_s}
         bottleneck = max(shares, key=shares.__getitem__)
@@ -202,11 +213,25 @@ class PipelineRun:
     @property
     def tally(self) -> CallTally:
         """The calls of all stages so far."""
-        return CallTally.of([stage.runner.tally for stage in self._stages])
+        return CallTally.of([stage.runner.tally for stage in self.stages])
 
     async def __aexit__(self, *raised: object) -> None:
         """Cancels what is under way, and returns when it has ended."""
         self._last = self.statistics()
-        for stage in self._stages:
+        for stage in self.stages:
             stage.runner.cancel()
         await self._stack.aclose()
+
+    async def abandon(self) -> int:
+        """In place of leaving the `async with`: leaves calls behind that do not end soon, and
+        returns their number."""
+        self._last = self.statistics()
+        left = await asyncio.gather(*(stage.abandon() for stage in self.stages))
+        await self._drawing.close()
+        return sum(left)
+
+
+def _element(item: Any, number: int) -> Element:
+    if isinstance(item, Trip):
+        return Element(item.item, None, number, trip=item)
+    return Element(item, None, number)

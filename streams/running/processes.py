@@ -16,8 +16,7 @@ from streams.errors import ConfigError
 from streams.model import Answer, Item, Unanswered
 from streams.operations import make_operation
 from streams.operations.exchange import Operation, Request, Response
-from streams.providers.prices import has_price
-from streams.providers.registry import make_provider
+from streams.providers.registry import can_price, make_provider
 from streams.providers.task_caller import TaskCaller
 from streams.running.api_process import ApiProcess, Suits
 
@@ -195,7 +194,12 @@ def _process(
         return TaskCaller(operation, provider, suits.timeout_s)
 
     return ApiProcess(
-        make_caller, result, suits, name=task.operation, text=api.text, priced=has_price(task.model)
+        make_caller,
+        result,
+        suits,
+        name=task.operation,
+        text=api.text,
+        priced=can_price(named),
     )
 
 

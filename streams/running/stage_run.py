@@ -18,7 +18,7 @@ from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resum
 from streams.errors import ItemError
 from streams.providers.threads import Threads
 from streams.running.logs import PauseLog
-from streams.running.parts import EMPTY, LANE, Element
+from streams.running.parts import EMPTY, Element, lanes_of, pass_by_if_over
 from streams.running.runner import Runner
 from streams.running.stages import Stage
 from streams.running.work import OwnWork, Work, work_of
@@ -52,10 +52,11 @@ class StageStatistics(NamedTuple):
 
 class StageRun:
     """`on_release(slots, values)`: outcomes in order; answered with `delivered`. `on_ended()`: a
-    call ended, and there may be room. `on_defect`: a function raised what ends the run. In the
-    running loop; raises what `work_of` raises.
+    call ended, and there may be room. `on_defect`: a function raised what ends the run. `pauses`: is
+    told of its account's. In the running loop; raises what `work_of` raises.
 
-    `capacity`: the limit of items in it that are not delivered."""
+    `capacity`: the limit of items in it that are not delivered. `holds`: of those in its calls.
+    `description`: of an operation; None: a function."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class StageRun:
         on_release: Callable[[list[Element], list[Any]], None],
         on_ended: Callable[[], None],
         on_defect: Callable[[BaseException], None],
+        pauses: PauseLog,
     ) -> None:
         self.name = name
         self.expands = stage.expands
@@ -74,24 +76,27 @@ class StageRun:
         holds = limits.max_items * limits.max_in_flight
         self._buffer = BUFFER_CALLS * holds if stage.buffer is None else stage.buffer
         self.capacity = self._buffer + (1 + ROOM_CALLS) * holds
+        self.holds = holds
+        self.has_price = self._work.has_price
+        self.description = self._work.describe()
         self._on_release = on_release
         self._on_ended = on_ended
         self._seq = self._open = self._failed = self._released = 0
         self._busy_s = self._paused_s = 0.0
         self._paused_since: float | None = None
         self._flushed = False
-        self._pauses = PauseLog(f"stage {name}", "the input")
+        self._pauses = pauses
         self.runner = Runner(
             self._work.caller,
             replace(limits, max_items=min(limits.max_items, self._buffer)),
             timeout_s=self._work.timeout_s,
             account=self._work.account,
+            has_price=self._work.has_price,
             on_release=self._release,
             on_ended=self._ended,
             on_defect=on_defect,
             on_pause=self._pause,
         )
-        self.runner.handle(Opened(LANE))
 
     def _work_of(self, stage: Stage) -> Work:
         process, options = stage.process, stage.options
@@ -119,13 +124,18 @@ class StageRun:
 
     def put(self, elements: Sequence[Element]) -> None:
         now, seq = self.runner.now(), self._seq
+        if elements[0].trip is not None:
+            pass_by_if_over(elements)
         for seq, element in enumerate(elements, seq):  # noqa: B020
             element.seq = seq
             element.arrived_at = now
         self._seq = seq + 1
         self._open += len(elements)
         self._weigh([each for each in elements if each.outcome is PENDING])
-        self.runner.handle(Arrived(elements))
+        for lane, slots in lanes_of(elements):
+            if lane not in self.runner.engine.lanes:
+                self.runner.handle(Opened(lane))
+            self.runner.handle(Arrived(slots))
 
     def _weigh(self, elements: Sequence[Element]) -> None:
         """What `tokens` raises is the error of its item."""
@@ -140,9 +150,10 @@ class StageRun:
                     element.outcome = ItemError("function_error", message)
                     element.outcome.__cause__ = error
 
-    def delivered(self, slots: Sequence[Slot]) -> None:
-        self._open -= len(slots)
-        self.runner.handle(Delivered(LANE, slots))
+    def delivered(self, elements: Sequence[Element]) -> None:
+        self._open -= len(elements)
+        for lane, slots in lanes_of(elements):
+            self.runner.handle(Delivered(lane, slots))
 
     def flush(self) -> None:
         """No more items come."""
@@ -155,6 +166,10 @@ class StageRun:
             slot.item = None  # let go, however long its result waits
             if slot.call is not None and isinstance(slot.outcome, ItemError):
                 self._failed += 1
+        if slots[0].trip is not None:
+            for slot in slots:
+                slot.trip.let_go(slot.memory)
+                slot.trip.add(slot)
         if any(slot.outcome is EMPTY for slot in slots):
             values = [EMPTY if slot.outcome is EMPTY else self._result(slot) for slot in slots]
         else:
@@ -215,9 +230,19 @@ class StageRun:
         try:
             await self.runner.stop()
         finally:
-            if self._threads is not None:
-                self._threads.close()
-            await self._work.close()
+            await self._close()
+
+    async def abandon(self) -> int:
+        """As `close`, but leaves calls behind that do not end soon; returns their number."""
+        try:
+            return await self.runner.abandon()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._threads is not None:
+            self._threads.close()
+        await self._work.close()
 
 
 async def _in_thread(threads: Threads, function: Callable[..., Any], items: list[Any]) -> Any:

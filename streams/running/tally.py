@@ -5,7 +5,6 @@ Fed once per call, per pause and per list of outcomes, never per item.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,6 +15,7 @@ from streams.core.inspect import Statistics
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Usage, added
 from streams.policies.code_counts import CodeCounts
+from streams.running.histograms import Distribution, Latencies
 
 CALL_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0)
 WAIT_S: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
@@ -24,28 +24,6 @@ ITEMS: Final = (1, 2, 5, 10, 20, 50, 96, 100, 200, 500, 1000, 10_000)
 OK: Final = "ok"
 CANCELLED: Final = "cancelled"
 THROTTLED: Final = "throttled"
-
-
-DAY_MS = 86_400_000
-FINE_MS = 10_000
-STEPS_MS = ((FINE_MS, 1), (1_000_000, 100), (DAY_MS, 10_000))
-"""Up to each bound, latencies are distinguished by so many milliseconds: a backlog of a day makes
-at most 28,000 different ones."""
-
-
-class Distribution:
-    """How many values fell at or below each of `bounds` (ascending), and their sum."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)  # the last: above every bound
-        self.total: float = 0
-
-    def add(self, value: float, count: int = 1) -> None:
-        self.counts[bisect_left(self.bounds, value)] += count
-        self.total += value * count
 
 
 class CallTally:
@@ -74,10 +52,17 @@ class CallTally:
 
     @classmethod
     def of(cls, tallies: Iterable[CallTally]) -> CallTally:
-        """The calls by status, the tokens and the cost of several together."""
+        """The calls of several together."""
         total = cls()
         for tally in tallies:
-            total.by_status += tally.by_status
+            total.by_status.update(tally.by_status)
+            total.retries.update(tally.retries)
+            total.seconds.include(tally.seconds)
+            total.items.include(tally.items)
+            total.wait_s.include(tally.wait_s)
+            total.answered_calls_s += tally.answered_calls_s
+            total._throttled_s += tally._throttled_s
+            total._throttled_since = total._throttled_since or tally._throttled_since
             total.input_tokens += tally.input_tokens
             total.output_tokens += tally.output_tokens
             total.cost_nano_usd = added(total.cost_nano_usd, tally.cost_nano_usd)
@@ -140,53 +125,6 @@ class CallTally:
         """Seconds in which the API's limits kept the task from calling, with the current pause."""
         since = self._throttled_since
         return self._throttled_s + (0.0 if since is None else now - since)
-
-
-class Latencies:
-    """A histogram of whole milliseconds, exact to 1 ms below 10 s, to 1 % above, up to a day.
-
-    Bounded in size, and fed with lists: 0.05 us per item.
-    """
-
-    def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
-
-    def add(self, milliseconds: Iterable[int]) -> None:
-        # Count equal values first, since items that come together mostly have the same latency.
-        for ms, count in Counter(milliseconds).items():
-            self._counts[ms if 0 <= ms < FINE_MS else _rounded(ms)] += count
-
-    def include(self, others: Latencies) -> None:
-        """Count these, too."""
-        self._counts.update(others._counts)
-
-    def distribution(self, bounds_s: Sequence[float]) -> Distribution:
-        """The same in a few buckets, in seconds."""
-        values = Distribution(bounds_s)
-        for ms, count in self._counts.items():
-            values.add(ms / 1000, count)
-        return values
-
-    def percentile(self, share: float) -> int | None:
-        """The smallest value that at least this `share` (0 to 1) of all do not exceed; None if
-        there are none."""
-        total = sum(self._counts.values())
-        if not total:
-            return None
-        rank, passed_count = share * total, 0
-        for value in sorted(self._counts):
-            passed_count += self._counts[value]
-            if passed_count >= rank:
-                return value
-        return max(self._counts)
-
-
-def _rounded(ms: int) -> int:
-    """The latency to count. Different clocks can make it negative: then 0."""
-    for bound, step in STEPS_MS:
-        if ms < bound:
-            return max(0, ms) // step * step
-    return DAY_MS
 
 
 class Tally:

@@ -80,6 +80,16 @@ class Work(Protocol):
         """None: one of its own."""
         ...
 
+    @property
+    def has_price(self) -> bool:
+        """Whether what its calls cost can be known."""
+        ...
+
+    def describe(self) -> dict[str, Any] | None:
+        """What an operation's results depend on, for `streams.codec.fingerprint`; None: a
+        function."""
+        ...
+
     def weigh(self, slots: Sequence[Slot]) -> None:
         """Sets the tokens of new slots, and the outcome of an item that needs no call. Raises what
         the caller's `tokens` raises."""
@@ -127,6 +137,7 @@ class FunctionWork:
     """A function of this program; what it raises is a counted attempt."""
 
     account = None
+    has_price = True
 
     def __init__(self, process: Process, options: Options) -> None:
         self.limits = limits_of(options, max_items=MAX_ITEMS, max_attempts=1, split=False)
@@ -141,6 +152,9 @@ class FunctionWork:
 
     def results(self, slots: Sequence[Slot]) -> list[Any]:
         return [slot.outcome for slot in slots]
+
+    def describe(self) -> None:
+        return None
 
     async def close(self) -> None:
         pass

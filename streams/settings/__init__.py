@@ -4,10 +4,11 @@
 
 Read `tables` for what there is to set (`keys` and `values` say what a key may hold), `load` for how
 it comes together: `environment`, then `rules` and `task_rules` over several keys, then `problems`,
-which words every error. `keywords`: the same keys as arguments of `@app.microbatch`.
+which words every error. `keywords`: the same keys as arguments of `@app.microbatch` and
+`app.pipeline`.
 """
 
-from streams.settings.keywords import task_from_keywords
+from streams.settings.keywords import refuse_keys_of_stages, task_from_keywords
 from streams.settings.load import find_file, load_settings
 from streams.settings.tables import (
     BatchSettings,
@@ -33,5 +34,6 @@ __all__ = [
     "WorkerSettings",
     "find_file",
     "load_settings",
+    "refuse_keys_of_stages",
     "task_from_keywords",
 ]

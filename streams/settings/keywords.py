@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from streams.errors import ConfigError
 from streams.settings.problems import TABLES, keys_of, lines_of, nearest
-from streams.settings.rules import broken
+from streams.settings.rules import LATER, broken
 from streams.settings.tables import TaskSettings
 from streams.settings.task_rules import OPERATIONS_OF_KEY, broken_tasks
 
@@ -22,20 +22,34 @@ TABLE_OF_KEYWORD = {
 """Where each keyword stands below [[task]]: `("batch",)` for max_items, `()` for source."""
 
 
-def task_from_keywords(name: str, **keywords: Any) -> TaskSettings:
-    """The settings of a custom function's task. `name`: the function's.
+_OWN = "a pipeline's stages have their own: give it to streams.stage(...)"
+_OF_STAGES = {
+    "too_large": "a pipeline takes texts of any size; streams.chunk(...) cuts them",
+    "max_tokens": _OWN,
+    "max_bytes": "a pipeline takes items of any size; streams.stage(...) has max_tokens",
+    **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
+    **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
+    **dict.fromkeys(keys_of(("task", "limits")), LATER),
+}
+"""Keywords that a pipeline's task does not have, and what stands in for each."""
+
+
+def task_from_keywords(name: str, *, pipeline: bool = False, **keywords: Any) -> TaskSettings:
+    """The settings of a custom function's task, or of a pipeline's. `name`: the function's.
 
     Raises `ConfigError` with one line for every problem, each starting with the keyword.
     """
     task: dict[str, Any] = {"name": name, "operation": "custom"}
+    allowed = [key for key in TABLE_OF_KEYWORD if not (pipeline and key in _OF_STAGES)]
     problems = []
     for keyword, value in keywords.items():
+        if pipeline and keyword in _OF_STAGES:
+            problems.append(f"{keyword}: {_OF_STAGES[keyword]}")
+            continue
         if keyword not in TABLE_OF_KEYWORD:
-            near = nearest(keyword, list(TABLE_OF_KEYWORD))
+            near = nearest(keyword, allowed)
             guess = f"did you mean {near}? " if near else ""
-            problems.append(
-                f"{keyword}: unknown keyword; {guess}allowed: {', '.join(TABLE_OF_KEYWORD)}"
-            )
+            problems.append(f"{keyword}: unknown keyword; {guess}allowed: {', '.join(allowed)}")
             continue
         table = task
         for part in TABLE_OF_KEYWORD[keyword]:
@@ -53,6 +67,18 @@ def task_from_keywords(name: str, **keywords: Any) -> TaskSettings:
     if problems or settings is None:
         raise ConfigError(list(dict.fromkeys(problems)))
     return settings
+
+
+def refuse_keys_of_stages(task: TaskSettings) -> None:
+    """Raises ConfigError for a task of a file that has keys which no pipeline's task has."""
+    tables = {"batch.": task.batch, "calls.": task.calls, "": task}
+    problems = [
+        f"task.{task.name}.{path}{key}: {_OF_STAGES[key]}"
+        for path, table in tables.items()
+        for key in sorted(table.model_fields_set & set(_OF_STAGES))
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def _lines(error: ValidationError, raw: dict[str, Any]) -> list[str]:

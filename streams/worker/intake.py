@@ -3,6 +3,7 @@
     max_buffered_mb  | items and their results | waiting       | copies | on its way |
                                1/2                 1/4            1/8       1/8
     with a ledger              3/8                 1/8            1/8       1/8      | 2 x 1/8 |
+    with pipelines             3/8                 1/8            1/8       1/8      |     1/4 |
 
 - *Items*: unsettled items, by their memory after decoding, with room for their results. Each
   partition may hold its share. A partition without room is not read, and is read again when half
@@ -13,6 +14,7 @@
   that is more than an eighth, the other parts shrink, items down to an eighth.
 - *On its way* from the broker: one fetch, in memory twice while it is parsed.
 - *Ledger*: entries that wait to be written, and entries that were read at the assignment.
+- *Pipelines*: what their stages made and no later one has taken (`streams.running.trips`).
 
 A partition that holds nothing may take one record of any size, as long as there is room in total:
 so records larger than a share pass, a few at a time, and their partitions wait for each other.
@@ -62,18 +64,21 @@ MIN_FETCH_BYTES = 1_000_000
 
 class Budget:
     """`max_buffered_mb` in shares, in bytes. `fetch_bytes`: the limit of one fetch. `ledger_bytes`:
-    the limit of entries that wait to be written, and of entries that were read."""
+    the limit of entries that wait to be written, and of entries that were read. `stage_bytes`: the
+    limit of what is between the stages of all pipelines."""
 
-    def __init__(self, total: int, *, ledger: bool = False) -> None:
+    def __init__(self, total: int, *, ledger: bool = False, pipelines: bool = False) -> None:
         self.fetch_bytes = max(MIN_FETCH_BYTES, total // 16)
         self.ledger_bytes = total // 8
         self._total = total
-        self._ledgers = 2 * self.ledger_bytes if ledger else 0
+        self.stage_bytes = total // 4
+        self._others = 2 * self.ledger_bytes if ledger else 0
+        self._others += self.stage_bytes if pipelines else 0
 
     def item_bytes(self, inflated_bytes: int = 0) -> int:
         """The limit for items. `inflated_bytes`: the size of the largest batch after
         decompression."""
-        limit = (self._total - self._ledgers) // 2
+        limit = (self._total - self._others) // 2
         return max(self._total // 8, min(limit, self._shared(inflated_bytes)))
 
     def waiting_bytes(self, item_bytes: int, inflated_bytes: int = 0) -> int:
@@ -85,7 +90,7 @@ class Budget:
         """For items and for what waits. A batch is in memory twice while it is inflated; at other
         times calls and the sink copy what they send."""
         copies = max(self._total // 8, 2 * inflated_bytes)
-        return self._total * 7 // 8 - self._ledgers - copies
+        return self._total * 7 // 8 - self._others - copies
 
 
 class Room:

@@ -11,14 +11,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
-from streams.codec.records import Decoder, weigh
-from streams.codec.results import Encoder
-from streams.core.account import Account
+from streams.codec.records import weigh
 from streams.core.call import PENDING, Call, Slot
 from streams.core.events import (
     Arrived,
@@ -31,10 +28,8 @@ from streams.core.events import (
     Resume,
 )
 from streams.core.inspect import Blocking, Statistics
-from streams.core.limits import Limits
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
-from streams.model import Caller
 from streams.running.call_task import Ended
 from streams.running.logs import PauseLog
 from streams.running.runner import Runner
@@ -42,29 +37,12 @@ from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
 from streams.worker.output import Outcomes, Route
 from streams.worker.partition import Partition
+from streams.worker.task_parts import TaskParts
 
 logger = logging.getLogger(__name__)
 
 RESULT_COPIES = 3
 """A result is in memory as its object, as its record, and in the batch that is sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskParts:
-    """The parts of a task; `timeout_s` is per call. `fingerprint`: `codec/fingerprint.py`.
-    `account`: the API's, shared by the tasks that use it; None: its own. `has_price`: whether its
-    calls' price is known."""
-
-    name: str
-    source: str
-    limits: Limits
-    timeout_s: float
-    decoder: Decoder
-    encoder: Encoder
-    caller: Caller
-    fingerprint: str = ""
-    account: Account | None = None
-    has_price: bool = True
 
 
 class TaskShell:
@@ -104,8 +82,9 @@ class TaskShell:
 
     @property
     def call_tally(self) -> CallTally:
-        """Times and results of its calls."""
-        return self._runner.tally
+        """Times and results of its calls; of a pipeline, of its stages' calls."""
+        pipeline = self.parts.pipeline
+        return self._runner.tally if pipeline is None else pipeline.tally
 
     # -- partitions ----------------------------------------------------------------------------
 
@@ -166,7 +145,8 @@ class TaskShell:
         return self._engine.lane_bytes(partition)
 
     def statistics(self) -> Statistics:
-        return self._engine.statistics()
+        statistics, pipeline = self._engine.statistics(), self.parts.pipeline
+        return statistics if pipeline is None else pipeline.with_stages(statistics)
 
     def counts(self) -> TaskCounts:
         return TaskCounts(self.tally, self.call_tally, self.statistics())
@@ -229,15 +209,16 @@ class TaskShell:
         decoded = self.parts.decoder.decode(records, *partition.where)
         weights = weigh(decoded.items)
         result_bytes = int(RESULT_COPIES * self._outcomes.result_bytes)
+        further_bytes = result_bytes + self.parts.call_bytes
         slots = [
-            Slot(partition, item.offset, item, tokens, size, memory + result_bytes, now)
+            Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now)
             for item, tokens, size, memory in zip(decoded.items, *weights, strict=True)
         ]
         for index, outcome in decoded.settled.items():
             slots[index].outcome = outcome
         if partition.answers:
             self._recall(partition, slots)
-        partition.note_memory(sum(weights.memory) / len(slots) + result_bytes)
+        partition.note_memory(sum(weights.memory) / len(slots) + further_bytes)
         if self.parts.limits.order == "key":
             for slot in slots:
                 slot.order_key = slot.item.key

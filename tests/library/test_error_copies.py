@@ -18,6 +18,7 @@ from streams.errors import (
     ItemError,
     OutputError,
     Retry,
+    StageError,
     StreamsError,
     UsageError,
 )
@@ -42,6 +43,7 @@ def samples() -> list[StreamsError]:
         BrokerError("broker"),
         OutputError("output"),
         ItemError("too_rude", "as asked"),
+        StageError("embed", ItemError("timeout", "no reply")),
         InvalidCodeError("No Code"),
         Retry(2.5),
         LateRetry(),

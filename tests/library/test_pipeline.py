@@ -50,6 +50,22 @@ async def test_no_items_give_no_results_and_no_call() -> None:
     assert calls == []
 
 
+async def test_a_small_buffer_keeps_no_call_waiting_for_an_async_iterable() -> None:
+    """One item at a time fits before the stage, and each one goes into a call at once."""
+
+    async def numbers() -> AsyncIterator[int]:
+        for n in range(5):
+            yield n
+
+    calls = Steered()
+    running = asyncio.create_task(
+        Pipeline([stage(calls, buffer=1, max_in_flight=5)]).run(numbers())
+    )
+    for call in await calls.started(5):
+        call.answer()
+    assert await running == list(range(5))
+
+
 async def test_an_async_iterable_is_an_input_too() -> None:
     async def numbers() -> AsyncIterator[int]:
         for n in range(50):

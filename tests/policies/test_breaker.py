@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from streams.errors import ItemError
+from streams.errors import ItemError, StageError
 from streams.model import DROP, Unanswered
 from streams.policies.breaker import RUN, WINDOW, Breaker, BreakerLimits, results_and_failures
 
@@ -100,3 +100,10 @@ def test_what_a_function_decides_about_an_item_is_no_failure_of_its_call() -> No
     error = ItemError("function_error", "ValueError at jobs.py:1")
     answers = [{"a": 1}, None, DROP, ItemError("too_short"), error, *Unanswered]
     assert results_and_failures(answers) == (4, [error])
+
+
+def test_what_failed_for_good_in_a_stage_of_a_pipeline_counts_as_a_call_that_failed() -> None:
+    """A function's own word does not, as in a task without stages."""
+    failed = [StageError("embed", ItemError(code)) for code in ("timeout", "no_answer")]
+    said = StageError("check", ItemError("too_short"))
+    assert results_and_failures([{"a": 1}, *failed, said]) == (2, failed)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.codec.results import record_bytes
-from streams.errors import ItemError
+from streams.errors import ItemError, StageError
 
 from .samples import NOW_MS, emitted, encoder, item_of, released
 
@@ -40,6 +40,15 @@ def test_a_dead_letter_keeps_key_value_and_headers_byte_for_byte_and_adds_the_fa
         ],
         1_790_000_000_000,
     )
+
+
+def test_a_dead_letter_of_a_pipeline_names_the_stage() -> None:
+    slot = released(item_of(b"{}"), StageError("embed", ItemError("timeout", "no reply")), calls=6)
+    record, _ = emitted(encoder(), slot)
+    headers = dict(record[2])
+    assert headers["streams-stage"] == b"embed"
+    assert headers["streams-error-message"] == b"stage embed: no reply"
+    assert [name for name, _ in record[2]][-1] == "streams-stage"
 
 
 def test_an_item_that_was_in_no_call_has_an_empty_batch_id_and_no_attempts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from streams.errors import ConfigError
-from streams.settings import task_from_keywords
+from streams.settings import refuse_keys_of_stages, task_from_keywords
 
 
 def problems(**keywords: Any) -> list[str]:
@@ -88,3 +88,43 @@ def test_every_problem_is_told_and_near_misses_are_guessed() -> None:
 def test_a_function_without_a_usable_name_is_told() -> None:
     with pytest.raises(ConfigError, match=r"^name: must be a name of letters"):
         task_from_keywords("<lambda>", source="a", sink="b")
+
+
+def test_a_pipelines_task_has_no_keys_of_calls_and_microbatches() -> None:
+    """All of them in one error, each with what stands in for it."""
+    with pytest.raises(ConfigError) as caught:
+        task_from_keywords(
+            "vectors", pipeline=True, source="a", sink="b", max_items=5, timeout_s=3, max_tokens=9,
+            too_large="truncate", labels=["x"],
+        )  # fmt: skip
+    assert list(caught.value.problems) == [
+        "max_items: a pipeline's stages have their own: give it to streams.stage(...)",
+        "timeout_s: a pipeline's stages have their own: give it to streams.stage(...)",
+        "max_tokens: a pipeline's stages have their own: give it to streams.stage(...)",
+        "too_large: a pipeline takes texts of any size; streams.chunk(...) cuts them",
+        "labels: unknown keyword; allowed: source, sink, dead_letter, text, id, order, tombstones, "
+        "version, mode, embedding",
+    ]
+
+
+def test_a_pipelines_task_has_the_others() -> None:
+    task = task_from_keywords(
+        "vectors", pipeline=True, source="a", sink="b", order="key", mode="result", version="2"
+    )
+    assert (task.name, task.order, task.output.mode, task.version) == (
+        "vectors",
+        "key",
+        "result",
+        "2",
+    )
+
+
+def test_a_pipelines_task_of_a_file_has_none_of_them_either() -> None:
+    refuse_keys_of_stages(task_from_keywords("vectors", source="a", sink="b", text="/body"))
+    task = task_from_keywords("vectors", source="a", sink="b", max_items=5, max_in_flight=3)
+    with pytest.raises(ConfigError) as caught:
+        refuse_keys_of_stages(task)
+    assert [problem.partition(": ")[0] for problem in caught.value.problems] == [
+        "task.vectors.batch.max_items",
+        "task.vectors.calls.max_in_flight",
+    ]

@@ -29,6 +29,9 @@ One seed of three has a call ledger: what is answered is recorded soon, where th
 written, and whoever is assigned a partition pays for nothing that had been recorded by then, where
 it can be read.
 
+One seed of six is a pipeline (`piped.py`): parts that are gathered again, then the API, behind one
+task; the limits of calls are those of its stage, all other promises those of any task.
+
 What is not simulated: sockets, aiokafka's plain producer and its consumer's protocol (rules in
 `sinks.py` and `consumer.py`), threads (two ends of a queue), signals. Those are tested on Apache
 Kafka.

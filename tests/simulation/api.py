@@ -56,7 +56,7 @@ class Api:
             await world.never()
         world.ledger.calls += 1
         known = [world.ledger.items[item.partition][item.offset] for item in items]
-        lanes = [member.lanes[item.partition] for item in items]
+        lanes = [_lane_of(item, member) for item in items]
         call = f"call {world.ledger.calls} of {member.name} with {len(items)}"
         member.in_flight += 1
         with world.guard():
@@ -183,18 +183,22 @@ class Api:
         return answer
 
 
+def _lane_of(item: Item, member: Member) -> Any:
+    """Whom a call of the item answers to: an item of a pipeline may have lost its owner since."""
+    return item.value if member.pipeline is not None else member.lanes[item.partition]
+
+
 def _weigh(items: Sequence[ledger.Item], member: Member, answers: int) -> None:
     """What may befall everybody may be an item's if a call was answered since it befell the item
     last, whatever else it met in between, or since this one began, when `answers` had been."""
     for item in items:
-        witness, before = item.witness
-        since = min(before, answers) if witness is member else answers
+        since = min(item.witness.get(member, answers), answers)
         item.counted += member.answers > since
 
 
 def _failed(items: Sequence[ledger.Item], member: Member) -> None:
     for item in items:
-        item.witness = member, member.answers
+        item.witness[member] = member.answers
 
 
 def _count(items: Sequence[ledger.Item]) -> None:

@@ -13,12 +13,14 @@ from streams.core.limits import Limits
 from streams.kafka.produce.transactions import Transactions
 from streams.model import Caller
 from streams.policies.retry import Backoff
+from streams.running.pipeline_caller import CALL_BYTES, PipelineCaller
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.output import Route
-from streams.worker.task import TaskParts
+from streams.worker.task_parts import TaskParts
 from streams.worker.worker import Worker
 from tests.simulation.call_ledger import WORKER_ID, LedgerConsumer, LedgerProducer
 from tests.simulation.parameters import Parameters
+from tests.simulation.piped import limits_of_pipeline
 from tests.simulation.records import SOURCE
 from tests.simulation.sinks import Producer
 from tests.simulation.transactional import TransactionalProducer
@@ -83,7 +85,7 @@ def make_ledger(
         return None
     return Ledger(
         WORKER_ID,
-        {SOURCE: LedgerTask(parts.fingerprint, parts.timeout_s)},
+        {SOURCE: LedgerTask(parts.fingerprint, parameters.timeout_s)},
         {**keywords, "bootstrap_servers": LEDGER},
         end_of=worker.end,
         room_bytes=parameters.ledger_room_bytes,
@@ -91,8 +93,8 @@ def make_ledger(
     )
 
 
-def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
-    limits = Limits(
+def task_limits(parameters: Parameters) -> Limits:
+    return Limits(
         max_items=parameters.max_items,
         max_wait_s=parameters.max_wait_s,
         max_tokens=parameters.max_tokens,
@@ -104,17 +106,26 @@ def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
         backoff=Backoff(0.5, 4.0),
         account_backoff=Backoff(2.0, 8.0),
     )
+
+
+def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
+    """`caller`: that of a pipeline has started."""
+    pipeline = caller if isinstance(caller, PipelineCaller) else None
+    limits = task_limits(parameters)
+    if pipeline is not None:
+        limits = limits_of_pipeline(parameters, pipeline)
     return TaskParts(
         name="task",
         source=SOURCE,
         limits=limits,
-        timeout_s=parameters.timeout_s,
+        timeout_s=parameters.timeout_s if pipeline is None else None,
         decoder=Decoder(),
         encoder=Encoder(
             task="task", model=None, fingerprint="f", mode="result", embedding="floats"
         ),
         caller=caller,
         fingerprint="f",
+        call_bytes=0 if pipeline is None else CALL_BYTES,
     )
 
 

@@ -71,11 +71,12 @@ class Recorded(NamedTuple):
 
 class Item:
     """`answered_to`: the lanes that got its final answer. `counted`, `unanswered`: calls of it that
-    failed so that it may be at fault, or left it out. `witness`: the process whose call of it
-    failed last, and how many of its calls had been answered by then. `released_as`: "result", "dead
-    letter": both where it had one with an owner who could not write it, and the other with the
-    next. `durable`: a record of it is, though a reader of what is committed may not have got there
-    yet. `recorded`: its answers in the call ledger."""
+    failed so that it may be at fault, or left it out. `witness`: of each process whose call of it
+    failed, how many of its calls had been answered by the last time (a pipeline may still call for
+    what is another's by then). `released_as`: "result", "dead letter": both where it had one with
+    an owner who could not write it, and the other with the next. `durable`: a record of it is,
+    though a reader of what is committed may not have got there yet. `recorded`: its answers in the
+    call ledger."""
 
     __slots__ = (
         "answered_to", "calls", "copies", "counted", "durable", "key", "kind", "offered_at",
@@ -94,7 +95,7 @@ class Item:
         self.recorded: list[Recorded] = []
         self.durable = False
         self.offered_at = 0.0
-        self.witness: tuple[Any, int] = (None, 0)
+        self.witness: dict[Any, int] = {}
         self.unanswered = 0
         self.refused_size = False
         self.released_as: set[str] = set()

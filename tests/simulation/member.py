@@ -24,9 +24,16 @@ from streams.worker.call_ledger import Ledger
 from streams.worker.intake import Budget
 from streams.worker.task import TaskShell
 from streams.worker.worker import Worker
-from tests.simulation.assembly import make_ledger, make_transactions, route, task_parts
+from tests.simulation.assembly import (
+    make_ledger,
+    make_transactions,
+    route,
+    task_limits,
+    task_parts,
+)
 from tests.simulation.consumer import Consumer
 from tests.simulation.ledger import Tenure, Violation
+from tests.simulation.piped import API, PipedCaller
 from tests.simulation.records import SOURCE
 from tests.simulation.watch import watch
 
@@ -45,6 +52,7 @@ class Member:
         self.started = False
         self.transactions: Transactions | None = None
         self.call_ledger: Ledger | None = None
+        self.pipeline: PipedCaller | None = None
         self.dead = False
         self.leaving = False
         self.tenures: dict[int, Tenure] = {}
@@ -83,7 +91,10 @@ class Member:
             return
         self.transactions = make_transactions(parameters, self.worker, self.on_lost, self._keywords)
         outlet = self.transactions or self.sink
-        parts = task_parts(parameters, self._call)
+        if parameters.piped:
+            self.pipeline = PipedCaller(world, self, task_limits(parameters))
+            await self.pipeline.start()
+        parts = task_parts(parameters, self.pipeline or self._call)
         self.call_ledger = make_ledger(parameters, self.worker, parts, self._keywords)
         if self.call_ledger is not None:
             await world.until_it_works(self.call_ledger.start)
@@ -92,7 +103,10 @@ class Member:
         self.task = TaskShell(
             parts, route(parameters), outlet, self.worker.on_room, self.call_ledger
         )
-        watch(self.engine, world, self)
+        watch(self.engine, world, self, parts.limits.max_in_flight)
+        if self.pipeline is not None:
+            api = self.pipeline.engine_of(API)
+            watch(api, world, self, parameters.max_in_flight, releases=False)
         self.consumer = Consumer(world, self)
         self.worker.attach(self.consumer)  # type: ignore[arg-type]
         self.worker.begin({SOURCE: self.task}, self.sink, self.transactions, self.call_ledger)
@@ -235,6 +249,8 @@ class Member:
         await self.sink.stop()
         if self.call_ledger is not None:
             await self.call_ledger.stop()
+        if self.pipeline is not None:
+            await self.pipeline.aclose()
 
     def undelivered(self) -> int:
         """Outcomes of which it does not know yet that they are durable."""
@@ -246,13 +262,16 @@ class Member:
     def calling(self) -> int:
         """Calls under way, also those of lanes that are somebody else's by now: with a call ledger
         they run on, for what they are paid for."""
-        return self.engine.statistics().in_flight if self.started and not self.dead else 0
+        if self.dead or not self.started:
+            return 0
+        inside = 0 if self.pipeline is None else self.pipeline.inside
+        return self.task.statistics().in_flight + inside
 
     def check_empty(self) -> None:
         """Everything was settled, and is let go of."""
         if not self.started:
             return
-        statistics = self.engine.statistics()
-        held = self.engine.buffered_bytes, self.undelivered(), statistics.in_flight
+        statistics = self.task.statistics()
+        held = statistics.buffered_bytes, self.undelivered(), statistics.in_flight
         if any(held):
             raise Violation(f"{self.name} holds bytes, records, calls: {held} (G8)")

@@ -62,9 +62,10 @@ class Trouble(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Parameters:
     """One schedule; times in seconds of the simulation, sizes in bytes. `isolated`: a transactional
-    process that is cut off reaches nobody, not the group's coordinator alone. `alone`: one of ALONE
-    befalls the item that is written as number `alone_at`, and others come until it has its outcome;
-    None: there is no such item. `calm`: nothing else goes wrong."""
+    process that is cut off reaches nobody, not the group's coordinator alone. `piped`: the task is
+    a pipeline (`piped.py`). `alone`: one of ALONE befalls the item that is written as number
+    `alone_at`, and others come until it has its outcome; None: there is no such item. `calm`:
+    nothing else goes wrong."""
 
     seed: int
     partitions: int
@@ -81,6 +82,7 @@ class Parameters:
     transaction_s: float
     isolated: bool
     recorded: bool
+    piped: bool
     ledger_bytes: int
     ledger_room_bytes: int
     beyond_bytes: int
@@ -156,6 +158,7 @@ def parameters(seed: int) -> Parameters:
         transaction_s=choose("transaction_s", 2.0, 60.0),
         isolated=choose("isolated", True, False),
         recorded=recorded,
+        piped=not recorded and choose("through stages", True, False, False, False),
         ledger_bytes=choose("ledger_bytes", ROOMY_BYTES, ROOMY_BYTES, 1_000),
         ledger_room_bytes=choose("ledger_room_bytes", ROOMY_BYTES, ROOMY_BYTES, 2_000),
         beyond_bytes=choose("beyond_bytes", 2, 8, MAX_BEYOND_BYTES)

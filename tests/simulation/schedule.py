@@ -110,6 +110,8 @@ def _clear(world: World) -> None:
     for member in world.all_members:
         if member.started:
             member.task._runner.cancel()
+        if member.pipeline is not None:
+            member.pipeline.cancel()
     left = asyncio.all_tasks(world.loop)
     for task in left:
         task.cancel()

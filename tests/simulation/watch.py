@@ -20,8 +20,10 @@ CHECK_EVERY = 7
 EXACT_S = 1e-6
 
 
-def watch(engine: Engine, world: World, member: Member) -> None:
-    """From now on."""
+def watch(
+    engine: Engine, world: World, member: Member, max_in_flight: int, *, releases: bool = True
+) -> None:
+    """From now on. `releases`: whether what it releases goes to the sink."""
     if world.tracing:
         engine._history = History()
     handle, events = engine.handle, 0
@@ -34,10 +36,10 @@ def watch(engine: Engine, world: World, member: Member) -> None:
                 _check_waiting(engine, world, now)
         actions = handle(event, now)
         with world.guard():
-            if len(engine.admission.calls) > world.parameters.max_in_flight:
+            if len(engine.admission.calls) > max_in_flight:
                 raise Violation(f"{member.name}: {len(engine.admission.calls)} calls (G4)")
             for action in actions:
-                if isinstance(action, Release):
+                if releases and isinstance(action, Release):
                     world.released(action.slots)
             if events % CHECK_EVERY == 0 or world.tracing:
                 engine.check_invariants()

@@ -23,7 +23,8 @@ from streams.providers.functions import function_caller
 from streams.worker.intake import Budget
 from streams.worker.output import Route
 from streams.worker.partition import Partition
-from streams.worker.task import TaskParts, TaskShell
+from streams.worker.task import TaskShell
+from streams.worker.task_parts import TaskParts
 from streams.worker.worker import Worker
 
 SOURCE = "reviews"

@@ -7,7 +7,8 @@ import asyncio
 from streams.core.call import Call, Slot
 from streams.core.events import Cancelled, Failed, Replied
 from streams.errors import CallError, Fault
-from streams.running.tally import CallTally, Distribution, Latencies
+from streams.running.histograms import Distribution, Latencies
+from streams.running.tally import CallTally
 from tests.web.assembly import Played, Steered
 
 

@@ -23,7 +23,8 @@ from streams.model import Caller, Reply, Usage
 from streams.worker.call_ledger import Ledger, LedgerTask, reads_from
 from streams.worker.intake import Budget
 from streams.worker.output import Route
-from streams.worker.task import TaskParts, TaskShell
+from streams.worker.task import TaskShell
+from streams.worker.task_parts import TaskParts
 from streams.worker.worker import Worker
 from tests.kafka.producers import Broker, OfflineProducers, OfflineSink
 

@@ -52,6 +52,7 @@ def facts(letter: DeadLetter) -> dict[str, Any]:
         "code": letter.code,
         "message": letter.message,
         "task": letter.task,
+        **({"stage": letter.stage} if letter.stage else {}),
         "source": {
             "topic": topic,
             "partition": partition,
@@ -93,6 +94,8 @@ def _lines(letter: DeadLetter) -> Iterator[str]:
     yield f"code       {printable(letter.code)}"
     yield f"message    {printable(letter.message)}"
     yield f"task       {printable(letter.task)}"
+    if letter.stage:
+        yield f"stage      {printable(letter.stage)}"
     stamp = letter.source_timestamp_ms
     at = "" if stamp is None else f" of {time_text(stamp)}"
     yield f"source     {'/'.join(map(str, letter.source))}{at}"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from streams.model import Headers, Position
 
 FIRST = "streams-error-code"
+STAGE = "streams-stage"
 FACTS = frozenset(
     {
         FIRST,
@@ -25,6 +26,7 @@ FACTS = frozenset(
         "streams-attempts",
         "streams-batch-id",
         "streams-failed-at-ms",
+        STAGE,
     }
 )
 OMITTED = {
@@ -39,7 +41,8 @@ REDRIVES_HEADER = "streams-redriven"
 class DeadLetter(NamedTuple):
     """`partition`, `offset`: its position. `source`: the record that failed, and
     `source_timestamp_ms` its time (None: it has none). `headers`: the source's own. `omitted`: the
-    parts left out for size: bytes of "value" and "key", number of "headers"."""
+    parts left out for size: bytes of "value" and "key", number of "headers". `stage`: of a pipeline
+    where it failed; "" for none."""
 
     partition: int
     offset: int
@@ -55,6 +58,7 @@ class DeadLetter(NamedTuple):
     value: bytes | None
     headers: Headers
     omitted: Mapping[str, int]
+    stage: str = ""
 
     @property
     def redrives(self) -> int:
@@ -99,6 +103,7 @@ def letter_of(record: Any) -> DeadLetter | None:
             value=record.value,
             headers=own,
             omitted={what: int(facts[name]) for name, what in OMITTED.items() if name in facts},
+            stage=facts.get(STAGE, ""),
         )
     except (KeyError, ValueError):
         return None

@@ -86,6 +86,7 @@ class StateView:
             },
             "dead_letters": dict(tally.dead_letters),
             "calls": _calls(task, statistics),
+            **_stages(task),
             "paused": _paused(statistics, clock),
             "throttled_s": round(calls.throttled_s(clock.now), 3),
             "latency_ms": {
@@ -138,7 +139,7 @@ def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
     items, calls = task.call_tally.called_items, statistics.calls
     return {
         "in_flight": statistics.in_flight,
-        "max_in_flight": task.parts.limits.max_in_flight,
+        "max_in_flight": task.parts.max_in_flight,
         "max_in_flight_seen": statistics.max_in_flight_seen,
         "started": calls,
         "retries": statistics.retries,
@@ -146,6 +147,14 @@ def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
         "by_status": dict(task.call_tally.by_status),
         "mean_items": round(items / calls, 2) if calls else None,
     }
+
+
+def _stages(task: TaskShell) -> dict[str, Any]:
+    """The stages of a pipeline, and the one that holds the others up."""
+    if task.parts.pipeline is None:
+        return {}
+    now = task.parts.pipeline.stages()
+    return {"stages": [each._asdict() for each in now.stages], "bottleneck": now.bottleneck}
 
 
 def _paused(statistics: Statistics, clock: _Clock) -> dict[str, Any] | None:
@@ -178,7 +187,7 @@ def _reason(blocking: Blocking, statistics: Statistics, task: TaskShell, now: fl
         case State.WAITING:
             return _why_waiting(statistics, task)
         case State.IN_FLIGHT:
-            return f"no reply from call {blocking.call_id} yet"
+            return _why_in_flight(blocking, statistics, task)
         case State.RETRYING:
             if statistics.paused_reason is not None:
                 return f"{blocking.reason}; the task is paused: {statistics.paused_reason}"
@@ -189,12 +198,22 @@ def _reason(blocking: Blocking, statistics: Statistics, task: TaskShell, now: fl
     return str(blocking.state.value)
 
 
+def _why_in_flight(blocking: Blocking, statistics: Statistics, task: TaskShell) -> str:
+    if task.parts.pipeline is None:
+        return f"no reply from call {blocking.call_id} yet"
+    if statistics.paused_reason is not None:
+        return f"in the pipeline, which is paused: {statistics.paused_message}"
+    return "in the pipeline: its last stage has no outcome yet"
+
+
 def _why_waiting(statistics: Statistics, task: TaskShell) -> str:
-    most = task.parts.limits.max_in_flight
+    most = task.parts.max_in_flight
     if statistics.paused_reason is not None:
         return f"the task is paused: {statistics.paused_reason}"
     if statistics.parked:
         return "no new calls: the partition is handed back"
+    if task.parts.pipeline is not None:
+        return "the pipeline has no room for more"
     if statistics.in_flight >= most:
         return f"every call that may run is under way ({most})"
     return "its microbatch is still open"

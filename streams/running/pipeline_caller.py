@@ -1,0 +1,265 @@
+"""A pipeline as the caller of a task: every call brings one item, all of them share one run.
+
+    task's call ─► waiting ─► PipelineRun: stage ─► ... ─► stage ─► taker ─► reply of the call
+                     ▲                                       │
+                     └─────────── room in memory ◄───────────┘
+
+Rules:
+1. A call is over when the last stage has the outcome of its item. What the task knows of order,
+   watermarks, stops and kills holds for a pipeline without a word about it.
+2. Nobody may wait for an item any more (its partition is another worker's): what has not begun is
+   left out, what has enters no further stage, and its outcome is dropped.
+3. Calls, retries and money are those of the stages, counted at their replies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Any, Final
+
+from streams.core.inspect import Statistics
+from streams.core.limits import Order
+from streams.errors import ConfigError
+from streams.model import DROP, Item, Reply
+from streams.running.item_texts import plain_json
+from streams.running.logs import PauseLog
+from streams.running.pipeline import Part, Pipeline
+from streams.running.pipeline_run import PipelineRun, PipelineStatistics
+from streams.running.stages import Stage
+from streams.running.tally import CallTally
+from streams.running.trips import Load, Trip
+from streams.running.work import OwnWork
+from streams.user_code import contained
+
+logger = logging.getLogger(__name__)
+
+CALL_BYTES: Final = 3_000
+"""Memory of a call under way with its trip, measured on CPython 3.11."""
+
+MAX_INSIDE: Final = 10_000
+"""Limit of items in a pipeline, where its stages have room for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineTask:
+    """The task that a pipeline belongs to. `room_bytes`: the limit of what its stages made and no
+    later one has taken."""
+
+    name: str
+    source: str
+    order: Order
+    version: str
+    room_bytes: int
+
+
+class PipelineCaller:
+    """Runs the items of one task through a pipeline, in the running loop; `start` comes first.
+
+    `on_defect(error)`: the run ended by what no rule covers.
+    """
+
+    account: Final = None
+    """Its stages have accounts of their own."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        task: PipelineTask,
+        on_defect: Callable[[BaseException], None],
+    ) -> None:
+        self._task = task
+        self._on_defect = on_defect
+        self._waiting: deque[Trip] = deque()
+        self._more = asyncio.Event()
+        self._load = Load(task.room_bytes)
+        self._taking: asyncio.Task[None] | None = None
+        stages = [(_of_task(stage, task.order), steps) for stage, steps in pipeline.stages]
+        self._run = PipelineRun(stages, self._trips(), pauses=self._pauses)
+
+    async def start(self) -> None:
+        """Raises what a stage's work raises, such as ConfigError for a missing key."""
+        await self._run.__aenter__()
+        self._taking = asyncio.create_task(self._take(), name=f"streams-{self._task.name}")
+        self._taking.add_done_callback(self._tell_defect)
+        for stage in self._run.stages:
+            if not stage.has_price:
+                logger.warning(
+                    "task %s: the price of stage %s is not known: cost_usd is null in results and "
+                    "summary, and streams_cost_usd_total has no sample of it",
+                    self._task.name, stage.name,
+                )  # fmt: skip
+
+    async def __call__(self, items: Sequence[Item]) -> Reply:
+        """The outcome of one item, with what the stages' calls took for it."""
+        (item,) = items
+        key = item.key if self._task.order == "key" else None
+        trip = Trip(item, item.partition, key, self._load)
+        self._waiting.append(trip)
+        self._more.set()
+        return Reply([_answer(await trip.outcome)], trip.usage)
+
+    async def aclose(self) -> None:
+        """Ends the calls under way; those that do not end are left behind."""
+        if self._taking is None:
+            return
+        self._taking.cancel()
+        await asyncio.wait([self._taking])
+        if left := await self._run.abandon():
+            logger.warning("task %s: %d calls do not end; left behind", self._task.name, left)
+
+    # -- what goes through -----------------------------------------------------------------------
+
+    async def _trips(self) -> AsyncIterator[Trip]:
+        """The run's input, which never ends; it waits while there is no room in memory."""
+        while True:
+            while self._waiting and self._load.has_room:
+                trip = self._waiting.popleft()
+                if not trip.is_over:
+                    self._load.begin()
+                    yield trip
+            self._more.clear()
+            await self._more.wait()
+
+    async def _take(self) -> None:
+        while (taken := await self._run.take()) is not None:
+            for element in taken:
+                assert element.trip is not None
+                self._load.end(element.trip)
+                if not element.trip.is_over:
+                    element.trip.outcome.set_result(element.value)
+            self._more.set()
+
+    def _tell_defect(self, taking: asyncio.Task[None]) -> None:
+        if not taking.cancelled() and (error := taking.exception()) is not None:
+            self._on_defect(error)
+
+    def _pauses(self, stage: str) -> PauseLog:
+        return PauseLog(f"task {self._task.name} (stage {stage})", self._task.source)
+
+    # -- what its task needs to know -------------------------------------------------------------
+
+    @property
+    def max_inside(self) -> int:
+        """How many items may be under way: as many as the stages have room for."""
+        return min(MAX_INSIDE, sum(stage.capacity for stage in self._run.stages))
+
+    @property
+    def round_items(self) -> int:
+        """How many items the calls of one stage hold at once, at most."""
+        return max(stage.holds for stage in self._run.stages)
+
+    @property
+    def max_in_flight(self) -> int:
+        """The limit of calls, of all stages together."""
+        return sum(stage.runner.engine.limits.max_in_flight for stage in self._run.stages)
+
+    def describe(self) -> dict[str, Any]:
+        """The keywords of `streams.codec.fingerprint.fingerprint`: the operations among the stages
+        and the version, which stands for the functions."""
+        operations = [stage.description for stage in self._run.stages if stage.description]
+        settings = {"stages": operations}
+        return {"provider": "pipeline", "version": self._task.version, "settings": settings}
+
+    @property
+    def tally(self) -> CallTally:
+        """The calls of all stages so far."""
+        return self._run.tally
+
+    def stages(self) -> PipelineStatistics:
+        """Each stage as it is now, and which one holds the others up."""
+        return self._run.statistics()
+
+    def with_stages(self, task: Statistics) -> Statistics:
+        """The counts of the task's items, with the calls and pauses of the stages. The most calls
+        in flight are those of each stage, together."""
+        engines = [(stage.name, stage.runner.engine.statistics()) for stage in self._run.stages]
+        counts = [each for _, each in engines]
+        reasons: Counter[str] = Counter()
+        for each in counts:
+            reasons.update(each.calls_by_reason)
+        merged = replace(
+            task,
+            in_flight=sum(each.in_flight for each in counts),
+            calls=sum(each.calls for each in counts),
+            retries=sum(each.retries for each in counts),
+            splits=sum(each.splits for each in counts),
+            max_in_flight_seen=sum(each.max_in_flight_seen for each in counts),
+            buffered_bytes=task.buffered_bytes + self._load.bytes,
+            calls_by_reason=reasons,
+        )
+        for name, each in engines:
+            if each.paused_reason is not None and task.paused_reason is None:
+                return replace(
+                    merged,
+                    paused_reason=each.paused_reason,
+                    paused_until=each.paused_until,
+                    paused_message=f"stage {name}: {each.paused_message}",
+                )
+        return merged
+
+
+NO_LEDGER: Final = (
+    "worker.ledger: must be false with a pipeline: a ledger has the answer to an item as a whole, "
+    "not what each stage has paid for"
+)
+
+
+def pipeline_of(stages: Pipeline | Sequence[Part]) -> Pipeline:
+    """The pipeline of a task. Raises ConfigError for one that cannot be a task's."""
+    try:
+        pipeline = stages if isinstance(stages, Pipeline) else Pipeline(stages)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([f"stages: {error}"]) from None
+    problems = [
+        f"stages: {stage.name}: max_wait_ms must be finite: the topic never ends"
+        for stage, _ in pipeline.stages
+        if stage.options.max_wait_s == inf
+    ]
+    if not pipeline.gives_one_each:
+        problems.append(
+            "stages: an item's parts are not gathered, and each record has one result: add "
+            "streams.gather()"
+        )
+    if problems:
+        raise ConfigError(problems)
+    return pipeline
+
+
+def connections_of(pipeline: Pipeline) -> int:
+    """How many calls of APIs it makes at once, at most."""
+    return sum(
+        stage.options.max_in_flight
+        for stage, _ in pipeline.stages
+        if isinstance(stage.process, OwnWork)
+    )
+
+
+def _of_task(stage: Stage, order: Order) -> Stage:
+    """The stage keeps the order that its task keeps. Its function is treated as a task's: one that
+    raises is halved down to the item that causes it, and a `sys.exit()` is an error, too."""
+    options = stage.options
+    if options.order == "partition":
+        options = replace(options, order=order)
+    if isinstance(stage.process, OwnWork):
+        return replace(stage, options=options)
+    if options.split is None:
+        options = replace(options, split=True)
+    return replace(stage, options=options, process=contained(stage.process))
+
+
+def _answer(value: Any) -> Any:
+    """None drops the item; models of pydantic, also in a list, as JSON has them."""
+    if value is None:
+        return DROP
+    if isinstance(value, list):
+        return list(map(plain_json, value)) if value and not _is_plain(value[0]) else value
+    return value if _is_plain(value) else plain_json(value)
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | list | dict)

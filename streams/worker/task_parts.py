@@ -1,0 +1,42 @@
+"""What a task is made of, before it has topics: its codecs, limits and caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streams.codec.records import Decoder
+from streams.codec.results import Encoder
+from streams.core.account import Account
+from streams.core.limits import Limits
+from streams.model import Caller
+from streams.running.pipeline_caller import PipelineCaller
+
+
+@dataclass(frozen=True, slots=True)
+class TaskParts:
+    """The parts of a task. `timeout_s`: of a call, in seconds; None: as long as it takes.
+    `fingerprint`: `codec/fingerprint.py`. `account`: the API's, shared by the tasks that use it;
+    None: its own. `has_price`: whether its calls' price is known. `call_bytes`: memory that each
+    item takes besides its record, its result and its slot."""
+
+    name: str
+    source: str
+    limits: Limits
+    timeout_s: float | None
+    decoder: Decoder
+    encoder: Encoder
+    caller: Caller
+    fingerprint: str = ""
+    account: Account | None = None
+    has_price: bool = True
+    call_bytes: int = 0
+
+    @property
+    def pipeline(self) -> PipelineCaller | None:
+        """The caller of a task whose items go through a pipeline."""
+        return self.caller if isinstance(self.caller, PipelineCaller) else None
+
+    @property
+    def max_in_flight(self) -> int:
+        """The limit of calls; of a pipeline, of those of all its stages."""
+        return self.limits.max_in_flight if self.pipeline is None else self.pipeline.max_in_flight
