@@ -52,8 +52,8 @@ class StageStatistics(NamedTuple):
 
 class StageRun:
     """`on_release(slots, values)`: outcomes in order; answered with `delivered`. `on_ended()`: a
-    call ended, and there may be room. `on_defect`: a function raised what ends the run. `pauses`: is
-    told of its account's. In the running loop; raises what `work_of` raises.
+    call ended, and there may be room. `on_defect`: a function raised what ends the run. `pauses`:
+    is told of its account's. In the running loop; raises what `work_of` raises.
 
     `capacity`: the limit of items in it that are not delivered. `holds`: of those in its calls.
     `description`: of an operation; None: a function."""

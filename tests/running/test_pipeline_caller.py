@@ -59,6 +59,8 @@ async def texts(items: Sequence[Item]) -> list[str]:
 class Paid(OwnWork):
     """An operation whose every call takes 1,000 tokens in and `output` out, by an item's length."""
 
+    name = "Paid"
+
     def __init__(self, output: int = 7, fault: CallError | None = None) -> None:
         self.output = output
         self.fault = fault
