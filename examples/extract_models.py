@@ -1,4 +1,4 @@
-"""Extract facts from texts into pydantic models: one call for 10 texts, answers checked by the model.
+"""Texts to pydantic models: one call for 10 texts, and each answer checked by the model.
 
     python examples/extract_models.py                     # needs ANTHROPIC_API_KEY
     streams simulate python examples/extract_models.py    # needs no key: a simulator answers

@@ -26,7 +26,8 @@ label = streams.classify(["positive", "negative", "neutral"])
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """The end of the block answers who still waits, and closes the connections."""
-    async with label, streams.Coalescer(label, max_wait_ms=50, when_full="raise") as coalescer:
+    coalescer = streams.Coalescer[str, str](label, max_wait_ms=50, when_full="raise")
+    async with label, coalescer:
         app.state.coalescer = coalescer
         yield
 
@@ -53,9 +54,8 @@ async def give_label(review: Review, request: Request) -> dict[str, str]:
 
 
 @app.get("/statistics")
-async def statistics(request: Request) -> dict[str, Any]:
-    found: dict[str, Any] = request.app.state.coalescer.statistics()._asdict()
-    return found
+async def statistics(request: Request) -> Any:
+    return request.app.state.coalescer.statistics()._asdict()
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, str]) -> str:

@@ -34,4 +34,4 @@ async def main(address: str, count: int = 50) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:2] or ["http://127.0.0.1:8000"]))
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"))

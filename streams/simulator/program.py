@@ -1,7 +1,7 @@
 """A program beside a simulator: every call that it makes through the SDKs is answered here.
 
-    streams simulate python classify.py  ─►  the program, with the simulator's addresses and a key in
-                                             its environment  ─►  the program's exit code
+streams simulate python classify.py  ─►  the program, with the simulator's addresses and a key in
+                                         its environment  ─►  the program's exit code
 """
 
 from __future__ import annotations
