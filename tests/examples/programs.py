@@ -19,14 +19,7 @@ END_WITHIN_S = 120
 def environ(api: Simulated, **variables: str) -> dict[str, str]:
     """What a program needs to find the simulator instead of both APIs."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("STREAMS_")}
-    return {
-        **clean,
-        "ANTHROPIC_API_KEY": "sk-ant-test",
-        "ANTHROPIC_BASE_URL": api.url,
-        "VOYAGE_API_KEY": "pa-test",
-        "VOYAGE_BASE_URL": f"{api.url}/v1",
-        **variables,
-    }
+    return {**clean, **api.variables, **variables}
 
 
 def ran(name: str, *arguments: str, api: Simulated, cwd: Path) -> tuple[list[str], str]:
