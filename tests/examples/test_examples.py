@@ -6,11 +6,13 @@ import ast
 import csv
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.cli.command import streams
 from tests.examples.programs import EXAMPLES, ran
 from tests.integration.simulated import LABELS, Simulated, simulated
 
@@ -40,6 +42,14 @@ def test_every_row_of_a_csv_gets_its_label_in_two_calls(api: Simulated, tmp_path
     assert {row["label"] for row in found} <= set(LABELS)
     assert api.state()["calls"] == 2, "24 rows, 20 to a call"
     assert told.startswith("ProcessUsage(calls=2, ")
+
+
+def test_without_a_key_the_same_file_runs_beside_the_simulator() -> None:
+    program = (sys.executable, EXAMPLES / "classify_csv.py")
+    done = streams("simulate", "--latency-ms", "0", "--answers", "hash", *program)
+    assert done.code == 0, done.err
+    assert len(done.out.splitlines()) == 1 + len(ROWS)
+    assert done.err.endswith("simulator: 2 calls, 24 items; nothing was paid\n")
 
 
 def test_a_row_that_has_no_answer_gets_the_reason_in_its_place(

@@ -8,7 +8,7 @@ import select
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -68,28 +68,35 @@ class Worker:
         self.process.wait()
 
 
-def enriched(app: str, sink: str, count: int, variables: dict[str, str]) -> list[dict[str, Any]]:
-    """The first `count` records of the sink, once the worker has had all 24 reviews."""
-    published = streams("publish", "reviews", EXAMPLES / "reviews.csv", variables=variables)
+@contextmanager
+def working(app: str, source: str, variables: dict[str, str]) -> Iterator[None]:
+    """The worker of an example on 24 reviews, until the block ends."""
+    published = streams("publish", source, EXAMPLES / "reviews.csv", variables=variables)
     assert published.code == 0, published.err
     worker = Worker(app, variables)
     try:
-        worker.until("reading reviews/0")
-        found = streams("tail", sink, "--count", str(count), "--json", variables=variables)
-        assert found.code == 0, found.err
+        worker.until(f"reading {source}/0")
+        yield
         assert worker.stop()["items"] == 24
     finally:
         worker.close()
-    return [line["value"] for line in found.lines]
+
+
+def records(topic: str, count: int, variables: dict[str, str]) -> list[dict[str, Any]]:
+    """The first `count` records, as soon as they are there."""
+    found = streams("tail", topic, "--count", str(count), "--json", variables=variables)
+    assert found.code == 0, found.err
+    return found.lines
 
 
 def test_reviews_get_the_facts_of_their_product_and_others_are_dead_letters(
-    variables: dict[str, str], tmp_path: Path
+    variables: dict[str, str],
 ) -> None:
-    found = enriched("examples.stream_function:app", "reviews.products", 21, variables)
-    products = {each["product"]: each["enrichment"]["products"] for each in found}
+    with working("examples.stream_function:app", "reviews", variables):
+        results = [each["value"] for each in records("reviews.products", 21, variables)]
+        dead = records("reviews.dead", 3, variables)
+    products = {each["product"]: each["enrichment"]["products"] for each in results}
     assert {*products} == {"kettle", "lamp", "backpack", "headphones"}
     assert products["kettle"] == {"maker": "Boreal", "price_usd": 39.9}
-    dead = streams("tail", "reviews.dead", "--count", "3", "--json", variables=variables).lines
     assert {letter["headers"]["streams-error-code"] for letter in dead} == {"unknown_product"}
     assert {letter["value"]["product"] for letter in dead} == {"toaster"}

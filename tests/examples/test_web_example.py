@@ -35,7 +35,7 @@ def address_of(process: Any) -> str:
     deadline = time.monotonic() + END_WITHIN_S
     for line in process.stderr:
         assert time.monotonic() < deadline
-        if found := re.search(r"running on (http://\S+)", line):
+        if found := re.search(r"running on (http://\S+)", line.decode()):
             return found[1]
     raise AssertionError("it ended")
 
@@ -49,7 +49,7 @@ def test_fifty_requests_at_once_share_a_few_calls_and_the_end_is_orderly(
     assert 3 <= api.state()["calls"] <= 10, "50 calls without a coalescer"
     assert lines[6].startswith("50 texts, ")
     app.send_signal(signal.SIGTERM)
-    assert "Application shutdown complete" in app.communicate(END_WITHIN_S)[1]
+    assert b"Application shutdown complete" in app.communicate(END_WITHIN_S)[1]
 
 
 class Client:
