@@ -96,7 +96,7 @@ test: $(VENV)/dev.stamp
 	@$(CACHED) $(BIN)/python -m pytest -n $(TESTERS) $(ARGS)
 
 # For daily work: no broker, no command, no simulation.
-SLOW := acceptance chaos cli contract/brokers faults fuzz integration simulation
+SLOW := acceptance chaos cli contract/brokers examples faults fuzz integration simulation
 test-fast: $(VENV)/dev.stamp
 	@$(CACHED) $(BIN)/python -m pytest -n 2 -m 'not kafka' $(SLOW:%=--ignore=tests/%) $(ARGS)
 

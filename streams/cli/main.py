@@ -60,7 +60,8 @@ app.command("map")(mapping.map_rows)
 app.add_typer(dead.app, name="dead")
 app.command("check")(check.check)
 app.command("broker")(broker.broker)
-app.command("simulate")(simulate.simulate)
+# What follows COMMAND is its own.
+app.command("simulate", context_settings={"allow_interspersed_args": False})(simulate.simulate)
 later.add_to(app)
 
 

@@ -1,4 +1,4 @@
-"""`streams simulate`: the API simulator alone, for one's own tests."""
+"""`streams simulate`: the API simulator alone, or beside one program, for one's own tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from streams.cli.options import Debug, Json
 
 
 def simulate(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[COMMAND ...]", help="A program to run: the simulator answers its calls."
+        ),
+    ] = None,
     port: Annotated[int, typer.Option(help="0: a free one.")] = 0,
     latency_ms: Annotated[float, typer.Option(help="Of each call.")] = 200.0,
     jitter_ms: Annotated[float, typer.Option(help="Added at random, from 0 to this.")] = 0.0,
@@ -32,8 +38,12 @@ def simulate(
     as_json: Json = False,
     debug: Debug = False,
 ) -> int:
-    """Run the simulator of the Anthropic and the Voyage API until Ctrl-C."""
-    from streams.simulator import SimulatorSettings, run
+    """Run the simulator of the Anthropic and the Voyage API until Ctrl-C, or until COMMAND ends.
+
+    COMMAND finds its addresses and a key in the environment; its exit code is ours.
+    """
+    from streams.errors import UsageError
+    from streams.simulator import SimulatorSettings, run, run_program
 
     settings = SimulatorSettings(
         port=port,
@@ -51,4 +61,8 @@ def simulate(
         ledger_path=ledger,
         answers=answers,  # type: ignore[arg-type]  # checked there
     )
+    if command:
+        if as_json:
+            raise UsageError("--json says where the simulator listens: give no COMMAND with it")
+        return run_program(settings, command)
     return run(settings, as_json=as_json)

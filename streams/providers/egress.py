@@ -1,6 +1,6 @@
 """How the calls of a provider leave this machine: one way for all, by settings and environment.
 
-    base_url of [provider.<name>] | the SDK's variable | the API's own ─► proxy ─► TLS ─► the API
+    base_url of [provider.<name>] | the variable | the API's own ─► proxy ─► TLS ─► the API
 
 The SDKs look for none of it themselves: each would read other variables, in other ways.
 """
@@ -20,13 +20,14 @@ from streams.providers.proxies import Proxy, proxy_for
 
 
 class Api(NamedTuple):
-    """`sdk`: the module. `base_url_variable`: the SDK's own; None: it has none."""
+    """`sdk`: the module. `base_url_variable`: Anthropic's SDK has one, Voyage's has none; both APIs
+    need one, so that a program meets a gateway or the simulator without a change."""
 
     title: str
     sdk: str
     base_url: str
     key_variable: str
-    base_url_variable: str | None = None
+    base_url_variable: str
 
 
 APIS: Final[Mapping[str, Api]] = {
@@ -37,7 +38,13 @@ APIS: Final[Mapping[str, Api]] = {
         "ANTHROPIC_API_KEY",
         "ANTHROPIC_BASE_URL",
     ),
-    "voyage": Api("Voyage", "voyageai", "https://api.voyageai.com/v1", "VOYAGE_API_KEY"),
+    "voyage": Api(
+        "Voyage",
+        "voyageai",
+        "https://api.voyageai.com/v1",
+        "VOYAGE_API_KEY",
+        "VOYAGE_BASE_URL",
+    ),
 }
 _MONGODB: Final = "https://ai.mongodb.com/v1"
 """Where Voyage's keys that begin with "al-" belong."""
@@ -124,7 +131,7 @@ def _base_url(
     api = APIS[provider]
     if settings is not None and settings.base_url is not None:
         name, given = f"provider.{provider}.base_url", settings.base_url
-    elif api.base_url_variable and environ.get(api.base_url_variable):
+    elif environ.get(api.base_url_variable):
         name, given = api.base_url_variable, environ[api.base_url_variable]
     elif provider == "voyage" and key is not None and key.current().startswith("al-"):
         return _MONGODB

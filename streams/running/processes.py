@@ -43,8 +43,8 @@ class ApiOptions(TypedDict, total=False):
 
     `text`: where an item's text is, a JSON Pointer ("/body") or a template ("{/title}: {/body}");
     None, the default: items are strings. `provider`: "anthropic", for `embed` "voyage", or a
-    registered one. `base_url`: None: the SDK's own, or what `ANTHROPIC_BASE_URL` names.
-    `api_key_file`: None: the key is in `ANTHROPIC_API_KEY` or `VOYAGE_API_KEY`.
+    registered one. `base_url`: None: what `ANTHROPIC_BASE_URL` or `VOYAGE_BASE_URL` names,
+    else the API's own. `api_key_file`: None: the key is in `ANTHROPIC_API_KEY` or `VOYAGE_API_KEY`.
     """
 
     text: str | None

@@ -92,11 +92,16 @@ def run(settings: SimulatorSettings, *, as_json: bool = False) -> int:
     return asyncio.run(_run(settings, as_json))
 
 
-async def _run(settings: SimulatorSettings, as_json: bool) -> int:
+async def listening(settings: SimulatorSettings) -> Simulator:
+    """As `serve`, but a port that cannot be used is a UsageError."""
     try:
-        simulator = await serve(settings)
+        return await serve(settings)
     except OSError as error:
         raise UsageError(f"cannot listen on {HOST}:{settings.port}: {error.strerror}") from None
+
+
+async def _run(settings: SimulatorSettings, as_json: bool) -> int:
+    simulator = await listening(settings)
     ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     for received, code in ((signal.SIGTERM, 0), (signal.SIGINT, _INTERRUPTED)):
         asyncio.get_running_loop().add_signal_handler(received, _end, ended, code)

@@ -22,6 +22,16 @@ class Simulated:
     def __init__(self, simulator: Simulator) -> None:
         self.url = simulator.url
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a program needs in its environment to find it instead of both APIs."""
+        return {
+            "ANTHROPIC_API_KEY": API_KEY,
+            "ANTHROPIC_BASE_URL": self.url,
+            "VOYAGE_API_KEY": "pa-test",
+            "VOYAGE_BASE_URL": f"{self.url}/v1",
+        }
+
     def script(self, *rules: dict[str, Any]) -> None:
         """Play these faults from the next call on; none: no more faults."""
         self._ask("script", json.dumps(rules).encode())

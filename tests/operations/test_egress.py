@@ -92,6 +92,8 @@ def test_the_settings_address_wins_over_the_variable_and_the_variable_over_the_a
     assert egress("anthropic", settings(), environ).base_url == "https://gateway.test/claude"
     assert egress("anthropic", None, KEYS).base_url == "https://api.anthropic.com"
     assert egress("voyage", None, environ).base_url == "https://api.voyageai.com/v1"
+    gateway = "https://gateway.test/voyage"
+    assert egress("voyage", None, {**KEYS, "VOYAGE_BASE_URL": gateway}).base_url == gateway
     assert egress("anthropic", None, {**KEYS, "ANTHROPIC_BASE_URL": ""}).base_url.endswith("c.com")
     mongodb = {**KEYS, "VOYAGE_API_KEY": "al-1"}
     assert egress("voyage", None, mongodb).base_url == "https://ai.mongodb.com/v1"
