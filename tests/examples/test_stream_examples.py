@@ -16,6 +16,7 @@ import pytest
 from tests import forked
 from tests.cli.command import started, streams
 from tests.examples.programs import END_WITHIN_S, EXAMPLES
+from tests.integration.simulated import simulated
 
 
 @pytest.fixture
@@ -100,3 +101,20 @@ def test_reviews_get_the_facts_of_their_product_and_others_are_dead_letters(
     assert products["kettle"] == {"maker": "Boreal", "price_usd": 39.9}
     assert {letter["headers"]["streams-error-code"] for letter in dead} == {"unknown_product"}
     assert {letter["value"]["product"] for letter in dead} == {"toaster"}
+
+
+def test_documents_get_the_vectors_of_their_chunks_in_the_order_of_their_partition(
+    variables: dict[str, str],
+) -> None:
+    with simulated(latency_ms=0) as api:
+        variables = {**variables, **api.variables}
+        with working("examples.stream_documents:app", "documents", variables):
+            found = records("documents.vectors", 24, variables)
+    assert {len(vector) for each in found for vector in each["value"]["result"]["vectors"]} == {256}
+    places = [
+        (each["value"]["source"]["partition"], each["value"]["source"]["offset"]) for each in found
+    ]
+    for partition in range(4):
+        offsets = [offset for where, offset in places if where == partition]
+        assert offsets == sorted(offsets)
+    assert len({*places}) == 24
