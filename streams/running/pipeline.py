@@ -60,10 +60,8 @@ class Pipeline:
                     yield element.value
 
     def statistics(self) -> PipelineStatistics:
-        """Of the run that began last, also after its end. RuntimeError before the first."""
-        if self._run is None:
-            raise RuntimeError("the pipeline has not run yet")
-        return self._run.statistics()
+        """Of the run that began last, also after its end; without stages before the first."""
+        return PipelineStatistics((), None, 0.0) if self._run is None else self._run.statistics()
 
     @property
     def stages(self) -> Sequence[tuple[Stage, Sequence[Step]]]:
