@@ -1,12 +1,13 @@
 """Kafka microbatches for AI APIs: items in, one API call per microbatch, ordered results out.
 
-    source records (lists)                                                   results (lists)
-    Kafka ──► reader ──► ┌──────────────────── core (pure) ────────────────┐ ──► sink ──► Kafka
-    list ──► map_batches │ windows ─► admission ─► sequencer ─► watermark  │ ──► list
-                         └───────┼──────────▲────────────────────┼─────────┘
-                             StartCall      │ Replied, Failed    └──► commit
-                                 ▼          │
-                               caller ──► provider (Claude, Voyage, your function)
+    source records (lists)                                                    results (lists)
+    Kafka ───► reader ───► ┌─────────────────── core (pure) ────────────────┐ ──► sink ──► Kafka
+    file, list ► map ────► │ windows ─► admission ─► sequencer ─► watermark │ ──► file, list
+    callers ─► coalescer ► │      │         ▲                    │          │ ──► their futures
+    stage ───► pipeline ─► └──────┼─────────┼────────────────────┼──────────┘ ──► next stage
+                              StartCall     │ Replied, Failed    └──► commit
+                                  ▼         │
+                                caller ──► provider (Claude, Voyage, your function)
 
 If you are here to read the code, start with
 
@@ -14,7 +15,7 @@ If you are here to read the code, start with
 2. `streams.core` (`call`, `events`, `engine`, then as its docstring says) and
    `streams.policies.retry`: every decision, without a clock or a loop;
 3. `streams.running.runner` and `streams.running.map`: the code around the engine, and the smallest
-   door;
+   door; the others beside it (`coalescer`, `pipeline`);
 4. `streams.worker.task` and `streams.worker.worker`: the same runner between Kafka and an API, with
    `streams.codec.records` and `streams.codec.results` at its ends, and `streams.codec.answers`
    beside it;
