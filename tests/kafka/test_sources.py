@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaError
@@ -13,14 +14,16 @@ from streams.kafka.consume import sources
 
 class Metadata:
     """A consumer's view of the topics. `known`: what it has; `there`: what the broker answers, or
-    an error. `asked`: how often."""
+    an error. `asked`: how often. `looks`: at the view; each is a second after the one before."""
 
     def __init__(self) -> None:
         self.known = {"source"}
         self.there: set[str] | Exception = {"source"}
         self.asked = 0
+        self.looks = 0
 
     def partitions_for_topic(self, name: str) -> set[int] | None:
+        self.looks += 1
         return {0} if name in self.known else None
 
     async def topics(self) -> set[str]:
@@ -33,15 +36,20 @@ class Metadata:
 
 @pytest.fixture
 def metadata(monkeypatch) -> Metadata:
-    monkeypatch.setattr(sources, "LOOK_EVERY_S", 0.001)
-    monkeypatch.setattr(sources, "MISSING_AFTER_S", 0.02)
-    return Metadata()
+    metadata = Metadata()
+    clock = SimpleNamespace(monotonic=lambda: float(metadata.looks))
+    monkeypatch.setattr(sources, "time", clock)
+    monkeypatch.setattr(sources, "LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(sources, "MISSING_AFTER_S", 10.0)
+    return metadata
 
 
-async def _watched(metadata: Metadata, for_s: float = 0.1) -> list[BrokerError]:
+async def _watched(metadata: Metadata) -> list[BrokerError]:
+    """What is told within thirty looks."""
     gone: list[BrokerError] = []
     watching = asyncio.ensure_future(sources.watch_sources(metadata, ["source"], gone.append))
-    await asyncio.wait((watching,), timeout=for_s)
+    while metadata.looks < 30 and not watching.done():  # noqa: ASYNC110  nothing tells us
+        await asyncio.sleep(0)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     return gone
@@ -54,8 +62,9 @@ async def test_while_every_source_is_known_the_broker_is_asked_nothing(metadata)
 
 async def test_a_source_that_is_missing_for_a_while_is_told_once(metadata):
     metadata.known, metadata.there = set(), {"other"}
-    (error,) = await _watched(metadata, 5)
+    (error,) = await _watched(metadata)
     assert "the source topic source was deleted" in str(error)
+    assert metadata.looks == 11
 
 
 @pytest.mark.parametrize("there", [{"source"}, KafkaError("no broker answers")])
@@ -66,9 +75,8 @@ async def test_what_the_broker_has_or_cannot_say_is_not_gone(metadata, there):
     assert metadata.asked > 1
 
 
-async def test_a_source_that_comes_back_in_time_is_not_gone(metadata, monkeypatch):
+async def test_a_source_that_comes_back_in_time_is_not_gone(metadata):
     """A broker that has just started may not know every topic yet."""
-    monkeypatch.setattr(sources, "MISSING_AFTER_S", 0.05)
     metadata.known, metadata.there = set(), set()
 
     async def come_back() -> None:
@@ -77,5 +85,5 @@ async def test_a_source_that_comes_back_in_time_is_not_gone(metadata, monkeypatc
         metadata.there = {"source"}
 
     coming = asyncio.ensure_future(come_back())
-    assert await _watched(metadata, 0.2) == []
+    assert await _watched(metadata) == []
     await coming

@@ -32,14 +32,20 @@ async def start() -> AsyncIterator[Start]:
 
 @pytest.fixture
 async def claude() -> AsyncIterator[Callable[..., Any]]:
-    """Makes clients of the Anthropic SDK that do not try again by themselves."""
+    """Makes clients of the Anthropic SDK that do not try again by themselves, nor give up after 5 s
+    of connecting: both ends share one thread of a machine that may be busy."""
     made: list[Any] = []
 
     def make(simulator: Simulator, **changes: Any) -> Any:
         # The SDK's own HTTP client; reading the certificates of the world takes it 0.1 to 0.3 s.
         http_client = anthropic.DefaultAsyncHttpxClient(verify=False)
-        options = {"api_key": "a key", "base_url": simulator.url, "max_retries": 0, **changes}
-        made.append(anthropic.AsyncAnthropic(http_client=http_client, **options))
+        options = {
+            "api_key": "a key",
+            "base_url": simulator.url,
+            "max_retries": 0,
+            "timeout": 600.0,
+        }
+        made.append(anthropic.AsyncAnthropic(http_client=http_client, **options | changes))
         return made[-1]
 
     yield make

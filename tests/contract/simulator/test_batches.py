@@ -18,8 +18,8 @@ def requests(count, **changes):
 
 
 async def ended(client, batch):
-    """Asks until the batch has ended, at most five seconds."""
-    async with asyncio.timeout(5):
+    """Asks until the batch has ended, at most a minute."""
+    async with asyncio.timeout(60):
         while batch.processing_status != "ended":
             await asyncio.sleep(0.005)
             batch = await client.messages.batches.retrieve(batch.id)

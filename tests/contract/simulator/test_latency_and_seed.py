@@ -56,7 +56,7 @@ async def test_jitter_stays_within_its_bound_and_comes_from_the_seed(start):
 
 async def test_an_error_by_script_comes_at_once(start, claude):
     client = claude(await start(latency_ms=60_000, script=[{"fault": "overloaded"}]))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         with pytest.raises(Exception, match="Overloaded"):
             await client.messages.create(**microbatch(texts(1)))
 

@@ -31,7 +31,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
 
 
 def state(port: object) -> dict[str, object]:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/simulator/state", timeout=10) as reply:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/simulator/state", timeout=60) as reply:
         return json.load(reply)
 
 
@@ -48,7 +48,7 @@ def test_it_prints_one_line_when_it_is_ready_and_ends_cleanly(sent, code):
         }
         assert state(line["port"])["seed"] == 3
         process.send_signal(sent)
-        rest, errors = process.communicate(timeout=10)
+        rest, errors = process.communicate(timeout=60)
         assert (process.returncode, rest, errors) == (code, "", "")
 
 
@@ -68,9 +68,9 @@ def test_it_ends_at_once_though_a_call_hangs(tmp_path):
         while state(port)["open"] != 1:
             assert time.monotonic() < deadline
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
         assert process.returncode == 0
-        client.communicate(timeout=10)
+        client.communicate(timeout=60)
     record = json.loads(ledger.read_text())
     assert (record["status"], record["fault"]) == (499, "hang")
 
@@ -93,7 +93,7 @@ def test_a_taken_port_is_one_line_and_exit_code_2():
             [*COMMAND, "--port", str(line["port"])],
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
     assert second.returncode == 2
@@ -106,7 +106,11 @@ def test_a_bad_script_is_a_line_for_each_problem_and_exit_code_2(tmp_path):
     script = tmp_path / "faults.toml"
     script.write_text('[[rule]]\nfault = "a"\n[[rule]]\nfault = "b"\n')
     ended = subprocess.run(
-        [*COMMAND, "--script", str(script)], capture_output=True, text=True, timeout=30, check=False
+        [*COMMAND, "--script", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 2
