@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -45,7 +45,7 @@ class PipelineStatistics(NamedTuple):
 class PipelineRun:
     """`stages`: each with the steps of the queue behind it. `items`: of the first. Used by `async
     with`, which raises what `StageRun` raises, and leaves nothing behind. `on_pause(stage, news)`:
-    an API pauses a stage, or lets it go on.
+    an API pauses a stage, or lets it go on. `bounded`: see `StageRun`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class PipelineRun:
         items: Iterable[Any] | AsyncIterable[Any],
         *,
         on_pause: Callable[[str, Paused | Resumed], None] | None = None,
+        bounded: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -67,6 +68,7 @@ class PipelineRun:
         self._lent_at: float | None = None
         self._to_open = stages
         self._on_pause = on_pause
+        self._bounded = bounded
         self.stages: list[StageRun] = []
         self._queues: list[Queue] = []
         self._stack = AsyncExitStack()
@@ -99,6 +101,7 @@ class PipelineRun:
                 on_ended=self._pump,
                 on_defect=self._fail,
                 on_pause=self._on_pause,
+                bounded=self._bounded,
             )
             self._stack.push_async_callback(run.close)
             self.stages.append(run)
@@ -112,8 +115,10 @@ class PipelineRun:
     # -- what moves ------------------------------------------------------------------------------
 
     def _arrive(self, items: list[Any]) -> None:
-        self.stages[0].put([_element(item, n) for n, item in enumerate(items, self._index)])
+        elements = [_element(item, n) for n, item in enumerate(items, self._index)]
         self._index += len(items)
+        if open_ones := [each for each in elements if each.trip is None or each.trip.lane.is_open]:
+            self.stages[0].put(open_ones)
 
     def _pump(self) -> None:
         if self._pumping or self._last is not None:
@@ -127,6 +132,18 @@ class PipelineRun:
         finally:
             self._pumping = False
         self._changed.set()
+
+    def close_lane(self, lane: Hashable) -> None:
+        """Nobody waits for what is of this lane: all of it is dropped."""
+        self._pumping = True
+        try:
+            for stage in self.stages:
+                stage.close_lane(lane)
+            for queue in self._queues:
+                queue.drop(lane)
+        finally:
+            self._pumping = False
+        self._pump()
 
     def _move(self, number: int) -> bool:
         """Moves what there is room for into the stage; whether anything moved."""
