@@ -91,7 +91,7 @@ class PipelineCaller:
         self._taking = asyncio.create_task(self._take(), name=f"streams-{self._task.name}")
         self._taking.add_done_callback(self._tell_defect)
         for stage in self._run.stages:
-            if not stage.has_price:
+            if not stage.work.has_price:
                 logger.warning(
                     "task %s: the price of stage %s is not known: cost_usd is null in results and "
                     "summary, and streams_cost_usd_total has no sample of it",
@@ -187,7 +187,8 @@ class PipelineCaller:
     def describe(self) -> dict[str, Any]:
         """The keywords of `streams.codec.fingerprint.fingerprint`: the operations among the stages
         and the version, which stands for the functions."""
-        operations = [stage.description for stage in self._run.stages if stage.description]
+        described = [stage.work.describe() for stage in self._run.stages]
+        operations = [each for each in described if each is not None]
         settings = {"stages": operations}
         return {"provider": "pipeline", "version": self._task.version, "settings": settings}
 

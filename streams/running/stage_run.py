@@ -57,7 +57,7 @@ class StageRun:
 
     `capacity`: the limit of items in it that are not delivered; where they are not `bounded`, its
     owner has a limit of its own for results that wait. `holds`: of those in its calls.
-    `description`: of an operation; None: a function."""
+    """
 
     def __init__(
         self,
@@ -73,15 +73,12 @@ class StageRun:
         self.name = name
         self.expands = stage.expands
         self._threads: Threads | None = None
-        self._work = self._work_of(stage)
-        limits = self._work.limits
-        holds = limits.max_items * limits.max_in_flight
+        self.work = self._work_of(stage)
+        limits = self.work.limits
+        self.holds = holds = limits.max_items * limits.max_in_flight
         self._buffer = BUFFER_CALLS * holds if stage.buffer is None else stage.buffer
         self.capacity = self._buffer + (1 + ROOM_CALLS) * holds
         self._bounded = bounded
-        self.holds = holds
-        self.has_price = self._work.has_price
-        self.description = self._work.describe()
         self._on_release = on_release
         self._on_ended = on_ended
         self._on_pause = on_pause
@@ -91,11 +88,11 @@ class StageRun:
         self._paused_since: float | None = None
         self._flushed = False
         self.runner = Runner(
-            self._work.caller,
+            self.work.caller,
             replace(limits, max_items=min(limits.max_items, self._buffer)),
-            timeout_s=self._work.timeout_s,
-            account=self._work.account,
-            has_price=self._work.has_price,
+            timeout_s=self.work.timeout_s,
+            account=self.work.account,
+            has_price=self.work.has_price,
             on_release=self._release,
             on_ended=self._ended,
             on_defect=on_defect,
@@ -144,11 +141,11 @@ class StageRun:
     def _weigh(self, elements: Sequence[Element]) -> None:
         """What `tokens` raises is the error of its item."""
         try:
-            self._work.weigh(elements)
+            self.work.weigh(elements)
         except Exception:
             for element in elements:
                 try:
-                    self._work.weigh([element])
+                    self.work.weigh([element])
                 except Exception as error:
                     message = f"tokens: {type(error).__name__}{raised_at(error)}"
                     element.outcome = ItemError("function_error", message)
@@ -184,12 +181,12 @@ class StageRun:
         if any(slot.outcome is EMPTY for slot in slots):
             values = [EMPTY if slot.outcome is EMPTY else self._result(slot) for slot in slots]
         else:
-            values = self._work.results(slots)
+            values = self.work.results(slots)
         self._released += len(slots)
         self._on_release(slots, values)
 
     def _result(self, slot: Slot) -> Any:
-        return self._work.results([slot])[0]
+        return self.work.results([slot])[0]
 
     # -- how busy it is --------------------------------------------------------------------------
 
@@ -255,7 +252,7 @@ class StageRun:
     async def _close(self) -> None:
         if self._threads is not None:
             self._threads.close()
-        await self._work.close()
+        await self.work.close()
 
 
 async def _in_thread(threads: Threads, function: Callable[..., Any], items: list[Any]) -> Any:
