@@ -31,7 +31,7 @@ from streams.kafka.credentials import faust_credentials
 from streams.plans import Plan
 from streams.running.exits import contain_exits
 from streams.running.pipeline import Part, Pipeline
-from streams.running.pipeline_caller import NO_LEDGER, pipeline_of
+from streams.running.task_stages import NO_LEDGER, pipeline_of
 from streams.settings import Settings as StreamsSettings
 from streams.settings import (
     TaskSettings,

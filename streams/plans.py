@@ -15,7 +15,13 @@ from streams.policies.breaker import BreakerLimits
 from streams.providers import can_price, function_caller, make_caller, warn_of_price
 from streams.running.accounts import account_of_caller
 from streams.running.pipeline import Pipeline
-from streams.running.pipeline_caller import CALL_BYTES, PipelineCaller, PipelineTask, connections_of
+from streams.running.pipeline_caller import (
+    CALL_BYTES,
+    MAX_INSIDE,
+    PipelineCaller,
+    PipelineTask,
+)
+from streams.running.task_stages import connections_of
 from streams.settings import Settings, TaskSettings
 from streams.worker.output import Route
 from streams.worker.task_parts import TaskParts
@@ -115,7 +121,7 @@ def _limits_of_pipeline(task: TaskSettings, pipeline: PipelineCaller) -> Limits:
     return Limits(
         max_items=1,
         max_wait_s=0,
-        max_in_flight=pipeline.max_inside,
+        max_in_flight=MAX_INSIDE,
         order=task.order,
         breaker=BreakerLimits.for_rounds_of(pipeline.round_items),
         max_beyond_bytes=MAX_BEYOND_BYTES,

@@ -232,6 +232,10 @@ class Queue:
             element.memory = memory_of(element.value)
             element.trip.hold(element.memory)
 
+    def drop(self, lane: Hashable) -> None:
+        """Forgets the elements of a lane; their slots are nobody's any more."""
+        self._elements = deque(each for each in self._elements if each.lane is not lane)
+
     def take(self, count: int) -> tuple[list[Element], list[Element]]:
         """At most so many elements, and the slots that are delivered with that."""
         if count >= len(self._elements):
@@ -254,13 +258,3 @@ def lanes_of(elements: Sequence[Element]) -> Iterable[tuple[Hashable, Sequence[E
     for element in elements:
         lanes.setdefault(element.lane, []).append(element)
     return lanes.items()
-
-
-_OVER: Final = ItemError("nobody", "nobody waits for the item any more")
-
-
-def pass_by_if_over(elements: Sequence[Element]) -> None:
-    """What nobody waits for any more makes no further call."""
-    for element in elements:
-        if element.trip is not None and element.trip.is_over and element.outcome is PENDING:
-            element.outcome = _OVER

@@ -7,8 +7,8 @@
 Rules:
 1. A call is over when the last stage has the outcome of its item. What the task knows of order,
    watermarks, stops and kills holds for a pipeline without a word about it.
-2. Nobody may wait for an item any more (its partition is another worker's): what has not begun is
-   left out, what has enters no further stage, and its outcome is dropped.
+2. A partition may become another worker's: then its calls are cancelled, and all that the stages
+   hold of it is dropped, as a task without stages drops it.
 3. Calls, retries and money are those of the stages, counted at their replies.
 """
 
@@ -19,22 +19,18 @@ import logging
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
-from math import inf
 from typing import Any, Final
 
 from streams.core.inspect import Statistics
 from streams.core.limits import Order
-from streams.errors import ConfigError
 from streams.model import DROP, Item, Reply
 from streams.running.item_texts import plain_json
 from streams.running.logs import PauseLog
-from streams.running.pipeline import Part, Pipeline
+from streams.running.pipeline import Pipeline
 from streams.running.pipeline_run import PipelineRun, PipelineStatistics
-from streams.running.stages import Stage
 from streams.running.tally import CallTally
-from streams.running.trips import Load, Trip
-from streams.running.work import OwnWork
-from streams.user_code import contained
+from streams.running.task_stages import stages_of_task
+from streams.running.trips import Load, TaskLane, Trip
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +38,8 @@ CALL_BYTES: Final = 3_000
 """Memory of a call under way with its trip, measured on CPython 3.11."""
 
 MAX_INSIDE: Final = 10_000
-"""Limit of items in a pipeline, where its stages have room for more."""
+"""Limit of items in a pipeline. Mostly memory limits them first: the task's, which each partition
+has its share of, so that one whose head is slow holds no other back; and that of the stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +73,15 @@ class PipelineCaller:
         self._on_defect = on_defect
         self._waiting: deque[Trip] = deque()
         self._more = asyncio.Event()
+        self._lanes: dict[int, TaskLane] = {}
         self._load = Load(task.room_bytes)
         self._taking: asyncio.Task[None] | None = None
-        stages = [(_of_task(stage, task.order), steps) for stage, steps in pipeline.stages]
-        self._run = PipelineRun(stages, self._trips(), pauses=self._pauses)
+        self._run = PipelineRun(
+            stages_of_task(pipeline, task.order),
+            self._trips(),
+            pauses=self._pauses,
+            bounded=False,
+        )
 
     async def start(self) -> None:
         """Raises what a stage's work raises, such as ConfigError for a missing key."""
@@ -87,7 +89,7 @@ class PipelineCaller:
         self._taking = asyncio.create_task(self._take(), name=f"streams-{self._task.name}")
         self._taking.add_done_callback(self._tell_defect)
         for stage in self._run.stages:
-            if not stage.has_price:
+            if not stage.work.has_price:
                 logger.warning(
                     "task %s: the price of stage %s is not known: cost_usd is null in results and "
                     "summary, and streams_cost_usd_total has no sample of it",
@@ -98,10 +100,17 @@ class PipelineCaller:
         """The outcome of one item, with what the stages' calls took for it."""
         (item,) = items
         key = item.key if self._task.order == "key" else None
-        trip = Trip(item, item.partition, key, self._load)
+        lane = self._lanes.get(item.partition)
+        if lane is None:
+            lane = self._lanes[item.partition] = TaskLane()
+        trip = Trip(item, lane, key, self._load)
         self._waiting.append(trip)
         self._more.set()
-        return Reply([_answer(await trip.outcome)], trip.usage)
+        try:
+            return Reply([_answer(await trip.outcome)], trip.usage)
+        except asyncio.CancelledError:
+            self._close(item.partition, lane)
+            raise
 
     async def aclose(self) -> None:
         """Ends the calls under way; those that do not end are left behind."""
@@ -112,6 +121,18 @@ class PipelineCaller:
         if left := await self._run.abandon():
             logger.warning("task %s: %d calls do not end; left behind", self._task.name, left)
 
+    def _close(self, partition: int, lane: TaskLane) -> None:
+        """Its calls are cancelled, all in one turn of the loop; the first one finds it open."""
+        if not lane.is_open:
+            return
+        lane.is_open = False
+        if self._lanes.get(partition) is lane:
+            del self._lanes[partition]
+        self._run.close_lane(lane)
+        for trip in [*lane.trips]:
+            self._load.end(trip)
+        self._more.set()
+
     # -- what goes through -----------------------------------------------------------------------
 
     async def _trips(self) -> AsyncIterator[Trip]:
@@ -119,8 +140,8 @@ class PipelineCaller:
         while True:
             while self._waiting and self._load.has_room:
                 trip = self._waiting.popleft()
-                if not trip.is_over:
-                    self._load.begin()
+                if trip.lane.is_open:
+                    self._load.begin(trip)
                     yield trip
             self._more.clear()
             await self._more.wait()
@@ -128,10 +149,11 @@ class PipelineCaller:
     async def _take(self) -> None:
         while (taken := await self._run.take()) is not None:
             for element in taken:
-                assert element.trip is not None
-                self._load.end(element.trip)
-                if not element.trip.is_over:
-                    element.trip.outcome.set_result(element.value)
+                trip = element.trip
+                assert trip is not None
+                self._load.end(trip)
+                if not trip.outcome.done():
+                    trip.outcome.set_result(element.value)
             self._more.set()
 
     def _tell_defect(self, taking: asyncio.Task[None]) -> None:
@@ -142,11 +164,6 @@ class PipelineCaller:
         return PauseLog(f"task {self._task.name} (stage {stage})", self._task.source)
 
     # -- what its task needs to know -------------------------------------------------------------
-
-    @property
-    def max_inside(self) -> int:
-        """How many items may be under way: as many as the stages have room for."""
-        return min(MAX_INSIDE, sum(stage.capacity for stage in self._run.stages))
 
     @property
     def round_items(self) -> int:
@@ -161,7 +178,8 @@ class PipelineCaller:
     def describe(self) -> dict[str, Any]:
         """The keywords of `streams.codec.fingerprint.fingerprint`: the operations among the stages
         and the version, which stands for the functions."""
-        operations = [stage.description for stage in self._run.stages if stage.description]
+        described = [stage.work.describe() for stage in self._run.stages]
+        operations = [each for each in described if each is not None]
         settings = {"stages": operations}
         return {"provider": "pipeline", "version": self._task.version, "settings": settings}
 
@@ -201,55 +219,6 @@ class PipelineCaller:
                     paused_message=f"stage {name}: {each.paused_message}",
                 )
         return merged
-
-
-NO_LEDGER: Final = (
-    "worker.ledger: must be false with a pipeline: a ledger has the answer to an item as a whole, "
-    "not what each stage has paid for"
-)
-
-
-def pipeline_of(stages: Pipeline | Sequence[Part]) -> Pipeline:
-    """The pipeline of a task. Raises ConfigError for one that cannot be a task's."""
-    try:
-        pipeline = stages if isinstance(stages, Pipeline) else Pipeline(stages)
-    except (TypeError, ValueError) as error:
-        raise ConfigError([f"stages: {error}"]) from None
-    problems = [
-        f"stages: {stage.name}: max_wait_ms must be finite: the topic never ends"
-        for stage, _ in pipeline.stages
-        if stage.options.max_wait_s == inf
-    ]
-    if not pipeline.gives_one_each:
-        problems.append(
-            "stages: an item's parts are not gathered, and each record has one result: add "
-            "streams.gather()"
-        )
-    if problems:
-        raise ConfigError(problems)
-    return pipeline
-
-
-def connections_of(pipeline: Pipeline) -> int:
-    """How many calls of APIs it makes at once, at most."""
-    return sum(
-        stage.options.max_in_flight
-        for stage, _ in pipeline.stages
-        if isinstance(stage.process, OwnWork)
-    )
-
-
-def _of_task(stage: Stage, order: Order) -> Stage:
-    """The stage keeps the order that its task keeps. Its function is treated as a task's: one that
-    raises is halved down to the item that causes it, and a `sys.exit()` is an error, too."""
-    options = stage.options
-    if options.order == "partition":
-        options = replace(options, order=order)
-    if isinstance(stage.process, OwnWork):
-        return replace(stage, options=options)
-    if options.split is None:
-        options = replace(options, split=True)
-    return replace(stage, options=options, process=contained(stage.process))
 
 
 def _answer(value: Any) -> Any:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, NamedTuple, Self
@@ -49,7 +49,7 @@ def _pauses(stage: str) -> PauseLog:
 class PipelineRun:
     """`stages`: each with the steps of the queue behind it. `items`: of the first. Used by `async
     with`, which raises what `StageRun` raises, and leaves nothing behind. `pauses`: of a stage,
-    by its name."""
+    by its name. `bounded`: see `StageRun`."""
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class PipelineRun:
         items: Iterable[Any] | AsyncIterable[Any],
         *,
         pauses: Callable[[str], PauseLog] = _pauses,
+        bounded: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -70,6 +71,7 @@ class PipelineRun:
         self._lent_at: float | None = None
         self._to_open = stages
         self._pauses = pauses
+        self._bounded = bounded
         self.stages: list[StageRun] = []
         self._queues: list[Queue] = []
         self._stack = AsyncExitStack()
@@ -103,6 +105,7 @@ class PipelineRun:
                 on_ended=self._pump,
                 on_defect=self._fail,
                 pauses=self._pauses(name),
+                bounded=self._bounded,
             )
             self._stack.push_async_callback(run.close)
             self.stages.append(run)
@@ -116,8 +119,10 @@ class PipelineRun:
     # -- what moves ------------------------------------------------------------------------------
 
     def _arrive(self, items: list[Any]) -> None:
-        self.stages[0].put([_element(item, n) for n, item in enumerate(items, self._index)])
+        elements = [_element(item, n) for n, item in enumerate(items, self._index)]
         self._index += len(items)
+        if open_ones := [each for each in elements if each.trip is None or each.trip.lane.is_open]:
+            self.stages[0].put(open_ones)
 
     def _pump(self) -> None:
         if self._pumping or self._last is not None:
@@ -131,6 +136,18 @@ class PipelineRun:
         finally:
             self._pumping = False
         self._changed.set()
+
+    def close_lane(self, lane: Hashable) -> None:
+        """Nobody waits for what is of this lane: all of it is dropped."""
+        self._pumping = True
+        try:
+            for stage in self.stages:
+                stage.close_lane(lane)
+            for queue in self._queues:
+                queue.drop(lane)
+        finally:
+            self._pumping = False
+        self._pump()
 
     def _move(self, number: int) -> bool:
         """Moves what there is room for into the stage; whether anything moved."""

@@ -7,18 +7,19 @@ holds no call back as long as there is room.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from streams.core.call import PENDING, Call, Slot
-from streams.core.events import Arrived, Delivered, Flush, Opened, Paused, Resumed
+from streams.core.events import Arrived, Closed, Delivered, Flush, Opened, Paused, Resumed
 from streams.errors import ItemError
 from streams.providers.threads import Threads
 from streams.running.logs import PauseLog
-from streams.running.parts import EMPTY, Element, lanes_of, pass_by_if_over
+from streams.running.parts import EMPTY, Element, lanes_of
 from streams.running.runner import Runner
 from streams.running.stages import Stage
 from streams.running.work import OwnWork, Work, work_of
@@ -55,8 +56,9 @@ class StageRun:
     call ended, and there may be room. `on_defect`: a function raised what ends the run. `pauses`:
     is told of its account's. In the running loop; raises what `work_of` raises.
 
-    `capacity`: the limit of items in it that are not delivered. `holds`: of those in its calls.
-    `description`: of an operation; None: a function."""
+    `capacity`: the limit of items in it that are not delivered; where they are not `bounded`, its
+    owner has a limit of its own for results that wait. `holds`: of those in its calls.
+    """
 
     def __init__(
         self,
@@ -67,31 +69,31 @@ class StageRun:
         on_ended: Callable[[], None],
         on_defect: Callable[[BaseException], None],
         pauses: PauseLog,
+        bounded: bool = True,
     ) -> None:
         self.name = name
         self.expands = stage.expands
         self._threads: Threads | None = None
-        self._work = self._work_of(stage)
-        limits = self._work.limits
-        holds = limits.max_items * limits.max_in_flight
+        self.work = self._work_of(stage)
+        limits = self.work.limits
+        self.holds = holds = limits.max_items * limits.max_in_flight
         self._buffer = BUFFER_CALLS * holds if stage.buffer is None else stage.buffer
         self.capacity = self._buffer + (1 + ROOM_CALLS) * holds
-        self.holds = holds
-        self.has_price = self._work.has_price
-        self.description = self._work.describe()
+        self._bounded = bounded
         self._on_release = on_release
         self._on_ended = on_ended
-        self._seq = self._open = self._failed = self._released = 0
+        self._seq = self._failed = self._released = 0
+        self._open: Counter[Hashable] = Counter()  # not delivered, by lane
         self._busy_s = self._paused_s = 0.0
         self._paused_since: float | None = None
         self._flushed = False
         self._pauses = pauses
         self.runner = Runner(
-            self._work.caller,
+            self.work.caller,
             replace(limits, max_items=min(limits.max_items, self._buffer)),
-            timeout_s=self._work.timeout_s,
-            account=self._work.account,
-            has_price=self._work.has_price,
+            timeout_s=self.work.timeout_s,
+            account=self.work.account,
+            has_price=self.work.has_price,
             on_release=self._release,
             on_ended=self._ended,
             on_defect=on_defect,
@@ -114,46 +116,53 @@ class StageRun:
     @property
     def room(self) -> int:
         """How many more items it takes now."""
-        waiting = self.runner.engine.windows.count
-        return max(0, min(self._buffer - waiting, self.capacity - self._open))
+        room = self._buffer - self.runner.engine.windows.count
+        if self._bounded:
+            room = min(room, self.capacity - self._open.total())
+        return max(0, room)
 
     @property
     def is_empty(self) -> bool:
         """Whether each of its outcomes is delivered."""
-        return not self._open
+        return not self._open.total()
 
     def put(self, elements: Sequence[Element]) -> None:
         now, seq = self.runner.now(), self._seq
-        if elements[0].trip is not None:
-            pass_by_if_over(elements)
         for seq, element in enumerate(elements, seq):  # noqa: B020
             element.seq = seq
             element.arrived_at = now
         self._seq = seq + 1
-        self._open += len(elements)
         self._weigh([each for each in elements if each.outcome is PENDING])
         for lane, slots in lanes_of(elements):
             if lane not in self.runner.engine.lanes:
                 self.runner.handle(Opened(lane))
+            self._open[lane] += len(slots)
             self.runner.handle(Arrived(slots))
 
     def _weigh(self, elements: Sequence[Element]) -> None:
         """What `tokens` raises is the error of its item."""
         try:
-            self._work.weigh(elements)
+            self.work.weigh(elements)
         except Exception:
             for element in elements:
                 try:
-                    self._work.weigh([element])
+                    self.work.weigh([element])
                 except Exception as error:
                     message = f"tokens: {type(error).__name__}{raised_at(error)}"
                     element.outcome = ItemError("function_error", message)
                     element.outcome.__cause__ = error
 
     def delivered(self, elements: Sequence[Element]) -> None:
-        self._open -= len(elements)
         for lane, slots in lanes_of(elements):
-            self.runner.handle(Delivered(lane, slots))
+            if lane in self.runner.engine.lanes:
+                self._open[lane] -= len(slots)
+                self.runner.handle(Delivered(lane, slots))
+
+    def close_lane(self, lane: Hashable) -> None:
+        """Nobody waits for its items any more: what waits leaves, and a call that answers nobody
+        else is cancelled."""
+        self._open.pop(lane, None)
+        self.runner.handle(Closed(lane))
 
     def flush(self) -> None:
         """No more items come."""
@@ -173,12 +182,12 @@ class StageRun:
         if any(slot.outcome is EMPTY for slot in slots):
             values = [EMPTY if slot.outcome is EMPTY else self._result(slot) for slot in slots]
         else:
-            values = self._work.results(slots)
+            values = self.work.results(slots)
         self._released += len(slots)
         self._on_release(slots, values)
 
     def _result(self, slot: Slot) -> Any:
-        return self._work.results([slot])[0]
+        return self.work.results([slot])[0]
 
     # -- how busy it is --------------------------------------------------------------------------
 
@@ -242,7 +251,7 @@ class StageRun:
     async def _close(self) -> None:
         if self._threads is not None:
             self._threads.close()
-        await self._work.close()
+        await self.work.close()
 
 
 async def _in_thread(threads: Threads, function: Callable[..., Any], items: list[Any]) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, Final
 from streams.core.call import Slot
 from streams.model import Usage, added
 
-FIRST_TRIP_BYTES: Final = 64_000
+FIRST_TRIP_BYTES: Final = 16_000
 """The assumed peak of a trip before the first one has ended."""
 
 ROUND_SHARE: Final = 0.1
@@ -42,14 +42,27 @@ class Load:
         expected = max(self.bytes, self._trips * self._mean_peak)
         return not self._trips or expected < self._limit_bytes
 
-    def begin(self) -> None:
+    def begin(self, trip: Trip) -> None:
+        trip.lane.trips.add(trip)
         self._trips += 1
 
     def end(self, trip: Trip) -> None:
+        trip.lane.trips.discard(trip)
         self._trips -= 1
         self.bytes -= trip.bytes
         mean = self._mean_peak
         self._mean_peak = max(trip.peak_bytes, mean + ROUND_SHARE * (trip.peak_bytes - mean))
+
+
+class TaskLane:
+    """A source partition while it has one owner. `trips`: those under way; `is_open`: whether
+    anybody waits for them."""
+
+    __slots__ = ("is_open", "trips")
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.trips: set[Trip] = set()
 
 
 class Trip:
@@ -61,7 +74,7 @@ class Trip:
         "outcome", "output_tokens", "peak_bytes",
     )  # fmt: skip
 
-    def __init__(self, item: Any, lane: Hashable, order_key: Hashable, load: Load) -> None:
+    def __init__(self, item: Any, lane: TaskLane, order_key: Hashable, load: Load) -> None:
         self.item = item
         self.lane = lane
         self.order_key = order_key
@@ -88,11 +101,6 @@ class Trip:
         self.input_tokens += slot.input_tokens
         self.output_tokens += slot.output_tokens
         self.cost_nano_usd = added(self.cost_nano_usd, slot.cost_nano_usd)
-
-    @property
-    def is_over(self) -> bool:
-        """Nobody waits for its outcome any more, or it has one."""
-        return self.outcome.done()
 
     @property
     def usage(self) -> Usage:

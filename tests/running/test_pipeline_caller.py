@@ -16,7 +16,8 @@ from streams.codec.fingerprint import fingerprint
 from streams.core.limits import Limits
 from streams.errors import CallError, ConfigError, Fault, StageError
 from streams.model import DROP, Reply, Usage
-from streams.running.pipeline_caller import PipelineCaller, PipelineTask, pipeline_of
+from streams.running.pipeline_caller import PipelineCaller, PipelineTask
+from streams.running.task_stages import pipeline_of
 from streams.running.trips import memory_of
 from streams.running.work import Options, OwnWork, limits_of
 from tests.library.steered import Steered, settled
@@ -225,6 +226,31 @@ async def test_a_slow_item_holds_back_its_own_partition_and_no_other() -> None:
         assert await asyncio.gather(*waiting) == ["done"] * 4
 
 
+async def test_a_slow_item_does_not_fill_the_stage_that_others_need() -> None:
+    """Hundreds of its own partition wait behind it, and another partition's still go through."""
+    first, last = Steered(), Steered()
+    async with running(stage(first, max_in_flight=2), stage(last)) as caller:
+        items = [*map(item, range(300)), item(0, partition=1)]
+        waiting = [asyncio.create_task(outcome(caller, each)) for each in items]
+        for n in range(1, 301):
+            call = (await first.started(n + 1))[n]
+            call.answer([each.partition for each in call.items])
+        (call,) = await last.started(1)
+        assert call.items == [1]
+        for each in waiting:
+            each.cancel()
+
+
+async def test_results_of_the_last_stage_leave_as_they_are_done() -> None:
+    """Its task restores their order."""
+    calls = Steered()
+    async with running(stage(calls, max_in_flight=2)) as caller:
+        waiting = [asyncio.create_task(outcome(caller, item(n))) for n in range(2)]
+        (await calls.started(2))[1].answer(["done"])
+        assert await waiting[1] == "done"
+        waiting[0].cancel()
+
+
 @pytest.mark.parametrize(("order", "passes"), [("partition", 0), ("key", 1), ("none", 2)])
 async def test_stages_keep_the_order_of_their_task(order: str, passes: int) -> None:
     """Items 0 and 1 have one key, 2 another; item 0 is slow."""
@@ -255,42 +281,33 @@ async def test_a_stage_that_keeps_no_order_keeps_none_in_a_task_either() -> None
             each.cancel()
 
 
-async def test_an_item_that_nobody_waits_for_enters_no_further_stage() -> None:
-    """What it would cost there, its new owner pays."""
-    first, later = Steered(), Steered()
-    async with running(stage(first, max_items=2, max_wait_ms=1), stage(later)) as caller:
-        waiting = [asyncio.create_task(outcome(caller, item(n))) for n in range(2)]
-        (call,) = await first.started(1)
-        waiting[0].cancel()
-        await settled()
-        call.answer(["a", "b"])
-        (after,) = await later.started(1)
-        assert after.items == ["b"]
-        after.answer(["done"])
-        assert await waiting[1] == "done"
-        assert len(later.calls) == 1
-
-
-async def test_an_item_that_nobody_waits_for_is_left_out_and_one_under_way_passes() -> None:
-    """As when a partition is given to another worker."""
-    calls = Steered()
-    async with running(stage(calls, buffer=1)) as caller:
-        waiting = [asyncio.create_task(outcome(caller, item(n))) for n in range(6)]
-        (call,) = await calls.started(1)
-        await settled()
-        for each in waiting[:5]:
+async def test_what_is_inside_of_a_partition_that_was_taken_away_is_dropped() -> None:
+    """From every stage: what waits makes no call, a call that answers nobody else is cancelled, and
+    a new owner of the same partition begins anew."""
+    first, last = Steered(), Steered()
+    async with running(stage(first, max_in_flight=2), stage(last)) as caller:
+        lost = [asyncio.create_task(outcome(caller, item(n))) for n in range(6)]
+        kept = asyncio.create_task(outcome(caller, item(0, partition=1)))
+        (await first.started(2))[0].answer(["passed"])
+        await last.started(1)
+        for each in lost:
             each.cancel()
+        again = asyncio.create_task(outcome(caller, item(0)))
         await settled()
-        begun: list[int] = []
-        while not waiting[5].done():
-            begun += [each.offset for each in call.items]
-            call.answer(["done"])
-            await settled()
-            call = calls.calls[-1]
-        assert waiting[5].result() == "done"
-        assert begun == [0, 1, 5], (
-            "0 was in a call, 1 waited before the stage, 2 to 4 had not begun"
-        )
+        assert [call.cancelled for call in first.calls[1:2]] == [True]
+        assert last.calls[0].cancelled
+        for call in (await first.started(len(first.calls)))[2:]:
+            if not call.cancelled:
+                call.answer([(each.partition, each.offset) for each in call.items])
+                await settled()
+        for n in (1, 2):
+            (await last.started(n + 1))[n].answer()
+        assert await kept == (1, 0)
+        assert await again == (0, 0)
+        called = [(each.partition, each.offset) for call in first.calls for each in call.items]
+        assert called.count((0, 5)) == 0, "it waited before the first stage"
+        assert caller.with_stages(_no_items()).buffered_bytes == 0
+        assert all(each.waiting == each.in_flight == 0 for each in caller.stages().stages)
 
 
 # -- what it takes -------------------------------------------------------------------------------

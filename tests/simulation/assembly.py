@@ -113,7 +113,7 @@ def task_parts(parameters: Parameters, caller: Caller) -> TaskParts:
     pipeline = caller if isinstance(caller, PipelineCaller) else None
     limits = task_limits(parameters)
     if pipeline is not None:
-        limits = limits_of_pipeline(parameters, pipeline)
+        limits = limits_of_pipeline(parameters)
     return TaskParts(
         name="task",
         source=SOURCE,

@@ -15,7 +15,7 @@ from streams.core.limits import Limits
 from streams.errors import Retry
 from streams.model import Item, Reply
 from streams.running.pipeline import Pipeline
-from streams.running.pipeline_caller import PipelineCaller, PipelineTask
+from streams.running.pipeline_caller import MAX_INSIDE, PipelineCaller, PipelineTask
 from streams.running.stages import expand, gather, stage
 from streams.running.work import Options, OwnWork
 
@@ -119,12 +119,12 @@ def _pipeline(world: World, member: Member, limits: Limits) -> Pipeline:
     )
 
 
-def limits_of_pipeline(given: Parameters, caller: PipelineCaller) -> Limits:
+def limits_of_pipeline(given: Parameters) -> Limits:
     """Of the task: a call takes one item through all stages (`streams.plans`)."""
     return Limits(
         max_items=1,
         max_wait_s=0,
-        max_in_flight=caller.max_inside,
+        max_in_flight=MAX_INSIDE,
         order=given.order,
         max_beyond_bytes=given.beyond_bytes,
     )

@@ -12,7 +12,7 @@ import pytest
 
 from streams import Item, ItemError, Pipeline, expand, gather, stage
 from streams.jobs.dead.letters import letter_of
-from streams.running.pipeline_caller import PipelineCaller, PipelineTask
+from streams.running.pipeline_caller import MAX_INSIDE, PipelineCaller, PipelineTask
 from tests.library.steered import Steered
 from tests.worker.shell import Shell, settled
 
@@ -37,7 +37,7 @@ async def piped():
         await caller.start()
         shell.caller = caller
         shells.append((shell, caller))
-        await shell.start(max_items=1, max_in_flight=caller.max_inside, order=order)
+        await shell.start(max_items=1, max_in_flight=MAX_INSIDE, order=order)
         return shell
 
     yield make
