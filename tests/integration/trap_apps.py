@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from streams import assembly
+from streams import plans
 from streams.app import App
 from streams.errors import ItemError
 from streams.model import Item
@@ -36,7 +36,7 @@ SINK = os.environ.get("TEST_SINK", "{source}.out")
 
 if wait := os.environ.get("TEST_ACCOUNT_S"):
     backoff = Backoff(base_s=float(wait), cap_s=float(wait))
-    assembly.Limits = partial(assembly.Limits, account_backoff=backoff)  # type: ignore[misc,assignment]
+    plans.Limits = partial(plans.Limits, account_backoff=backoff)  # type: ignore[misc,assignment]
 
 
 class TrapApp(App):

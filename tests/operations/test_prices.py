@@ -106,7 +106,9 @@ def test_what_a_reply_cost_is_not_known_where_it_does_not_say_its_tokens(usage):
 
 def test_no_tokens_cost_nothing():
     none = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
-    assert claude_usage("claude-haiku-5-5", none) == voyage_usage("voyage-4", none) == (0, 0, 0)
+    assert (
+        claude_usage("claude-haiku-5-5", none) == voyage_usage("voyage-4", none) == Usage(0, 0, 0)
+    )
 
 
 values = st.none() | st.booleans() | st.integers(-5, 10**9) | st.floats() | st.text()
@@ -118,7 +120,7 @@ names = ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_
 @given(st.dictionaries(st.sampled_from(names), values | st.dictionaries(st.text(), values)))
 def test_no_usage_makes_the_count_fail_or_go_below_zero(usage):
     for counted in (claude_usage("claude-haiku-5-5", usage), voyage_usage("voyage-4", usage)):
-        *tokens, cost = counted
+        tokens, cost = counted[:2], counted.cost_nano_usd
         assert all(type(number) is int and number >= 0 for number in tokens)
         assert cost is None or cost >= 0
 

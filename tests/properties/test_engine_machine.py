@@ -271,7 +271,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     def bill(self, usage: Usage | None) -> None:
         if usage is not None:
-            self.model.usage = [a + b for a, b in zip(self.model.usage, usage, strict=True)]
+            self.model.usage = [a + b for a, b in zip(self.model.usage, usage[:3], strict=True)]
 
     def end_cancelled(self, batch_id: str) -> None:
         """Asked for or not: a worker that stops cancels calls whose items still have an owner.

@@ -33,6 +33,7 @@ Part = tuple[Item, int]
 class ApiStage(OwnWork):
     """The API behind one stage, with the limits that a task of its own would have."""
 
+    name = "api"
     has_price = True
     account = None
 
