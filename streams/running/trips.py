@@ -50,8 +50,12 @@ class Load:
         trip.lane.trips.discard(trip)
         self._trips -= 1
         self.bytes -= trip.bytes
-        mean = self._mean_peak
-        self._mean_peak = max(trip.peak_bytes, mean + ROUND_SHARE * (trip.peak_bytes - mean))
+        self._mean_peak += ROUND_SHARE * (trip.peak_bytes - self._mean_peak)
+
+    def hold(self, size: int, peak_bytes: int) -> None:
+        """A trip has taken so much more, and never had more than this in all."""
+        self.bytes += size
+        self._mean_peak = max(self._mean_peak, peak_bytes)
 
 
 class TaskLane:
@@ -88,8 +92,8 @@ class Trip:
     def hold(self, size: int) -> None:
         """A stage has made something of so many bytes for it."""
         self.bytes += size
-        self.load.bytes += size
         self.peak_bytes = max(self.peak_bytes, self.bytes)
+        self.load.hold(size, self.peak_bytes)
 
     def let_go(self, size: int) -> None:
         self.bytes -= size

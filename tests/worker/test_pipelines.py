@@ -12,6 +12,7 @@ import pytest
 
 from streams import Item, ItemError, Pipeline, expand, gather, stage
 from streams.jobs.dead.letters import letter_of
+from streams.observe.web.state import StateView
 from streams.running.pipeline_caller import MAX_INSIDE, PipelineCaller, PipelineTask
 from tests.library.steered import Steered
 from tests.worker.shell import Shell, settled
@@ -197,6 +198,13 @@ async def test_what_it_shows_is_about_its_stages(piped) -> None:
     pipeline = parts.pipeline
     assert pipeline is not None
     assert [each.name for each in pipeline.stages().stages] == ["Steered", "_same"]
+    (shown,) = StateView(shell.worker, "w").worker()["tasks"]
+    assert [(each["name"], each["items"]) for each in shown["stages"]] == [
+        ("Steered", 6),
+        ("_same", 6),
+    ]
+    assert shown["bottleneck"] == pipeline.stages().bottleneck
+    assert shown["calls"]["max_in_flight"] == 5
 
 
 async def test_an_interrupt_in_a_stage_is_no_items_error(piped) -> None:
