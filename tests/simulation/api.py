@@ -63,7 +63,7 @@ class Api:
             self._check_limits(member, items)
             for item, lane in zip(known, lanes, strict=True):
                 world.ledger.called(item, lane, member.tenures[item.partition], call)
-        began_at, answers = world.now(), member.answers
+        began_at, answers = world.now(), member.answers_before(world.now())
         try:
             await asyncio.sleep(self._latency_s())
             reply = await self._answer(known)
@@ -83,7 +83,7 @@ class Api:
         finally:
             member.in_flight -= 1
         self._note(known, f"{call}: answered")
-        member.answers += 1
+        member.count_answer(world.now())
         answered = []
         for item, lane, answer in zip(known, lanes, reply.answers, strict=True):
             if isinstance(answer, Unanswered):

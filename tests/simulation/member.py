@@ -60,6 +60,7 @@ class Member:
         self.troubled_at = -1e9
         self.in_flight = 0
         self.answers = 0  # to its calls
+        self._answered_at, self._answers_before = -1.0, 0
         self.connection = asyncio.Lock()
         self._world = world
         self._keywords = {"world": world, "member": self}
@@ -137,6 +138,15 @@ class Member:
             if isinstance(error, AssertionError | StreamsError):
                 raise Violation(f"{self.name} failed: {error}") from error
             raise Violation(f"{self.name} failed: {error!r}") from error
+
+    def count_answer(self, now: float) -> None:
+        if now != self._answered_at:
+            self._answered_at, self._answers_before = now, self.answers
+        self.answers += 1
+
+    def answers_before(self, now: float) -> int:
+        """Without those of this very moment: the engine may not have heard of them yet."""
+        return self._answers_before if now == self._answered_at else self.answers
 
     def on_lost(self, lane: Any) -> None:
         """It takes a partition for somebody else's, who must have committed then."""
