@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.harness import committed, create_topic, eventually, publish, read, verdict
-from tests.integration.running import done, group_of, item, logged, worker
+from tests.integration.running import done, group_of, item, worker
 from tests.integration.topics import delete_topic
 
 pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
@@ -19,10 +19,15 @@ async def test_a_sink_that_is_gone_holds_the_task_until_it_is_back(broker, topic
     await publish(broker.bootstrap, source, [(None, item(n), n % 2) for n in range(40)])
     with worker(broker, source) as process:
         await done(broker, process, source, [20, 20])
+        begun = len(process.log)  # the worker has said that it created the sink
         await delete_topic(broker.bootstrap, sink)
         late = [(None, item(n), n % 2) for n in range(40, 240)]
         positions = await publish(broker.bootstrap, source, late)
-        await logged(process, sink, 60)
+
+        async def is_missed() -> bool:
+            return sink in process.log[begun:]
+
+        await eventually(is_missed, 60, lambda: process.log)
         assert await committed(broker.bootstrap, group_of(source), source, 2) == [20, 20]
         assert process.process.poll() is None, process.log
 

@@ -24,9 +24,14 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def delete_topic(bootstrap: str, name: str) -> None:
+    """The broker no longer has it when this returns: it answers first, and takes records until it
+    has carried the deletion out. Raises TimeoutError after half a minute."""
     async with _admin(bootstrap) as admin:
         answer = await admin.delete_topics([name])
         assert all(code == 0 for _, code, *_ in answer.topic_error_codes), answer
+        async with asyncio.timeout(30):
+            while name in await admin.list_topics():  # noqa: ASYNC110  nothing tells us
+                await asyncio.sleep(0.02)
 
 
 async def grow_topic(bootstrap: str, name: str, partitions: int) -> None:
