@@ -12,13 +12,12 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, Unpack, overload
 
 from streams.errors import ItemError
 from streams.running.coalescer import Coalescer
-from streams.running.work import LimitOptions
+from streams.running.work import LimitOptions, ListFunction
 
 T = TypeVar("T")
 R = TypeVar("R")
 S = TypeVar("S")
 
-ListFunction = Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]]
 ListMethod = Callable[[S, Sequence[T]], Awaitable[Sequence[R | ItemError]]]
 
 

@@ -15,9 +15,8 @@ import asyncio
 import concurrent.futures
 import contextvars
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import replace
-from operator import index
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, Unpack
 
@@ -26,7 +25,16 @@ from streams.errors import ItemError, StreamsError
 from streams.running.caller_places import Places
 from streams.running.coalescer_statistics import CoalescerStatistics, coalescer_statistics
 from streams.running.shared_calls import ClosedError, SharedCalls, Waiting
-from streams.running.work import LimitOptions, Options, OwnWork, checked, work_of
+from streams.running.work import (
+    LimitOptions,
+    ListFunction,
+    Options,
+    OwnWork,
+    at_least_one,
+    checked,
+    wait_s,
+    work_of,
+)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -55,7 +63,7 @@ class Coalescer(Generic[T, R]):
 
     def __init__(
         self,
-        process: Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]] | OwnWork,
+        process: ListFunction[T, R] | OwnWork,
         *,
         max_wait_ms: float = 50,
         key: Callable[[T], Hashable] | None = None,
@@ -251,15 +259,3 @@ async def _outcome(future: asyncio.Future[Any]) -> Any:
         return await future
     except ItemError as error:
         return error
-
-
-def wait_s(max_wait_ms: float) -> float:
-    if not max_wait_ms >= 0:  # also refuses NaN
-        raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
-    return max_wait_ms / 1000
-
-
-def at_least_one(name: str, value: int) -> int:
-    if index(value) < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
-    return value

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    Awaitable,
-    Callable,
     Iterable,
-    Sequence,
     Sized,
 )
 from dataclasses import replace
@@ -19,12 +16,11 @@ from streams.core.call import Slot
 from streams.errors import ItemError
 from streams.running.bar import Show, Shown, shown
 from streams.running.map_run import MapRun, first_error
-from streams.running.work import LimitOptions, Options, OwnWork, work_of
+from streams.running.work import LimitOptions, ListFunction, Options, OwnWork, work_of
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-ListFunction = Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]]
 Items = Iterable[T] | AsyncIterable[T]
 
 

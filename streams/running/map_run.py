@@ -53,7 +53,7 @@ class MapRun:
             items,
             arrive=self._arrive,
             room=(lambda: self._room - self._open) if is_async else self._room_now,
-            fail=self._fail,
+            fail=self.fail,
             on_end=self._end_input,
         )
         self.runner = Runner(
@@ -63,7 +63,7 @@ class MapRun:
             account=work.account,
             on_release=self._release,
             on_ended=lambda *_: self._changed.set(),
-            on_defect=self._fail,
+            on_defect=self.fail,
             on_pause=on_pause or PauseLog("map_batches", "the input").tell,
         )
         self.runner.handle(Opened(LANE))
@@ -84,10 +84,6 @@ class MapRun:
             self._draw()
         slots = self._lent = self._ready.popleft()
         return slots, self._work.results(slots)
-
-    def fail(self, error: Exception) -> None:
-        """Ends the run: `take` raises this."""
-        self._fail(error)
 
     def _begin(self) -> None:
         if self._lent:
@@ -115,8 +111,8 @@ class MapRun:
         self._ready.append(slots)
         self._changed.set()
 
-    def _fail(self, error: BaseException) -> None:
-        """The function is not async, or raised a BaseException, or drawing an item raised."""
+    def fail(self, error: BaseException) -> None:
+        """Ends the run: `take` raises this."""
         if self._error is None:
             self._error = error
         self.runner.cancel()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from operator import index
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streams.errors import ItemError
-from streams.running.work import Options, OwnWork, checked
+from streams.running.work import Options, OwnWork, at_least_one, checked, wait_s
 from streams.user_code import is_async
 
 Function = Callable[[Sequence[Any]], Awaitable[Sequence[Any]] | Sequence[Any]]
@@ -26,7 +25,7 @@ class Stage:
     options: Options
     buffer: int | None
     name: str
-    expands: bool
+    expands: bool = False
 
     @property
     def in_thread(self) -> bool:
@@ -66,18 +65,17 @@ def stage(
     "partition": in the items' order. The rest: as for `streams.map_batches`. Raises ValueError and
     TypeError.
     """
-    if not max_wait_ms >= 0:  # also refuses NaN
-        raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
+    max_wait_s = wait_s(max_wait_ms)
     if order not in ("partition", "none"):
         raise ValueError(f'order must be "partition" or "none", not {order!r}')
     # fmt: off
     options = Options(
         max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
         timeout_s=timeout_s, max_attempts=max_attempts, split=split,
-        max_wait_s=max_wait_ms / 1000, order=order,
+        max_wait_s=max_wait_s, order=order,
     )
     # fmt: on
-    return _stage(function, options, buffer, expands=False)
+    return _checked(Stage(function, options, buffer, _name_of(function)))
 
 
 def expand(
@@ -100,7 +98,7 @@ def expand(
         buffer=buffer, order=order, timeout_s=timeout_s, max_attempts=max_attempts, split=split,
     )
     # fmt: on
-    return _stage(function, made.options, buffer, expands=True)
+    return replace(made, expands=True)
 
 
 def gather(*, errors: Literal["item", "keep"] = "item") -> Gather:
@@ -114,13 +112,13 @@ def gather(*, errors: Literal["item", "keep"] = "item") -> Gather:
     return Gather(keep=errors == "keep")
 
 
-def _stage(process: Process, options: Options, buffer: int | None, *, expands: bool) -> Stage:
-    if buffer is not None and index(buffer) < 1:
-        raise ValueError(f"buffer must be at least 1, not {buffer}")
+def _checked(made: Stage) -> Stage:
+    process, buffer = made.process, made.buffer
+    if buffer is not None:
+        at_least_one("buffer", buffer)
     if not isinstance(process, OwnWork) and not callable(process):
         raise TypeError(f"a stage is a function or an operation, not {type(process).__name__}")
-    made = Stage(process, options, buffer, _name_of(process), expands)
-    checked(_unused if made.in_thread else made.process, options)  # type: ignore[arg-type]
+    checked(_unused if made.in_thread else process, made.options)  # type: ignore[arg-type]
     return made
 
 

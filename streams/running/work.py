@@ -18,10 +18,15 @@ from typing import Any, Generic, Protocol, TypedDict, TypeVar
 from streams.core.account import Account
 from streams.core.call import Slot
 from streams.core.limits import Limits, Order
+from streams.errors import ItemError
 from streams.model import Reply
 from streams.running.user_function import Process, UserFunction
 
 T = TypeVar("T")
+R = TypeVar("R")
+
+ListFunction = Callable[[Sequence[T]], Awaitable[Sequence[R | ItemError]]]
+"""A `process` of the program's own: one answer for each item, in their order."""
 
 MAX_ITEMS = 20
 
@@ -185,6 +190,18 @@ def limits_of(
         split=bool(_first(options.split, split)),
         order=options.order,
     )
+
+
+def wait_s(max_wait_ms: float) -> float:
+    if not max_wait_ms >= 0:  # also refuses NaN
+        raise ValueError(f"max_wait_ms must be at least 0, not {max_wait_ms}")
+    return max_wait_ms / 1000
+
+
+def at_least_one(name: str, value: int) -> int:
+    if index(value) < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+    return value
 
 
 def _first(given: Any, default: Any) -> Any:

@@ -15,7 +15,7 @@ from aiokafka.record.util import calc_crc32c
 from streams.kafka.consume.fetched_records import allow_any_record
 from tests.cli.command import streams
 from tests.integration.harness import committed, read
-from tests.integration.running import group_of, item, worker
+from tests.integration.running import done, group_of, item, worker
 from tests.kafka.raw_batches import batch, body, framed, produce
 
 pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
@@ -80,9 +80,7 @@ async def test_a_broken_record_is_a_dead_letter_and_its_neighbours_have_results(
     source = await _source(own_broker, topic, _damage_record)
     total = FIRST + 2 * SECOND
     with worker(own_broker, source) as process:
-        while (await committed(own_broker.bootstrap, group_of(source), source, 1))[0] < total:
-            assert process.process.poll() is None, process.log
-            await asyncio.sleep(0.1)
+        await done(own_broker, process, source, [total])
         assert process.stop() == 0, process.log
     found = await read(own_broker.bootstrap, [f"{source}.out"])
     assert Counter(record.partition for record in found) == {0: total - 1, 1: FIRST}
@@ -106,9 +104,7 @@ async def test_offsets_that_the_broker_passes_over_are_named(own_broker, topic):
     source = await _source(own_broker, topic, _damage_offset)
     total = FIRST + 2 * SECOND
     with worker(own_broker, source) as process:
-        while (await committed(own_broker.bootstrap, group_of(source), source, 1))[0] < total:
-            assert process.process.poll() is None, process.log
-            await asyncio.sleep(0.1)
+        await done(own_broker, process, source, [total])
         assert process.stop() == 0, process.log
         first, last = FIRST, FIRST + SECOND - 1
         assert f"{source}/0 has nothing at the offsets {first} to {last}" in process.log

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,9 @@ from streams.codec.records import estimate_tokens
 from streams.errors import ConfigError
 from streams.model import Item
 from streams.running.stages import Stage
-from streams.simulator.running_server import Simulator, serve
-from streams.simulator.simulator_settings import SimulatorSettings
+from streams.simulator.running_server import Simulator
 
 PAGE = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
-
-
-@pytest.fixture
-async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
-    simulator = await serve(SimulatorSettings(latency_ms=0))
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
-    monkeypatch.setenv("VOYAGE_API_KEY", "pa-test")
-    yield simulator
-    await simulator.stop()
 
 
 async def pieces(*items: Any, **options: Any) -> list[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,16 +16,6 @@ from streams.simulator.simulator_settings import SimulatorSettings
 from tests.library.steered import settled
 
 LABELS = ["positive", "negative", "neutral"]
-
-
-@pytest.fixture
-async def api(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Simulator]:
-    simulator = await serve(SimulatorSettings(latency_ms=0))
-    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
-    monkeypatch.setenv("ANTHROPIC_BASE_URL", simulator.url)
-    monkeypatch.setenv("VOYAGE_API_KEY", "pa-test")
-    yield simulator
-    await simulator.stop()
 
 
 class Review(BaseModel):
