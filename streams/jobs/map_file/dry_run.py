@@ -44,8 +44,8 @@ class Estimate:
 
     def __init__(self, task: TaskSettings) -> None:
         self._task = task
-        self._operation = make_operation(task)
-        self._each = _output_tokens(task, self._operation)
+        self.operation = make_operation(task)
+        self._each = _output_tokens(task, self.operation)
         self._pace = PACES.get(task.provider, OTHER_PACE)
         self.rows = self.items = self.calls = 0
         self._input = self._output = 0
@@ -74,7 +74,7 @@ class Estimate:
     def close_call(self) -> None:
         if not self._open:
             return
-        tokens = _input_tokens(self._operation, self._open)
+        tokens = _input_tokens(self.operation, self._open)
         output = self._each * len(self._open)
         usage = _usage(self._task, tokens, output)
         self.calls += 1
@@ -105,7 +105,7 @@ def estimate(job: MapJob) -> dict[str, Any]:
     source = job.source()
     try:
         found = Estimate(job.task)
-        fields = job.fields(make_operation(job.task))
+        fields = job.fields(found.operation)
         for row in _rows(job, job.reading(source, fields).stretches()):
             found.rows += 1
             if row.problem is None:
