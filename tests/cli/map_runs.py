@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,17 @@ class Api(NamedTuple):
     def asked(self) -> int:
         """The rows of all requests."""
         return sum(len(request["items"]) for request in self.requests)
+
+    def until_idle(self) -> None:
+        """Until every request has ended: it is in the ledger from then on."""
+        url = self.variables["STREAMS_PROVIDER__ANTHROPIC__BASE_URL"]
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            with urllib.request.urlopen(f"{url}/simulator/state", timeout=TIMEOUT_S) as reply:
+                if json.loads(reply.read())["open"] == 0:
+                    return
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -61,7 +73,8 @@ def labelled(api: Api, *arguments: str | Path, **keywords: Any) -> Result:
 def stopped_in_the_middle(
     api: Api, *arguments: str | Path, out: str, signal_number: int, answers: int = 1
 ) -> Result:
-    """The same, left by a signal once its journal holds so many answers."""
+    """The same, left by a signal once its journal holds so many answers. What it was asking for has
+    ended, too."""
     journal = api.ledger.parent / f"{out}.journal"
     pipes = {"stdout": forked.PIPE, "stderr": forked.PIPE}
     with forked.running(
@@ -75,4 +88,6 @@ def stopped_in_the_middle(
             time.sleep(0.01)
         process.send_signal(signal_number)
         written, told = process.communicate(TIMEOUT_S)
-        return Result(process.wait(TIMEOUT_S), written.decode(), told.decode())
+        code = process.wait(TIMEOUT_S)
+    api.until_idle()
+    return Result(code, written.decode(), told.decode())

@@ -71,13 +71,21 @@ async def test_a_timeout_and_a_task_group_end_every_stage(how: str) -> None:
     running = three(same, steered, same)
     if how == "timeout":
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await running.run(range(10))
+            await within_a_limit(running, steered)
     else:
         with pytest.raises(ExceptionGroup, match="unhandled"):
             await beside_one_that_fails(running, steered)
     assert [call.cancelled for call in steered.calls] == [True, True]
     assert tasks() == set()
+
+
+async def within_a_limit(pipeline: Pipeline, steered: Steered) -> None:
+    """A time limit that is over once two calls are under way."""
+    async with asyncio.timeout(None) as limit:
+        running = asyncio.ensure_future(steered.started(2))
+        now = asyncio.get_running_loop().time()
+        running.add_done_callback(lambda _: limit.reschedule(now))
+        await pipeline.run(range(10))
 
 
 async def beside_one_that_fails(pipeline: Pipeline, steered: Steered) -> None:

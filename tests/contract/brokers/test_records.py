@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import OffsetOutOfRangeError
 
 from tests.contract.brokers.clients import consuming, partition, producing, send, take, values
+from tests.integration.topics import until_led
 
 
 async def test_a_topic_has_the_partitions_it_was_created_with(broker, topic):
@@ -141,6 +142,7 @@ async def test_a_topic_can_grow(broker, topic):
     await admin.start()
     try:
         await admin.create_partitions({name: NewPartitions(3)})
+        await until_led(admin, name, 3)
         (described,) = await admin.describe_topics([name])
     finally:
         await admin.close()
