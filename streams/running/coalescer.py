@@ -29,7 +29,6 @@ from streams.running.work import (
     LimitOptions,
     ListFunction,
     Options,
-    OwnWork,
     at_least_one,
     checked,
     wait_s,
@@ -63,7 +62,7 @@ class Coalescer(Generic[T, R]):
 
     def __init__(
         self,
-        process: ListFunction[T, R] | OwnWork,
+        process: ListFunction[T, R],
         *,
         max_wait_ms: float = 50,
         key: Callable[[T], Hashable] | None = None,

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from streams.core.inspect import Statistics
 from streams.core.limits import Order
+from streams.errors import ItemError
 from streams.model import DROP, Item, Reply
 from streams.running.item_texts import plain_json
 from streams.running.logs import PauseLog
@@ -30,7 +31,7 @@ from streams.running.pipeline import Pipeline
 from streams.running.pipeline_run import PipelineRun, PipelineStatistics
 from streams.running.tally import CallTally
 from streams.running.task_stages import stages_of_task
-from streams.running.trips import Load, TaskLane, Trip
+from streams.running.trips import FIRST_TRIPS, Load, TaskLane, Trip
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +72,11 @@ class PipelineCaller:
     ) -> None:
         self._task = task
         self._on_defect = on_defect
-        self._waiting: deque[Trip] = deque()
+        self._ready: deque[TaskLane] = deque()
         self._more = asyncio.Event()
         self._lanes: dict[int, TaskLane] = {}
-        self._load = Load(task.room_bytes)
+        widest = max(stage.options.max_in_flight for stage, _ in pipeline.stages)
+        self._load = Load(task.room_bytes, first_trips=max(FIRST_TRIPS, widest))
         self._taking: asyncio.Task[None] | None = None
         self._run = PipelineRun(
             stages_of_task(pipeline, task.order),
@@ -104,7 +106,9 @@ class PipelineCaller:
         if lane is None:
             lane = self._lanes[item.partition] = TaskLane()
         trip = Trip(item, lane, key, self._load)
-        self._waiting.append(trip)
+        if not lane.waiting:
+            self._ready.append(lane)
+        lane.waiting.append(trip)
         self._more.set()
         try:
             return Reply([_answer(await trip.outcome)], trip.usage)
@@ -129,6 +133,9 @@ class PipelineCaller:
         if self._lanes.get(partition) is lane:
             del self._lanes[partition]
         self._run.close_lane(lane)
+        if lane.waiting:
+            self._ready.remove(lane)
+            lane.waiting.clear()
         for trip in [*lane.trips]:
             self._load.end(trip)
         self._more.set()
@@ -138,13 +145,21 @@ class PipelineCaller:
     async def _trips(self) -> AsyncIterator[Trip]:
         """The run's input, which never ends; it waits while there is no room in memory."""
         while True:
-            while self._waiting and self._load.has_room:
-                trip = self._waiting.popleft()
-                if trip.lane.is_open:
-                    self._load.begin(trip)
-                    yield trip
+            while (lane := self._next_lane()) is not None:
+                self._ready.remove(lane)
+                trip = lane.waiting.popleft()
+                if lane.waiting:
+                    self._ready.append(lane)
+                self._load.begin(trip)
+                yield trip
             self._more.clear()
             await self._more.wait()
+
+    def _next_lane(self) -> TaskLane | None:
+        """The lanes take turns."""
+        if not self._load.has_room:
+            return None
+        return next((lane for lane in self._ready if self._load.admits(lane)), None)
 
     async def _take(self) -> None:
         while (taken := await self._run.take()) is not None:
@@ -222,11 +237,18 @@ class PipelineCaller:
 
 
 def _answer(value: Any) -> Any:
-    """None drops the item; models of pydantic, also in a list, as JSON has them."""
+    """None drops the item. In a list, models of pydantic become what JSON has, and an error that
+    `gather(errors="keep")` left there an object with its code and message."""
     if value is None:
         return DROP
     if isinstance(value, list):
-        return list(map(plain_json, value)) if value and not _is_plain(value[0]) else value
+        return value if all(map(_is_plain, value)) else list(map(_member, value))
+    return value if _is_plain(value) else plain_json(value)
+
+
+def _member(value: Any) -> Any:
+    if isinstance(value, ItemError):
+        return {"error": {"code": value.code, "message": value.message}}
     return value if _is_plain(value) else plain_json(value)
 
 

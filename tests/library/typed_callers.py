@@ -48,6 +48,9 @@ async def without_the_decorator() -> None:
     await coalescer.submit(1)  # refused: arg-type
     Coalescer(twice, max_tokens=9, tokens=lambda text: text.nothing())  # refused: attr-defined
     Coalescer(twice, max_item=3)  # refused: call-arg
+    sentiment = Coalescer(streams.classify(["good", "bad"]), max_items=3)
+    reveal_type(sentiment)  # is Coalescer[Any, str]
+    reveal_type(await sentiment.submit("a"))  # is str
     reveal_type(await streams.map_batches(twice, ["a"], max_items=3))  # is list[str | ItemError]
     await streams.map_batches(twice, [1])  # refused: arg-type
 

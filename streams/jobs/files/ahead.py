@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Iterator
-from typing import TypeVar
+from contextlib import suppress
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -15,28 +16,52 @@ PARTS_AHEAD = 4
 async def read_ahead(parts: Iterator[T]) -> AsyncGenerator[T, None]:
     """The parts, drawn by a separate thread, a few ahead. Raises what drawing one raises.
 
-    A daemon thread instead of the executor: Ctrl-C must not wait for input from a terminal.
+    A daemon thread instead of the executor: Ctrl-C must not wait for input from a terminal. It must
+    end without a word: writing to stderr while the interpreter ends aborts the process.
     """
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[T | BaseException | None] = asyncio.Queue(PARTS_AHEAD)
+    queue = _Queue[T]()
+    threading.Thread(target=queue.read, args=(parts,), name="file-reader", daemon=True).start()
+    try:
+        while (part := await queue.parts.get()) is not None:
+            if isinstance(part, BaseException):
+                raise part
+            queue.room.release()
+            yield part
+    finally:
+        queue.left = True
+        queue.room.release()
 
-    def hand_over(what: T | BaseException | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(what), loop).result()
 
-    def read() -> None:
-        try:
+class _Queue(Generic[T]):
+    """From the thread to the loop. `left`: nobody waits for the parts any more."""
+
+    def __init__(self) -> None:
+        self.parts: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
+        self.room = threading.Semaphore(PARTS_AHEAD)
+        self.left = False
+        self._loop = asyncio.get_running_loop()
+
+    def read(self, parts: Iterator[T]) -> None:
+        with suppress(_LeftError):
             try:
                 for part in parts:
-                    hand_over(part)
+                    self._hand_over(part)
+            except _LeftError:
+                raise
             except BaseException as error:  # any kind: a panic in a Rust extension, too
-                hand_over(error)
+                self._hand_over(error)
             else:
-                hand_over(None)
-        except (RuntimeError, asyncio.CancelledError):
-            return  # the loop is closed, and nobody waits for the result
+                self._hand_over(None)
 
-    threading.Thread(target=read, name="file-reader", daemon=True).start()
-    while (part := await queue.get()) is not None:
-        if isinstance(part, BaseException):
-            raise part
-        yield part
+    def _hand_over(self, part: T | BaseException | None) -> None:
+        self.room.acquire()
+        if self.left:
+            raise _LeftError
+        try:
+            self._loop.call_soon_threadsafe(self.parts.put_nowait, part)
+        except RuntimeError as error:  # the loop is closed
+            raise _LeftError from error
+
+
+class _LeftError(Exception):
+    """Nobody waits for the parts any more."""
