@@ -70,7 +70,7 @@ async def test_at_no_moment_is_anything_committed_that_is_not_in_a_topic(broker,
         with worker(broker, source, TEST_CALL_S="0.05") as process:
             await done(broker, process, source, [1000] * 4)
             assert process.stop() == 0, process.log
-    assert watch.samples >= 10
+    assert watch.samples >= 3, "half way was seen, and more than once"
     assert watch.broken == []
     judged, _ = await verdict(broker.bootstrap, source, positions)
     assert (judged.lost, judged.out_of_order) == (0, 0)
