@@ -38,7 +38,7 @@ async def slow_head(peer: Peer) -> None:
     taking = asyncio.create_task(take())
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(enough.wait(), 0.3)
+            await asyncio.wait_for(enough.wait(), DEADLINE_S / 4)
         assert len(started) >= 8, f"{len(started)} of 10 items started behind a slow head"
     finally:
         release.set()
@@ -69,7 +69,7 @@ async def source_raises(peer: Peer) -> None:
         raise LookupError("gone")
 
     try:
-        await asyncio.wait_for(_all(peer(2, quick, max_items=2).results(numbers())), 1)
+        await asyncio.wait_for(_all(peer(2, quick, max_items=2).results(numbers())), DEADLINE_S / 4)
     except LookupError:
         pass
     else:
