@@ -38,7 +38,7 @@ async def slow_head(peer: Peer) -> None:
     taking = asyncio.create_task(take())
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(enough.wait(), DEADLINE_S / 4)
+            await asyncio.wait_for(enough.wait(), DEADLINE_S / 2)
         assert len(started) >= 8, f"{len(started)} of 10 items started behind a slow head"
     finally:
         release.set()
