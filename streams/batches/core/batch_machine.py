@@ -27,7 +27,7 @@ from math import inf
 
 from streams.batches.batch_door import Cursor
 from streams.batches.core.chunk_record import Chunk, Round, Sums
-from streams.batches.core.polling import wait_ms
+from streams.batches.core.polling import Hold
 from streams.batches.core.run_actions import (
     Canary,
     CanaryFacts,
@@ -64,7 +64,8 @@ class BatchMachine:
     `count`: about how many items the input has; None: not known. `max_items`, `max_in_flight`: of
     the task.
 
-    `totals`: of the chunks that have left. `error`: why the run cannot go on; None: it can.
+    `totals`: of the chunks that have left. `drawn`: items read so far. `batches`: created so far.
+    `hold`: why no batch is created now. `error`: why the run cannot go on; None: it can.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class BatchMachine:
         self._bench: tuple[Chunk, Folded] | None = None
         self._busy = False
         self._stopped: set[int] = set()  # what is left of these costs too much
-        self._hold = Hold()
+        self.hold = Hold()
         for chunk in sorted(chunks, key=lambda chunk: chunk.number):
             self._resume(chunk, now_ms)
 
@@ -132,7 +133,7 @@ class BatchMachine:
         times = self.under_way.times(cancels=self._cancels)
         if self._terms.deadline_at_ms is not None:
             times.append(self._terms.deadline_at_ms - self._needed_ms())
-        times.append(self._hold.until_ms)
+        times.append(self.hold.until_ms)
         return min((at for at in times if at > now_ms), default=inf)
 
     # -- decisions ---------------------------------------------------------------------------------
@@ -169,23 +170,21 @@ class BatchMachine:
 
     def _needed_ms(self) -> int:
         """How long what is left takes live; before a hurry, with the time that its start takes."""
-        calls = 0.0
-        open_chunks = [chunk for chunk in self.chunks.values() if chunk.sums is None]
-        for chunk in open_chunks:
-            last = chunk.last
-            calls += (last.unanswered if last.ended else last.requests) if last is not None else 0
-        if self._bench is not None and self._bench[0].last is None:
-            calls += self._bench[1].requests
+        undrawn = 0
         if self._count is not None and not self._drawn_all:
-            calls += max(0, self._count - self.drawn) / self._max_items
+            undrawn = max(0, self._count - self.drawn)
+        fresh = 0
+        if self._bench is not None and self._bench[0].last is None:
+            fresh = self._bench[1].requests
+        calls = fresh + undrawn / self._max_items
         reserve_ms = self._terms.reserve_ms if self.mode is Mode.RUN else 0
-        return reserve_ms + self.spending.live_ms(calls, len(open_chunks))
+        return reserve_ms + self.spending.live_ms(self.chunks.values(), calls)
 
     def _work(self, now_ms: int) -> RunAction | None:
         """The next step of the chunk on the bench; if that is done, of another."""
         if self._bench is not None:
             chunk, folded = self._bench
-            if self._lacks_canary(folded) and now_ms < self._hold.until_ms:
+            if self._lacks_canary(folded) and now_ms < self.hold.until_ms:
                 return None
             action = self._step(chunk, folded, now_ms)
             if action is not None:
@@ -224,7 +223,7 @@ class BatchMachine:
         return Draw(self._next, self._cursor) if draws and self.mode is Mode.HURRY else None
 
     def _may_create(self, now_ms: int) -> bool:
-        return now_ms >= self._hold.until_ms and not self.under_way.holds_creations
+        return now_ms >= self.hold.until_ms and not self.under_way.holds_creations
 
     # -- a chunk on the bench ----------------------------------------------------------------------
 
@@ -325,7 +324,7 @@ class BatchMachine:
         self.batches += 1
         self.under_way.known.add(result.id)
         self.under_way.watch(chunk, now_ms)
-        self._hold = Hold()
+        self.hold = Hold()
         self._bench = None
         self.under_way.changed.append(chunk)
 
@@ -355,21 +354,7 @@ class BatchMachine:
         elif error.fault in (Fault.REJECTED, Fault.TOO_LARGE, Fault.CLIENT):
             what = "the first request" if chunk is None else "a batch"
             self.error = f"the API refuses {what}: {error.message}"
-        self._hold.failed(error, now_ms)
-
-
-class Hold:
-    """Why, and until when, no batch is created."""
-
-    def __init__(self) -> None:
-        self.until_ms = 0
-        self.message = ""
-        self._failures = 0
-
-    def failed(self, error: CallError, now_ms: int) -> None:
-        self._failures += 1
-        self.until_ms = now_ms + wait_ms(error, self._failures)
-        self.message = error.message
+        self.hold.failed(error, now_ms)
 
 
 def _last(chunk: Chunk) -> Round:

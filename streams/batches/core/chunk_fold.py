@@ -62,12 +62,29 @@ class ChunkFold:
         self.live: list[Call] = []
         screen(slots, limits)
 
-    def begin(self, restore: Restore) -> None:
+    def begin(self) -> None:
         """A new chunk: its first requests are of all that waits."""
+        self.requests = packed(self.slots, self._limits)
+
+    def restore(self, restore: Restore) -> None:
+        """Outcomes from before the first batch (a canary's), for what waits."""
         for slot in self.slots:
             if slot.state is State.WAITING and restore(slot):
                 slot.state = State.ANSWERED
-        self.requests = packed(self.slots, self._limits)
+
+    def canary(self, call: Call, reply: Reply) -> list[Slot]:
+        """The reply to the first of the requests, made as a live call: returns what it answered.
+        The rest of it is asked in the batch."""
+        for index, slot in enumerate(call.slots):
+            slot.index = index
+        answered, _ = call.answer(reply.answers) if len(reply.answers) == call.size else ([], [])
+        left = [slot for slot in call.slots if slot.outcome is PENDING]
+        for slot in answered:
+            slot.calls += 1
+        call.slots = answered
+        call.share(reply.usage)
+        self.requests[:1] = [Call(left, "new", "count")] if left else []
+        return answered
 
     def begin_as(self, chunk: Chunk) -> None:
         """The first requests are those that are remembered; what is in none of them goes live."""
@@ -164,19 +181,22 @@ def _calls_of(slots: list[Slot], ranges: Sequence[Range]) -> list[Call]:
 
 
 def sums_of(slots: Sequence[Slot], planned: int, live_items: int) -> Sums:
-    """Of slots with their outcomes. `planned`: how many items the chunk had when it was new."""
-    dead = drops = input_tokens = output_tokens = 0
+    """Of the outcomes so far. `planned`: how many items the chunk had when it was new."""
+    pending = dead = drops = input_tokens = output_tokens = 0
     cost: int | None = 0
     for slot in slots:
         outcome = slot.outcome
-        if isinstance(outcome, ItemError):
+        if outcome is PENDING:
+            pending += 1
+        elif isinstance(outcome, ItemError):
             dead += 1
         elif outcome is DROP or outcome is FORWARD:
             drops += 1
         input_tokens += slot.input_tokens
         output_tokens += slot.output_tokens
         cost = added(cost, slot.cost_nano_usd)
+    results, vanished = len(slots) - pending - dead - drops, planned - len(slots)
     # fmt: off
-    return Sums(planned, len(slots) - dead - drops, dead, drops, planned - len(slots), live_items,
-                input_tokens, output_tokens, cost)
+    return Sums(planned, results, dead, drops, vanished, live_items, input_tokens, output_tokens,
+                cost)
     # fmt: on

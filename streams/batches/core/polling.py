@@ -87,3 +87,17 @@ class Watch:
         """It is about to end: it was cancelled."""
         self.next_at_ms = min(self.next_at_ms, now_ms + self._times.first_ms)
         self._created_at_ms = now_ms
+
+
+class Hold:
+    """Why, and until when, no batch is created."""
+
+    def __init__(self) -> None:
+        self.until_ms = 0
+        self.message = ""
+        self._failures = 0
+
+    def failed(self, error: CallError, now_ms: int) -> None:
+        self._failures += 1
+        self.until_ms = now_ms + wait_ms(error, self._failures)
+        self.message = error.message

@@ -54,10 +54,17 @@ class Spending:
         under_way = sum(_expected(chunk) for chunk in chunks if chunk.sums is None)
         return (self.spent or 0) + int(correction * (under_way + (further or 0)))
 
-    def live_ms(self, calls: float, chunks: int) -> int:
-        """How long these calls take, of so many chunks one after the other."""
+    def live_ms(self, chunks: Iterable[Chunk], further_calls: float) -> int:
+        """How long it takes to call live what these chunks have no message for, and as many calls
+        more. Of a batch that has not ended, that is all of it."""
+        calls, tails = further_calls, 1
+        for chunk in chunks:
+            last = chunk.last
+            if chunk.sums is None and last is not None:
+                calls += last.unanswered if last.ended else last.requests
+                tails += 1
         call_s = DEFAULT_CALL_S if self.facts is None else self.facts.call_s
-        return int(1000 * call_s * (SAFETY * calls / self._max_in_flight + TAIL_CALLS * chunks))
+        return int(1000 * call_s * (SAFETY * calls / self._max_in_flight + TAIL_CALLS * tails))
 
 
 def _expected(chunk: Chunk) -> int:

@@ -79,9 +79,13 @@ class UnderWay:
         return any(doubt.open for doubt in self._doubts.values())
 
     @property
-    def count(self) -> int:
-        """How many batches are, or may be, at work."""
-        return len(self._watches) + len(self._doubts)
+    def watches(self) -> int:
+        """How many batches are at work."""
+        return len(self._watches)
+
+    @property
+    def doubts(self) -> int:
+        return len(self._doubts)
 
     @property
     def is_idle(self) -> bool:
