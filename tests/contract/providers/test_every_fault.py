@@ -69,8 +69,12 @@ HARMLESS = frozenset(
 )
 """Faults after which every item has the answer that it has without them."""
 
-ELSEWHERE = frozenset({"status", "delay", "expired", "hang", "max_tokens", "contagion"} | VECTORS)
-"""Faults with a test of their own, and two that are none of a single call's."""
+ELSEWHERE = (
+    frozenset({"status", "delay", "expired", "hang", "max_tokens", "contagion"} | VECTORS)
+    | BATCHES
+    | RESULTS
+)
+"""Faults with a test of their own, and those that are none of a single call's."""
 
 
 def test_no_fault_of_the_simulator_is_left_out():
