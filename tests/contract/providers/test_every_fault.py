@@ -8,7 +8,7 @@ import pytest
 
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
-from streams.simulator.fault_names import FAULTS, MESSAGE, RECORDS, VECTORS
+from streams.simulator.fault_names import BATCHES, FAULTS, MESSAGE, RECORDS, RESULTS, VECTORS
 from tests.contract.providers.conftest import ITEMS, LABELS, task_of
 
 FAILURES = {
