@@ -21,9 +21,9 @@ import aiohttp
 from streams.errors import CallError, Fault
 from streams.providers.anthropic import Line, line_to
 from streams.providers.batch_port import BatchGone, BatchStatus, UnclearCreation
-from streams.providers.batch_results import ResultFile
 from streams.providers.batch_status import page_of, status_of
 from streams.providers.port import ProviderSettings, TaskModel, json_of, kind_of
+from streams.providers.result_lines import ResultLines
 from streams.providers.sdk_faults import no_message
 from streams.providers.secrecy import reworded
 
@@ -108,7 +108,7 @@ class AnthropicBatches:
 
     async def results(self, status: BatchStatus, path: Path) -> None:
         with path.open("wb", buffering=1 << 20) as file:
-            lines = ResultFile(file)
+            lines = ResultLines(file)
             for read in range(1, _READS + 1):
                 lines.begin()
                 try:

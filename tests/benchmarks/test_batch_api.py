@@ -1,4 +1,4 @@
-"""Message Batches leave the loop free; `python -m benchmarks.batch_api` has ten of these batches."""
+"""Message Batches leave the loop free; `python -m benchmarks.batch_api` has ten of them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import orjson
 _NEW_LINE: Final = b"\n"
 
 
-class ResultFile:
+class ResultLines:
     """Writes to `file`. `count`: how many requests have their line."""
 
     def __init__(self, file: IO[bytes]) -> None:
