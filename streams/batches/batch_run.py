@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.batches.batch_door import BatchDoor
-from streams.batches.batch_task import BatchTask
+from streams.batches.batch_operation import BatchOperation
 from streams.batches.bench import Bench
 from streams.batches.core.batch_machine import BatchMachine, Mode
 from streams.batches.core.chunk_record import CHUNK_KEY, Chunk
@@ -61,7 +61,7 @@ class BatchRun:
     def __init__(
         self,
         head: RunHead,
-        task: BatchTask,
+        task: BatchOperation,
         door: BatchDoor,
         api: BatchApi,
         state: RunState,
@@ -114,6 +114,7 @@ class BatchRun:
                 await self._go_on()
             finally:
                 await self._stop()
+                await self._bench.aclose()
                 self._store.close()
         machine = self._machine
         state = {Mode.STOP: "stopped", Mode.CANCEL: "cancelled"}.get(machine.mode, "done")

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 from streams.batches.batch_door import BatchDoor, Cursor
-from streams.batches.batch_task import BatchTask
+from streams.batches.batch_operation import BatchOperation
 from streams.batches.core.batch_packing import ChunkBounds, ChunkBuilder
 from streams.batches.core.chunk_fold import MAX_ROUNDS, ChunkFold, Restore, sums_of
 from streams.batches.core.chunk_record import Chunk, covers, packed_calls
@@ -36,7 +36,7 @@ class Bench:
     def __init__(
         self,
         run: str,
-        task: BatchTask,
+        task: BatchOperation,
         door: BatchDoor,
         bounds: ChunkBounds,
         records: LiveRecords,
@@ -63,6 +63,12 @@ class Bench:
     def _fold(self) -> ChunkFold:
         assert self._on is not None
         return self._on[1]
+
+    async def aclose(self) -> None:
+        self._on = None
+        close = getattr(self._input, "aclose", None)  # a door's generator, in the middle
+        if close is not None:
+            await close()
 
     # -- a new chunk -------------------------------------------------------------------------------
 
@@ -215,7 +221,8 @@ class Bench:
     def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold
         count = self._next_count()
-        sums = sums_of(fold.slots, chunk.items, self._live_items)
+        calls = chunk.requests + self._records.count(chunk.number)
+        sums = sums_of(fold.slots, chunk.items, self._live_items, calls)
         left = [*fold.requests, *fold.live]
         return Folded(
             requests=count,
