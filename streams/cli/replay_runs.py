@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,14 +19,17 @@ from streams.jobs.replay import (
     ReplayProgress,
     Resumption,
     as_shown,
+    cancel,
     range_choice,
     replay,
+    runs,
 )
 from streams.kafka.extents import Extent
 from streams.plans import Plan
 from streams.running.bar import Bar, duration
 from streams.settings import Settings, load_settings
 from streams.settings.values import topic as legal
+from streams.standard_streams import put
 
 MAX_SHOWN = 100
 """Positions that are listed for a person; --json has all."""
@@ -36,13 +40,44 @@ def carry_out(
 ) -> int:
     """Returns the exit code. Raises ConfigError, UsageError, StreamsError."""
     settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-    if request.list_runs or request.cancel is not None:
-        raise UsageError("not yet")
+    if not settings.worker.id:
+        raise UsageError("worker.id: is missing; the runs of a worker id are in one topic")
+    if request.list_runs:
+        return _list_runs(settings, as_json=as_json)
+    if request.cancel is not None:
+        return _cancel(settings, request.cancel)
     plans = {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
     if request.resume is not None:
         return _run(_resumption(request, settings, plans), as_json=as_json)
     job = _job(request, settings, _plan(request.task, settings, plans))
     return _run(job, as_json=as_json)
+
+
+def _list_runs(settings: Settings, *, as_json: bool) -> int:
+    found = asyncio.run(runs(settings))
+    for run in found:
+        line = run.line()
+        if as_json:
+            put_json(line)
+            continue
+        cost = "cost not known" if line["cost_usd"] is None else f"${line['cost_usd']:,.4f}"
+        began = datetime.fromtimestamp(line["started_at_ms"] / 1000, UTC)
+        put(
+            f"{line['run']}  {line['state']:<9}  {line['mode']:<5}  {line['task']}"
+            f"  {line['done']:,}/{line['items']:,}  {cost}  {began:%Y-%m-%d %H:%M}\n".encode()
+        )
+    if not found:
+        tell(f"no runs of {settings.worker.id}")
+    return 0
+
+
+def _cancel(settings: Settings, run: str) -> int:
+    state = asyncio.run(cancel(settings, run))
+    if state != "cancelled":
+        fail(f"run {run} is {state} already")
+        return 1
+    tell(f"run {run} is cancelled; what it has written stays")
+    return 0
 
 
 def _plan(name: str | None, settings: Settings, plans: Mapping[str, Plan]) -> Plan:
@@ -159,7 +194,8 @@ def _report(progress: ReplayProgress, found: Completeness, *, as_json: bool) -> 
             f" {duration(summary['elapsed_s'])}"
         )
     if progress.where is not None and progress.where.unfit:
-        tell(f"--where could not judge {progress.where.unfit:,} records; they were left out")
+        count = f"{progress.where.unfit:,} record{'' if progress.where.unfit == 1 else 's'}"
+        tell(f"--where could not judge {count}: left out, as no part of the range")
     if verdict.is_complete:
         return 0
     for name, places in missing.items():

@@ -23,9 +23,11 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.errors import StreamsError
 from streams.jobs.replay.completeness import Completeness
+from streams.jobs.replay.live_traffic import giving_way
 from streams.jobs.replay.range_reader import RangeReader, RangeTask
 from streams.jobs.replay.range_shell import DropNotes, RangeShell
 from streams.jobs.replay.replay_job import ReplayProgress
+from streams.jobs.replay.right_of_way import Way
 from streams.jobs.replay.run_context import RunContext, drops_of
 from streams.jobs.replay.run_counts import added_counts
 from streams.jobs.replay.run_facts import CANCEL, DROPS, PROGRESS, RunProgress, write_ranges
@@ -83,6 +85,7 @@ class LiveRun:
             shell = self._shell = self._make_shell(parts, sink)
             stack.push_async_callback(shell.stop)
             reader = await self._read(shell, stack)
+            await stack.enter_async_context(giving_way(context, shell, self._on_way))
             self._check()
             notes = asyncio.ensure_future(self._note_regularly())
             try:
@@ -209,6 +212,11 @@ class LiveRun:
         self._progress.changed(self._progress)
         self._check()
 
+    def _on_way(self, way: Way) -> None:
+        if way.why != self._progress.waits:
+            self._progress.waits = way.why
+            self._progress.changed(self._progress)
+
     def _check(self) -> None:
         """Whether every partition is done."""
         reader = getattr(self, "_reader", None)
@@ -240,7 +248,9 @@ class LiveRun:
         keys = self._context.keys
         while True:
             await asyncio.sleep(NOTE_EVERY_S)
-            await self.note()
+            if self._context.may_write():
+                await self.note()
+            await self._context.keep(self._state.owner)
             if CANCEL in await keys.load():
                 raise CancelledRunError("the run was cancelled by `streams replay --cancel`")
 

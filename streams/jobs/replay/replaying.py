@@ -22,6 +22,7 @@ from streams.jobs.replay.run_context import RunContext, progress_of
 from streams.jobs.replay.run_counts import run_summary
 from streams.jobs.replay.run_facts import PROGRESS, RunProgress, RunState
 from streams.jobs.replay.run_opening import begun, resumed
+from streams.jobs.replay.where_filter import Where
 
 
 async def replay(job: ReplayJob | Resumption, progress: ReplayProgress) -> Completeness:
@@ -49,6 +50,8 @@ class _Process:
         async with _claimed(context):
             state = await context.keys.load()
             self._state = before = progress_of(state)
+            if before.state == "failed":  # what is missing lies anywhere
+                before.watermarks, before.ledgers = {}, {}
             before.owner, before.state = secrets.token_hex(8), "running"
             await context.keys.put(PROGRESS, before.write())
             try:
@@ -62,6 +65,7 @@ class _Process:
                     await self._end("stopped")
                 raise
             ended: RunState = "done" if found.verdict.is_complete else "failed"
+            self._state.items, self._state.done = found.items, found.outcomes + found.drops
             await self._end(ended)
             progress.summary = run_summary(context.facts, ended, self._state.counts, found)
             return found
@@ -80,10 +84,11 @@ class _Process:
         context = self._context
         self._progress.tell("counting the outcomes")
         found = await context.written(await context.keys.load())
+        text = context.facts.where
+        where = None if text is None else Where(text)  # the run's own counts what it cannot judge
         scanner = RangeScanner(context.consumer, context.facts.source)
         for number, extent in context.facts.extents.items():
             async for records in scanner.scan(number, extent):
-                where = context.where
                 inside = records if where is None else where.selected(records)
                 found.expected(number, [record.offset for record in inside])
         return found

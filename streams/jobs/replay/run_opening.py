@@ -18,8 +18,9 @@ from streams.jobs.claim import Claim, claimant
 from streams.jobs.replay.live_run import ledger_prefix
 from streams.jobs.replay.range_scan import extents_of_choice
 from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
-from streams.jobs.replay.run_context import RunContext
-from streams.jobs.replay.run_facts import FACTS, RunFacts, new_run_id, task_digest
+from streams.jobs.replay.run_context import RunContext, progress_of
+from streams.jobs.replay.run_facts import CANCEL, FACTS, RunFacts, new_run_id, task_digest
+from streams.jobs.replay.run_list import claim_group, unknown
 from streams.jobs.replay.run_topic import RunKeys, RunTopic, replays_spec, replays_topic, run_topic
 from streams.jobs.replay.where_filter import Where
 from streams.kafka.admin import Admin
@@ -166,21 +167,20 @@ async def resumed(job: Resumption, progress: ReplayProgress) -> AsyncIterator[Ru
 async def _found(connections: _Connections, job: Resumption) -> RunFacts:
     topic = replays_topic(job.settings.worker.id)
     there = await broker_answer(connections.admin.list_topics(), connections.admin)
-    found = None
+    found: Mapping[str, bytes] = {}
     if topic in there:
         async with run_topic(connections.arguments, topic, None) as state:
-            found = (await RunKeys(state, job.run).load()).get(FACTS)
-    if found is None:
-        raise StreamsError(
-            f"there is no run {job.run} of {job.settings.worker.id}; `streams replay --list` shows"
-            " those there are"
-        )
+            found = await RunKeys(state, job.run).load()
+    if FACTS not in found:
+        raise unknown(job.run, job.settings)
+    if CANCEL in found or progress_of(found).state == "cancelled":
+        raise StreamsError(f"run {job.run} was cancelled; begin a new one")
     changes = {
         name: given
         for name in ("share", "deadline_s", "max_cost_usd")
         if (given := getattr(job, name)) is not None
     }
-    return replace(RunFacts.read(found), **changes)
+    return replace(RunFacts.read(found[FACTS]), **changes)
 
 
 async def _check_unchanged(plan: Plan, job: Resumption, facts: RunFacts) -> None:
@@ -245,9 +245,3 @@ async def _opened(
             ),
             keys,
         )
-
-
-def claim_group(worker_id: str, run: str) -> str:
-    """The consumer group that stands for a run; its one member does the run. ("/" is legal in no
-    worker id.)"""
-    return f"streams-replay-{worker_id}/{run}"
