@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from streams.cli.replay_request import ReplayRequest
 from streams.cli.stopping import run_until_stopped
 from streams.errors import UsageError
 from streams.jobs.replay import (
+    CancelledRunError,
     Completeness,
     ReplayJob,
     ReplayProgress,
@@ -26,6 +28,7 @@ from streams.jobs.replay import (
 )
 from streams.kafka.extents import Extent
 from streams.plans import Plan
+from streams.providers import has_batches
 from streams.running.bar import Bar, duration
 from streams.settings import Settings, load_settings
 from streams.settings.values import topic as legal
@@ -45,8 +48,8 @@ def carry_out(
     if request.list_runs:
         return _list_runs(settings, as_json=as_json)
     if request.cancel is not None:
-        return _cancel(settings, request.cancel)
-    plans = {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
+        return _cancel(request.cancel, settings, _plans(settings))
+    plans = _plans(settings)
     if request.resume is not None:
         return _run(_resumption(request, settings, plans), as_json=as_json)
     job = _job(request, settings, _plan(request.task, settings, plans))
@@ -71,13 +74,26 @@ def _list_runs(settings: Settings, *, as_json: bool) -> int:
     return 0
 
 
-def _cancel(settings: Settings, run: str) -> int:
-    state = asyncio.run(cancel(settings, run))
-    if state != "cancelled":
-        fail(f"run {run} is {state} already")
+def _cancel(run: str, settings: Settings, plans: Mapping[str, Plan]) -> int:
+    found = asyncio.run(cancel(settings, run))
+    if found.state not in ("cancelled", "stopped"):
+        fail(f"run {run} is {found.state} already")
         return 1
-    tell(f"run {run} is cancelled; what it has written stays")
+    if found.state == "stopped":  # its batches have to be cancelled, and read, by a process
+        job = Resumption(settings=settings, environ=os.environ, plans=plans, run=run, cancels=True)
+        with contextlib.suppress(CancelledRunError), Bar() as bar:
+            progress = ReplayProgress(tell=bar.tell, changed=lambda now: bar.show(now.state))
+            run_until_stopped(_done(job, progress))
+    tell(f"run {run} is cancelled; what is answered is kept")
     return 0
+
+
+async def _done(job: Resumption, progress: ReplayProgress) -> None:
+    await replay(job, progress)
+
+
+def _plans(settings: Settings) -> dict[str, Plan]:
+    return {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
 
 
 def _plan(name: str | None, settings: Settings, plans: Mapping[str, Plan]) -> Plan:
@@ -98,6 +114,10 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
     until = request.until or "latest"
     choice = range_choice(request.first, until, request.partitions, datetime.now(UTC))
     _check_into(request.into, plan)
+    if request.mode == "batch" and not has_batches(plan.task):
+        raise UsageError(
+            f"--mode batch: {plan.task.provider} has no Message Batches; live is there"
+        )
 
     async def confirm(extents: Mapping[int, Extent]) -> None:
         """Where `--dry-run`, and the question before a large run, come in."""
@@ -165,11 +185,12 @@ def _run(job: ReplayJob | Resumption, *, as_json: bool) -> int:
 
 def _report_end(error: BaseException, progress: ReplayProgress) -> None:
     """How far it came, and how to go on."""
-    if progress.facts is None or isinstance(error, UsageError):
+    if progress.facts is None or isinstance(error, UsageError | CancelledRunError):
         return
     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
+    batches = f", {progress.batches} batches go on at the API" if progress.batches else ""
     progress.tell(
-        f"{what}: {progress.done:,} of {progress.total:,} are done;"
+        f"{what}: {progress.done:,} of {progress.total:,} are done{batches};"
         f" `streams replay --resume {progress.facts.run}` goes on, and pays none twice"
     )
 

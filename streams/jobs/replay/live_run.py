@@ -31,12 +31,10 @@ from streams.jobs.replay.right_of_way import Way
 from streams.jobs.replay.run_context import RunContext, drops_of
 from streams.jobs.replay.run_counts import added_counts
 from streams.jobs.replay.run_facts import CANCEL, DROPS, PROGRESS, RunProgress, write_ranges
-from streams.kafka.client import connect, connected
-from streams.kafka.produce.producers import Producers
+from streams.jobs.replay.run_parts import open_parts, open_sink, route_of_run
+from streams.kafka.client import connected
 from streams.kafka.produce.sink import Sink
 from streams.kafka.tail import reading_consumer
-from streams.plans import caller_of, parts_of, route_of
-from streams.running.pipeline_caller import PipelineCaller
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.commits import Settling
@@ -79,8 +77,8 @@ class LiveRun:
         self._written = written
         self._drops = DropNotes(drops_of(state))
         async with contextlib.AsyncExitStack() as stack:
-            parts = await self._parts(stack)
-            sink = await self._open_sink(stack)
+            parts = await open_parts(context, stack, self._fail, self._budget.stage_bytes)
+            sink = await open_sink(context, stack, self._fail)
             await self._begin_ledger(parts, stack)
             shell = self._shell = self._make_shell(parts, sink)
             stack.push_async_callback(shell.stop)
@@ -107,45 +105,9 @@ class LiveRun:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    async def _parts(self, stack: contextlib.AsyncExitStack) -> TaskParts:
-        context = self._context
-        caller = caller_of(
-            context.plan,
-            context.settings,
-            context.environ,
-            stage_bytes=self._budget.stage_bytes,
-            on_defect=self._fail,
-        )
-        stack.push_async_callback(caller.aclose)
-        if isinstance(caller, PipelineCaller):
-            await caller.start()
-        return parts_of(context.plan, caller, run=context.facts.run)
-
-    async def _open_sink(self, stack: contextlib.AsyncExitStack) -> Sink:
-        context = self._context
-        keywords = {
-            **context.arguments,
-            "enable_idempotence": not context.embedded,
-            "metadata_max_age_ms": 30_000,
-        }
-        sink = Sink(Producers(keywords), on_defect=self._fail, may_write=context.may_write)
-        await connect(sink, context.kafka.bootstrap_servers)
-        stack.push_async_callback(sink.stop)
-        return sink
-
     def _make_shell(self, parts: TaskParts, sink: Sink) -> RangeShell:
-        facts = self._context.facts
-        task = self._context.plan.task.model_copy(
-            update={"sink": facts.sink, "dead_letter": facts.dead_letter}
-        )
-        return RangeShell(
-            parts,
-            route_of(task, self._context.topics),
-            sink,
-            self._on_room,
-            self._ledger,
-            drops=self._drops,
-        )
+        route = route_of_run(self._context)
+        return RangeShell(parts, route, sink, self._on_room, self._ledger, drops=self._drops)
 
     async def _begin_ledger(self, parts: TaskParts, stack: contextlib.AsyncExitStack) -> None:
         """Without one where the broker cannot (the embedded one), and for a pipeline."""

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 
 from streams.errors import StreamsError
+from streams.jobs.replay.batch_mode import BatchMode
 from streams.jobs.replay.completeness import Completeness
 from streams.jobs.replay.live_run import CancelledRunError, LiveRun
 from streams.jobs.replay.range_scan import RangeScanner
@@ -34,15 +35,20 @@ async def replay(job: ReplayJob | Resumption, progress: ReplayProgress) -> Compl
     async with contextlib.AsyncExitStack() as stack:
         opening = begun(job, progress) if isinstance(job, ReplayJob) else resumed(job, progress)
         context = await stack.enter_async_context(opening)
-        return await _Process(context, progress).all()
+        return await _Process(context, progress, cancels=_cancels(job)).all()
+
+
+def _cancels(job: ReplayJob | Resumption) -> bool:
+    return isinstance(job, Resumption) and job.cancels
 
 
 class _Process:
     """This process's part of the run."""
 
-    def __init__(self, context: RunContext, progress: ReplayProgress) -> None:
+    def __init__(self, context: RunContext, progress: ReplayProgress, *, cancels: bool) -> None:
         self._context = context
         self._progress = progress
+        self._cancels = cancels
         self._state = RunProgress()
 
     async def all(self) -> Completeness:
@@ -73,11 +79,15 @@ class _Process:
     async def _work(self, state: Mapping[str, bytes]) -> None:
         context, progress = self._context, self._progress
         written = await context.written(state)
-        live = LiveRun(context, progress, self._state)
+        part: LiveRun | BatchMode
+        if context.facts.mode == "live":
+            part = LiveRun(context, progress, self._state)
+        else:
+            part = BatchMode(context, progress, self._state, cancels=self._cancels)
         try:
-            await live.all(written, state)
+            await part.all(written, state)
         finally:
-            self._state = live.state
+            self._state = part.state
 
     async def _count(self, state: Mapping[str, bytes]) -> Completeness:
         """The source once more, and the target as it is now."""

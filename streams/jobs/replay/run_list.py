@@ -87,28 +87,34 @@ async def _lives(settings: Settings, admin: Admin, run: str) -> bool:
     return await broker_answer(asking, admin)
 
 
-async def cancel(settings: Settings, run: str) -> RunState:
-    """Give the run up: its process ends, what is answered is kept. Returns its state then, which is
-    another one if it was over before. Raises StreamsError for an unknown run, BrokerError."""
+async def cancel(settings: Settings, run: str) -> Run:
+    """Give the run up: its process ends, what is answered is kept. Returns it with its state then,
+    which is another one if it was over before; "stopped": nobody does it, and its batches are still
+    to be cancelled. Raises StreamsError for an unknown run, BrokerError."""
     async with _state(settings, writes=True) as (admin, topic):
         keys = None if topic is None else RunKeys(topic, run)
         if keys is None or FACTS not in (state := await keys.load()):
             raise unknown(run, settings)
-        if (before := progress_of(state).state) in OVER:
-            return before
+        facts = RunFacts.read(state[FACTS])
+        if progress_of(state).state in OVER:
+            return Run(facts, progress_of(state), progress_of(state).state)
         await keys.put(CANCEL, b"{}")
         until = asyncio.get_running_loop().time() + CANCELLED_WITHIN_S
         while await _lives(settings, admin, run):
             progress = progress_of(await keys.load())
             if progress.state in OVER:
-                return progress.state
+                return Run(facts, progress, progress.state)
             if asyncio.get_running_loop().time() > until:
                 raise StreamsError(f"the process of run {run} has not ended yet; it has been asked")
             await asyncio.sleep(LOOK_EVERY_S)
-        return await _end(settings, keys, run)
+        progress = progress_of(await keys.load())
+        if progress.state not in OVER and facts.mode == "batch":
+            return Run(facts, progress, "stopped")
+        progress = await _end(settings, keys, run)
+        return Run(facts, progress, progress.state)
 
 
-async def _end(settings: Settings, keys: RunKeys, run: str) -> RunState:
+async def _end(settings: Settings, keys: RunKeys, run: str) -> RunProgress:
     """Nobody does the run: end it here, as the one process that has it."""
     arguments, session_s = client_arguments(settings.kafka), settings.kafka.session_timeout_s
     member = claimant(arguments, claim_group(settings.worker.id, run), session_s)
@@ -120,7 +126,7 @@ async def _end(settings: Settings, keys: RunKeys, run: str) -> RunState:
         if progress.state not in OVER:
             progress.state = "cancelled"
             await keys.put(PROGRESS, progress.write())
-        return progress.state
+        return progress
 
 
 def unknown(run: str, settings: Settings) -> StreamsError:

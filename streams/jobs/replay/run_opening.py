@@ -131,7 +131,7 @@ async def begun(job: ReplayJob, progress: ReplayProgress) -> AsyncIterator[RunCo
             until=job.until,
             where=job.where,
             share=job.share,
-            deadline_s=job.deadline_s,
+            deadline_at_ms=_at_ms(job.deadline_s),
             max_cost_usd=job.max_cost_usd,
             started_at_ms=now_ms,
             extents=extents,
@@ -160,7 +160,8 @@ async def resumed(job: Resumption, progress: ReplayProgress) -> AsyncIterator[Ru
         where = None if facts.where is None else Where(facts.where)
         progress.tell(f"run {facts.run}")
         opening = _opened(connections, facts, plan, job.environ, topics, where, progress)
-        async with opening as (context, _):
+        async with opening as (context, keys):
+            await keys.put(FACTS, facts.write())  # with what this command changes
             yield context
 
 
@@ -173,14 +174,21 @@ async def _found(connections: _Connections, job: Resumption) -> RunFacts:
             found = await RunKeys(state, job.run).load()
     if FACTS not in found:
         raise unknown(job.run, job.settings)
-    if CANCEL in found or progress_of(found).state == "cancelled":
+    is_cancelled = CANCEL in found or progress_of(found).state == "cancelled"
+    if is_cancelled and not job.cancels:
         raise StreamsError(f"run {job.run} was cancelled; begin a new one")
-    changes = {
-        name: given
-        for name in ("share", "deadline_s", "max_cost_usd")
-        if (given := getattr(job, name)) is not None
+    given = {
+        "share": job.share,
+        "deadline_at_ms": _at_ms(job.deadline_s),
+        "max_cost_usd": job.max_cost_usd,
     }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     return replace(RunFacts.read(found[FACTS]), **changes)
+
+
+def _at_ms(seconds: float | None) -> int | None:
+    """So long from now, in ms since the epoch."""
+    return None if seconds is None else int((time.time() + seconds) * 1000)
 
 
 async def _check_unchanged(plan: Plan, job: Resumption, facts: RunFacts) -> None:
