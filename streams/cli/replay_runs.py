@@ -53,6 +53,8 @@ def carry_out(
     if request.resume is not None:
         return _run(_resumption(request, settings, plans), as_json=as_json)
     job = _job(request, settings, _plan(request.task, settings, plans))
+    if request.dry_run:
+        raise UsageError("--dry-run is not available in this version")
     return _run(job, as_json=as_json)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from streams.jobs.judge import judge, outcome_of
 from tests.integration.harness import committed, create_topic, eventually, items, publish
-from tests.integration.replays import Process, positions, records_of, replayer
+from tests.integration.replays import positions, records_of, replayer, told_run
 from tests.integration.running import logged, worker
 from tests.integration.simulated import Simulated, simulated
 from tests.integration.topics import delete_records
@@ -338,16 +338,6 @@ async def test_a_replay_gives_way_to_live_traffic_that_waits(
 
 async def _lags(broker: Any, group: str, source: str) -> bool:
     return await committed(broker.bootstrap, group, source, 1) == [0]
-
-
-async def told_run(process: Process) -> str:
-    """Wait until the run has an id, and its state says so."""
-    await eventually(lambda: _says(process, "run "), 60, lambda: process.log)
-    return process.log.split()[1]
-
-
-async def _says(process: Process, text: str) -> bool:
-    return text in process.log
 
 
 async def called_more_than(api: Simulated, calls: int) -> None:
