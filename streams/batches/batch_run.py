@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.batches.batch_door import BatchDoor
-from streams.batches.batch_task import BatchTask
+from streams.batches.batch_operation import BatchOperation
 from streams.batches.bench import Bench
 from streams.batches.core.batch_machine import BatchMachine, Mode
 from streams.batches.core.chunk_record import CHUNK_KEY, Chunk
@@ -61,7 +61,7 @@ class BatchRun:
     def __init__(
         self,
         head: RunHead,
-        task: BatchTask,
+        task: BatchOperation,
         door: BatchDoor,
         api: BatchApi,
         state: RunState,
@@ -114,6 +114,7 @@ class BatchRun:
                 await self._go_on()
             finally:
                 await self._stop()
+                await self._bench.aclose()
                 self._store.close()
         machine = self._machine
         state = {Mode.STOP: "stopped", Mode.CANCEL: "cancelled"}.get(machine.mode, "done")
@@ -219,10 +220,7 @@ class BatchRun:
             case Prove(number, round_number, status):
                 self._store.has_ended(status)
                 file = await self._store.get(status.id)
-                is_ours = file.has_round(self._head.run, number, round_number)
-                if not is_ours:
-                    self._store.drop(status.id)
-                return is_ours
+                return file.has_round(self._head.run, number, round_number)
 
     async def _write(self, number: int, record: bytes) -> None:
         await self._state.put(f"{CHUNK_KEY}{number}", record)

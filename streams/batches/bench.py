@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any, Final
 
 from streams.batches.batch_door import BatchDoor, Cursor
-from streams.batches.batch_task import BatchTask
+from streams.batches.batch_operation import BatchOperation
 from streams.batches.core.batch_packing import ChunkBounds, ChunkBuilder
 from streams.batches.core.chunk_fold import MAX_ROUNDS, ChunkFold, Restore, sums_of
 from streams.batches.core.chunk_record import Chunk, covers, packed_calls
@@ -26,8 +26,12 @@ from streams.batches.slices import in_slices
 from streams.codec.strict_json import write
 from streams.core.call import PENDING, Call, Slot
 from streams.errors import CallError, Fault
+from streams.model import Reply
 
 DRAWN_AT_ONCE: Final = 1_000
+
+READ_IN_VAIN: Final = frozenset({Fault.REFUSED, Fault.TRUNCATED, Fault.BAD_REPLY})
+"""The API has taken the parameters; what the model made of the items is for the batch."""
 
 
 class Bench:
@@ -36,7 +40,7 @@ class Bench:
     def __init__(
         self,
         run: str,
-        task: BatchTask,
+        task: BatchOperation,
         door: BatchDoor,
         bounds: ChunkBounds,
         records: LiveRecords,
@@ -63,6 +67,12 @@ class Bench:
     def _fold(self) -> ChunkFold:
         assert self._on is not None
         return self._on[1]
+
+    async def aclose(self) -> None:
+        self._on = None
+        close = getattr(self._input, "aclose", None)  # a door's generator, in the middle
+        if close is not None:
+            await close()
 
     # -- a new chunk -------------------------------------------------------------------------------
 
@@ -118,7 +128,8 @@ class Bench:
         return Drawn(chunk, self._folded(), canary)
 
     async def canary(self, number: int) -> Drawn:
-        """Raises CallError where the call fails."""
+        """Raises CallError where the call fails in a way that says nothing of its parameters, or
+        something bad."""
         fold = self._fold
         call = fold.requests[0]
         call.id = f"{self._run}-canary"
@@ -130,14 +141,18 @@ class Bench:
                 reply = await self._task.call(call.items)
         except TimeoutError:
             raise CallError(Fault.TIMEOUT, "no reply in time") from None
+        except CallError as error:
+            if error.fault not in READ_IN_VAIN:
+                raise
+            reply = Reply([], error.usage)  # its items are asked again in the batch
         call_s = loop.time() - began
         answered = fold.canary(call, reply)
         self._live_items += len(answered)
-        await self._records.put_canary(answered)
+        if answered:
+            await self._records.put_canary(answered)
         cost = None if reply.usage is None else reply.usage.cost_nano_usd
-        return self._drawn(
-            number, fold, CanaryFacts(call_s, None if cost is None else cost / tokens)
-        )
+        per_token = None if cost is None or not tokens else cost / tokens
+        return self._drawn(number, fold, CanaryFacts(call_s, per_token))
 
     # -- a chunk of before -------------------------------------------------------------------------
 
@@ -215,7 +230,8 @@ class Bench:
     def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold
         count = self._next_count()
-        sums = sums_of(fold.slots, chunk.items, self._live_items)
+        calls = chunk.requests + self._records.count(chunk.number)
+        sums = sums_of(fold.slots, chunk.items, self._live_items, calls)
         left = [*fold.requests, *fold.live]
         return Folded(
             requests=count,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from streams.batches.batch_task import BatchTask
+from streams.batches.batch_operation import BatchOperation
 from streams.codec.answers import paid_slots
 from streams.core.call import PENDING, Call, Slot, State
 from streams.core.events import Arrived, Flush, Opened, Paused, Replied, Resumed
@@ -31,7 +31,7 @@ class LiveCalls:
 
     def __init__(
         self,
-        task: BatchTask,
+        task: BatchOperation,
         call_prefix: str,
         record: Record,
         *,

@@ -28,7 +28,8 @@ class BatchProgress(NamedTuple):
 
 class RunSummary(NamedTuple):
     """`state`: "done", "stopped" (more would pass the maximal cost) or "cancelled". `open`: items
-    without an outcome, 0 where it is done. `cost_usd`: each answer counted once; None: not known."""
+    without an outcome, 0 where it is done. `calls`: requests in batches, and live calls that
+    answered. Tokens and nano-dollars: each answer counted once; None: not known."""
 
     run: str
     state: str
@@ -40,9 +41,14 @@ class RunSummary(NamedTuple):
     open: int
     live_items: int
     batches: int
+    calls: int
     input_tokens: int
     output_tokens: int
-    cost_usd: float | None
+    cost_nano_usd: int | None
+
+    @property
+    def cost_usd(self) -> float | None:
+        return None if self.cost_nano_usd is None else self.cost_nano_usd / 1e9
 
     @property
     def equation(self) -> str:
@@ -58,7 +64,6 @@ class RunSummary(NamedTuple):
 def summary_of(run: str, state: str, sums: Sums, drawn: int, batches: int) -> RunSummary:
     """Raises StreamsError where the counts of a run that is done do not add up."""
     answered = sums.results + sums.dead_letters + sums.drops + sums.vanished
-    cost = sums.cost_nano_usd
     summary = RunSummary(
         run=run,
         state=state,
@@ -70,9 +75,10 @@ def summary_of(run: str, state: str, sums: Sums, drawn: int, batches: int) -> Ru
         open=drawn - answered,
         live_items=sums.live_items,
         batches=batches,
+        calls=sums.calls,
         input_tokens=sums.input_tokens,
         output_tokens=sums.output_tokens,
-        cost_usd=None if cost is None else cost / 1e9,
+        cost_nano_usd=sums.cost_nano_usd,
     )
     if summary.state == "done" and summary.open:
         raise StreamsError(f"run {run} does not add up: {summary.equation}")

@@ -20,10 +20,12 @@ from typing import IO, Any
 
 import orjson
 
+from streams.errors import StreamsError
+
 
 class StateFile:
-    """`path`: need not exist yet. `loads`: the records as they were written, once `load` has read
-    them. Raises ValueError for a file that is no such state, and where another process has it."""
+    """`path`: need not exist yet. `load` raises ValueError for a file that is no such state, and
+    StreamsError where another process has it open."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
@@ -39,12 +41,12 @@ class StateFile:
         lock = self._path.open("a+b", buffering=0)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise ValueError(f"another process has {self._path} open") from None
-        try:
+            if os.fstat(lock.fileno()).st_ino != self._path.stat().st_ino:
+                raise BlockingIOError  # it was put into place a moment ago, and is locked
             records = _read(self._path)
             self._file = self._compacted(records)
+        except BlockingIOError:
+            raise StreamsError(f"another process has {self._path} open") from None
         finally:
             lock.close()
         return records

@@ -180,7 +180,7 @@ def _calls_of(slots: list[Slot], ranges: Sequence[Range]) -> list[Call]:
     return calls
 
 
-def sums_of(slots: Sequence[Slot], planned: int, live_items: int) -> Sums:
+def sums_of(slots: Sequence[Slot], planned: int, live_items: int, calls: int) -> Sums:
     """Of the outcomes so far. `planned`: how many items the chunk had when it was new."""
     pending = dead = drops = input_tokens = output_tokens = 0
     cost: int | None = 0
@@ -197,6 +197,6 @@ def sums_of(slots: Sequence[Slot], planned: int, live_items: int) -> Sums:
         cost = added(cost, slot.cost_nano_usd)
     results, vanished = len(slots) - pending - dead - drops, planned - len(slots)
     # fmt: off
-    return Sums(planned, results, dead, drops, vanished, live_items, input_tokens, output_tokens,
-                cost)
+    return Sums(planned, results, dead, drops, vanished, live_items, calls, input_tokens,
+                output_tokens, cost)
     # fmt: on

@@ -45,8 +45,9 @@ class Round:
 
 class Sums(NamedTuple):
     """What became of a chunk's items. `vanished`: gone from the input before their outcome could be
-    written. `live_items`: those answered by live calls. Tokens and nano-dollars: of all their
-    calls, each counted once; None: not known."""
+    written. `live_items`: those answered by live calls. `calls`: requests in batches, and live
+    calls that answered. Tokens and nano-dollars: of all their calls, each counted once; None: not
+    known."""
 
     items: int = 0
     results: int = 0
@@ -54,6 +55,7 @@ class Sums(NamedTuple):
     drops: int = 0
     vanished: int = 0
     live_items: int = 0
+    calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost_nano_usd: int | None = 0
@@ -93,6 +95,11 @@ class Chunk:
         """Whether its last batch is planned, and no batch is known."""
         last = self.last
         return last is not None and last.batch is None and not last.left
+
+    @property
+    def requests(self) -> int:
+        """How many were in its batches."""
+        return sum(each.requests for each in self.rounds if each.batch is not None)
 
     @property
     def end(self) -> Cursor:

@@ -187,6 +187,10 @@ class UnderWay:
             if not each.left and each.batch not in by_id:
                 self.gone = f"batch {each.batch} is in no list of the API"
                 return
+        status = by_id.get(_last(chunk).batch or "")
+        if chunk.number in self._watches and status is not None and status.ended:
+            self._end(chunk, status)
+            return
         (self._watches.get(chunk.number) or self._late[chunk.number]).found(now_ms)
 
     def failed(self, action: ApiAction, error: CallError, now_ms: int) -> None:

@@ -10,7 +10,7 @@ from streams.core.limits import Limits
 from streams.model import Reply
 
 
-class BatchTask(NamedTuple):
+class BatchOperation(NamedTuple):
     """`request`, `read`: the halves of a call (`streams.providers.TaskCaller`). `call`: a whole
     live call. `limits`: of the task; also of a request. `timeout_s`: of a live call. `account`:
     that of live calls; None: one of its own. `has_price`: whether the model's price is known."""
