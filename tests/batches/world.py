@@ -75,6 +75,7 @@ class WorldBatch:
     created_at: float
     ends_at: float
     cancelled_at: float | None = None
+    ended_at: float = 0.0
     lines: list[bytes] = field(default_factory=list)
 
 
@@ -109,6 +110,7 @@ class World:
         self.live_calls = 0
         self.live_items: Counter[str] = Counter()
         self.vanished: set[int] = set()
+        self.ended_at = 0.0
 
     @property
     def now(self) -> float:
@@ -242,6 +244,7 @@ def run_world(world: World, seed: int = 0, *, within_s: float = 60 * 86_400.0) -
                 return await world.to_the_end()
 
         summary = loop.run_until_complete(limited())
+        world.ended_at = loop.time()
         assert loop.defects == [], loop.defects
     return summary
 
@@ -366,6 +369,7 @@ class WorldApi:
         if world.now < ends_at:
             return False
         if not batch.lines:
+            batch.ended_at = ends_at
             done = (ends_at - batch.created_at) / (batch.ends_at - batch.created_at)
             for place, request in enumerate(batch.requests):
                 in_time = place < done * len(batch.requests)
@@ -397,7 +401,7 @@ class WorldApi:
     async def results(self, status: BatchStatus, path: Path) -> None:
         await self._ask()
         batch = self._find(status.id)
-        if self._world.now < batch.ends_at + self._world.weather.late_s:
+        if self._world.now < batch.ended_at + self._world.weather.late_s:
             raise BatchGone(Fault.ACCOUNT, "no results yet", status=404)
         path.write_bytes(b"\n".join(batch.lines))
 
