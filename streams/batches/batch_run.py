@@ -53,13 +53,12 @@ from streams.core.events import Paused, Resumed
 from streams.errors import CallError, StreamsError
 from streams.providers.batch_port import BatchApi
 
-
 OnProgress = Callable[[BatchProgress], object]
 
 
 class BatchRun:
     """One process's part of a run. `head`: as it is written; `records`: what the state has besides
-    (`RunState.load`). `cancels`: give up (`--cancel`)."""
+    (`RunState.load`). `on_progress`: called after each step. `cancels`: give up (`--cancel`)."""
 
     def __init__(
         self,
@@ -71,6 +70,7 @@ class BatchRun:
         records: Mapping[str, bytes],
         terms: RunTerms,
         *,
+        on_progress: OnProgress | None = None,
         cancels: bool = False,
     ) -> None:
         self._head = head
@@ -78,7 +78,7 @@ class BatchRun:
         self._door = door
         self._api = api
         self._state = state
-        self._on_progress: OnProgress | None = None
+        self._on_progress = on_progress
         self._records = LiveRecords(state, records)
         self._machine = BatchMachine(
             replace(terms, deadline_at_ms=head.deadline_at_ms),
@@ -102,11 +102,9 @@ class BatchRun:
         self._machine.cancel()
         self._changed.set()
 
-    async def run(self, on_progress: OnProgress | None = None) -> RunSummary:
-        """Until every outcome is at the door, or the run is stopped or cancelled; once.
-        `on_progress`: called after each step. Raises StreamsError where a person has to look at
-        something first."""
-        self._on_progress = on_progress
+    async def run(self) -> RunSummary:
+        """Until every outcome is at the door, or the run is stopped or cancelled; once. Raises
+        StreamsError where a person has to look at something first."""
         with tempfile.TemporaryDirectory(prefix="streams-batches-") as directory:
             self._store = ResultStore(self._api, Path(directory))
             self._bench = Bench(

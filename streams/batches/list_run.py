@@ -50,8 +50,11 @@ async def run_list(
             door = ListDoor(listed, work.weigh, file, records)
             head = await _head(RunHead.read(records), work, door, deadline_s)
             async with aclosing(process.batches()) as api:
-                run = BatchRun(head, operation_of(work), door, api, file, records, terms)
-                summary = await run.run(on_progress)
+                operation = operation_of(work)
+                # fmt: off
+                summary = await BatchRun(head, operation, door, api, file, records, terms,
+                                         on_progress=on_progress).run()
+                # fmt: on
     finally:
         await work.close()
     _count(process, summary)
