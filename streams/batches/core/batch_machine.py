@@ -160,7 +160,7 @@ class BatchMachine:
             for number, chunk in self.chunks.items()
             if not self.under_way.holds(number, now_ms) and number not in self._stopped
         ]
-        if self.mode is Mode.RUN and self._may_create(now_ms):
+        if self.mode is Mode.RUN and now_ms >= self.hold.until_ms:
             unsent = next((chunk for chunk in free if chunk.waits_for_creation), None)
             if unsent is not None:
                 return Fold(unsent.number)
@@ -176,9 +176,6 @@ class BatchMachine:
         if self.mode is Mode.CANCEL or chunk.sums is not None:
             return chunk.number == self.chunks.head
         return not chunk.waits_for_creation
-
-    def _may_create(self, now_ms: int) -> bool:
-        return now_ms >= self.hold.until_ms and not self.under_way.holds_creations
 
     # -- a chunk on the bench ----------------------------------------------------------------------
 
@@ -205,7 +202,7 @@ class BatchMachine:
             chunk.rounds.append(Round(folded.requests, now_ms, cost))
             self._deadline.new_requests = 0
             chunk.state = "planned"
-        if not self._may_create(now_ms):
+        if now_ms < self.hold.until_ms:
             return None
         return Submit(chunk.number, chunk.record())
 
