@@ -1,0 +1,58 @@
+"""What a run costs: by what the canary took, corrected by what batches cost.
+
+1. A batch costs half of the tokens that its requests are estimated to take. What has been read
+   corrects the estimates of what has not.
+2. What is submitted counts as spent, however late it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from streams.batches.core.chunk_record import Chunk
+from streams.batches.core.run_actions import CanaryFacts
+from streams.model import added
+
+
+class Spending:
+    """`facts`: None: nothing was called yet. `spent`: by chunks that are read, in nano-dollars;
+    None: not known."""
+
+    def __init__(self, limit_nano_usd: int | None) -> None:
+        self._limit = limit_nano_usd
+        self.facts: CanaryFacts | None = None
+        self._expected = self._actual = 0
+        self.spent: int | None = 0
+
+    def estimate(self, tokens: int, *, batch: bool) -> int | None:
+        """Nano-dollars of requests with so many tokens, not corrected; None: the price is not
+        known."""
+        if self.facts is None or self.facts.nano_per_token is None:
+            return None
+        cost = tokens * self.facts.nano_per_token
+        return int(cost / 2 if batch else cost)
+
+    def read(self, chunk: Chunk) -> None:
+        """A chunk's true cost is known."""
+        cost = None if chunk.sums is None else chunk.sums.cost_nano_usd
+        self.spent = added(self.spent, cost)
+        if cost is not None and not chunk.live:
+            self._actual += cost
+            self._expected += _expected(chunk)
+
+    def allows(self, chunks: Iterable[Chunk], tokens: int, *, batch: bool) -> bool:
+        """Whether requests with so many tokens keep to the limit."""
+        if self._limit is None:
+            return True
+        return self.with_further(chunks, self.estimate(tokens, batch=batch)) <= self._limit
+
+    def with_further(self, chunks: Iterable[Chunk], further: int | None) -> int:
+        """What is spent in the end, with the batches of chunks that are not read yet and with this
+        estimate."""
+        correction = self._actual / self._expected if self._expected and self._actual else 1.0
+        under_way = sum(_expected(chunk) for chunk in chunks if chunk.sums is None)
+        return (self.spent or 0) + int(correction * (under_way + (further or 0)))
+
+
+def _expected(chunk: Chunk) -> int:
+    return sum(each.cost or 0 for each in chunk.rounds if not each.abandoned)
