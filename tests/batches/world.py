@@ -294,9 +294,7 @@ class WorldDoor:
         await self._world.step()
         for lane, first, last in ranges:
             slots = [
-                self._slot(seq)
-                for seq in range(first, last + 1)
-                if seq not in self._world.vanished
+                self._slot(seq) for seq in range(first, last + 1) if seq not in self._world.vanished
             ]
             assert all(slot.lane == lane for slot in slots)
             yield slots
