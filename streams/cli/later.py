@@ -10,7 +10,6 @@ import typer
 from streams.errors import UsageError
 
 COMMANDS = {
-    "replay": "Reprocess a range of a topic",
     "diff": "Compare two enrichments of the same items",
     "top": "Watch running workers",
 }

@@ -15,6 +15,7 @@ from streams.cli import demo_command as demo
 from streams.cli import later
 from streams.cli import map_command as mapping
 from streams.cli import publish_command as publish
+from streams.cli import replay_command as replaying
 from streams.cli import simulate_command as simulate
 from streams.cli import tail_command as tail
 from streams.cli import worker_command as worker
@@ -57,6 +58,7 @@ app.command("worker")(worker.worker)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
 app.command("map")(mapping.map_rows)
+app.command("replay")(replaying.replay)
 app.add_typer(dead.app, name="dead")
 app.command("check")(check.check)
 app.command("broker")(broker.broker)

@@ -1,6 +1,7 @@
-"""Commands that work on topics and files, and end: `publish`, `dead`, `map_file`.
+"""Commands that work on topics and files, and end: `publish`, `dead`, `map_file`, `replay`.
 
-Each is a room of its own; read `publish.publication`, `dead.redrive` or `map_file.mapping` first.
+Each is a room of its own; read `publish.publication`, `dead.redrive`, `map_file.mapping` or
+`replay.replaying` first. `claim` lets one process at a time do a job.
 `files` reads files for them, `judge` says what a run has lost, `own_simulator` starts the API
 simulator.
 """
