@@ -17,6 +17,7 @@ from streams.model import Item, Usage, added
 from streams.operations import make_operation
 from streams.operations.exchange import Operation, Prompt
 from streams.operations.extract import Extract
+from streams.providers import has_batches
 from streams.providers.prices import claude_usage, voyage_usage
 from streams.settings import TaskSettings
 
@@ -37,6 +38,9 @@ class Pace(NamedTuple):
 
 PACES: Final = {"anthropic": Pace(1.0, 100.0), "voyage": Pace(0.5, 100.0)}
 OTHER_PACE: Final = Pace(1.0, 100.0)
+
+BATCH_S: Final = 3600.0
+"""Most Message Batches have ended within an hour; none takes more than a day."""
 
 
 class Estimate:
@@ -85,7 +89,7 @@ class Estimate:
         self._open, self._open_tokens, self._open_bytes = [], 0, 0
 
     def summary(self) -> dict[str, Any]:
-        """As `replay --dry-run` has it, with all rows."""
+        """As `replay --dry-run` has it, with all rows. `batch`: None: the provider has none."""
         in_flight = min(self._task.calls.max_in_flight, max(self.calls, 1))
         return {
             "rows": self.rows,
@@ -97,6 +101,13 @@ class Estimate:
                 "cost_usd": None if self._cost is None else self._cost / 1e9,
                 "time_s": round(self._seconds / in_flight, 1),
             },
+            "batch": self._batch() if has_batches(self._task) else None,
+        }
+
+    def _batch(self) -> dict[str, Any]:
+        return {
+            "cost_usd": None if self._cost is None else self._cost / 2e9,
+            "time_s": BATCH_S,
         }
 
 
