@@ -21,6 +21,7 @@ from streams.jobs.replay.range_scan import RangeScanner, extents_of_choice
 from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
 from streams.jobs.replay.run_context import RunContext, progress_of
 from streams.jobs.replay.run_facts import CANCEL, FACTS, RunFacts, new_run_id, task_digest
+from streams.jobs.replay.run_hold import HeldKeys, RunHold
 from streams.jobs.replay.run_list import claim_group, unknown
 from streams.jobs.replay.run_topic import RunKeys, RunTopic, replays_spec, replays_topic, run_topic
 from streams.jobs.replay.where_filter import Where
@@ -253,15 +254,9 @@ async def _opened(
         producers = job_producers(arguments, progress.tell)
         await stack.enter_async_context(connected(producers, connections.servers))
         state: RunTopic = await stack.enter_async_context(run_topic(arguments, topic, producers))
-        claim = None
-        if not connections.embedded:
-            session_s = settings.kafka.session_timeout_s
-            group = claim_group(settings.worker.id, facts.run)
-            member = claimant(arguments, group, session_s)
-            await stack.enter_async_context(connected(member, connections.servers))
-            what = f"process of run {facts.run}"
-            claim = Claim(member, topic, session_s, progress.tell, what)
+        claim = await _claim(connections, facts.run, progress, stack)
         keys = RunKeys(state, facts.run)
+        hold = RunHold(facts.run, keys, claim)
         yield (
             RunContext(
                 settings=settings,
@@ -269,11 +264,28 @@ async def _opened(
                 plan=plan,
                 facts=facts,
                 where=where,
-                keys=keys,
+                keys=HeldKeys(keys, hold),
                 arguments=arguments,
                 consumer=connections.consumer,
                 topics=topics,
-                claim=claim,
+                hold=hold,
+                embedded=connections.embedded,
             ),
             keys,
         )
+
+
+async def _claim(
+    connections: _Connections,
+    run: str,
+    progress: ReplayProgress,
+    stack: contextlib.AsyncExitStack,
+) -> Claim | None:
+    """None on the embedded broker, which lets several in."""
+    if connections.embedded:
+        return None
+    settings = connections.settings
+    session_s, topic = settings.kafka.session_timeout_s, replays_topic(settings.worker.id)
+    member = claimant(connections.arguments, claim_group(settings.worker.id, run), session_s)
+    await stack.enter_async_context(connected(member, connections.servers))
+    return Claim(member, topic, session_s, progress.tell, f"process of run {run}")
