@@ -57,6 +57,7 @@ class Bench:
         self._frame_bytes: int | None = None
         self._on: tuple[Chunk, ChunkFold] | None = None
         self._live_items = 0
+        self._has_canary = False
 
     @property
     def _chunk(self) -> Chunk:
@@ -148,11 +149,12 @@ class Bench:
         call_s = loop.time() - began
         answered = fold.canary(call, reply)
         self._live_items += len(answered)
+        self._has_canary = True
         if answered:
             await self._records.put_canary(answered)
         cost = None if reply.usage is None else reply.usage.cost_nano_usd
         per_token = None if cost is None or not tokens else cost / tokens
-        return self._drawn(number, fold, CanaryFacts(call_s, per_token))
+        return self._drawn(number, fold, CanaryFacts(call_s, per_token, cost or 0))
 
     # -- a chunk of before -------------------------------------------------------------------------
 
@@ -180,6 +182,7 @@ class Bench:
         fold = ChunkFold(self._run, number, slots, self._task.limits, self._task.read)
         self._live_items = 0
         fold.restore(self._restoring(self._records.restore_canary))
+        self._has_canary = self._live_items > 0
         return fold
 
     def _restoring(self, restore: Restore) -> Restore:
@@ -230,7 +233,7 @@ class Bench:
     def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold
         count = self._next_count()
-        calls = chunk.requests + self._records.count(chunk.number)
+        calls = chunk.requests + self._records.count(chunk.number) + self._has_canary
         sums = sums_of(fold.slots, chunk.items, self._live_items, calls)
         left = [*fold.requests, *fold.live]
         return Folded(
