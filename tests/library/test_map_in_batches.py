@@ -198,10 +198,10 @@ async def test_a_run_stops_before_its_maximal_cost_and_goes_on_with_a_higher_one
     api: Simulator, state: Path
 ) -> None:
     label = streams.classify(LABELS)
-    with pytest.raises(StreamsError, match=r"max_cost_usd=0\.0001 would be spent.* open"):
-        await run_list(label, TEXTS, OPTIONS, state, terms=TERMS, max_cost_usd=0.0001)
+    with pytest.raises(StreamsError, match=r"max_cost_usd=0\.0002 would be spent.* open"):
+        await run_list(label, TEXTS, OPTIONS, state, terms=TERMS, max_cost_usd=0.0002)
     assert label.usage.cost_usd is not None
-    assert 0 < label.usage.cost_usd <= 0.0001
+    assert 0 < label.usage.cost_usd <= 0.0002
     results = await run_list(label, TEXTS, OPTIONS, state, terms=TERMS, max_cost_usd=1.0)
     assert set(results) <= set(LABELS)
 
