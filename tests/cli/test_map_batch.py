@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from streams.jobs.map_file.map_journal import head_line
 from tests import forked
 from tests.cli.command import TIMEOUT_S, Result, environ
 from tests.cli.map_runs import Api, mapped, simulated_api
@@ -186,6 +187,26 @@ def test_force_cancels_the_batches_of_the_run_before(tmp_path: Path) -> None:
         first, second = asked(api, "batches")
         assert (first["canceled"], second["succeeded"]) == (19, 19)
     assert left(tmp_path) == {"out.csv"}
+
+
+def test_a_state_without_its_journal_is_not_given_up_by_chance(tmp_path: Path) -> None:
+    with scripted(tmp_path, batch_ms=60_000) as api:
+        stopped(api, signal.SIGKILL, lambda: b'"submitted"' in state_file(tmp_path).read_bytes())
+        (tmp_path / "out.csv.journal").unlink()
+        for more in ((), ("--resume",)):
+            done = in_batches(api, *more)
+            assert (done.code, "its journal is not" in done.err) == (2, True), done.err
+        (batch,) = asked(api, "batches")
+        assert batch["status"] == "in_progress"
+
+
+def test_a_refused_resume_leaves_no_state_behind(tmp_path: Path) -> None:
+    """It stood in the way of live mode."""
+    with scripted(tmp_path) as api:
+        (tmp_path / "out.csv.journal").write_bytes(head_line({"model": "another"}, 1))
+        done = in_batches(api, "--resume")
+        assert (done.code, "another" in done.err) == (2, True)
+    assert left(tmp_path) == {"out.csv.journal"}
 
 
 def test_what_live_mode_has_answered_is_not_asked_in_a_batch(tmp_path: Path) -> None:

@@ -20,10 +20,10 @@ from typing import Any, Final
 import orjson
 
 from streams.batches.batch_run import BatchRun
-from streams.batches.batch_task import BatchTask
 from streams.batches.core.chunk_record import CHUNK_KEY, Chunk
 from streams.batches.core.polling import PollTimes
 from streams.batches.core.run_terms import RunTerms
+from streams.batches.list_run import operation_of
 from streams.batches.run_head import RunHead
 from streams.batches.state_file import StateFile
 from streams.errors import CallError, Fault, StreamsError, UsageError
@@ -38,7 +38,9 @@ from streams.jobs.map_file.row_queue import WINDOW_ROWS
 from streams.model import Reply
 from streams.operations import make_operation
 from streams.providers import TaskCaller
-from streams.running.work import Options, Work, work_of
+from streams.running.api_process import ApiWork
+from streams.running.collector import collect_seldom
+from streams.running.work import Options
 
 ANSWERED_KEY: Final = "journal"
 """Where the run's own part of the journal begins, in its state: the end of what was before."""
@@ -48,17 +50,16 @@ async def ask_in_batches(job: MapJob, api: MapApi, progress: MapProgress) -> Non
     """Returns when the journal has an answer of every row that is to have one. Raises as
     `map_file`, and StreamsError for what a person has to look at; the same job goes on then."""
     assert job.out is not None
-    caller = api.caller()
-    process = process_of(job.task, caller)
-    work = work_of(process, Options(
-        max_in_flight=job.task.calls.max_in_flight, max_attempts=job.task.calls.max_attempts
-    ))  # fmt: skip
+    calls = job.task.calls
+    options = Options(max_in_flight=calls.max_in_flight, max_attempts=calls.max_attempts)
+    work = process_of(job.task, api.caller()).work(options)
+    collect_seldom()  # the SDK is imported
     try:
         fields = job.fields(make_operation(job.task))
-        facts = await asyncio.to_thread(_checked, job, fields, caller)
+        facts = await asyncio.to_thread(_checked, job, fields, work.task_caller)
         async with _files(job, facts, api, progress) as (journal, state, records):
             progress.begun = True
-            run = _Run(job, api, work, caller, progress)
+            run = _Run(job, api, work, progress)
             await run.go(RowDoor(job, fields, journal, _answered_to(records)), state, records)
     finally:
         await work.close()
@@ -82,15 +83,16 @@ async def _files(
     assert job.out is not None
     journal, state = JournalFile(journal_of(job.out)), StateFile(state_of(job.out))
     try:
-        try:
-            records = await state.load()
-        except (OSError, ValueError) as error:
-            raise UsageError(str(error)) from None
         goes_on = job.resume and journal.found is not None
-        if goes_on:
-            assert journal.found is not None
+        if goes_on and journal.found is not None:
             refuse_others(journal.found.facts, facts, journal.path)
             journal.go_on()
+        records = await _loaded(state)
+        if records and not goes_on and not job.force:
+            raise UsageError(
+                f"{state_of(job.out)} is there, but its journal is not: --force gives up the"
+                " Message Batches of that run, and starts anew"
+            )
         if records and (not goes_on or job.simulate):  # a simulator forgets its batches
             if not job.simulate:
                 await _give_up(records, api, progress)
@@ -100,12 +102,19 @@ async def _files(
         if not goes_on:
             journal.begin(facts, WINDOW_ROWS)
         if not records:
-            records[ANSWERED_KEY] = orjson.dumps(journal.size)
+            records = {ANSWERED_KEY: orjson.dumps(journal.size)}
             await state.put(ANSWERED_KEY, records[ANSWERED_KEY])
         yield journal, state, records
     finally:
         await state.aclose()
         journal.close()
+
+
+async def _loaded(state: StateFile) -> dict[str, bytes]:
+    try:
+        return await state.load()
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
 
 
 async def _give_up(records: Mapping[str, bytes], api: MapApi, progress: MapProgress) -> None:
@@ -131,13 +140,10 @@ def _answered_to(records: Mapping[str, bytes]) -> int:
 class _Run:
     """One process's part of the run."""
 
-    def __init__(
-        self, job: MapJob, api: MapApi, work: Work, caller: TaskCaller, progress: MapProgress
-    ) -> None:
+    def __init__(self, job: MapJob, api: MapApi, work: ApiWork, progress: MapProgress) -> None:
         self._job = job
         self._api = api
         self._work = work
-        self._caller = caller
         self._progress = progress
         self._told = ""
 
@@ -149,7 +155,7 @@ class _Run:
         batches = self._api.batches()
         run = BatchRun(
             head,
-            self._task(),
+            operation_of(self._work)._replace(call=self._call),
             door,
             batches,
             state,
@@ -164,22 +170,10 @@ class _Run:
             door.close()
             await batches.aclose()
 
-    def _task(self) -> BatchTask:
-        work = self._work
-        return BatchTask(
-            request=self._caller.request,
-            read=self._caller.read,
-            call=self._call,
-            limits=work.limits,
-            timeout_s=work.timeout_s,
-            account=work.account,
-            has_price=work.has_price,
-        )
-
     async def _call(self, items: list[Any]) -> Reply:
         """A live call. A key that never got an answer will not get one: it ends the run."""
         try:
-            return await self._work.caller(items)
+            return await self._work.task_caller(items)
         except CallError as error:
             if error.fault is not Fault.ACCOUNT or self._has_begun:
                 raise

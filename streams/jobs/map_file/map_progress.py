@@ -91,6 +91,7 @@ class MapProgress:
                 "cost_usd": calls.cost_usd,
             }
         return {
+            "calls": paid.calls,
             "batches": paid.batches,
             "live_rows": paid.live_items,
             "input_tokens": paid.input_tokens,
@@ -106,7 +107,7 @@ class MapProgress:
             return self.calls.bill
         cost = "cost not known" if paid.cost_usd is None else f"${paid.cost_usd:.6f}"
         return (
-            f"{paid.batches:,} batches, {paid.live_items:,} rows live,"
+            f"{paid.calls} calls in {paid.batches:,} batches ({paid.live_items:,} rows live),"
             f" {paid.input_tokens} tokens in, {paid.output_tokens} out, {cost}"
         )
 
