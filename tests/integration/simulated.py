@@ -50,7 +50,7 @@ class Simulated:
 
     def batch_requests(self) -> list[dict[str, Any]]:
         """Every request that was submitted in one, by `custom_id`."""
-        return [json.loads(line) for line in self._ask("batches/requests").splitlines()]
+        return [json.loads(line) for line in self._ask("requests").splitlines()]
 
     def _ask(self, name: str, body: bytes | None = None) -> bytes:
         with urllib.request.urlopen(f"{self.url}/simulator/{name}", body, timeout=30) as reply:
