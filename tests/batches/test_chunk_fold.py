@@ -177,7 +177,7 @@ def test_the_usage_of_every_request_is_counted_once() -> None:
     refusal = CallError(Fault.REFUSED, "declined", usage=Usage(4, 0, 40))
     declined = lambda texts: refusal if "x" in texts else said(texts)  # noqa: E731
     chunk = Asked("a b x d").take(declined).take(said, declined).take(declined, said)
-    sums = sums_of(chunk.slots, 4, 0, 5)
+    sums = sums_of(chunk.slots)
     assert sums.cost_nano_usd == 3 * 40 + 2 * 100
     assert [slot.calls for slot in chunk.slots] == [2, 2, 3, 3]
 
@@ -189,7 +189,8 @@ def test_what_is_remembered_of_a_chunk_gives_the_same_requests_though_items_have
     for slot in left:
         slot.state = State.WAITING
     fold = ChunkFold("run", 0, left, LIMITS, read)
-    fold.begin_as(chunk)
+    for _ in fold.begin_as(chunk):
+        pass
     assert [[item.text for item in call.items] for call in fold.requests] == [
         ["a", "b"],
         ["e", "f", "g", "h"],
