@@ -81,8 +81,8 @@ class Topics:
         return name
 
     async def delete(self, name: str) -> None:
-        """With what a worker and replays of that id have made for it: the topics of dead letters, of
-        ledgers and of runs."""
+        """With what a worker and a replay of that id have made for it: the topics of dead letters,
+        of ledgers and of runs."""
         del self._made[name]
         beside = (f"{name}.dead", f".{name}.ledger", f"{name}.replays")
         there = await self._admin.list_topics()
