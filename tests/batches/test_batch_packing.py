@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streams.batches.core.batch_packing import ChunkBounds, ChunkBuilder, packed
 from streams.batches.core.chunk_record import covers, packed_calls, unpacked_calls
 from streams.core.call import PENDING, Slot
+from streams.core.cut import screen
 from streams.core.limits import Limits
 from streams.errors import ItemError
 from streams.model import DROP
@@ -47,6 +48,7 @@ def chunks_of(lanes: list[list[Slot]], bounds: ChunkBounds) -> list[ChunkBuilder
     builders: list[ChunkBuilder] = []
     builder = ChunkBuilder(LIMITS, bounds, FRAME)
     for lane in lanes:
+        screen(lane, LIMITS)
         rest = lane
         while rest := builder.add(rest):
             builders.append(builder)
@@ -78,7 +80,7 @@ def test_a_request_keeps_to_the_limits_and_to_one_lane_and_is_as_full_as_it_can_
     lanes: list[list[tuple[int, bool]]],
 ) -> None:
     slots = list(chain.from_iterable(slots_of(lanes)))
-    ChunkBuilder(LIMITS, ChunkBounds(), FRAME).add(slots)  # screens them
+    screen(slots, LIMITS)
     calls = packed(slots, LIMITS)
     assert [slot for call in calls for slot in call.slots] == [
         slot for slot in slots if slot.outcome is PENDING
@@ -112,7 +114,7 @@ def test_a_plan_written_as_ranges_gives_the_same_requests(
 
 def test_an_item_too_large_for_any_request_has_its_outcome_at_once() -> None:
     slot = Slot(0, 0, Text("x"), tokens=21)
-    ChunkBuilder(LIMITS, ChunkBounds(), FRAME).add([slot])
+    screen([slot], LIMITS)
     assert isinstance(slot.outcome, ItemError)
     assert slot.outcome.code == "too_large"
     assert packed([slot], LIMITS) == []

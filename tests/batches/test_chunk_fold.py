@@ -189,7 +189,8 @@ def test_what_is_remembered_of_a_chunk_gives_the_same_requests_though_items_have
     for slot in left:
         slot.state = State.WAITING
     fold = ChunkFold("run", 0, left, LIMITS, read)
-    fold.begin_as(chunk)
+    for _ in fold.begin_as(chunk):
+        pass
     assert [[item.text for item in call.items] for call in fold.requests] == [
         ["a", "b"],
         ["e", "f", "g", "h"],

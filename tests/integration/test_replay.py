@@ -8,12 +8,14 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from streams.jobs.judge import judge, outcome_of
+from streams.kafka.broker.tansu import EmbeddedBroker
 from tests.integration.harness import committed, create_topic, eventually, items, publish
 from tests.integration.replays import positions, records_of, replayer, told_run
 from tests.integration.running import logged, worker
@@ -397,6 +399,54 @@ async def test_an_empty_range_is_complete(broker: Any, topic: Any) -> None:
         ended = replay("--from", "latest")
         assert (ended.code, ended.summary["items"]) == (0, 0), ended.err
         assert api.state()["requests"] == 0
+
+
+async def test_an_application_s_function_is_done_again_with_its_drops_and_errors(
+    broker: Any, topic: Any
+) -> None:
+    source = await topic(partitions=2)
+    texts = ["fine", "drop me", "refuse me", "raise"]
+    sent = [(None, orjson.dumps({"id": n, "text": texts[n % 4]}), n % 2) for n in range(40)]
+    await publish(broker.bootstrap, source, sent)
+    with simulated() as api, replayer(broker, source, api) as replay:
+        replay.configure(broker, "")
+        replay.variables = {"TEST_SOURCE": source}
+        ended = replay("--from", "earliest", "--app", "tests.integration.apps:app")
+        assert ended.code == 0, ended.err
+        counts = [ended.summary[name] for name in ("items", "results", "dead_letters", "drops")]
+        assert counts == [40, 10, 20, 10]
+        refused = replay("--from", "0", "--mode", "batch", "--app", "tests.integration.apps:app")
+        assert (refused.code, "has no Message Batches" in refused.err) == (2, True)
+
+
+async def test_a_pipeline_is_done_again(broker: Any, topic: Any) -> None:
+    source = await topic(partitions=2)
+    sent = await publish(broker.bootstrap, source, items(60, 2))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        replay.configure(broker, "")
+        replay.variables = {"TEST_SOURCE": source}
+        ended = replay("--from", "earliest", "--app", "tests.integration.pipeline_apps:app")
+        assert ended.code == 0, ended.err
+        found = await records_of(broker, ended.run, f"{source}.out", f"{source}.dead")
+        assert sorted(positions(found)) == sorted(sent)
+
+
+def test_on_the_embedded_broker_it_goes_by_offsets_and_refuses_times(tmp_path: Path) -> None:
+    with EmbeddedBroker(quiet=True) as embedded:
+        broker = SimpleNamespace(bootstrap=embedded.bootstrap)
+
+        async def filled() -> None:
+            await create_topic(broker.bootstrap, "reviews", 2)
+            await publish(broker.bootstrap, "reviews", items(60, 2))
+
+        asyncio.run(filled())
+        with simulated() as api, replayer(broker, "reviews", api) as replay:
+            ended = replay("--from", "earliest", "--until", "20")
+            assert ended.code == 0, ended.err
+            assert (ended.summary["items"], ended.summary["results"]) == (40, 40)
+            by_time = replay("--from", "-1h")
+            assert (by_time.code, "not on the embedded broker" in by_time.err) == (2, True)
+            assert [line["state"] for line in replay("--list").lines] == ["done"]
 
 
 async def called_more_than(api: Simulated, calls: int) -> None:

@@ -12,7 +12,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
-from streams.codec.fingerprint import fingerprint
 from streams.errors import StreamsError, UsageError
 from streams.jobs.claim import Claim, claimant
 from streams.jobs.replay.live_run import ledger_prefix
@@ -31,7 +30,8 @@ from streams.kafka.extents import Extent, whole
 from streams.kafka.produce.job_writer import job_producers
 from streams.kafka.tail import is_embedded, partitions_of, reading_consumer
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
-from streams.plans import Plan, caller_of
+from streams.plans import Plan, caller_of, parts_of
+from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings
 from streams.settings.values import ledger_topic
 
@@ -230,9 +230,9 @@ async def _check_unchanged(plan: Plan, job: Resumption, facts: RunFacts) -> None
 async def _fingerprint(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> str:
     caller = caller_of(plan, settings, environ, stage_bytes=1, on_defect=lambda _: None)
     try:
-        if plan.function is not None:
-            return fingerprint(provider="custom", version=plan.task.version)
-        return fingerprint(**caller.describe())
+        if isinstance(caller, PipelineCaller):
+            await caller.start()
+        return parts_of(plan, caller).fingerprint
     finally:
         await caller.aclose()
 
