@@ -40,6 +40,9 @@ LIVE_KILLS, BATCH_KILLS = 5, 8
 MAX_ITEMS, MAX_IN_FLIGHT, LATENCY_MS = 20, 4, 250.0
 BATCH_ITEMS, BATCH_MS = 2, 8_000.0
 WITHIN_S = 1_200.0
+LIFE_S = (0.5, 12.0)
+"""Of a process in batch mode, from when it has found its run."""
+
 FAULTS = [
     {"fault": "overloaded", "endpoint": "batch_request", "every": 33},
     {"fault": "expired", "endpoint": "batch_request", "every": 50},
@@ -178,7 +181,8 @@ async def killed_batch(
         made += 1
         say(f"replay  batch: kill {made}, {state_of(url)['batches']['created']} batches")
         process = await started(where, "--resume", run)
-        await asyncio.sleep(random.uniform(3, 15))
+        await process.run()
+        await asyncio.sleep(random.uniform(*LIFE_S))
     return made, run, await process.ended(WITHIN_S)
 
 

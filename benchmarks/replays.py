@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -50,20 +51,28 @@ class Place(NamedTuple):
 
 
 async def place(
-    made: Topics, directory: Path, url: str, items: int, partitions: int, **task: Any
+    made: Topics,
+    directory: Path,
+    url: str,
+    items: int,
+    partitions: int,
+    *,
+    sink: Mapping[str, str] = MappingProxyType({}),
+    **task: Any,
 ) -> Place:
-    """Topics with that many items, and a task that labels them. `task`: see `contender.worker`."""
-    source, sink = await made.make(partitions), await made.make(partitions)
+    """Topics with that many items, and a task that labels them. `sink`: its topic's settings.
+    `task`: see `contender.worker`."""
+    source, into = await made.make(partitions), await made.make(partitions, **sink)
     await made.fill(source, items, item=item)
     environ = worker(
-        directory, made.server, source, sink, base_url=url,
+        directory, made.server, source, into, base_url=url,
         operation="classify", provider="anthropic", model=MODEL, labels=list(LABELS), **task,
     )  # fmt: skip
     environ |= {
         "STREAMS_WORKER__ID": source,
         "STREAMS_KAFKA__SESSION_TIMEOUT_S": str(SESSION_S),
     }
-    return Place(made.server, source, sink, partitions, environ, directory)
+    return Place(made.server, source, into, partitions, environ, directory)
 
 
 class Replay:

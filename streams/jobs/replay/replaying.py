@@ -23,7 +23,6 @@ from streams.jobs.replay.run_counts import run_summary
 from streams.jobs.replay.run_facts import PROGRESS, RunProgress, RunState
 from streams.jobs.replay.run_opening import begun, resumed
 from streams.jobs.replay.where_filter import Where
-from streams.running.collector import collect_seldom
 
 
 async def replay(job: ReplayJob | Resumption, progress: ReplayProgress) -> Completeness:
@@ -35,7 +34,6 @@ async def replay(job: ReplayJob | Resumption, progress: ReplayProgress) -> Compl
     async with contextlib.AsyncExitStack() as stack:
         opening = begun(job, progress) if isinstance(job, ReplayJob) else resumed(job, progress)
         context = await stack.enter_async_context(opening)
-        collect_seldom()  # the SDK is imported
         return await _Process(context, progress, cancels=_cancels(job)).all()
 
 
