@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -26,6 +26,10 @@ def item(number: int) -> bytes:
     """An item whose value is exactly `ITEM_BYTES` bytes of JSON."""
     head = b'{"id": %d, "text": "' % number
     return head + PROSE[: ITEM_BYTES - len(head) - 2].encode() + b'"}'
+
+
+MakeItem = Callable[[int], bytes]
+"""The value of the item of a number."""
 
 
 @contextlib.contextmanager
@@ -77,26 +81,31 @@ class Topics:
         return name
 
     async def delete(self, name: str) -> None:
-        """With what a worker has made for it: the topics of dead letters and of ledgers."""
+        """With what a worker and a replay of that id have made for it: the topics of dead letters,
+        of ledgers and of runs."""
         del self._made[name]
-        beside = (f"{name}.dead", f".{name}.ledger")
+        beside = (f"{name}.dead", f".{name}.ledger", f"{name}.replays")
         there = await self._admin.list_topics()
         for each in (name, *(other for other in there if other.endswith(beside))):
             with contextlib.suppress(KafkaError):
                 await self._admin.delete_topics([each])
 
-    async def fill(self, name: str, items: int, *, only: int | None = None) -> None:
+    async def fill(
+        self, name: str, items: int, *, only: int | None = None, item: MakeItem = item
+    ) -> None:
         """Write that many items, with keys: the same number to each partition, or all to `only`."""
         partitions = self._made[name]
         async with AIOKafkaProducer(
             bootstrap_servers=self.server, max_batch_size=BATCH_BYTES
         ) as producer:
             if only is not None:
-                await write_items(producer, name, only, range(items))
+                await write_items(producer, name, only, range(items), item)
                 return
             await asyncio.gather(
                 *(
-                    write_items(producer, name, partition, range(partition, items, partitions))
+                    write_items(
+                        producer, name, partition, range(partition, items, partitions), item
+                    )
                     for partition in range(partitions)
                 )
             )
@@ -119,7 +128,7 @@ class Topics:
 
 
 async def write_items(
-    producer: AIOKafkaProducer, name: str, partition: int, numbers: range
+    producer: AIOKafkaProducer, name: str, partition: int, numbers: range, item: MakeItem = item
 ) -> None:
     """Write those items in as few batches as hold them, and wait until they are written."""
     batch = producer.create_batch()

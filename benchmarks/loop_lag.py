@@ -13,13 +13,27 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+LONG_MS = 20.0
+KEPT = 10
+
 
 class Lag:
-    """The longest callback so far, in milliseconds: by the thread's CPU time, by the clock."""
+    """The longest callback so far, in milliseconds: by the thread's CPU time, by the clock.
+    `longest`: those above 20 ms of CPU time, with where each was at its end, the worst first."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
         self.cpu_ms = 0.0
         self.wall_ms = 0.0
+        self.longest: list[tuple[float, str]] = []
+
+    def note(self, cpu_ms: float, handle: Any) -> None:
+        self.longest.append((cpu_ms, asyncio.base_events._format_handle(handle)))  # type: ignore[attr-defined]
+        self.longest.sort(reverse=True)
+        del self.longest[KEPT:]
 
     def __repr__(self) -> str:
         return f"<Lag cpu {self.cpu_ms:.1f} ms, wall {self.wall_ms:.1f} ms>"
@@ -34,7 +48,10 @@ def longest_callback() -> Iterator[Lag]:
     def timed(handle: Any) -> None:
         cpu, wall = time.thread_time(), time.perf_counter()
         run(handle)
-        lag.cpu_ms = max(lag.cpu_ms, 1000 * (time.thread_time() - cpu))
+        cpu_ms = 1000 * (time.thread_time() - cpu)
+        if cpu_ms > LONG_MS:
+            lag.note(cpu_ms, handle)
+        lag.cpu_ms = max(lag.cpu_ms, cpu_ms)
         lag.wall_ms = max(lag.wall_ms, 1000 * (time.perf_counter() - wall))
 
     with patch.object(asyncio.Handle, "_run", timed):
