@@ -11,7 +11,6 @@ from streams.errors import UsageError
 
 COMMANDS = {
     "replay": "Reprocess a range of a topic",
-    "diff": "Compare two enrichments of the same items",
     "top": "Watch running workers",
 }
 _ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}

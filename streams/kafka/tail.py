@@ -87,16 +87,16 @@ async def tail(
 
     servers = kafka.bootstrap_servers
     arguments = {**client_arguments(kafka), "request_timeout_ms": int(LEADER_WITHIN_S * 1000)}
-    admin, consumer = Admin(**arguments), _consumer(arguments)
+    admin, consumer = Admin(**arguments), new_consumer(arguments)
     clock = asyncio.get_running_loop().time
     async with connected(admin, servers), connected(consumer, servers):
         places = await partitions_of(admin, topic)
         embedded = await broker_answer(is_embedded(admin), admin)
         if embedded and start.kind == "time":
             refuse_on_embedded("time_lookup", "--from")
-        ends = await broker_answer(_assign(consumer, topic, places, start), consumer)
+        ends = await broker_answer(assign(consumer, topic, places, start), consumer)
         if embedded and (to_end or start.kind == "latest"):
-            ends = await broker_answer(_high_watermarks(consumer, start), consumer)
+            ends = await broker_answer(high_watermarks(consumer, start), consumer)
         yield []
         taking, remaining, quiet_since = Taking(consumer), count, clock()
         while remaining is None or remaining > 0:
@@ -111,7 +111,8 @@ async def tail(
                 quiet_since = clock()
 
 
-def _consumer(arguments: Mapping[str, Any]) -> Any:
+def new_consumer(arguments: Mapping[str, Any], **keywords: Any) -> Any:
+    """A consumer without a group, which reads what is committed; not started."""
     from aiokafka import AIOKafkaConsumer
 
     from streams.kafka.consume.fetched_records import allow_any_record
@@ -124,6 +125,7 @@ def _consumer(arguments: Mapping[str, Any]) -> Any:
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         fetch_max_wait_ms=POLL_MS,
+        **keywords,
     )
 
 
@@ -156,7 +158,7 @@ async def _reached(consumer: Any, ends: Mapping[Any, int]) -> bool:
     return all([await consumer.position(place) >= end for place, end in ends.items()])
 
 
-async def _high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
+async def high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
     """The ends that a fetch reports; with "latest" reading goes on from there. Records that this
     fetch brings count as older."""
     starts = {place: await consumer.position(place) for place in consumer.assignment()}
@@ -168,7 +170,7 @@ async def _high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
     return ends
 
 
-async def _assign(
+async def assign(
     consumer: Any, topic: str, partitions: list[int], start: Start
 ) -> Mapping[Any, int]:
     """Seek to the start in every partition; returns where each ends."""

@@ -62,6 +62,18 @@ class Taking:
             raise self._error
         return records
 
+    async def take_from(self, partition: TopicPartition, limit: int, within_s: float) -> list[Any]:
+        """The same of one partition: records as their batches have them, without its name."""
+        waiter = self._fetcher._create_fetch_waiter()
+        records = await self._batch_records(partition, limit)
+        if not records and self._error is None:
+            await asyncio.wait((waiter,), timeout=within_s)
+            records = await self._batch_records(partition, limit)
+        waiter.cancel()
+        if not records and self._error is not None:
+            raise self._error
+        return records
+
     async def _waiting(self, limit: int | None) -> list[PlacedRecord]:
         limit = MAX_RECORDS if limit is None else min(limit, MAX_RECORDS)
         found: list[PlacedRecord] = []
@@ -72,6 +84,11 @@ class Taking:
         return found
 
     async def _of(self, partition: TopicPartition, limit: int) -> list[PlacedRecord]:
+        return [_placed(partition, each) for each in await self._batch_records(partition, limit)]
+
+    async def _batch_records(self, partition: TopicPartition, limit: int) -> list[Any]:
+        if partition not in self._prefetch:
+            return []
         try:
             records, _ = await self._prefetch.take(partition, Share(limit, MAX_BYTES))
         except UnreadableError as error:
@@ -85,7 +102,7 @@ class Taking:
                 self._error = UnreadableError(partition, record.offset, record.value.problem)
                 del records[number:]
                 break
-        return [_placed(partition, record) for record in records]
+        return records
 
 
 def _placed(where: TopicPartition, record: Any) -> PlacedRecord:
