@@ -49,6 +49,12 @@ class TopicReader:
         """Offsets in all, which is the number of records or somewhat more."""
         return sum(extent.end - extent.first for extent in self.extents.values())
 
+    def has(self, partition: int) -> bool:
+        """Whether records of it are here already, so that `take` need not wait."""
+        from aiokafka import TopicPartition
+
+        return TopicPartition(self.topic, partition) in self._taking
+
     async def take(self, partition: int) -> list[Any]:
         """The next records of the partition, in order, as their batches have them (`offset`,
         `timestamp`, `timestamp_type`, `key`, `value`, `headers`); empty: that was its end. Raises
@@ -58,6 +64,9 @@ class TopicReader:
         where, end = TopicPartition(self.topic, partition), self.extents[partition].end
         while await broker_answer(self._consumer.position(where), self._consumer) < end:
             records = await self._taking.take_from(where, RECORDS, POLL_S)
+            if records and records[-1].offset >= end - 1:
+                # A fetch of a partition without records is answered late, and keeps others waiting.
+                self._consumer.pause(where)
             while records and records[-1].offset >= end:
                 records.pop()
             if records:

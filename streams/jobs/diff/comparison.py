@@ -28,7 +28,7 @@ class Totals:
     def add(self, results: Sequence[Enriched]) -> None:
         took: list[int] = []
         for result in results:
-            if (usage := result.usage) is not None:
+            if (usage := result.usage()) is not None:
                 self.with_usage += 1
                 self.input_tokens += usage.input_tokens
                 self.output_tokens += usage.output_tokens

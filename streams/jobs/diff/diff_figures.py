@@ -8,6 +8,7 @@ from typing import Any
 from streams.codec.strict_json import compact
 from streams.kafka.record_views import printable
 from streams.running.bar import duration
+from streams.running.histograms import DAY_MS
 
 UNKNOWN = "–"
 
@@ -37,6 +38,8 @@ def dollars(value: float | None) -> str:
 def milliseconds(value: int | None) -> str:
     if value is None:
         return UNKNOWN
+    if value >= DAY_MS:
+        return "a day or more"
     return f"{value:,} ms" if value < 10_000 else duration(value / 1000)
 
 

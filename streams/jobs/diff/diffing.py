@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from streams.settings import KafkaSettings
 
 
+AHEAD = 3000
+"""A partition with fewer results that wait for the other side may be read on, so that there is
+something to do while a fetch of another one is under way."""
+
+
 @dataclass(frozen=True)
 class Diff:
     """What to compare. `a`, `b`: topics, which may be the same. `of_a`, `of_b`: which results of
@@ -164,7 +169,12 @@ async def _join(
         Lane(side, partition) for side, reader in readers.items() for partition in reader.extents
     ]
     while lanes:
-        lane = min(lanes, key=lambda each: (each.waiting, each.done))
+        here = [
+            each
+            for each in lanes
+            if each.waiting < AHEAD and readers[each.side].has(each.partition)
+        ]
+        lane = min(here or lanes, key=lambda each: (each.waiting, each.done))
         if records := await readers[lane.side].take(lane.partition):
             joined = join.add(lane, records)
             comparison.add(joined.pairs)

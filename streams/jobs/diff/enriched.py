@@ -15,7 +15,6 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from streams.codec.numbers import exact
 from streams.codec.strict_json import compact, read
 from streams.errors import UsageError
 from streams.model import Headers
@@ -26,13 +25,13 @@ NANO = 1_000_000_000
 
 _MEMBERS = {"id", "task", "result", "source", "model", "fingerprint", "usage", "processed_at_ms"}
 _SOURCE = b',"source":{"topic":"'
-_HEAD = re.compile(rb'\{"id":("[^"\\]*"|[^",{}\[\]]+),"task":"([^"\\]*)","result":')
+_HEAD = re.compile(rb'\{"id":("[^"\\]*+"|[^",{}\[\]]++),"task":"([^"\\]*+)","result":')
 _TAIL = re.compile(
-    rb',"source":\{"topic":"([^"\\]*)","partition":(\d+),"offset":(\d+),'
-    rb'"timestamp_ms":(\d+|null)\},"model":(?:null|"[^"\\]*"),"fingerprint":"([^"\\]*)",'
-    rb'"batch":\{"id":(?:null|"[^"\\]*"),"index":\d+,"size":\d+\},'
-    rb'"usage":\{"input_tokens":(\d+),"output_tokens":(\d+),"cost_usd":(null|[-+.0-9eE]+)\},'
-    rb'"attempts":\d+,"processed_at_ms":(\d+)\}\Z'
+    rb',"source":\{"topic":"([^"\\]*+)","partition":(\d++),"offset":(\d++),'
+    rb'"timestamp_ms":(\d++|null)\},"model":(?:"[^"\\]*+"|null),"fingerprint":"([^"\\]*+)",'
+    rb'"batch":\{"id":(?:"[^"\\]*+"|null),"index":\d++,"size":\d++\},'
+    rb'"usage":\{"input_tokens":(\d++),"output_tokens":(\d++),"cost_usd":(null|[-+.0-9eE]++)\},'
+    rb'"attempts":\d++,"processed_at_ms":(\d++)\}\Z'
 )
 
 
@@ -48,6 +47,7 @@ class Enriched(NamedTuple):
     """A result and what is known of it. `partition`, `offset`: of the source record, -1 where
     nothing tells them; `topic`: "" where nothing does. `id`: as JSON; empty for none. `task`,
     `fingerprint`, `run`: "" where nothing tells them; a run of "" is live work. `result`: as JSON.
+    `counts`: input tokens, output tokens and dollars in digits, as JSON; None: not known.
     `source_ms`, `done_ms`: in ms since the epoch, when the source record and the result came to be;
     -1: not known."""
 
@@ -60,9 +60,16 @@ class Enriched(NamedTuple):
     fingerprint: str
     run: str
     result: bytes
-    usage: Usage | None
+    counts: tuple[bytes, bytes, bytes] | None
     source_ms: int
     done_ms: int
+
+    def usage(self) -> Usage | None:
+        if self.counts is None:
+            return None
+        tokens_in, tokens_out, dollars = self.counts
+        cost = None if dollars == b"null" else round(float(dollars) * NANO)
+        return Usage(int(tokens_in), int(tokens_out), cost)
 
 
 def enriched(record: Any, task: str | None = None) -> Enriched | None:
@@ -90,33 +97,31 @@ def enriched(record: Any, task: str | None = None) -> Enriched | None:
 def _of_bytes(record: Any, head: re.Match[bytes], tail: re.Match[bytes]) -> Enriched:
     topic, partition, offset, stamp, fingerprint, tokens_in, tokens_out, cost, now = tail.groups()
     where = int(partition), int(offset)
-    dollars = None if cost == b"null" else round(float(cost) * NANO)
+    run = _run(record.headers, where) if record.headers else ""
+    # The tuple itself: this runs four times for every item.
     # fmt: off
-    return Enriched(
-        topic.decode(), *where, head[1], record.key, head[2].decode(), fingerprint.decode(),
-        _run(record.headers, where) if record.headers else "",
-        record.value[head.end():tail.start()],
-        Usage(int(tokens_in), int(tokens_out), dollars),
+    return tuple.__new__(Enriched, (
+        topic.decode(), *where, head[1], record.key, head[2].decode(), fingerprint.decode(), run,
+        record.value[head.end():tail.start()], (tokens_in, tokens_out, cost),
         -1 if stamp == b"null" else int(stamp), _done_ms(record, int(now)),
-    )
+    ))
     # fmt: on
 
 
 def _of_envelope(record: Any, found: dict[str, Any]) -> Enriched:
     source, usage = found["source"], found["usage"]
     where = int(source["partition"]), int(source["offset"])
-    stamp, cost = source.get("timestamp_ms"), usage["cost_usd"]
+    counts = _json(usage["input_tokens"]), _json(usage["output_tokens"]), _json(usage["cost_usd"])
+    stamp = source.get("timestamp_ms")
     # fmt: off
-    return Enriched(
+    made = Enriched(
         str(source["topic"]), *where, _json(found["id"]), record.key, str(found["task"]),
-        str(found["fingerprint"]), _run(record.headers, where), _json(found["result"]),
-        Usage(
-            int(usage["input_tokens"]), int(usage["output_tokens"]),
-            None if cost is None else round(exact(cost) * NANO),
-        ),
+        str(found["fingerprint"]), _run(record.headers, where), _json(found["result"]), counts,
         -1 if stamp is None else int(stamp), _done_ms(record, int(found["processed_at_ms"])),
     )
     # fmt: on
+    made.usage()  # raises where these are no numbers
+    return made
 
 
 def _without_envelope(record: Any, found: Any, task: str | None) -> Enriched | None:

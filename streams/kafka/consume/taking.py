@@ -48,6 +48,10 @@ class Taking:
         self._prefetch = Prefetch(consumer, limit=8 * MAX_BYTES)
         self._error: BrokerError | None = None
 
+    def __contains__(self, partition: TopicPartition) -> bool:
+        """Whether something of it waits to be taken."""
+        return partition in self._prefetch
+
     async def take(self, limit: int | None, within_s: float) -> list[PlacedRecord]:
         """At most `limit` records (None: as many as there are), those of a partition in order;
         empty if none came within `within_s`. Raises BrokerError where a partition cannot be read;
