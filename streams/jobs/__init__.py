@@ -1,6 +1,6 @@
-"""Commands that work on topics and files, and end: `publish`, `dead`, `map_file`.
+"""Commands that work on topics and files, and end: `publish`, `dead`, `diff`, `map_file`.
 
-Each is a room of its own; read `publish.publication`, `dead.redrive` or `map_file.mapping` first.
-`files` reads files for them, `judge` says what a run has lost, `own_simulator` starts the API
-simulator.
+Each is a room of its own; read `publish.publication`, `dead.redrive`, `diff.diffing` or
+`map_file.mapping` first. `files` reads files for them, `judge` says what a run has lost,
+`own_simulator` starts the API simulator.
 """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.jobs.diff.comparison import Comparison
-from streams.jobs.diff.places import NOWHERE, Places, place
+from streams.jobs.diff.item_places import NOWHERE, Places, place
 from tests.diff.written import Record, Topic, compared, label, numbered, result
 
 LABELS = "abc"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.errors import UsageError
-from streams.jobs.diff.places import Numbers
+from streams.jobs.diff.item_places import Numbers
 from streams.jobs.diff.survey import LIVE, Selection, UnmatchedError, sides
 from tests.diff.written import compared, label, numbered, result, survey
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from streams.codec.results import Encoder, Mode
 from streams.jobs.diff.comparison import Comparison
+from streams.jobs.diff.item_places import Matching, Numbers
 from streams.jobs.diff.join import LIMIT_BYTES, Join, Lane
-from streams.jobs.diff.places import Matching, Numbers
 from streams.jobs.diff.survey import ANYTHING, Selection, Survey, sides
 from streams.model import Headers, Item
 

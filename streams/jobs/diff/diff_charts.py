@@ -34,11 +34,12 @@ def _append_text(made: Element, text: str) -> None:
         made.text = (made.text or "") + text
 
 
-def bar(value: float, limit: float, style: str = "") -> Element:
+def bar(value: float, limit: float, css: str = "") -> Element:
     """A bar as long as `value` is of `limit`."""
-    width = 100 * value / limit if limit else 0
-    fill = element("i", "", style=f"width:{width:.2f}%")
-    return element("span", f"bar {style}".strip(), fill)
+    made = element("span", f"bar {css}".strip())
+    if value:
+        made.append(element("i", "", style=f"width:{100 * value / limit:.2f}%"))
+    return made
 
 
 def label_bars(counts: Sequence[Facts]) -> Element:

@@ -178,16 +178,16 @@ def _changes(found: Found, kind: Any) -> dict[str, Any]:
 
 
 def _missing(comparison: Comparison, side: Side, texts: SourceTexts) -> list[dict[str, Any]]:
-    return [_item(result, texts) for result in comparison.missing_examples[side].items()]
+    return [item_of(result, texts) for result in comparison.missing_examples[side].items()]
 
 
 def _example(example: Example, texts: SourceTexts) -> dict[str, Any]:
     pair = example.pair
     named = pair.a if pair.a.topic else pair.b
-    return {**_item(named, texts), "a": example.a, "b": example.b}
+    return {**item_of(named, texts), "a": example.a, "b": example.b}
 
 
-def _item(result: Enriched, texts: SourceTexts) -> dict[str, Any]:
+def item_of(result: Enriched, texts: SourceTexts) -> dict[str, Any]:
     """What names an item, and its text where the source still has it."""
     position = Position(result.topic, result.partition, result.offset)
     known = result.offset >= 0

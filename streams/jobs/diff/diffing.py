@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from streams.errors import UsageError
 from streams.jobs.diff.comparison import Comparison
 from streams.jobs.diff.example_sources import SourceTexts, source_texts
+from streams.jobs.diff.item_places import Matching, Numbers
 from streams.jobs.diff.join import Join, Lane
-from streams.jobs.diff.places import Matching, Numbers
 from streams.jobs.diff.survey import (
     ANYTHING,
     Selection,

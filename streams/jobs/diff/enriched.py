@@ -180,4 +180,7 @@ def _done_ms(record: Any, processed_at_ms: int) -> int:
 
 
 def _json(value: Any) -> bytes:
-    return compact(value).encode("utf-8", "surrogatepass")
+    try:
+        return compact(value).encode()
+    except UnicodeEncodeError:  # a lone surrogate stays an escape
+        return compact(value, ascii_only=True).encode()

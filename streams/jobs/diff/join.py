@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from streams.jobs.diff.enriched import Enriched, enriched
-from streams.jobs.diff.places import NOWHERE, Numbers, Places, place
+from streams.jobs.diff.item_places import NOWHERE, Numbers, Places, place
 
 Side = Literal["a", "b"]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from streams.errors import UsageError
 from streams.jobs.diff.enriched import Enriched, enriched
-from streams.jobs.diff.places import Numbers, Places, place
+from streams.jobs.diff.item_places import Numbers, Places, place
 
 LIVE = "live"
 """The name of what no replay has written, for `--a-run` and `--b-run`."""
