@@ -65,8 +65,8 @@ def caller_of(
     return caller
 
 
-def parts_of(plan: Plan, caller: Any) -> TaskParts:
-    """`caller`: that of a pipeline has started."""
+def parts_of(plan: Plan, caller: Any, *, run: str = "") -> TaskParts:
+    """`caller`: that of a pipeline has started. `run`: of a replay (`Encoder`); "": none."""
     task = plan.task
     described: dict[str, Any] = {"provider": "custom", "version": task.version}
     if plan.function is None:
@@ -92,6 +92,7 @@ def parts_of(plan: Plan, caller: Any) -> TaskParts:
             fingerprint=digest,
             mode=task.output.mode,
             embedding=task.output.embedding,
+            run=run,
         ),
         caller=caller,
         fingerprint=digest,

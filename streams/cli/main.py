@@ -16,6 +16,7 @@ from streams.cli import diff_command as differing
 from streams.cli import later
 from streams.cli import map_command as mapping
 from streams.cli import publish_command as publish
+from streams.cli import replay_command as replaying
 from streams.cli import simulate_command as simulate
 from streams.cli import tail_command as tail
 from streams.cli import worker_command as worker
@@ -58,6 +59,7 @@ app.command("worker")(worker.worker)
 app.command("publish")(publish.publish)
 app.command("tail")(tail.tail)
 app.command("map")(mapping.map_rows)
+app.command("replay")(replaying.replay)
 app.add_typer(dead.app, name="dead")
 app.command("diff")(differing.diff)
 app.command("check")(check.check)

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 import orjson
 
+from streams.codec.record_size import record_bytes
 from streams.codec.splice import Enrichment, NotAnObjectError
 from streams.codec.strict_json import compact, refuse_null, write
 from streams.codec.vectors import VECTOR, Layout, render_vector
@@ -23,6 +24,9 @@ Mode = Literal["envelope", "merge", "result"]
 SinkRecord = tuple[bytes | None, bytes | None, Headers, int | None]
 """`(key, value, headers, timestamp_ms)`; the value None is a tombstone, the timestamp None leaves
 it to the broker."""
+
+RUN_HEADER = "streams-replay-run"
+"""Names the replay that wrote a record."""
 
 _MESSAGE_BYTES = 1_000
 _NANO = 1_000_000_000
@@ -77,6 +81,8 @@ class Encoder:
     `model`: None for a custom function, null in the envelope. `mode`: the form of a sink record's
     value: `envelope`, `merge` (the source object with the result spliced in, see
     `streams.codec.splice`) or `result` (bare). `embedding`: how a vector is written (`vectors.py`).
+    `run`: that of a replay, whose records say so in headers, with the fingerprint and, of a result,
+    the source's position: so any `mode` can be told from older results; "": not a replay.
     """
 
     def __init__(
@@ -87,8 +93,14 @@ class Encoder:
         fingerprint: str,
         mode: Mode = "envelope",
         embedding: Layout = "floats",
+        run: str = "",
     ) -> None:
         self._task = task
+        self._run_headers: list[tuple[str, bytes | None]] = [
+            (RUN_HEADER, run.encode()),
+            ("streams-fingerprint", fingerprint.encode()),
+        ]
+        self._is_replay = bool(run)
         self._encoded_facts = {"task": task, "model": model, "fingerprint": fingerprint}
         self._templates: dict[str, bytes] = {}
         self._call: SlotCall | None = None
@@ -123,8 +135,17 @@ class Encoder:
                     dead[len(records)] = ItemError(caught.code, caught.message)
                     append(None)
                 else:
-                    append((item.key, value, item.headers, stamp))
+                    headers = self._with_run(item) if self._is_replay else item.headers
+                    append((item.key, value, headers, stamp))
         return Encoded(records, dead)
+
+    def _with_run(self, item: Item) -> Headers:
+        return [
+            *item.headers,
+            *self._run_headers,
+            ("streams-source-partition", b"%d" % item.partition),
+            ("streams-source-offset", b"%d" % item.offset),
+        ]
 
     def _envelope(self, slot: ReleasedSlot, stamp: int | None, now_ms: int) -> bytes:
         item, call, cost = slot.item, slot.call, slot.cost_nano_usd
@@ -239,6 +260,8 @@ class Encoder:
             ("streams-batch-id", call.id.encode() if call else b""),
             ("streams-failed-at-ms", b"%d" % now_ms),
         ]
+        if self._is_replay:
+            facts += self._run_headers
         if isinstance(error, StageError):
             facts.append(("streams-stage", error.stage.encode("utf-8", "replace")))
         return facts
@@ -275,26 +298,3 @@ def _cut(text: object, limit_bytes: int) -> bytes:
     """The text in UTF-8, cut between two characters."""
     encoded = str(text).encode("utf-8", "replace")
     return encoded[:limit_bytes].decode("utf-8", "ignore").encode()
-
-
-_BATCH_BYTES = 61  # the header of a record batch of version 2
-_RECORD_BYTES = 21  # the largest size of a record's own length, attributes, deltas and counts
-
-
-def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """The largest size of the record in a batch of its own, in bytes, as Kafka counts it against
-    `max.message.bytes`, before compression."""
-    size = _BATCH_BYTES + _RECORD_BYTES + _length_bytes(key) + _length_bytes(value)
-    size += _varint_bytes(len(headers))
-    for name, content in headers:
-        size += _length_bytes(name.encode("utf-8", "surrogateescape")) + _length_bytes(content)
-    return size
-
-
-def _length_bytes(content: bytes | None) -> int:
-    return 1 if content is None else _varint_bytes(len(content)) + len(content)
-
-
-def _varint_bytes(number: int) -> int:
-    """A zigzag varint of a number that is not negative."""
-    return max(1, ((number << 1).bit_length() + 6) // 7)

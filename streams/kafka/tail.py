@@ -38,9 +38,10 @@ class Start(NamedTuple):
     offsets: Mapping[int, int] = {}
 
 
-def parse_start(text: str, now: datetime) -> Start:
+def parse_start(text: str, now: datetime, option: str = "--from") -> Start:
     """`earliest`, `latest`, an offset, an ISO 8601 time (UTC where it names no zone), or how long
-    ago: `-90s`, `-15m`, `-2h`, `-1d12h`. Raises UsageError for anything else."""
+    ago: `-90s`, `-15m`, `-2h`, `-1d12h`. Raises UsageError, which names the option, for anything
+    else."""
     if text in {"earliest", "latest"}:
         return Start(text)  # type: ignore[arg-type]
     if text.isascii() and text.isdigit() and len(text) < 19:
@@ -49,7 +50,7 @@ def parse_start(text: str, now: datetime) -> Start:
         return Start("time", parse_time(text, now))
     except ValueError:
         raise UsageError(
-            "--from must be earliest, latest, an offset, a time as 2026-11-23T10:00:00Z, or how"
+            f"{option} must be earliest, latest, an offset, a time as 2026-11-23T10:00:00Z, or how"
             f" long ago as -2h, not {text!r}"
         ) from None
 
@@ -77,17 +78,19 @@ async def tail(
     *,
     count: int | None = None,
     to_end: bool = False,
+    uncommitted: bool = False,
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come (`PlacedRecord`), in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    where the topic ended when reading began. Raises BrokerError: no answer, now or later; no such
+    where the topic ended when reading began. `uncommitted`: do not wait at a transaction under way;
+    what it has written so far shows. Raises BrokerError: no answer, now or later; no such
     topic; we may not read it; a record that cannot be read, when all before it is handed over."""
     from streams.kafka.admin import Admin
     from streams.kafka.consume.taking import Taking
 
     servers = kafka.bootstrap_servers
     arguments = {**client_arguments(kafka), "request_timeout_ms": int(LEADER_WITHIN_S * 1000)}
-    admin, consumer = Admin(**arguments), new_consumer(arguments)
+    admin, consumer = Admin(**arguments), reading_consumer(arguments, uncommitted)
     clock = asyncio.get_running_loop().time
     async with connected(admin, servers), connected(consumer, servers):
         places = await partitions_of(admin, topic)
@@ -111,8 +114,10 @@ async def tail(
                 quiet_since = clock()
 
 
-def new_consumer(arguments: Mapping[str, Any], **keywords: Any) -> Any:
-    """A consumer without a group, which reads what is committed; not started."""
+def reading_consumer(
+    arguments: Mapping[str, Any], uncommitted: bool = False, **keywords: Any
+) -> Any:
+    """A consumer without a group, not started. `uncommitted`: as of `tail`."""
     from aiokafka import AIOKafkaConsumer
 
     from streams.kafka.consume.fetched_records import allow_any_record
@@ -123,7 +128,7 @@ def new_consumer(arguments: Mapping[str, Any], **keywords: Any) -> Any:
         group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        isolation_level="read_committed",
+        isolation_level="read_uncommitted" if uncommitted else "read_committed",
         fetch_max_wait_ms=POLL_MS,
         **keywords,
     )
@@ -180,9 +185,20 @@ async def assign(
     consumer.assign(where)
     first = await consumer.beginning_offsets(where)
     last = await consumer.end_offsets(where)
+    for place, at in (await offsets_at(consumer, start, first, last)).items():
+        consumer.seek(place, at)
+    return dict(last)
+
+
+async def offsets_at(
+    consumer: Any, start: Start, first: Mapping[Any, int], last: Mapping[Any, int]
+) -> dict[Any, int]:
+    """The offset of a start in each of these partitions, whose logs begin at `first` and end at
+    `last`. Raises KafkaError."""
+    where = list(first)
     at = dict(first)
     if start.kind == "latest":
-        at = last
+        at = dict(last)
     elif start.kind == "offset":
         at = {place: min(max(start.at, first[place]), last[place]) for place in where}
     elif start.kind == "offsets":
@@ -194,6 +210,4 @@ async def assign(
             place: last[place] if found.get(place) is None else found[place].offset
             for place in where
         }
-    for place in where:
-        consumer.seek(place, at[place])
-    return dict(last)
+    return at

@@ -17,7 +17,7 @@ from streams.kafka.tail import (
     assign,
     high_watermarks,
     is_embedded,
-    new_consumer,
+    reading_consumer,
     partitions_of,
 )
 
@@ -87,7 +87,7 @@ async def reading(kafka: KafkaSettings, topic: str) -> AsyncIterator[TopicReader
         embedded = await broker_answer(is_embedded(admin), admin)
     share = FETCH_BYTES // len(partitions)
     size = min(max(share, MIN_PARTITION_BYTES), MAX_PARTITION_BYTES)
-    consumer = new_consumer(arguments, max_partition_fetch_bytes=size)
+    consumer = reading_consumer(arguments, max_partition_fetch_bytes=size)
     async with connected(consumer, servers):
         ends = await broker_answer(assign(consumer, topic, partitions, EARLIEST), consumer)
         first = {place: await consumer.position(place) for place in ends}

@@ -56,12 +56,13 @@ class TopicFacts(NamedTuple):
 
 class TopicSpec(NamedTuple):
     """A topic to create if it is missing, like `source`; `compacts`: whether it may be compacted;
-    `settings`: its own, which override the source's."""
+    `settings`: its own, which override the source's; `partitions`: None: as many as the source."""
 
     name: str
     source: str
     compacts: bool
     settings: Sequence[tuple[str, str]] = ()
+    partitions: int | None = None
 
 
 async def describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, TopicFacts]:
@@ -180,7 +181,8 @@ def _like(topic: TopicSpec, source: TopicFacts) -> NewTopic:
     if not topic.compacts:
         settings["cleanup.policy"] = "delete"
     settings |= dict(topic.settings)
-    return NewTopic(topic.name, source.partitions, source.replicas, topic_configs=settings)
+    partitions = topic.partitions or source.partitions
+    return NewTopic(topic.name, partitions, source.replicas, topic_configs=settings)
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
-from streams.codec.results import Encoder, record_bytes
+from streams.codec.record_size import record_bytes
+from streams.codec.results import Encoder
 from streams.core.call import Slot
 from streams.errors import ItemError
 from streams.kafka.produce.parcels import Outlet, Parcel, Record

@@ -9,7 +9,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.codec.results import record_bytes
+from streams.codec.record_size import record_bytes
 from streams.errors import ItemError, StageError
 
 from .samples import NOW_MS, emitted, encoder, item_of, released

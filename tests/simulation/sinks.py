@@ -25,7 +25,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from streams.codec.results import record_bytes
+from streams.codec.record_size import record_bytes
 from tests.simulation.ledger import Tenure, Violation
 from tests.simulation.loop import EPOCH_S
 from tests.simulation.records import FUTURE_MS, SOURCE, origin

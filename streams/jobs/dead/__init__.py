@@ -3,7 +3,7 @@
     tail ─► letters ─► choice ─► plan (lookup) ─► redrive ─► acknowledged ─► memory
                           └────► letter_views
 
-Read `letters` (the content of a dead letter), `memory` (which letters are done), `claim` (who may
-send them: one at a time), `plan` (what to send, and where to; `lookup` finds the source's record),
-then `redrive`. `letter_views` prints letters for a person.
+Read `letters` (the content of a dead letter), `memory` (which letters are done), `plan` (what to
+send, and where to; `lookup` finds the source's record), then `redrive`, which holds a claim
+(`streams.jobs.claim`). `letter_views` prints letters for a person.
 """

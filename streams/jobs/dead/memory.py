@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 from streams.codec.committed import MAX_BEYOND_BYTES, Committed
 from streams.core.ranges import covered, joined, packed_bytes
 from streams.errors import StreamsError
-from streams.jobs.dead.claim import NOBODY, Claim
+from streams.jobs.claim import NOBODY, Claim
 from streams.kafka.broker.tansu import refuse_on_embedded
 from streams.kafka.client import broker_answer
 from streams.kafka.consume.offsets import RETRY_INTERVAL_S, Member, commit, fetch_committed

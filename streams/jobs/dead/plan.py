@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from streams.codec.results import record_bytes
+from streams.codec.record_size import record_bytes
 from streams.jobs.dead.letters import Choice, DeadLetter, letter_of, redrive_headers
 from streams.jobs.dead.lookup import Lookup, original
 from streams.jobs.dead.memory import Memory

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from streams.errors import BrokerError
-from streams.jobs.dead.claim import Claim, claimant
+from streams.jobs.claim import Claim, claimant
 from streams.jobs.dead.lookup import Lookup
 from streams.jobs.dead.memory import Memory, MemoryStore, Read, group_of
 from streams.jobs.dead.plan import LetterPlan, Planner, Progress, Redrive
@@ -62,7 +62,8 @@ async def redrive(kafka: KafkaSettings, job: Redrive, progress: Progress) -> Non
         facts = await planner.topic(job.topic)
         partitions = 0 if facts is None else facts.partitions
         embedded = await broker_answer(is_embedded(admin), admin)
-        claim = None if embedded else Claim(consumer, job.topic, session_s, progress.tell)
+        what = f"redrive of {job.topic}"
+        claim = None if embedded else Claim(consumer, job.topic, session_s, progress.tell, what)
         store = MemoryStore(consumer, job.topic, partitions, claim)
         producers = job_producers(arguments, progress.tell)
         async with contextlib.AsyncExitStack() as stack:

@@ -25,7 +25,7 @@ from aiokafka.errors import (
     kafka_errors,
 )
 
-from streams.codec.results import record_bytes
+from streams.codec.record_size import record_bytes
 from streams.kafka.produce.any_names import AnyNameBatch
 from streams.kafka.produce.quota import Quota
 

@@ -12,7 +12,7 @@ from aiokafka.protocol.group import LeaveGroupRequest
 
 from streams.codec.committed import Committed
 from streams.errors import StreamsError
-from streams.jobs.dead.claim import Claim, claimant
+from streams.jobs.claim import Claim, claimant
 from streams.jobs.dead.memory import Memory, MemoryStore, group_of
 from tests.brokers.choose import Broker
 from tests.conftest import MakeTopic
@@ -81,7 +81,7 @@ async def claiming(
     consumer = claimant(arguments, group_of(topic, None), SESSION_S)
     await consumer.start()
     try:
-        claim = Claim(consumer, topic, SESSION_S, tell=lambda _: None)
+        claim = Claim(consumer, topic, SESSION_S, tell=lambda _: None, job=f"redrive of {topic}")
         yield consumer, claim, MemoryStore(consumer, topic, 1, claim)
     finally:
         await consumer.stop()

@@ -1,4 +1,4 @@
-"""One redrive at a time: whoever sends letters is the only member of the group that remembers them.
+"""One process at a time: who does a job is the only member of a group that stands for it.
 
     alone in the group ─► send a chunk ─► commit as this member, which Kafka checks
 
@@ -39,7 +39,7 @@ def claimant(
 ) -> AIOKafkaConsumer:
     """A consumer for a `Claim`; not started. It reads no records."""
     unshared = type(
-        "Unshared", (RangePartitionAssignor,), {"name": f"streams-redrive-{uuid.uuid4().hex}"}
+        "Unshared", (RangePartitionAssignor,), {"name": f"streams-claim-{uuid.uuid4().hex}"}
     )
     return AIOKafkaConsumer(
         **arguments,
@@ -54,7 +54,8 @@ def claimant(
 
 
 class Claim:
-    """The right to send the letters of a topic; see the top of this file."""
+    """The right to do a job; see the top of this file. `topic`: any that exists, to join the group
+    with. `job`: as people call it: "redrive of reviews.dead"."""
 
     def __init__(
         self,
@@ -62,8 +63,9 @@ class Claim:
         topic: str,
         session_timeout_s: float,
         tell: Callable[[str], None],
+        job: str,
     ) -> None:
-        self._consumer, self._topic, self._tell = consumer, topic, tell
+        self._consumer, self._topic, self._tell, self._job = consumer, topic, tell, job
         self._session_timeout_s = session_timeout_s
         self._lease = Lease(session_timeout_s)
         self._lease.watch(consumer._coordinator)
@@ -76,8 +78,8 @@ class Claim:
 
     async def take(self, commits: Callable[[], Awaitable[Any]]) -> None:
         """Join the group, again if need be; return when we are its only member. Raises StreamsError
-        while another one lives, and BrokerError. `commits`: reads what the group has committed.
-        Where that changes, the other one is alive for sure; else it may have been killed, and its
+        while another one lives, and BrokerError. `commits`: reads what tells of its progress. Where
+        that changes, the other one is alive for sure; else it may have been killed, and its
         session be not over yet."""
         if not self._consumer.subscription():
             self._consumer.subscribe([self._topic])
@@ -86,7 +88,7 @@ class Claim:
         until = time.monotonic() + self._session_timeout_s + SILENCE_S / 2
         before = await commits()
         self._tell(
-            f"another redrive of {self._topic} is under way, or was killed in the last"
+            f"another {self._job} is under way, or was killed in the last"
             f" {self._session_timeout_s:g} s: waiting for it to end"
         )
         while time.monotonic() < until and await commits() == before:
@@ -94,7 +96,7 @@ class Claim:
             if await self._joins():
                 return
         raise StreamsError(
-            f"another redrive of {self._topic} is under way; run this one again when it has ended"
+            f"another {self._job} is under way; run this one again when it has ended"
         )
 
     async def _joins(self) -> bool:

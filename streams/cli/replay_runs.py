@@ -1,0 +1,179 @@
+"""Carries out what `streams replay` was asked for, and reports it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from streams.cli.printing import fail, put_json, tell
+from streams.cli.replay_request import ReplayRequest
+from streams.cli.stopping import run_until_stopped
+from streams.errors import UsageError
+from streams.jobs.replay import (
+    Completeness,
+    ReplayJob,
+    ReplayProgress,
+    Resumption,
+    as_shown,
+    range_choice,
+    replay,
+)
+from streams.kafka.extents import Extent
+from streams.plans import Plan
+from streams.running.bar import Bar, duration
+from streams.settings import Settings, load_settings
+from streams.settings.values import topic as legal
+
+MAX_SHOWN = 100
+"""Positions that are listed for a person; --json has all."""
+
+
+def carry_out(
+    request: ReplayRequest, config: Path | None, broker: str | None, *, as_json: bool
+) -> int:
+    """Returns the exit code. Raises ConfigError, UsageError, StreamsError."""
+    settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
+    if request.list_runs or request.cancel is not None:
+        raise UsageError("not yet")
+    plans = {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
+    if request.resume is not None:
+        return _run(_resumption(request, settings, plans), as_json=as_json)
+    job = _job(request, settings, _plan(request.task, settings, plans))
+    return _run(job, as_json=as_json)
+
+
+def _plan(name: str | None, settings: Settings, plans: Mapping[str, Plan]) -> Plan:
+    names = ", ".join(plans) or "none"
+    if name is None:
+        if len(plans) != 1:
+            raise UsageError(f"--task says whose source is done again: {names}")
+        return next(iter(plans.values()))
+    if name not in plans:
+        custom = any(task.name == name for task in settings.tasks)
+        why = "is a function of an application" if custom else "is not configured"
+        raise UsageError(f"--task: {name} {why}; there are {names}")
+    return plans[name]
+
+
+def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
+    assert request.first is not None
+    until = request.until or "latest"
+    choice = range_choice(request.first, until, request.partitions, datetime.now(UTC))
+    _check_into(request.into, plan)
+
+    async def confirm(extents: Mapping[int, Extent]) -> None:
+        """Where `--dry-run`, and the question before a large run, come in."""
+
+    return ReplayJob(
+        settings=settings,
+        environ=os.environ,
+        plan=plan,
+        choice=choice,
+        first=as_shown(request.first, choice.first),
+        until=as_shown(until, choice.until),
+        confirm=confirm,
+        where=request.where,
+        into=request.into,
+        mode="batch" if request.mode == "batch" else "live",
+        share=request.share,
+        deadline_s=request.deadline_s,
+        max_cost_usd=request.max_cost_usd,
+    )
+
+
+def _check_into(into: str | None, plan: Plan) -> None:
+    if into is None:
+        return
+    try:
+        legal(into)
+    except ValueError as error:
+        raise UsageError(f"--into {error}") from None
+    task = plan.task
+    if into in (task.source, task.dead_letter):
+        what = "source" if into == task.source else "dead-letter topic"
+        raise UsageError(f"--into: {into} is the {what} of {task.name}; name another topic")
+
+
+def _resumption(
+    request: ReplayRequest, settings: Settings, plans: Mapping[str, Plan]
+) -> Resumption:
+    assert request.resume is not None
+    return Resumption(
+        settings=settings,
+        environ=os.environ,
+        plans=plans,
+        run=request.resume,
+        share=request.share,
+        deadline_s=request.deadline_s,
+        max_cost_usd=request.max_cost_usd,
+    )
+
+
+def _run(job: ReplayJob | Resumption, *, as_json: bool) -> int:
+    found: list[Completeness] = []
+
+    async def work() -> None:
+        found.append(await replay(job, progress))
+
+    with Bar() as bar:
+        progress = ReplayProgress(tell=bar.tell, changed=lambda now: bar.show(now.state))
+        try:
+            run_until_stopped(work())
+        except BaseException as error:
+            _report_end(error, progress)
+            raise
+    return _report(progress, found[0], as_json=as_json)
+
+
+def _report_end(error: BaseException, progress: ReplayProgress) -> None:
+    """How far it came, and how to go on."""
+    if progress.facts is None or isinstance(error, UsageError):
+        return
+    what = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
+    progress.tell(
+        f"{what}: {progress.done:,} of {progress.total:,} are done;"
+        f" `streams replay --resume {progress.facts.run}` goes on, and pays none twice"
+    )
+
+
+def _report(progress: ReplayProgress, found: Completeness, *, as_json: bool) -> int:
+    summary, verdict = progress.summary, found.verdict
+    facts = progress.facts
+    assert facts is not None
+    missing: dict[str, Any] = {
+        "missing": [list(place) for place in found.lost()],
+        "repeated": [list(place) for place in found.repeated()],
+    }
+    if as_json:
+        put_json({**summary, **{name: places for name, places in missing.items() if places}})
+    else:
+        cost = summary["cost_usd"]
+        tell(
+            f"{summary['items']:,} items = {summary['results']:,} results +"
+            f" {summary['dead_letters']:,} dead letters + {summary['drops']:,} drops in"
+            f" {facts.sink}; {summary['calls']:,} calls,"
+            f" {'cost not known' if cost is None else f'${cost:,.4f}'},"
+            f" {duration(summary['elapsed_s'])}"
+        )
+    if progress.where is not None and progress.where.unfit:
+        tell(f"--where could not judge {progress.where.unfit:,} records; they were left out")
+    if verdict.is_complete:
+        return 0
+    for name, places in missing.items():
+        if places:
+            _list(name, facts.source, places)
+    fail(
+        f"the range is not complete: {verdict.lost:,} without an outcome,"
+        f" {verdict.duplicated:,} outcomes too many"
+    )
+    return 1
+
+
+def _list(name: str, source: str, places: list[list[int]]) -> None:
+    what = "without an outcome" if name == "missing" else "with more than one"
+    shown = " ".join(f"{partition}/{offset}" for partition, offset in places[:MAX_SHOWN])
+    more = f" and {len(places) - MAX_SHOWN:,} more" if len(places) > MAX_SHOWN else ""
+    tell(f"{source}, {what}: {shown}{more}")

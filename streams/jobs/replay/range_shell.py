@@ -1,0 +1,72 @@
+"""The task of a live replay: the worker's task, with what only a replay needs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from streams.core.call import Slot
+from streams.core.events import Flush, LimitsChanged, Resume
+from streams.core.ranges import Range, joined
+from streams.model import DROP
+from streams.worker.partition import Partition
+from streams.worker.task import TaskShell
+
+
+class DropNotes:
+    """Positions whose outcome is a drop: they leave nothing in a topic, so the run's state has to
+    name them. `changed`: partitions with some that `ranges` did not have at its last call."""
+
+    def __init__(self, ranges: Mapping[int, Sequence[Range]]) -> None:
+        self._ranges = {partition: list(found) for partition, found in ranges.items()}
+        self._new: defaultdict[int, set[int]] = defaultdict(set)
+
+    def add(self, partition: int, offsets: Iterable[int]) -> None:
+        self._new[partition].update(offsets)
+
+    @property
+    def changed(self) -> list[int]:
+        return sorted(self._new)
+
+    def ranges(self, partition: int) -> list[Range]:
+        """All of them, in order and apart from each other."""
+        fresh = [(offset, offset) for offset in sorted(self._new.pop(partition, ()))]
+        known = self._ranges.get(partition, [])
+        found = self._ranges[partition] = joined(0, known, fresh) if fresh else known
+        return found
+
+
+class RangeShell(TaskShell):
+    """`drops`: takes those of this process. `held`: no new microbatch begins."""
+
+    def __init__(self, *arguments: Any, drops: DropNotes, **keywords: Any) -> None:
+        self._drops = drops
+        self._flushing = self.held = False
+        super().__init__(*arguments, **keywords)
+
+    def delivered(self, partition: Partition, slots: Sequence[Slot]) -> None:
+        if dropped := [slot.seq for slot in slots if slot.outcome is DROP]:
+            self._drops.add(partition.where.partition, dropped)
+        super().delivered(partition, slots)
+
+    def flush(self) -> None:
+        """Nothing more arrives: windows need not wait."""
+        self._flushing = True
+        if not self.held:
+            self._runner.handle(Flush())
+
+    def hold(self) -> None:
+        """Begin no new microbatch until `go_on`; calls in flight and their retries go on."""
+        self.held = True
+        self.halt()
+
+    def go_on(self) -> None:
+        self.held = False
+        self._runner.handle(Resume())
+        if self._flushing:
+            self._runner.handle(Flush())
+
+    def limit(self, max_in_flight: int) -> None:
+        """Make at most so many calls at once from now on."""
+        self._runner.handle(LimitsChanged(max_in_flight=max_in_flight))
