@@ -2,5 +2,5 @@
 
 Each is a room of its own; read `publish.publication`, `dead.redrive`, `diff.diffing` or
 `map_file.mapping` first. `files` reads files for them, `judge` says what a run has lost,
-`own_simulator` starts the API simulator.
+`call_estimate` what one would cost, `own_simulator` starts the API simulator.
 """

@@ -17,8 +17,8 @@ from streams.kafka.tail import (
     assign,
     high_watermarks,
     is_embedded,
-    reading_consumer,
     partitions_of,
+    reading_consumer,
 )
 
 if TYPE_CHECKING:
