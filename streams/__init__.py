@@ -39,10 +39,11 @@ from streams.model import Item, Position
 
 if TYPE_CHECKING:
     from streams.app import App
+    from streams.batches.map_mode import map_batches
     from streams.running.chunks import chunk
     from streams.running.coalesce import coalesce
     from streams.running.coalescer import Coalescer, Overloaded
-    from streams.running.map import map_batches, map_batches_iter
+    from streams.running.map import map_batches_iter
     from streams.running.pipeline import Pipeline
     from streams.running.processes import classify, embed, extract, generate
     from streams.running.stages import expand, gather, stage
@@ -83,7 +84,7 @@ _LATER = {
     "embed": "streams.running.processes",
     "extract": "streams.running.processes",
     "generate": "streams.running.processes",
-    "map_batches": "streams.running.map",
+    "map_batches": "streams.batches.map_mode",
     "map_batches_iter": "streams.running.map",
 }
 

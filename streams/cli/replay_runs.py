@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,19 +15,24 @@ from streams.cli.replay_request import ReplayRequest
 from streams.cli.stopping import run_until_stopped
 from streams.errors import UsageError
 from streams.jobs.replay import (
+    CancelledRunError,
     Completeness,
     ReplayJob,
     ReplayProgress,
     Resumption,
     as_shown,
+    cancel,
     range_choice,
     replay,
+    runs,
 )
 from streams.kafka.extents import Extent
 from streams.plans import Plan
+from streams.providers import has_batches
 from streams.running.bar import Bar, duration
 from streams.settings import Settings, load_settings
 from streams.settings.values import topic as legal
+from streams.standard_streams import put
 
 MAX_SHOWN = 100
 """Positions that are listed for a person; --json has all."""
@@ -36,13 +43,57 @@ def carry_out(
 ) -> int:
     """Returns the exit code. Raises ConfigError, UsageError, StreamsError."""
     settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-    if request.list_runs or request.cancel is not None:
-        raise UsageError("not yet")
-    plans = {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
+    if not settings.worker.id:
+        raise UsageError("worker.id: is missing; the runs of a worker id are in one topic")
+    if request.list_runs:
+        return _list_runs(settings, as_json=as_json)
+    if request.cancel is not None:
+        return _cancel(request.cancel, settings, _plans(settings))
+    plans = _plans(settings)
     if request.resume is not None:
         return _run(_resumption(request, settings, plans), as_json=as_json)
     job = _job(request, settings, _plan(request.task, settings, plans))
     return _run(job, as_json=as_json)
+
+
+def _list_runs(settings: Settings, *, as_json: bool) -> int:
+    found = asyncio.run(runs(settings))
+    for run in found:
+        line = run.line()
+        if as_json:
+            put_json(line)
+            continue
+        cost = "cost not known" if line["cost_usd"] is None else f"${line['cost_usd']:,.4f}"
+        began = datetime.fromtimestamp(line["started_at_ms"] / 1000, UTC)
+        put(
+            f"{line['run']}  {line['state']:<9}  {line['mode']:<5}  {line['task']}"
+            f"  {line['done']:,}/{line['items']:,}  {cost}  {began:%Y-%m-%d %H:%M}\n".encode()
+        )
+    if not found:
+        tell(f"no runs of {settings.worker.id}")
+    return 0
+
+
+def _cancel(run: str, settings: Settings, plans: Mapping[str, Plan]) -> int:
+    found = asyncio.run(cancel(settings, run))
+    if found.state not in ("cancelled", "stopped"):
+        fail(f"run {run} is {found.state} already")
+        return 1
+    if found.state == "stopped":  # its batches have to be cancelled, and read, by a process
+        job = Resumption(settings=settings, environ=os.environ, plans=plans, run=run, cancels=True)
+        with contextlib.suppress(CancelledRunError), Bar() as bar:
+            progress = ReplayProgress(tell=bar.tell, changed=lambda now: bar.show(now.state))
+            run_until_stopped(_done(job, progress))
+    tell(f"run {run} is cancelled; what is answered is kept")
+    return 0
+
+
+async def _done(job: Resumption, progress: ReplayProgress) -> None:
+    await replay(job, progress)
+
+
+def _plans(settings: Settings) -> dict[str, Plan]:
+    return {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
 
 
 def _plan(name: str | None, settings: Settings, plans: Mapping[str, Plan]) -> Plan:
@@ -63,6 +114,10 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
     until = request.until or "latest"
     choice = range_choice(request.first, until, request.partitions, datetime.now(UTC))
     _check_into(request.into, plan)
+    if request.mode == "batch" and not has_batches(plan.task):
+        raise UsageError(
+            f"--mode batch: {plan.task.provider} has no Message Batches; live is there"
+        )
 
     async def confirm(extents: Mapping[int, Extent]) -> None:
         """Where `--dry-run`, and the question before a large run, come in."""
@@ -130,11 +185,12 @@ def _run(job: ReplayJob | Resumption, *, as_json: bool) -> int:
 
 def _report_end(error: BaseException, progress: ReplayProgress) -> None:
     """How far it came, and how to go on."""
-    if progress.facts is None or isinstance(error, UsageError):
+    if progress.facts is None or isinstance(error, UsageError | CancelledRunError):
         return
     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
+    batches = f", {progress.batches} batches go on at the API" if progress.batches else ""
     progress.tell(
-        f"{what}: {progress.done:,} of {progress.total:,} are done;"
+        f"{what}: {progress.done:,} of {progress.total:,} are done{batches};"
         f" `streams replay --resume {progress.facts.run}` goes on, and pays none twice"
     )
 
@@ -159,7 +215,8 @@ def _report(progress: ReplayProgress, found: Completeness, *, as_json: bool) -> 
             f" {duration(summary['elapsed_s'])}"
         )
     if progress.where is not None and progress.where.unfit:
-        tell(f"--where could not judge {progress.where.unfit:,} records; they were left out")
+        count = f"{progress.where.unfit:,} record{'' if progress.where.unfit == 1 else 's'}"
+        tell(f"--where could not judge {count}: left out, as no part of the range")
     if verdict.is_complete:
         return 0
     for name, places in missing.items():

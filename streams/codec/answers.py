@@ -82,13 +82,19 @@ def paid_slots(call: Call, slots: Sequence[Slot], answers: Sequence[Answer]) -> 
 
 def entry(slot: Slot, fingerprint: str) -> Entry:
     """The record of a slot that has its outcome. Never raises, whatever the outcome holds."""
-    item, call = slot.item, slot.call
+    item = slot.item
+    return Entry(item.offset, key(item, fingerprint), answer_value(slot))
+
+
+def answer_value(slot: Slot) -> bytes:
+    """The record's value; its item needs nothing but a text. Never raises."""
+    call = slot.call
     assert call is not None
-    value = (
+    return (
         b'{"item":%d,"batch":%b,"index":%d,"size":%d,"calls":%d,"input_tokens":%d,'
         b'"output_tokens":%d,"cost_nano_usd":%b%b}'
     ) % (
-        checksum(item),
+        checksum(slot.item),
         orjson.dumps(call.id),
         slot.index,
         call.size,
@@ -98,15 +104,16 @@ def entry(slot: Slot, fingerprint: str) -> Entry:
         b"null" if slot.cost_nano_usd is None else b"%d" % slot.cost_nano_usd,
         _outcome(slot.outcome),
     )
-    return Entry(item.offset, key(item, fingerprint), value)
 
 
 def key(item: Item, fingerprint: str) -> bytes:
     return f"{item.topic}/{item.partition}/{item.offset}/{fingerprint}".encode()
 
 
-def checksum(item: Item) -> int:
-    return crc32(item.text.encode("utf-8", "surrogatepass"), crc32(item.raw or b""))
+def checksum(item: Any) -> int:
+    """Of a record's value and text; of an item that is no record, its text."""
+    raw = getattr(item, "raw", None) or b""
+    return crc32(item.text.encode("utf-8", "surrogatepass"), crc32(raw))
 
 
 def _outcome(outcome: Any) -> bytes:

@@ -3,12 +3,13 @@
     make_caller(task, provider settings) ──► TaskCaller: items ─► request ─► send ─► read ─► Reply
     function_caller(function)            ──► FunctionCaller: items ─► function ─► Reply
 
-Reading order: `port` (what a provider must do), `task_caller` (one call), `anthropic` and `voyage`
-(the two APIs), `egress` (their way out: `addresses`, `proxies`, `api_key`), `sdk_faults` and
-`connection_faults` (what each failure means), `response_headers` (waits and limits), `redirects`
-(which are followed), `prices` (what a call costs), `secrecy` (what no message may hold), `registry`
-(which providers there are), `functions` (custom functions; those that block run in `threads`). SDKs
-are imported when needed.
+Reading order: `port` (what a provider must do), `batch_port` (what takes requests in batches),
+`task_caller` (one call), `anthropic` and `voyage` (the two APIs), `egress` (their way out:
+`addresses`, `proxies`, `api_key`), `sdk_faults` and `connection_faults` (what each failure means),
+`response_headers` (waits and limits), `redirects` (which are followed), `prices` (what a call
+costs), `secrecy` (what no message may hold), `registry` (which providers there are), `functions`
+(custom functions; those that block run in `threads`). Message Batches: `anthropic_batches`,
+`batch_status` and `result_lines`. SDKs are imported when needed.
 """
 
 from streams.providers.functions import FunctionCaller, function_caller
@@ -25,6 +26,8 @@ from streams.providers.prices import has_price
 from streams.providers.registry import (
     Task,
     can_price,
+    has_batches,
+    make_batch_api,
     make_caller,
     provider_names,
     register_provider,
@@ -45,7 +48,9 @@ __all__ = [
     "WireReply",
     "can_price",
     "function_caller",
+    "has_batches",
     "has_price",
+    "make_batch_api",
     "make_caller",
     "provider_names",
     "register_provider",

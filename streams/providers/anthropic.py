@@ -71,20 +71,44 @@ def traits(model: str) -> Traits:
     return _TRAITS[max((p for p in _TRAITS if model.startswith(p)), key=len)]
 
 
+class Line(NamedTuple):
+    """The SDK's client, and what it needs for every call. `proxy`: None: called directly."""
+
+    client: AsyncAnthropic
+    key: ApiKey
+    proxy: Proxy | None = None
+
+    def ready(self) -> AsyncAnthropic:
+        """The client, with the key as it is now."""
+        self.client.api_key = self.key.current()
+        return self.client
+
+    def timeout(self, timeout_s: float) -> Any:
+        """The SDK's own limits, where the caller gives up after `timeout_s`."""
+        import anthropic
+
+        own = timeout_s * _SDK_TIMEOUT_FACTOR + 1.0
+        return anthropic.Timeout(own, connect=min(own, _CONNECT_S))
+
+    def failure(self, error: Exception) -> CallError:
+        """Any error of a call. To be raised outside the handler: the SDK's error, which holds the
+        request with its texts and key, must not be the context of ours."""
+        failure = connection_failure(error, self.proxy) or failure_of(error)
+        keys = [self.key.current(), self.client.api_key or ""]
+        return reworded(failure, without_keys(failure.message, keys))
+
+
 class AnthropicProvider:
     """Carries prompts to one Claude model."""
 
     operations: Final = frozenset({"classify", "extract", "generate"})
 
-    def __init__(
-        self, client: AsyncAnthropic, model: str, key: ApiKey, proxy: Proxy | None = None
-    ) -> None:
-        self._client = client
+    def __init__(self, line: Line, model: str) -> None:
+        self._line = line
         self._model = model
-        self._key = key
-        self._proxy = proxy
         self._traits = traits(model)
-        self.account = account_of("anthropic", str(client.base_url), key.source, model)
+        base_url = str(line.client.base_url)
+        self.account = account_of("anthropic", base_url, line.key.source, model)
 
     def request(self, request: Request) -> dict[str, Any]:
         if not isinstance(request, Prompt):
@@ -92,22 +116,18 @@ class AnthropicProvider:
         return message_params(self._model, self._traits, request)
 
     async def send(self, params: Params, timeout_s: float) -> WireReply:
-        self._client.api_key = key = self._key.current()
         try:
-            response = await self._client.messages.with_raw_response.create(
-                **params, timeout=self._timeout(timeout_s)
+            response = await self._line.ready().messages.with_raw_response.create(
+                **params, timeout=self._line.timeout(timeout_s)
             )
             headers, body = response.headers, await response.read()
         except Exception as error:
-            failure = connection_failure(error, self._proxy) or failure_of(error)
-            failure = reworded(failure, without_keys(failure.message, [key]))
+            failure = self._line.failure(error)
         else:
             reply, now = json_of(body), datetime.now(UTC)
             if is_message(reply):
                 return WireReply(reply, rate_limits(headers, now=now))
             failure = no_message(response.status_code, headers, reply, now=now, what=kind_of(body))
-        # Raised here, outside the handler: the SDK's error, which holds the request with its texts
-        # and key, must not be the context of ours.
         raise failure
 
     def read(self, message: Any) -> Completion:
@@ -118,13 +138,7 @@ class AnthropicProvider:
         return {"provider": "anthropic", "model": self._model, "settings": settings}
 
     async def aclose(self) -> None:
-        await self._client.close()
-
-    def _timeout(self, timeout_s: float) -> Any:
-        import anthropic
-
-        own = timeout_s * _SDK_TIMEOUT_FACTOR + 1.0
-        return anthropic.Timeout(own, connect=min(own, _CONNECT_S))
+        await self._line.client.close()
 
 
 def message_params(model: str, model_traits: Traits, prompt: Prompt) -> dict[str, Any]:
@@ -203,8 +217,13 @@ def failure_of(error: Exception) -> CallError:
 def make_anthropic(
     task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> AnthropicProvider:
-    """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
-    API that cannot be gone."""
+    """The provider for a task. Raises ConfigError as `line_to`."""
+    return AnthropicProvider(line_to(task, settings, environ), task.model)
+
+
+def line_to(task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]) -> Line:
+    """The line of a task. Raises ConfigError for a missing SDK or key, and for a way to the API
+    that cannot be gone."""
     anthropic, way = sdk_and_egress("anthropic", task, settings, environ)
     traced = environ.get("ANTHROPIC_OPEN_TELEMETRY", "").lower() in ("1", "true", "on")
     client = anthropic.AsyncAnthropic(
@@ -214,7 +233,7 @@ def make_anthropic(
         open_telemetry=None if traced else False,
         http_client=_http_client(way),
     )
-    return AnthropicProvider(client, task.model, way.key, way.proxy)
+    return Line(client, way.key, way.proxy)
 
 
 def _http_client(way: Egress) -> Any:

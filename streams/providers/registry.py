@@ -9,6 +9,7 @@ from typing import Final, Protocol, cast
 from streams.errors import ConfigError
 from streams.operations import TaskOperation, make_operation
 from streams.operations.exchange import Operation
+from streams.providers.batch_port import BatchApi
 from streams.providers.port import (
     Direct,
     Provider,
@@ -21,6 +22,12 @@ from streams.providers.task_caller import TaskCaller
 logger = logging.getLogger(__name__)
 
 _BUILT_IN: Final = ("anthropic", "voyage")
+
+
+_NO_BATCHES: Final = (
+    "task.{task.name}.provider: {task.provider} has no Message Batches, anthropic has;"
+    " mode live asks any provider"
+)
 
 
 class TaskCalls(Protocol):
@@ -88,6 +95,33 @@ def make_caller(
     if operation is None or provider is None or problems:
         raise ConfigError(problems)
     return TaskCaller(operation, provider, task.calls.timeout_s)
+
+
+class BatchTask(TaskApi, Protocol):
+    """The attributes of a task that its batches need."""
+
+    @property
+    def calls(self) -> TaskCalls: ...
+
+
+def has_batches(task: TaskApi) -> bool:
+    """Whether the task's provider takes Message Batches."""
+    return task.provider == "anthropic"
+
+
+def make_batch_api(
+    task: BatchTask, settings: ProviderSettings | None, *, environ: Mapping[str, str]
+) -> BatchApi:
+    """The Message Batches of a task's account, beside its caller: `TaskCaller.request` makes their
+    params, `read` reads their messages. Imports the provider's SDK.
+
+    Raises ConfigError for a provider without them, a missing SDK or key.
+    """
+    if not has_batches(task):
+        raise ConfigError([_NO_BATCHES.format(task=task)])
+    from streams.providers.anthropic_batches import make_anthropic_batches
+
+    return make_anthropic_batches(task, settings, environ, task.calls.timeout_s)
 
 
 def can_price(task: TaskApi) -> bool:

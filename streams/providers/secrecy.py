@@ -19,11 +19,12 @@ _MIN_QUOTE: Final = 12
 """Characters: a shorter text in common may be a coincidence."""
 
 
-def reworded(error: CallError, message: str) -> CallError:
+def reworded(error: CallError, message: str, kind: type[CallError] = CallError) -> CallError:
     """The same error with another message, and without a reference to the old one. The old error
-    loses its traceback: those frames hold the items, and one of them may hold the error."""
+    loses its traceback: those frames hold the items, and one of them may hold the error. `kind`:
+    the class that it has then."""
     error.__traceback__ = None
-    return CallError(
+    return kind(
         error.fault,
         message,
         retry_after_s=error.retry_after_s,

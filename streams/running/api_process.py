@@ -9,7 +9,7 @@ Connections belong to an event loop: the first user in a loop opens them, the la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -18,13 +18,14 @@ from streams.codec.records import estimate_tokens, text_bytes
 from streams.core.account import Account
 from streams.core.call import Slot
 from streams.core.limits import Limits
-from streams.errors import CallError, ItemError
+from streams.errors import CallError, ConfigError, ItemError
 from streams.model import Reply, Usage
+from streams.providers.batch_port import BatchApi
 from streams.providers.task_caller import TaskCaller
 from streams.running.accounts import account_of_caller
 from streams.running.item_texts import text_of
 from streams.running.map import map_batches
-from streams.running.work import Options, OwnWork, Work, limits_of
+from streams.running.work import Options, OwnWork, limits_of
 
 R = TypeVar("R")
 
@@ -76,9 +77,11 @@ class ApiProcess(OwnWork, Generic[R]):
         name: str,
         text: str | None,
         priced: bool,
+        make_batches: Callable[[], BatchApi] | None = None,
     ) -> None:
         self.name = name
         self._make_caller = make_caller
+        self._make_batches = make_batches
         self._result = result
         self._suits = suits
         self._text = None if text is None else Text(text)
@@ -122,10 +125,17 @@ class ApiProcess(OwnWork, Generic[R]):
             raise ValueError("tokens: an operation counts its own")
         self.limits(options)
 
-    def work(self, options: Options) -> Work:
+    def work(self, options: Options) -> ApiWork:
         self.check(options)
         timeout_s = self._suits.timeout_s if options.timeout_s is None else options.timeout_s
-        return _ApiWork(self, self.limits(options), timeout_s)
+        return ApiWork(self, self.limits(options), timeout_s)
+
+    def batches(self) -> BatchApi:
+        """The Message Batches of its account, to be closed by the caller. Raises ConfigError where
+        its provider has none, or the environment lacks something."""
+        if self._make_batches is None:
+            raise ConfigError([f"{self.name}: there are no Message Batches for it"])
+        return self._make_batches()
 
     def limits(self, options: Options) -> Limits:
         suits = self._suits
@@ -144,15 +154,13 @@ class ApiProcess(OwnWork, Generic[R]):
         """Raises MissingError or ValueError for an item without a text."""
         return text_of(item, self._text)
 
-    def results(self, slots: Sequence[Slot]) -> list[Any]:
+    def values(self, outcomes: Iterable[Any]) -> list[Any]:
+        """What the caller gets for these outcomes: a result or an `ItemError` each."""
         result = self._result
-        return [
-            slot.outcome if isinstance(slot.outcome, ItemError) else result(slot.outcome)
-            for slot in slots
-        ]
+        return [each if isinstance(each, ItemError) else result(each) for each in outcomes]
 
     def count(self, usage: Usage | None) -> None:
-        self._calls += 1
+        self._calls += 1 if usage is None else usage.calls
         if usage is not None:
             total, cost = self._total, usage.cost_nano_usd
             if cost is not None and total.cost_nano_usd is not None:
@@ -197,20 +205,21 @@ class _Connection:
         self.users = 0
 
 
-class _ApiWork:
-    """One door's use of an `ApiProcess`."""
+class ApiWork:
+    """One door's use of an `ApiProcess`. `task_caller`: of its calls; what is called by it is not
+    in the process's usage by itself."""
 
     def __init__(self, process: ApiProcess[Any], limits: Limits, timeout_s: float) -> None:
         self.limits = limits
         self.timeout_s: float | None = timeout_s
         self.has_price = process.has_price
         self._process = process
-        self._caller = process.use()
-        self.account: Account | None = account_of_caller(self._caller.account, limits)
+        self.task_caller = process.use()
+        self.account: Account | None = account_of_caller(self.task_caller.account, limits)
 
     async def caller(self, items: list[Any]) -> Reply:
         try:
-            reply = await self._caller(items)
+            reply = await self.task_caller(items)
         except CallError as error:
             self._process.count(error.usage)
             raise
@@ -231,10 +240,10 @@ class _ApiWork:
                 slot.size = text_bytes(text)
 
     def results(self, slots: Sequence[Slot]) -> list[Any]:
-        return self._process.results(slots)
+        return self._process.values(slot.outcome for slot in slots)
 
     def describe(self) -> dict[str, Any]:
-        return self._caller.describe()
+        return self.task_caller.describe()
 
     async def close(self) -> None:
-        await self._process.leave(self._caller)
+        await self._process.leave(self.task_caller)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict, TypeVar, Unpack, overload
 
@@ -16,7 +17,8 @@ from streams.errors import ConfigError
 from streams.model import Answer, Item, Unanswered
 from streams.operations import make_operation
 from streams.operations.exchange import Operation, Request, Response
-from streams.providers.registry import can_price, make_provider
+from streams.providers.batch_port import BatchApi
+from streams.providers.registry import can_price, make_batch_api, make_provider
 from streams.providers.task_caller import TaskCaller
 from streams.running.api_process import ApiProcess, Suits
 
@@ -79,6 +81,10 @@ class _Task:
     def name(self) -> str:
         return self.operation
 
+    @property
+    def calls(self) -> Suits:
+        return SUITS[self.operation]
+
 
 def classify(
     labels: Sequence[str],
@@ -134,9 +140,10 @@ def extract(
     definition = schema if validate is None else schema.model_json_schema()
     task = _Task("extract", model, schema=definition, instructions=instructions)
     operation = _operation(task)
-    if validate is not None:
-        operation = _Validated(operation, validate)
-    return _process(task, operation, lambda result: result, api)
+    if validate is None:
+        return _process(task, operation, lambda result: result, api)
+    validated = _Validated(operation, validate)
+    return _process(task, validated, validated.instance, api)
 
 
 def embed(
@@ -187,11 +194,13 @@ def _process(
     named = replace(task, provider=api.provider or task.provider)
 
     def make_caller() -> TaskCaller:
-        try:
+        with _told_without_table(task):
             provider = make_provider(named, api, os.environ)
-        except ConfigError as error:
-            raise ConfigError(_problems(task, error)) from None
         return TaskCaller(operation, provider, suits.timeout_s)
+
+    def make_batches() -> BatchApi:
+        with _told_without_table(task):
+            return make_batch_api(named, api, environ=os.environ)
 
     return ApiProcess(
         make_caller,
@@ -200,7 +209,16 @@ def _process(
         name=task.operation,
         text=api.text,
         priced=can_price(named),
+        make_batches=make_batches,
     )
+
+
+@contextmanager
+def _told_without_table(task: _Task) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(_problems(task, error)) from None
 
 
 def _problems(task: _Task, error: ConfigError) -> list[str]:
@@ -212,9 +230,15 @@ def _floats(result: Any) -> list[float]:
     return array("f", result["embedding_f32"]).tolist()
 
 
+class _ModelAnswer(dict[str, Any]):
+    """An answer that a pydantic model has taken: `instance`. As a dict it can be written."""
+
+    instance: Any
+
+
 class _Validated:
-    """An extraction whose objects become instances of a pydantic model; one that the model refuses
-    is an invalid answer."""
+    """An extraction whose results are instances of a pydantic model; an object that the model
+    refuses is an invalid answer."""
 
     def __init__(self, operation: Operation, validate: Callable[[Any], Any]) -> None:
         self._operation = operation
@@ -224,15 +248,23 @@ class _Validated:
         return self._operation.request(items)
 
     def read(self, items: Sequence[Item], response: Response) -> list[Answer]:
-        return [self._instance(answer) for answer in self._operation.read(items, response)]
+        return [self._judged(answer) for answer in self._operation.read(items, response)]
 
     def describe(self) -> dict[str, Any]:
         return self._operation.describe()
 
-    def _instance(self, answer: Answer) -> Answer:
+    def instance(self, result: Any) -> Any:
+        """Of an answer, or of one that was written and read again."""
+        if isinstance(result, _ModelAnswer):
+            return result.instance
+        return self._validate(result)
+
+    def _judged(self, answer: Answer) -> Answer:
         if not isinstance(answer, dict):
             return answer
+        judged = _ModelAnswer(answer)
         try:
-            return self._validate(answer)
+            judged.instance = self._validate(answer)
         except ValueError:  # pydantic's ValidationError is one
             return Unanswered.INVALID
+        return judged

@@ -6,11 +6,11 @@ journal of every request. `serve` starts it in a program's own event loop, `run`
 
 Reading order: `http_server` (a request's way), `endpoints`, `wire`, `calls`, `simulation` (the
 state that requests share); Claude: `messages`, `prompt`, `validation`, `schemas`,
-`cache`, `catalogue` (models and prices), `models`; batches: `batches`, `batch_work`,
-`batch_endpoints`; answers: `synthesis` (values for any schema), `encoder`, `text_pieces`, `tokens`;
-Voyage: `embeddings`, `unit_vectors`; what goes wrong: `script`, `fault_names`, `fault_replies`,
-`corruption`, `rate_limits`; accounts: `journal`, `control`; start and stop: `simulator_settings`,
-`running_server`, `program`.
+`cache`, `catalogue` (models and prices), `models`; batches: `batches`, `batch_course`,
+`batch_work`, `batch_endpoints`, `submissions`; answers: `synthesis` (values for any schema),
+`encoder`, `text_pieces`, `tokens`; Voyage: `embeddings`, `unit_vectors`; what goes wrong: `script`,
+`fault_names`, `fault_replies`, `corruption`, `rate_limits`; accounts: `journal`, `control`; start
+and stop: `simulator_settings`, `running_server`, `program`.
 """
 
 from streams.simulator.program import run_program

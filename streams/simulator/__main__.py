@@ -38,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--ledger-size", type=int, default=default.ledger_size)
     add("--answers", choices=("auto", "offline", "hash"), default=default.answers)
     add("--batch-ms", type=float, default=default.batch_ms)
+    add("--batch-lifetime-ms", type=float, default=default.batch_lifetime_ms)
+    add("--batch-kept-ms", type=float, default=default.batch_kept_ms)
+    add("--batch-cancel-ms", type=float, default=default.batch_cancel_ms)
+    add("--batch-queue", type=int, metavar="N")
     add("--count-items", action="store_true")
     return parser
 

@@ -9,6 +9,7 @@ import orjson
 from aiohttp import web
 
 from streams.simulator import fault_replies as faults
+from streams.simulator.batch_course import course_of
 from streams.simulator.batch_work import work_off
 from streams.simulator.batches import Batch
 from streams.simulator.calls import Call
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
 
 async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """POST /v1/messages/batches."""
-    batch = simulation.batches.create(simulation.seed, call.body.get("requests"), call.host)
+    course = course_of(simulation.settings, simulation.script.match_batch(call))
+    now = simulation.now()
+    batch = simulation.batches.create(simulation.seed, call.body.get("requests"), course, now)
+    batch.host, call.body = call.host, {}
+    simulation.submissions.add(batch)
     simulation.batches.start(work_off(simulation, batch))
-    return Reply(200, orjson.dumps(batch.as_json()))
+    return _object(simulation, batch)
 
 
 async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
@@ -42,8 +47,9 @@ async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) ->
     else:
         older = names if after is None else names[names.index(after) + 1 :]
         page, more = older[:limit], len(older) > limit
+    now = simulation.now()
     body = {
-        "data": [simulation.batches.by_name[name].as_json() for name in page],
+        "data": [simulation.batches.by_name[name].as_json(now) for name in page],
         "has_more": more,
         "first_id": page[0] if page else None,
         "last_id": page[-1] if page else None,
@@ -53,21 +59,25 @@ async def list_batches(simulation: Simulation, call: Call, rule: Rule | None) ->
 
 def _batch(simulation: Simulation, call: Call) -> Batch:
     batch = simulation.batches.by_name.get(call.argument)
-    if batch is None:
+    if batch is None or batch.is_hidden(simulation.now()):
         raise RefusalError(404, f"Message Batch '{call.argument}' not found")
     return batch
 
 
+def _object(simulation: Simulation, batch: Batch) -> Reply:
+    return Reply(200, orjson.dumps(batch.as_json(simulation.now())))
+
+
 async def retrieve(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """GET /v1/messages/batches/{id}."""
-    return Reply(200, orjson.dumps(_batch(simulation, call).as_json()))
+    return _object(simulation, _batch(simulation, call))
 
 
 async def cancel(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """POST /v1/messages/batches/{id}/cancel: without effect on a batch that has ended."""
     batch = _batch(simulation, call)
-    batch.cancel()
-    return Reply(200, orjson.dumps(batch.as_json()))
+    batch.cancel(simulation.now())
+    return _object(simulation, batch)
 
 
 async def delete(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
@@ -76,16 +86,21 @@ async def delete(simulation: Simulation, call: Call, rule: Rule | None) -> Reply
     if batch.status != "ended":
         raise RefusalError(400, "A Message Batch can be deleted when it has ended; cancel it first")
     del simulation.batches.by_name[batch.name]
+    batch.results.clear()  # the submissions keep the rest
     return Reply(200, orjson.dumps({"id": batch.name, "type": "message_batch_deleted"}))
 
 
 async def results(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """GET /v1/messages/batches/{id}/results: the lines, shuffled by the seed."""
     batch = _batch(simulation, call)
-    if batch.status != "ended":
+    if not batch.has_results(simulation.now()):
         raise RefusalError(404, f"Message Batch '{batch.name}' has no available results")
     lines = list(batch.results)
     random.Random(f"{simulation.seed} {batch.name}").shuffle(lines)
+    if rule is not None and rule.fault == "short_results":
+        del lines[-rule.count :]
+    if rule is not None and rule.fault == "blank_lines":
+        lines = [line + b"\n" for line in lines]
     return Reply(200, b"".join(lines), content_type="application/x-jsonl")
 
 

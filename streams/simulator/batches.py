@@ -10,26 +10,46 @@ from typing import Any, Final
 
 import orjson
 
+from streams.simulator.batch_course import Course
 from streams.simulator.wire import RefusalError
 
 MAX_REQUESTS: Final = 100_000
-LIFETIME: Final = datetime.timedelta(hours=24)
 _CUSTOM_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 class Batch:
-    """One Message Batch. `results`: a line of JSON for each request done, in their order."""
+    """One Message Batch. `created`, `ended`: seconds of the simulation's clock; None: not yet.
+    `params`: of each request as JSON; empty once it is done, so that large batches do not stay in
+    memory. `results`: a line of JSON for each request done, in the order of their ends."""
 
-    def __init__(self, name: str, requests: Sequence[Mapping[str, Any]], host: str) -> None:
+    def __init__(
+        self, name: str, custom_ids: Sequence[str], params: list[bytes], course: Course, now: float
+    ) -> None:
         self.name = name
-        self.host = host
-        self.requests = requests
+        self.custom_ids = custom_ids
+        self.params = params
+        self.course = course
+        self.host = ""
         self.results: list[bytes] = []
         self.counts = dict.fromkeys(("succeeded", "errored", "canceled", "expired"), 0)
+        self.cost_nano_usd = 0
+        self.created = now
+        self.ended: float | None = None
         self.created_at = _now()
         self.ended_at: datetime.datetime | None = None
         self.cancel_initiated_at: datetime.datetime | None = None
+        self.ends = now + course.lifetime_s
         self.canceled = asyncio.Event()
+
+    @property
+    def size(self) -> int:
+        """How many requests it has."""
+        return len(self.custom_ids)
+
+    @property
+    def waiting(self) -> int:
+        """How many of them wait for their turn."""
+        return self.size - len(self.results)
 
     @property
     def status(self) -> str:
@@ -37,54 +57,90 @@ class Batch:
             return "ended"
         return "in_progress" if self.cancel_initiated_at is None else "canceling"
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, now: float) -> dict[str, Any]:
         """The object as the API gives it: counts stay 0 until the batch has ended."""
-        ended = self.ended_at is not None
+        ended = self.ended is not None
         counts = self.counts if ended else dict.fromkeys(self.counts, 0)
         url = f"http://{self.host}/v1/messages/batches/{self.name}/results"
+        kept_until = self.created_at + datetime.timedelta(seconds=self.course.kept_s)
         return {
             "id": self.name,
             "type": "message_batch",
             "processing_status": self.status,
-            "request_counts": {"processing": 0 if ended else len(self.requests), **counts},
+            "request_counts": {"processing": 0 if ended else self.size, **counts},
             "created_at": _stamp(self.created_at),
-            "expires_at": _stamp(self.created_at + LIFETIME),
+            "expires_at": _stamp(
+                self.created_at + datetime.timedelta(seconds=self.course.lifetime_s)
+            ),
             "ended_at": _stamp(self.ended_at),
             "cancel_initiated_at": _stamp(self.cancel_initiated_at),
-            "archived_at": None,
+            "archived_at": _stamp(kept_until) if self.is_archived(now) else None,
             "results_url": url if ended else None,
         }
 
-    def cancel(self) -> None:
-        """Ends the work on open requests; without effect on a batch that has ended."""
-        if self.ended_at is None and self.cancel_initiated_at is None:
+    def is_hidden(self, now: float) -> bool:
+        """Whether the list alone shows it."""
+        hidden_s = self.course.hidden_s
+        return hidden_s is not None and self.ended is not None and now < self.ended + hidden_s
+
+    def is_archived(self, now: float) -> bool:
+        """Whether its results are gone for good."""
+        return now >= self.created + self.course.kept_s
+
+    def has_results(self, now: float) -> bool:
+        """Whether its results can be read."""
+        if self.ended is None or self.is_archived(now):
+            return False
+        return now >= self.ended + self.course.late_s
+
+    def cancel(self, now: float) -> None:
+        """Ends the work on open requests once the time that cancelling takes is over; without
+        effect on a batch that has ended."""
+        if self.ended is None and self.cancel_initiated_at is None:
             self.cancel_initiated_at = _now()
+            self.ends = min(self.ends, now + self.course.cancel_s)
             self.canceled.set()
 
-    def end(self) -> None:
+    def end(self, now: float) -> None:
         """All requests have their results."""
-        self.ended_at = _now()
+        self.ended, self.ended_at = now, _now()
 
-    def add(self, custom_id: str, result: Mapping[str, Any]) -> None:
-        """Notes the result of the next request."""
+    def add(self, place: int, result: Mapping[str, Any], cost_nano_usd: int) -> None:
+        """Notes the result of a request."""
         self.counts[result["type"]] += 1
-        self.results.append(orjson.dumps({"custom_id": custom_id, "result": result}) + b"\n")
+        self.cost_nano_usd += cost_nano_usd
+        self.params[place] = b""
+        line = orjson.dumps({"custom_id": self.custom_ids[place], "result": result})
+        self.results.append(line + b"\n")
 
 
 class Batches:
-    """The batches by name, and the tasks that work on them."""
+    """The batches by name, and the tasks that work on them. `turn`: who has it works, so that all
+    batches and the requests of clients get theirs."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue: int | None = None) -> None:
         self.by_name: dict[str, Batch] = {}
+        self.turn = asyncio.Lock()
+        self._queue = queue
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def create(self, seed: int, requests: Any, host: str) -> Batch:
-        """Takes a batch. Raises RefusalError (400)."""
+    def create(self, seed: int, requests: Any, course: Course, now: float) -> Batch:
+        """Takes a batch. Raises RefusalError: 400, or 429 for more waiting requests than the queue
+        takes."""
         check_requests(requests)
+        waiting = sum(batch.waiting for batch in self.by_name.values())
+        if self._queue is not None and waiting + len(requests) > self._queue:
+            raise RefusalError(
+                429,
+                f"This request would exceed the limit of {self._queue:,} batch requests that wait"
+                f" to be processed: {waiting:,} do. Please try again later.",
+            )
         self._count += 1
-        batch = Batch(f"msgbatch_sim{seed:x}n{self._count:06d}", requests, host)
-        self.by_name[batch.name] = batch
+        name = f"msgbatch_sim{seed:x}n{self._count:06d}"
+        custom_ids = [request["custom_id"] for request in requests]
+        params = [orjson.dumps(request["params"]) for request in requests]
+        batch = self.by_name[name] = Batch(name, custom_ids, params, course, now)
         return batch
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -15,9 +15,9 @@ class Call:
 
     `n`: its number, from 1. `counted`: it stands for one of the model's calls (messages,
     embeddings, ...), so it counts in `concurrent`. `concurrent`: how many such calls were open when
-    it came, itself included. `items`: those of its prompt, or the texts to embed. `answered`: how
-    many of them its reply answers. `argument`: the id in its path. `delay_s`: what the script adds
-    to its latency.
+    it came, itself included. `items`: those
+    of its prompt, or the texts to embed. `answered`: how many of them its reply answers.
+    `argument`: the id in its path. `delay_s`: what the script adds to its latency.
     """
 
     __slots__ = (
@@ -36,6 +36,7 @@ class Call:
         "host",
         "input_tokens",
         "items",
+        "method",
         "model",
         "n",
         "output_tokens",
@@ -66,6 +67,7 @@ class Call:
         self.argument = ""
         self.host = ""
         self.body: Mapping[str, Any] = {}
+        self.method = ""
         self.model = ""
         self.items: Sequence[PromptItem] = ()
         self.arrived_at = 0.0

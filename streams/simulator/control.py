@@ -1,4 +1,5 @@
-"""The simulator's own endpoints, under /simulator/: state, ledger (the journal), reset, script.
+"""The simulator's own endpoints, under /simulator/: state, ledger (the journal), batches and
+requests (the journal of the Message Batches), reset, script.
 
 They need no key, get no faults and are not in the journal.
 """
@@ -15,7 +16,7 @@ from streams.simulator.script import load_script
 from streams.simulator.wire import Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from streams.simulator.simulation import Simulation
 
@@ -31,6 +32,10 @@ def control(
             return _json(simulation.state())
         case "GET", "ledger":
             return _journal(simulation, query.get("since", "0"))
+        case "GET", "batches":
+            return _lines(simulation.submissions.batches())
+        case "GET", "requests":
+            return _lines(simulation.submissions.requests(query.get("batch")))
         case "POST", "reset":
             simulation.reset()
             return _json({"reset": True})
@@ -61,7 +66,11 @@ def _json(value: object, status: int = 200) -> Reply:
 def _journal(simulation: Simulation, since: str) -> Reply:
     if not since.isdecimal():
         return _json({"error": f"since: a number is expected, not {since!r}"}, 400)
-    lines = [orjson.dumps(record) + b"\n" for record in simulation.journal.since(int(since))]
+    return _lines(simulation.journal.since(int(since)))
+
+
+def _lines(records: Iterable[object]) -> Reply:
+    lines = [orjson.dumps(record) + b"\n" for record in records]
     return Reply(200, b"".join(lines), content_type="application/x-ndjson")
 
 

@@ -82,6 +82,12 @@ RECORDS: Final = frozenset(
 """The records within a structured answer are wrong (Anthropic)."""
 VECTORS: Final = frozenset(("short_reply", "wrong_dimension", "reordered_index"))
 """The vectors differ from the request (Voyage)."""
+BATCHES: Final = frozenset(
+    ("slow_batch", "stalled_batch", "slow_cancel", "late_results", "hidden_batch")
+)
+"""How a Message Batch goes; a rule counts the batches that are created."""
+RESULTS: Final = frozenset(("short_results", "blank_lines"))
+"""The lines of a batch's results are not as they should be."""
 FAULTS: Final = frozenset(
     (
         *STATUSES,
@@ -92,6 +98,8 @@ FAULTS: Final = frozenset(
         *MESSAGE,
         *RECORDS,
         *VECTORS,
+        *BATCHES,
+        *RESULTS,
         "status",
         "delay",
         "expired",

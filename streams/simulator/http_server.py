@@ -63,6 +63,7 @@ class Server:
             simulation.request_id(n),
         )
         call.argument, call.query, call.host = argument, request.query, request.host
+        call.method = request.method
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
@@ -90,8 +91,8 @@ class Server:
         try:
             await _read(request, call)
             rule = self.simulation.script.match(call)
-            if rule is not None:
-                if rule.fault in CONNECTION and not rule.billed:
+            if rule is not None and not rule.billed:
+                if rule.fault in CONNECTION:
                     return await self._no_reply(request, call, rule)
                 scripted = faults.error_reply(rule, call)
                 if scripted is not None:
@@ -107,8 +108,10 @@ class Server:
             await self._wait(call, self.simulation.due_s(call))
         elif call.delay_s:
             await self._wait(call, call.delay_s)
-        if rule is not None and rule.fault in CONNECTION:
-            return await self._no_reply(request, call, rule)
+        if rule is not None and rule.billed:
+            if rule.fault in CONNECTION:
+                return await self._no_reply(request, call, rule)
+            reply = faults.error_reply(rule, call) or reply
         if endpoint.stream is not None:
             return await endpoint.stream(
                 self.simulation, call, request, reply, _headers(call), rule

@@ -1,9 +1,10 @@
 """The script of faults: which call meets which fault.
 
-A script is a list of rules. The first rule that applies to a call gives it its fault; `delay`
-alone lets the rules after it apply too. A rule counts the calls that fit its `endpoint`, `model`
-and `text`, from 1, whether or not an earlier rule takes them: `calls`, `every` and `probability`
-speak of that number, so that the same calls in the same order meet the same faults.
+A script is a list of rules. The first rule that applies to a call gives it its fault; `delay` and
+the faults of a Message Batch as a whole let the rules after them apply too. A rule counts the calls
+that fit its `endpoint`, `model` and `text`, from 1, whether or not an earlier rule takes them:
+`calls`, `every` and `probability` speak of that number, so that the same calls in the same order
+meet the same faults.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import orjson
 from streams.errors import UsageError
 from streams.simulator.calls import Call
 from streams.simulator.encoder import digest
-from streams.simulator.fault_names import ENDPOINTS, FAULTS, MODEL_CALLS
+from streams.simulator.fault_names import BATCHES, ENDPOINTS, FAULTS, MODEL_CALLS
 from streams.simulator.prompt import PromptItem
 
 
@@ -28,14 +29,14 @@ class Rule:
     """One rule. Every condition that is given must hold; none given: every model call.
 
     Conditions: `calls` (a number, "3-7", or [3, 7]), `every` (each k-th), `probability` (0 to 1,
-    drawn from the seed), `text` (some item contains it), `endpoint`, `model`, `times` (at most so
-    often).
+    drawn from the seed), `text` (some item contains it), `endpoint`, `method` (of HTTP), `model`,
+    `times` (at most so often).
     What the fault takes: `retry_after_s`, `retry_after_ms` (headers of error replies; None: not
     sent), `should_retry` (header x-should-retry), `status`, `body`, `content_type`, `message`,
     `error_code` (of error replies), `location` (where `redirect` leads), `delay_ms`, `count` (how
     many items; with `text`, those that contain it), `tokens` (where `max_tokens` cuts; None: at
-    half), `partial` (a refusal after half of the answer), `billed` (`hang` and `reset` happen after
-    the work was done and is charged).
+    half), `partial` (a refusal after half of the answer), `billed` (`hang`, `reset` and error
+    replies come after the work was done and is charged), `share` (of a batch's requests).
     """
 
     fault: str
@@ -44,6 +45,7 @@ class Rule:
     probability: float | None = None
     text: str | None = None
     endpoint: str | None = None
+    method: str | None = None
     model: str | None = None
     times: int | None = None
     retry_after_s: float | None = None
@@ -60,6 +62,7 @@ class Rule:
     tokens: int | None = None
     partial: bool = False
     billed: bool = False
+    share: float = 1.0
 
     def fits(self, call: Call) -> bool:
         """Whether this rule counts the call at all."""
@@ -67,6 +70,8 @@ class Rule:
             if call.endpoint not in MODEL_CALLS and call.endpoint != "batch_request":
                 return False
         elif self.endpoint not in (call.endpoint, "*"):
+            return False
+        if self.method not in (None, call.method):
             return False
         if self.model is not None and self.model != call.model:
             return False
@@ -99,18 +104,32 @@ class Script:
         """The fault rule for this call; adds the delays of rules that only delay."""
         matched: Rule | None = None
         for place, rule in enumerate(self.rules):
-            if not rule.fits(call):
+            if rule.fault in BATCHES or not rule.fits(call):
                 continue
             # Every rule counts the call, even if an earlier rule gives it its fault.
             self._call_counts[place] += 1
             if matched is not None or not self._due(place, rule):
                 continue
-            self._play_counts[place] += 1
+            self._play(place, rule, call)
             call.delay_s += rule.delay_ms / 1000
-            call.fault = rule.fault
             if rule.fault != "delay":
                 matched = rule
         return matched
+
+    def match_batch(self, call: Call) -> list[Rule]:
+        """The rules for the batch that this call creates."""
+        matched = []
+        for place, rule in enumerate(self.rules):
+            if rule.fault in BATCHES and rule.fits(call):
+                self._call_counts[place] += 1
+                if self._due(place, rule):
+                    self._play(place, rule, call)
+                    matched.append(rule)
+        return matched
+
+    def _play(self, place: int, rule: Rule, call: Call) -> None:
+        self._play_counts[place] += 1
+        call.fault = rule.fault
 
     def restart(self) -> None:
         """Counts every rule from 1 again."""
@@ -186,6 +205,7 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
     "tokens": int,
     "partial": bool,
     "billed": bool,
+    "share": (int, float),
     "calls": tuple,
 }
 
@@ -205,6 +225,8 @@ def _rule(entry: Any) -> Rule:
         allowed = ", ".join(sorted(ENDPOINTS))
         raise ValueError(f"unknown endpoint {entry['endpoint']!r}; known: {allowed}")
     values = {name: value for name, value in entry.items() if value is not None}
+    if values["fault"] in BATCHES:
+        values = {"endpoint": "batches", **values}
     if "calls" in values:
         values["calls"] = _range(values["calls"])
     for name, value in values.items():
@@ -215,6 +237,8 @@ def _rule(entry: Any) -> Rule:
         raise ValueError('fault "status" needs a `status`')
     if values.get("every", 1) < 1 or values.get("count", 1) < 1:
         raise ValueError("every and count start at 1")
+    if not 0 <= values.get("share", 0) <= 1:
+        raise ValueError("share lies between 0 and 1")
     return Rule(**values)
 
 

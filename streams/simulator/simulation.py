@@ -13,6 +13,7 @@ from streams.simulator.journal import Journal
 from streams.simulator.rate_limits import Bucket, Buckets
 from streams.simulator.script import load_script
 from streams.simulator.simulator_settings import SimulatorSettings
+from streams.simulator.submissions import Submissions
 from streams.simulator.synthesis import Plans
 
 
@@ -31,7 +32,8 @@ class Simulation:
         self.encoder = choose_encoder(settings.answers)
         self.plans = Plans()
         self.cache = PromptCache()
-        self.batches = Batches()
+        self.batches = Batches(settings.batch_queue)
+        self.submissions = Submissions()
         self.journal = Journal(settings.ledger_size, settings.ledger_path, settings.count_items)
         self._buckets: dict[str, Buckets] = {}
 
@@ -97,6 +99,7 @@ class Simulation:
             "answers": HASH if self.encoder is None else self.encoder.name,
             "seed": self.seed,
             **self.journal.state(),
+            "batches": self.submissions.state(),
             "script": self.script.played(),
         }
 
@@ -107,5 +110,6 @@ class Simulation:
         self.script.restart()
         self.cache.forget()
         self.batches.stop()
-        self.batches = Batches()
+        self.batches = Batches(self.settings.batch_queue)
+        self.submissions = Submissions()
         self._buckets.clear()

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from streams.errors import UsageError
+
+DAY_MS: Final = 86_400_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,10 @@ class SimulatorSettings:
     `ledger_size`: how many requests the journal has in memory.
     `answers`: "offline" takes labels and vectors from the encoder of the extra `offline`, "hash"
     from a hash, "auto" from the encoder where it is installed.
-    `batch_ms`: how long a Message Batch takes until it has ended.
+    `batch_ms`: how long a Message Batch takes until it has ended; `batch_lifetime_ms`: its open
+    requests expire then, `batch_kept_ms`: its results are gone then, both from its creation;
+    `batch_cancel_ms`: how long cancelling takes; answers still come meanwhile.
+    `batch_queue`: how many requests of batches may wait at once; None: any number.
     `count_items`: keeps how often each item's text was answered, and so paid for.
     """
 
@@ -47,10 +52,22 @@ class SimulatorSettings:
     ledger_size: int = 10_000
     answers: Literal["auto", "offline", "hash"] = "auto"
     batch_ms: float = 0.0
+    batch_lifetime_ms: float = DAY_MS
+    batch_kept_ms: float = 29 * DAY_MS
+    batch_cancel_ms: float = 0.0
+    batch_queue: int | None = None
     count_items: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("latency_ms", "jitter_ms", "ms_per_token", "batch_ms"):
+        for name in (
+            "latency_ms",
+            "jitter_ms",
+            "ms_per_token",
+            "batch_ms",
+            "batch_lifetime_ms",
+            "batch_kept_ms",
+            "batch_cancel_ms",
+        ):
             if not 0 <= getattr(self, name) < math.inf:  # nor NaN
                 raise UsageError(f"{name} must be 0 or more, not {getattr(self, name)}")
         for name in (
@@ -59,6 +76,7 @@ class SimulatorSettings:
             "output_tokens_per_minute",
             "voyage_requests_per_minute",
             "voyage_tokens_per_minute",
+            "batch_queue",
         ):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -18,7 +18,7 @@ import voyageai
 from streams.errors import CallError
 from streams.operations import Prompt, Request, Response
 from streams.providers import Params, WireReply
-from streams.providers.anthropic import AnthropicProvider, stop_redirect
+from streams.providers.anthropic import AnthropicProvider, Line, stop_redirect
 from streams.providers.api_key import ApiKey
 from streams.providers.egress import Egress
 from streams.providers.voyage import StrictSession, VoyageProvider
@@ -114,7 +114,7 @@ class Wired:
         client = anthropic.AsyncAnthropic(
             api_key=KEY, max_retries=0, http_client=http, open_telemetry=False
         )
-        return AnthropicProvider(client, "claude-haiku-5-5", ApiKey(KEY))
+        return AnthropicProvider(Line(client, ApiKey(KEY)), "claude-haiku-5-5")
 
     def _voyage(self) -> VoyageProvider:
         way = Egress(ApiKey(KEY), "https://api.voyageai.com/v1")

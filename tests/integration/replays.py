@@ -34,6 +34,10 @@ class Ended(NamedTuple):
         return found
 
     @property
+    def lines(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
     def run(self) -> str:
         """The id that was told first."""
         first, *_ = self.err.splitlines()
@@ -52,6 +56,7 @@ class Replayer:
         self.configure(broker, config)
 
     def configure(self, broker: Any, config: str, worker: str = "") -> None:
+        self.config = config
         self._config.write_text(
             f'[kafka]\nbootstrap_servers = "{broker.bootstrap}"\nsession_timeout_s = {SESSION_S}\n'
             f'[worker]\nid = "{self.group}"\nweb = ""\n{worker}\n{config}\n'

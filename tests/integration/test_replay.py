@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 
 from streams.jobs.judge import judge, outcome_of
-from tests.integration.harness import eventually, items, publish
+from tests.integration.harness import create_topic, eventually, items, publish
 from tests.integration.replays import Process, positions, records_of, replayer
 from tests.integration.simulated import Simulated, simulated
+from tests.integration.topics import delete_records
 
 pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
 
@@ -69,6 +73,218 @@ async def test_kills_lose_and_repeat_nothing_and_pay_for_a_microbatch_each_at_mo
         assert late == []
         assert len(again) <= KILLS * 20 * 4
         assert ended.summary["state"] == "done"
+
+
+def record(number: int, **more: Any) -> bytes:
+    return orjson.dumps({"id": number, "text": f"item {number}", **more})
+
+
+@pytest.mark.parametrize("mode", ["envelope", "merge", "result"])
+async def test_results_of_every_form_and_dead_letters_say_which_run_and_which_item(
+    broker: Any, topic: Any, mode: str
+) -> None:
+    """Tombstones go on as the task says, what cannot be read is a dead letter; in a sink with more
+    partitions than the source."""
+    source = await topic(partitions=2)
+    await create_topic(broker.bootstrap, f"{source}.side", 5)
+    sent = [(b"k%d" % n, record(n), n % 2) for n in range(40)]
+    sent += [(b"t", None, 0), (b"bad", b"no JSON", 1)]
+    places = await publish(broker.bootstrap, source, sent)
+    with simulated() as api, replayer(broker, source, api) as replay:
+        replay.configure(broker, replay.config + f'[task.output]\nmode = "{mode}"\n')
+        ended = replay("--from", "0", "--into", f"{source}.side")
+        assert ended.code == 0, ended.err
+        summary = ended.summary
+        assert (summary["items"], summary["results"], summary["dead_letters"]) == (42, 41, 1)
+        into = await records_of(broker, ended.run, f"{source}.side")
+        dead = await records_of(broker, ended.run, f"{source}.dead")
+    assert sorted(positions(into + dead)) == sorted(places)
+    assert positions(dead) == [places[41]]
+    assert [each.key for each in into if each.value is None] == [b"t"]
+    assert await records_of(broker, ended.run, f"{source}.out") == []
+    fingerprints = {dict(each.headers)["streams-fingerprint"] for each in into + dead}
+    assert len(fingerprints) == 1
+
+
+async def test_drops_are_outcomes_also_after_a_kill(broker: Any, topic: Any) -> None:
+    """They leave nothing in a topic; the run's state has them."""
+    source = await topic(partitions=2)
+    sent = [(b"k", None if n % 3 else record(n), n % 2) for n in range(300)]
+    await publish(broker.bootstrap, source, sent)
+    with (
+        simulated(latency_ms=150.0) as api,
+        replayer(broker, source, api, max_in_flight=1) as replay,
+    ):
+        replay.configure(broker, replay.config.replace("[task.batch]", TOMBSTONES, 1))
+        process = replay.start("--from", "earliest")
+        run = await told_run(process)
+        await called_more_than(api, 4)
+        process.kill()
+        ended = replay("--resume", run)
+        assert ended.code == 0, ended.err
+        assert (ended.summary["items"], ended.summary["drops"]) == (300, 200)
+        assert ended.summary["results"] == 100
+
+
+TOMBSTONES = 'tombstones = "drop"\n[task.batch]'
+
+
+async def test_a_range_is_partitions_offsets_and_a_condition(broker: Any, topic: Any) -> None:
+    source = await topic(partitions=4)
+    sent = [(None, record(n, stars=n % 5), n % 4) for n in range(80)]
+    sent.append((None, b"no JSON", 1))
+    await publish(broker.bootstrap, source, sent)
+    with simulated() as api, replayer(broker, source, api) as replay:
+        ended = replay(
+            "--from", "5", "--until", "50", "--partitions", "1,3", "--where", "stars >= `3`"
+        )
+        assert ended.code == 0, ended.err
+        found = positions(await records_of(broker, ended.run, f"{source}.out"))
+    wanted = [(n % 4, n // 4) for n in range(80) if n % 5 >= 3 and n % 4 in (1, 3) and n >= 20]
+    assert sorted(found) == sorted(wanted)
+    assert ended.summary["items"] == len(wanted)
+    assert "could not judge 1 record" in ended.err
+
+
+async def test_what_comes_after_the_start_is_not_part_of_it(broker: Any, topic: Any) -> None:
+    source = await topic()
+    await publish(broker.bootstrap, source, items(60, 1))
+    with simulated(latency_ms=300.0) as api, replayer(broker, source, api) as replay:
+        process = replay.start("--from", "earliest", "--until", "latest")
+        await called_more_than(api, 0)
+        await publish(broker.bootstrap, source, items(10, 1))
+        ended = process.wait(60)
+    assert (ended.code, ended.summary["items"]) == (0, 60)
+
+
+async def test_a_time_is_the_first_record_of_that_time_or_later(broker: Any, topic: Any) -> None:
+    source = await topic()
+    before = await publish(broker.bootstrap, source, items(5, 1))
+    await asyncio.sleep(0.05)  # records of another millisecond
+    moment = datetime.now(UTC).isoformat()
+    await publish(broker.bootstrap, source, items(7, 1))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        ended = replay("--from", "-1h", "--until", moment)
+        assert (ended.code, ended.summary["items"]) == (0, len(before)), ended.err
+        later = replay("--from", moment)
+        assert (later.code, later.summary["items"]) == (0, 7), later.err
+    assert ended.summary["until"].endswith("Z")
+
+
+async def test_runs_are_listed_and_one_that_was_killed_is_stopped(broker: Any, topic: Any) -> None:
+    source = await topic()
+    await publish(broker.bootstrap, source, items(200, 1))
+    with simulated(latency_ms=300.0) as api, replayer(broker, source, api) as replay:
+        assert replay("--list").out == ""
+        done = replay("--from", "190")
+        process = replay.start("--from", "earliest")
+        run = await told_run(process)
+        await called_more_than(api, 4)
+        first, second = replay("--list").lines
+        assert first == {
+            "run": done.run,
+            "task": "sentiment",
+            "mode": "live",
+            "state": "done",
+            "items": 10,
+            "done": 10,
+            "cost_usd": done.summary["cost_usd"],
+            "started_at_ms": first["started_at_ms"],
+        }
+        assert (second["run"], second["state"]) == (run, "running")
+        process.kill()
+
+        async def stopped() -> bool:
+            return bool(replay("--list").lines[1]["state"] == "stopped")
+
+        await eventually(stopped, 30)
+
+
+@pytest.mark.parametrize("lives", [True, False], ids=["while it runs", "after a kill"])
+async def test_a_cancelled_run_keeps_what_it_has_and_cannot_go_on(
+    broker: Any, topic: Any, lives: bool
+) -> None:
+    source = await topic()
+    await publish(broker.bootstrap, source, items(400, 1))
+    with simulated(latency_ms=200.0) as api, replayer(broker, source, api) as replay:
+        process = replay.start("--from", "earliest")
+        run = await told_run(process)
+        await called_more_than(api, 6)
+        if not lives:
+            process.kill()
+        cancelled = replay("--cancel", run)
+        assert cancelled.code == 0, cancelled.err
+        if lives:
+            assert process.wait(30).code == 1
+        before = api.state()["requests"]
+        assert len(await records_of(broker, run, f"{source}.out")) > 0
+        again = replay("--resume", run)
+        assert (again.code, api.state()["requests"]) == (1, before)
+        assert f"error: run {run} was cancelled" in again.err
+        assert [line["state"] for line in replay("--list").lines] == ["cancelled"]
+
+
+async def test_an_interrupted_run_finishes_its_calls_and_says_how_to_go_on(
+    broker: Any, topic: Any
+) -> None:
+    source = await topic()
+    await publish(broker.bootstrap, source, items(300, 1))
+    with simulated(latency_ms=200.0) as api, replayer(broker, source, api) as replay:
+        process = replay.start("--from", "earliest")
+        run = await told_run(process)
+        await called_more_than(api, 6)
+        process.signal(signal.SIGINT)
+        ended = process.wait(30)
+        assert ended.code == 130, ended.err
+        assert f"`streams replay --resume {run}` goes on" in ended.err
+        assert [line["state"] for line in replay("--list").lines] == ["stopped"]
+        ended = replay("--resume", run)
+        assert ended.code == 0, ended.err
+        assert (ended.summary["results"], ended.summary["calls"]) == (300, 30)
+        assert api.state()["requests"] == 30
+
+
+async def test_a_run_of_another_prompt_does_not_go_on(broker: Any, topic: Any) -> None:
+    source = await topic()
+    await publish(broker.bootstrap, source, items(20, 1))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        run = replay("--from", "earliest").run
+        before = api.state()["requests"]
+        changed = replay.config.replace("[task.batch]", 'instructions = "Be strict."\n[task.batch]')
+        replay.configure(broker, changed)
+        ended = replay("--resume", run)
+        assert (ended.code, api.state()["requests"]) == (2, before)
+        assert "another prompt, model or schema" in ended.err
+
+
+async def test_two_processes_never_do_one_run(broker: Any, topic: Any) -> None:
+    source = await topic()
+    await publish(broker.bootstrap, source, items(400, 1))
+    with simulated(latency_ms=300.0) as api, replayer(broker, source, api) as replay:
+        process = replay.start("--from", "earliest")
+        run = await told_run(process)
+        await called_more_than(api, 3)
+        other = replay("--resume", run)
+        assert other.code == 1
+        assert f"error: another process of run {run} is under way" in other.err
+        assert process.wait(60).code == 0
+
+
+async def test_a_run_that_lost_results_fails_names_them_and_can_be_mended(
+    broker: Any, topic: Any
+) -> None:
+    """Somebody deleted a part of the sink while it ran."""
+    source = await topic()
+    await publish(broker.bootstrap, source, items(50, 1))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        run = replay("--from", "earliest").run
+        await delete_records(broker.bootstrap, f"{source}.out", 0, 30)
+        ended = replay("--resume", run)
+        assert (ended.code, ended.summary["state"], ended.summary["lost"]) == (1, "failed", 30)
+        assert ended.summary["missing"] == [[0, offset] for offset in range(30)]
+        assert f"{source}, without an outcome: 0/0 0/1" in ended.err
+        mended = replay("--resume", run)
+        assert (mended.code, mended.summary["state"]) == (0, "done"), mended.err
 
 
 async def told_run(process: Process) -> str:

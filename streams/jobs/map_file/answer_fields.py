@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 from streams.codec.results import written
 from streams.codec.strict_json import read
 from streams.codec.vectors import VECTOR, Layout, render_vector, vector_numbers
+from streams.errors import ItemError
 from streams.operations.exchange import Operation
 from streams.operations.extract import Extract
 
@@ -52,6 +53,17 @@ class Fields:
         if VECTOR in result:
             return render_vector(result[VECTOR], "base64")
         return written(result)
+
+    def outcome(self, result: Any) -> tuple[bytes | None, str | None]:
+        """A result or an ItemError as it stands in the journal: the answer, or the error."""
+        if not isinstance(result, ItemError):
+            try:
+                return self.answer(result), None
+            except ItemError as error:
+                result = error
+            except ValueError as error:
+                result = ItemError("invalid_result", str(error))
+        return None, str(result)
 
     def values(self, answer: bytes | None) -> list[bytes]:
         """The value of each new column, as JSON; None, no answer: all null."""

@@ -18,6 +18,7 @@ from streams.jobs.map_file.map_journal import (
     Paid,
     head_line,
     paid_line,
+    parsed,
     survey,
 )
 
@@ -50,7 +51,7 @@ class JournalFile:
         except BaseException:
             self._file.close()
             raise
-        self._reading: IO[bytes] | None = None
+        self._readings: list[Earlier] = []
         self._unsynced = False
         self._error: OSError | None = None
 
@@ -60,11 +61,37 @@ class JournalFile:
         if self.found.version != VERSION:
             raise UsageError(f"{self.path} is of another version of streams: --force starts anew")
         self._file.truncate(self.found.end)
-        self._reading = self.path.open("rb")
-        return Earlier(self._reading, self.found)
+        return self._opened(self.found)
+
+    def earlier(self, end: int) -> Earlier | None:
+        """The answers that it had, up to this place in bytes; None: there are none."""
+        if self.found is None or end <= self.found.start:
+            return None
+        return self._opened(self.found._replace(end=min(end, self.found.end)))
+
+    def last_row(self, start: int) -> int:
+        """The highest row with an answer behind this place in bytes; -1: there is none."""
+        row = -1
+        if self.found is not None:
+            with self.path.open("rb") as file:
+                file.seek(max(start, self.found.start))
+                for line in file:
+                    paid = parsed(line)
+                    row = row if paid is None else max(row, paid.row)
+        return row
+
+    @property
+    def size(self) -> int:
+        """How long it is, in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    def _opened(self, found: Found) -> Earlier:
+        self._readings.append(Earlier(self.path.open("rb"), found))
+        return self._readings[-1]
 
     def begin(self, facts: dict[str, Any], window: int) -> None:
         """Starts anew: what it had is gone."""
+        self.found = None
         self._file.truncate(0)
         self._write(head_line(facts, window))
 
@@ -87,16 +114,22 @@ class JournalFile:
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
             if self._unsynced:
-                self._unsynced = False
-                try:
-                    await asyncio.to_thread(os.fsync, self._file.fileno())
-                except OSError as error:
-                    self._error = error
+                with contextlib.suppress(StreamsError):  # `add` raises it
+                    await self.sync()
+
+    async def sync(self) -> None:
+        """What was added is on the disk. Raises StreamsError, as `add` does from then on."""
+        self._unsynced = False
+        try:
+            await asyncio.to_thread(os.fsync, self._file.fileno())
+        except OSError as error:
+            self._error = error
+            raise StreamsError(_unwritable(self.path, error)) from None
 
     def close(self) -> None:
         """It stays, for a run that goes on."""
-        if self._reading is not None:
-            self._reading.close()
+        for reading in self._readings:
+            reading.close()
         with contextlib.suppress(OSError, ValueError):
             os.fsync(self._file.fileno())
         self._file.close()

@@ -116,6 +116,7 @@ class Earlier:
 
     def __init__(self, file: IO[bytes], found: Found) -> None:
         file.seek(found.start)
+        self._file = file
         self._lines = self._read(file, found.end - found.start)
         self._window = found.window
         self._waiting: dict[int, Paid] = {}
@@ -133,6 +134,9 @@ class Earlier:
     def waiting(self) -> int:
         """How many answers are in memory."""
         return len(self._waiting)
+
+    def close(self) -> None:
+        self._file.close()
 
     def find(self, row: int) -> Paid | None:
         """The outcome of a row; to be asked for each in turn, once."""

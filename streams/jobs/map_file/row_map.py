@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from streams.core.call import Slot
 from streams.core.events import Paused, Resumed
-from streams.errors import ItemError, StreamsError, UsageError
+from streams.errors import StreamsError, UsageError
 from streams.jobs.files.ahead import read_ahead
 from streams.jobs.files.formats import Source
 from streams.jobs.files.rejects import Rejects
@@ -119,7 +119,7 @@ class RowMap:
         paid = []
         for slot, result in zip(slots, results, strict=True):
             entry = self._asked[slot.seq]
-            answer, error = self._outcome(result)
+            answer, error = self._fields.outcome(result)
             paid.append(Paid(entry.index, entry.text_hash, answer, error))
         if self._journal is not None:
             self._journal.add(paid)
@@ -127,16 +127,6 @@ class RowMap:
             self._queue.settle(self._asked.pop(slot.seq), each.answer, each.error)
         self._leave()
         self._has_room.set()
-
-    def _outcome(self, result: Any) -> tuple[bytes | None, str | None]:
-        if not isinstance(result, ItemError):
-            try:
-                return self._fields.answer(result), None
-            except ItemError as error:
-                result = error
-            except ValueError as error:
-                result = ItemError("invalid_result", str(error))
-        return None, str(result)
 
     def paused(self, pause: Paused | Resumed, run: MapRun) -> None:
         """Tells why nothing goes on. A key that never got an answer will not get one."""

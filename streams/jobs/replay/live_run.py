@@ -23,18 +23,18 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.errors import StreamsError
 from streams.jobs.replay.completeness import Completeness
+from streams.jobs.replay.live_traffic import giving_way
 from streams.jobs.replay.range_reader import RangeReader, RangeTask
 from streams.jobs.replay.range_shell import DropNotes, RangeShell
 from streams.jobs.replay.replay_job import ReplayProgress
+from streams.jobs.replay.right_of_way import Way
 from streams.jobs.replay.run_context import RunContext, drops_of
 from streams.jobs.replay.run_counts import added_counts
 from streams.jobs.replay.run_facts import CANCEL, DROPS, PROGRESS, RunProgress, write_ranges
-from streams.kafka.client import connect, connected
-from streams.kafka.produce.producers import Producers
+from streams.jobs.replay.run_parts import open_parts, open_sink, route_of_run
+from streams.kafka.client import connected
 from streams.kafka.produce.sink import Sink
 from streams.kafka.tail import reading_consumer
-from streams.plans import caller_of, parts_of, route_of
-from streams.running.pipeline_caller import PipelineCaller
 from streams.settings.values import ledger_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.commits import Settling
@@ -77,12 +77,13 @@ class LiveRun:
         self._written = written
         self._drops = DropNotes(drops_of(state))
         async with contextlib.AsyncExitStack() as stack:
-            parts = await self._parts(stack)
-            sink = await self._open_sink(stack)
+            parts = await open_parts(context, stack, self._fail, self._budget.stage_bytes)
+            sink = await open_sink(context, stack, self._fail)
             await self._begin_ledger(parts, stack)
             shell = self._shell = self._make_shell(parts, sink)
             stack.push_async_callback(shell.stop)
             reader = await self._read(shell, stack)
+            await stack.enter_async_context(giving_way(context, shell, self._on_way))
             self._check()
             notes = asyncio.ensure_future(self._note_regularly())
             try:
@@ -104,45 +105,9 @@ class LiveRun:
 
     # -- parts ---------------------------------------------------------------------------------
 
-    async def _parts(self, stack: contextlib.AsyncExitStack) -> TaskParts:
-        context = self._context
-        caller = caller_of(
-            context.plan,
-            context.settings,
-            context.environ,
-            stage_bytes=self._budget.stage_bytes,
-            on_defect=self._fail,
-        )
-        stack.push_async_callback(caller.aclose)
-        if isinstance(caller, PipelineCaller):
-            await caller.start()
-        return parts_of(context.plan, caller, run=context.facts.run)
-
-    async def _open_sink(self, stack: contextlib.AsyncExitStack) -> Sink:
-        context = self._context
-        keywords = {
-            **context.arguments,
-            "enable_idempotence": not context.embedded,
-            "metadata_max_age_ms": 30_000,
-        }
-        sink = Sink(Producers(keywords), on_defect=self._fail, may_write=context.may_write)
-        await connect(sink, context.kafka.bootstrap_servers)
-        stack.push_async_callback(sink.stop)
-        return sink
-
     def _make_shell(self, parts: TaskParts, sink: Sink) -> RangeShell:
-        facts = self._context.facts
-        task = self._context.plan.task.model_copy(
-            update={"sink": facts.sink, "dead_letter": facts.dead_letter}
-        )
-        return RangeShell(
-            parts,
-            route_of(task, self._context.topics),
-            sink,
-            self._on_room,
-            self._ledger,
-            drops=self._drops,
-        )
+        route = route_of_run(self._context)
+        return RangeShell(parts, route, sink, self._on_room, self._ledger, drops=self._drops)
 
     async def _begin_ledger(self, parts: TaskParts, stack: contextlib.AsyncExitStack) -> None:
         """Without one where the broker cannot (the embedded one), and for a pipeline."""
@@ -209,6 +174,11 @@ class LiveRun:
         self._progress.changed(self._progress)
         self._check()
 
+    def _on_way(self, way: Way) -> None:
+        if way.why != self._progress.waits:
+            self._progress.waits = way.why
+            self._progress.changed(self._progress)
+
     def _check(self) -> None:
         """Whether every partition is done."""
         reader = getattr(self, "_reader", None)
@@ -240,7 +210,9 @@ class LiveRun:
         keys = self._context.keys
         while True:
             await asyncio.sleep(NOTE_EVERY_S)
-            await self.note()
+            if self._context.may_write():
+                await self.note()
+            await self._context.keep(self._state.owner)
             if CANCEL in await keys.load():
                 raise CancelledRunError("the run was cancelled by `streams replay --cancel`")
 

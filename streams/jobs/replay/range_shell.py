@@ -9,7 +9,8 @@ from typing import Any
 from streams.core.call import Slot
 from streams.core.events import Flush, LimitsChanged, Resume
 from streams.core.ranges import Range, joined
-from streams.model import DROP
+from streams.model import DROP, RateLimits
+from streams.running.tally import OK
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
@@ -38,12 +39,14 @@ class DropNotes:
 
 
 class RangeShell(TaskShell):
-    """`drops`: takes those of this process. `held`: no new microbatch begins."""
+    """`drops`: takes those of this process. `held`: no new microbatch begins. `limited_to`: calls
+    at once, at most."""
 
     def __init__(self, *arguments: Any, drops: DropNotes, **keywords: Any) -> None:
         self._drops = drops
         self._flushing = self.held = False
         super().__init__(*arguments, **keywords)
+        self.limited_to = self.parts.limits.max_in_flight
 
     def delivered(self, partition: Partition, slots: Sequence[Slot]) -> None:
         if dropped := [slot.seq for slot in slots if slot.outcome is DROP]:
@@ -69,4 +72,18 @@ class RangeShell(TaskShell):
 
     def limit(self, max_in_flight: int) -> None:
         """Make at most so many calls at once from now on."""
-        self._runner.handle(LimitsChanged(max_in_flight=max_in_flight))
+        if max_in_flight != self.limited_to:
+            self.limited_to = max_in_flight
+            self._runner.handle(LimitsChanged(max_in_flight=max_in_flight))
+
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What the API said last about the account's limits."""
+        return self._engine.admission.seat.account.rate_limits
+
+    @property
+    def mean_call_s(self) -> float | None:
+        """What a call takes that is answered; None: none was."""
+        tally = self.call_tally
+        answered = tally.by_status[OK]
+        return tally.answered_calls_s / answered if answered else None

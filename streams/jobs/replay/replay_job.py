@@ -42,7 +42,8 @@ class ReplayJob:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """An earlier run that goes on. What is given here replaces what it was begun with."""
+    """An earlier run that goes on. What is given here replaces what it was begun with.
+    `deadline_s`: from now. `cancels`: it goes on only to be given up in order."""
 
     settings: Settings
     environ: Mapping[str, str]
@@ -51,12 +52,14 @@ class Resumption:
     share: float | None = None
     deadline_s: float | None = None
     max_cost_usd: float | None = None
+    cancels: bool = False
 
 
 @dataclass
 class ReplayProgress:
     """`tell(line)`: for people. `changed(self)`: after every change. Correct at any moment: `facts`
-    is None until the run is there; `total` counts offsets, `done` those with an outcome."""
+    is None until the run is there; `total` counts offsets, `done` those with an outcome.
+    `batches`: at work at the API."""
 
     tell: Callable[[str], None]
     changed: Callable[[ReplayProgress], None] = lambda _: None
@@ -66,6 +69,7 @@ class ReplayProgress:
     total: int = 0
     calls: int = 0
     cost_usd: float | None = 0.0
+    batches: int = 0
     waits: str = ""
     began_at: float = field(default_factory=time.monotonic)
     summary: dict[str, Any] = field(default_factory=dict)

@@ -14,6 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping
 
 from streams.errors import StreamsError
+from streams.jobs.replay.batch_mode import BatchMode
 from streams.jobs.replay.completeness import Completeness
 from streams.jobs.replay.live_run import CancelledRunError, LiveRun
 from streams.jobs.replay.range_scan import RangeScanner
@@ -22,6 +23,7 @@ from streams.jobs.replay.run_context import RunContext, progress_of
 from streams.jobs.replay.run_counts import run_summary
 from streams.jobs.replay.run_facts import PROGRESS, RunProgress, RunState
 from streams.jobs.replay.run_opening import begun, resumed
+from streams.jobs.replay.where_filter import Where
 
 
 async def replay(job: ReplayJob | Resumption, progress: ReplayProgress) -> Completeness:
@@ -33,15 +35,20 @@ async def replay(job: ReplayJob | Resumption, progress: ReplayProgress) -> Compl
     async with contextlib.AsyncExitStack() as stack:
         opening = begun(job, progress) if isinstance(job, ReplayJob) else resumed(job, progress)
         context = await stack.enter_async_context(opening)
-        return await _Process(context, progress).all()
+        return await _Process(context, progress, cancels=_cancels(job)).all()
+
+
+def _cancels(job: ReplayJob | Resumption) -> bool:
+    return isinstance(job, Resumption) and job.cancels
 
 
 class _Process:
     """This process's part of the run."""
 
-    def __init__(self, context: RunContext, progress: ReplayProgress) -> None:
+    def __init__(self, context: RunContext, progress: ReplayProgress, *, cancels: bool) -> None:
         self._context = context
         self._progress = progress
+        self._cancels = cancels
         self._state = RunProgress()
 
     async def all(self) -> Completeness:
@@ -49,6 +56,8 @@ class _Process:
         async with _claimed(context):
             state = await context.keys.load()
             self._state = before = progress_of(state)
+            if before.state == "failed":  # what is missing lies anywhere
+                before.watermarks, before.ledgers = {}, {}
             before.owner, before.state = secrets.token_hex(8), "running"
             await context.keys.put(PROGRESS, before.write())
             try:
@@ -62,6 +71,7 @@ class _Process:
                     await self._end("stopped")
                 raise
             ended: RunState = "done" if found.verdict.is_complete else "failed"
+            self._state.items, self._state.done = found.items, found.outcomes + found.drops
             await self._end(ended)
             progress.summary = run_summary(context.facts, ended, self._state.counts, found)
             return found
@@ -69,21 +79,26 @@ class _Process:
     async def _work(self, state: Mapping[str, bytes]) -> None:
         context, progress = self._context, self._progress
         written = await context.written(state)
-        live = LiveRun(context, progress, self._state)
+        part: LiveRun | BatchMode
+        if context.facts.mode == "live":
+            part = LiveRun(context, progress, self._state)
+        else:
+            part = BatchMode(context, progress, self._state, cancels=self._cancels)
         try:
-            await live.all(written, state)
+            await part.all(written, state)
         finally:
-            self._state = live.state
+            self._state = part.state
 
     async def _count(self, state: Mapping[str, bytes]) -> Completeness:
         """The source once more, and the target as it is now."""
         context = self._context
         self._progress.tell("counting the outcomes")
         found = await context.written(await context.keys.load())
+        text = context.facts.where
+        where = None if text is None else Where(text)  # the run's own counts what it cannot judge
         scanner = RangeScanner(context.consumer, context.facts.source)
         for number, extent in context.facts.extents.items():
             async for records in scanner.scan(number, extent):
-                where = context.where
                 inside = records if where is None else where.selected(records)
                 found.expected(number, [record.offset for record in inside])
         return found

@@ -8,6 +8,7 @@ from typing import Any
 
 from streams.codec.results import RUN_HEADER
 from streams.core.limits import Order
+from streams.errors import StreamsError
 from streams.jobs.claim import Claim
 from streams.jobs.judge import outcome_of
 from streams.jobs.replay.completeness import Completeness
@@ -52,6 +53,15 @@ class RunContext:
     def may_write(self) -> bool:
         """Whether this process still has the run."""
         return self.claim is None or self.claim.holds()
+
+    async def keep(self, owner: str) -> None:
+        """Take the run again if the group has forgotten this process, as after a long stand-still.
+        Raises StreamsError if another one took it meanwhile, and BrokerError."""
+        if self.claim is None or self.claim.holds():
+            return
+        await self.claim.take(self.keys.load)
+        if progress_of(await self.keys.load()).owner != owner:
+            raise StreamsError(f"another process took over run {self.facts.run} from this one")
 
     async def written(self, state: Mapping[str, bytes]) -> Completeness:
         """What the run has written so far, by the topics and its noted drops. Raises

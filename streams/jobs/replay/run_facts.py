@@ -53,7 +53,7 @@ class RunFacts:
     """`first`, `until`: as the user wrote them, relative times made absolute. `extents`: the range
     by partition. `sink_starts`, `dead_starts`: where the two topics ended when the run began, by
     partition: its records stand behind. `ledger_starts`: the same of the recorded answers. `where`,
-    `share`, `deadline_s`, `max_cost_usd`: None: not given. `digest`: `task_digest`."""
+    `share`, `deadline_at_ms`, `max_cost_usd`: None: not given. `digest`: `task_digest`."""
 
     run: str
     task: str
@@ -67,7 +67,7 @@ class RunFacts:
     until: str
     where: str | None
     share: float | None
-    deadline_s: float | None
+    deadline_at_ms: int | None
     max_cost_usd: float | None
     started_at_ms: int
     extents: Mapping[int, Extent]

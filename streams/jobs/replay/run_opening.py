@@ -18,8 +18,9 @@ from streams.jobs.claim import Claim, claimant
 from streams.jobs.replay.live_run import ledger_prefix
 from streams.jobs.replay.range_scan import extents_of_choice
 from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
-from streams.jobs.replay.run_context import RunContext
-from streams.jobs.replay.run_facts import FACTS, RunFacts, new_run_id, task_digest
+from streams.jobs.replay.run_context import RunContext, progress_of
+from streams.jobs.replay.run_facts import CANCEL, FACTS, RunFacts, new_run_id, task_digest
+from streams.jobs.replay.run_list import claim_group, unknown
 from streams.jobs.replay.run_topic import RunKeys, RunTopic, replays_spec, replays_topic, run_topic
 from streams.jobs.replay.where_filter import Where
 from streams.kafka.admin import Admin
@@ -130,7 +131,7 @@ async def begun(job: ReplayJob, progress: ReplayProgress) -> AsyncIterator[RunCo
             until=job.until,
             where=job.where,
             share=job.share,
-            deadline_s=job.deadline_s,
+            deadline_at_ms=_at_ms(job.deadline_s),
             max_cost_usd=job.max_cost_usd,
             started_at_ms=now_ms,
             extents=extents,
@@ -159,28 +160,35 @@ async def resumed(job: Resumption, progress: ReplayProgress) -> AsyncIterator[Ru
         where = None if facts.where is None else Where(facts.where)
         progress.tell(f"run {facts.run}")
         opening = _opened(connections, facts, plan, job.environ, topics, where, progress)
-        async with opening as (context, _):
+        async with opening as (context, keys):
+            await keys.put(FACTS, facts.write())  # with what this command changes
             yield context
 
 
 async def _found(connections: _Connections, job: Resumption) -> RunFacts:
     topic = replays_topic(job.settings.worker.id)
     there = await broker_answer(connections.admin.list_topics(), connections.admin)
-    found = None
+    found: Mapping[str, bytes] = {}
     if topic in there:
         async with run_topic(connections.arguments, topic, None) as state:
-            found = (await RunKeys(state, job.run).load()).get(FACTS)
-    if found is None:
-        raise StreamsError(
-            f"there is no run {job.run} of {job.settings.worker.id}; `streams replay --list` shows"
-            " those there are"
-        )
-    changes = {
-        name: given
-        for name in ("share", "deadline_s", "max_cost_usd")
-        if (given := getattr(job, name)) is not None
+            found = await RunKeys(state, job.run).load()
+    if FACTS not in found:
+        raise unknown(job.run, job.settings)
+    is_cancelled = CANCEL in found or progress_of(found).state == "cancelled"
+    if is_cancelled and not job.cancels:
+        raise StreamsError(f"run {job.run} was cancelled; begin a new one")
+    given = {
+        "share": job.share,
+        "deadline_at_ms": _at_ms(job.deadline_s),
+        "max_cost_usd": job.max_cost_usd,
     }
-    return replace(RunFacts.read(found), **changes)
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(RunFacts.read(found[FACTS]), **changes)
+
+
+def _at_ms(seconds: float | None) -> int | None:
+    """So long from now, in ms since the epoch."""
+    return None if seconds is None else int((time.time() + seconds) * 1000)
 
 
 async def _check_unchanged(plan: Plan, job: Resumption, facts: RunFacts) -> None:
@@ -245,9 +253,3 @@ async def _opened(
             ),
             keys,
         )
-
-
-def claim_group(worker_id: str, run: str) -> str:
-    """The consumer group that stands for a run; its one member does the run. ("/" is legal in no
-    worker id.)"""
-    return f"streams-replay-{worker_id}/{run}"

@@ -8,7 +8,7 @@ import pytest
 
 from streams.errors import CallError, Fault
 from streams.model import Unanswered
-from streams.simulator.fault_names import FAULTS, MESSAGE, RECORDS, VECTORS
+from streams.simulator.fault_names import BATCHES, FAULTS, MESSAGE, RECORDS, RESULTS, VECTORS
 from tests.contract.providers.conftest import ITEMS, LABELS, task_of
 
 FAILURES = {
@@ -69,8 +69,12 @@ HARMLESS = frozenset(
 )
 """Faults after which every item has the answer that it has without them."""
 
-ELSEWHERE = frozenset({"status", "delay", "expired", "hang", "max_tokens", "contagion"} | VECTORS)
-"""Faults with a test of their own, and two that are none of a single call's."""
+ELSEWHERE = (
+    frozenset({"status", "delay", "expired", "hang", "max_tokens", "contagion"} | VECTORS)
+    | BATCHES
+    | RESULTS
+)
+"""Faults with a test of their own, and those that are none of a single call's."""
 
 
 def test_no_fault_of_the_simulator_is_left_out():

@@ -30,6 +30,6 @@ def test_every_endpoint_setting_and_condition_is_named():
     assert all(re.search(rf"\b{field.name}\b", PAGE) for field in dataclasses.fields(Rule))
 
 
-def test_the_script_shown_is_one():
-    shown = PAGE.split("```toml\n")[1].split("```")[0]
-    assert len(load_script(tomllib.loads(shown), 0).rules) == 3
+def test_the_scripts_shown_are_scripts():
+    for shown in PAGE.split("```toml\n")[1:]:
+        assert len(load_script(tomllib.loads(shown.split("```")[0]), 0).rules) == 3

@@ -1,0 +1,24 @@
+"""What a run in batch mode does to its items: a task's operation, as requests and as live calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
+
+from streams.core.account import Account
+from streams.core.limits import Limits
+from streams.model import Reply
+
+
+class BatchOperation(NamedTuple):
+    """`request`, `read`: the halves of a call (`streams.providers.TaskCaller`). `call`: a whole
+    live call. `limits`: of the task; also of a request. `timeout_s`: of a live call. `account`:
+    that of live calls; None: one of its own. `has_price`: whether the model's price is known."""
+
+    request: Callable[[Sequence[Any]], Any]
+    read: Callable[[Sequence[Any], Any], Reply]
+    call: Callable[[list[Any]], Awaitable[Reply]]
+    limits: Limits
+    timeout_s: float | None
+    account: Account | None
+    has_price: bool

@@ -1,0 +1,132 @@
+"""When a live replay may call: live traffic of the same account goes first. Pure.
+
+    ends of the source, commits of the live group ─► LiveTraffic.age_s ─┐
+    limits that the account reports ─► Remaining.share ─────────────────┴─► decide ─► Way
+
+An age instead of a count: with steady traffic something is always in flight, and that is not
+waiting. Only what is older than an undisturbed item ever gets waits for something, and that may be
+us.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from math import ceil
+from typing import NamedTuple
+
+from streams.model import Quota, RateLimits
+
+RESERVE = 0.2
+"""The part of each limit that a replay leaves to live traffic without a `--share`: a burst that
+arrives is called at once."""
+
+CALL_FACTOR = 1.5
+"""A call may take so many times the mean, and nothing is wrong."""
+
+FIRST_CALL_S = 1.0
+"""The assumed time of a call before the first one."""
+
+MAX_SEEN = 1000
+"""Ends that are remembered for each partition; of later ones the oldest age counts."""
+
+
+class Way(NamedTuple):
+    """`hold`: no new microbatch begins. `max_in_flight`: at most so many calls. `why`: for people;
+    "" where nothing holds it."""
+
+    hold: bool
+    max_in_flight: int
+    why: str = ""
+
+
+class LiveTraffic:
+    """How long the oldest item has waited that the live group has not committed.
+
+    Told at each look where the source ends and what is committed. When an end was first seen is
+    when its last record came, at the latest.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, deque[tuple[float, int]]] = {}
+
+    def observe(self, now: float, ends: Mapping[int, int], commits: Mapping[int, int]) -> None:
+        """`ends`, `commits`: by partition; one without a commit is not read by the group yet, and
+        nothing of it waits."""
+        for partition, end in ends.items():
+            committed = commits.get(partition, end)
+            seen = self._seen.setdefault(partition, deque())
+            if not seen or end > seen[-1][1]:
+                since = seen.pop()[0] if len(seen) >= MAX_SEEN else now
+                seen.append((since, end))
+            while len(seen) > 1 and seen[0][1] <= committed:  # the last one tells what is new
+                seen.popleft()
+
+    def age_s(self, now: float, commits: Mapping[int, int]) -> float:
+        """0: the group has committed everything."""
+        waiting = [
+            seen[0][0]
+            for partition, seen in self._seen.items()
+            if seen and seen[0][1] > commits.get(partition, seen[0][1])
+        ]
+        return now - min(waiting) if waiting else 0.0
+
+
+class Remaining:
+    """What is left of the account's limits. The API says so in its replies; between them a limit
+    fills up evenly until its `reset_s`."""
+
+    def __init__(self) -> None:
+        self._limits: RateLimits | None = None
+        self._at = 0.0
+
+    def learn(self, limits: RateLimits | None, now: float) -> None:
+        if limits is not None and limits is not self._limits:
+            self._limits, self._at = limits, now
+
+    def share(self, now: float) -> float:
+        """Of the limit of which least is left, 0 to 1; 1 where nothing is known."""
+        if self._limits is None:
+            return 1.0
+        return min((_share(quota, now - self._at) for quota in self._limits), default=1.0)
+
+
+def _share(quota: Quota | None, elapsed_s: float) -> float:
+    if quota is None or not quota.limit or quota.remaining is None:
+        return 1.0
+    left = quota.remaining / quota.limit
+    if quota.reset_s is None or quota.reset_s <= elapsed_s:
+        return 1.0 if quota.reset_s is not None else left
+    return min(1.0, left + (1 - left) * elapsed_s / quota.reset_s)
+
+
+def undisturbed_s(
+    max_wait_s: float, commit_interval_s: float, mean_call_s: float | None, poll_s: float
+) -> float:
+    """What an item of the live task takes from its arrival to its commit when nobody is in its way,
+    as this sees it, on the high side."""
+    call_s = FIRST_CALL_S if mean_call_s is None else mean_call_s
+    return max_wait_s + commit_interval_s + CALL_FACTOR * call_s + 2 * poll_s
+
+
+def decide(
+    *,
+    share: float | None,
+    max_in_flight: int,
+    age_s: float | None,
+    undisturbed_s: float,
+    remaining: float,
+) -> Way:
+    """`share`: what the user gives the replay at any time; None: what live traffic leaves. `age_s`:
+    None where no live group runs. `remaining`: see `Remaining.share`."""
+    if share is not None:
+        limit = max(1, ceil(share * max_in_flight))
+        over = remaining < 1 - share
+        return Way(over, limit, "its share of the limits is used" if over else "")
+    if age_s is None:
+        return Way(False, max_in_flight)
+    if age_s > undisturbed_s:
+        return Way(True, max_in_flight, "live traffic goes first")
+    if remaining < RESERVE:
+        return Way(True, max_in_flight, "the rest of the limits is for live traffic")
+    return Way(False, max_in_flight)
