@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from streams.cli.printing import fail, put_json, tell
+from streams.cli.replay_money import ask_first, dry_run
 from streams.cli.replay_request import ReplayRequest
 from streams.cli.stopping import run_until_stopped
 from streams.errors import UsageError
@@ -26,7 +27,6 @@ from streams.jobs.replay import (
     replay,
     runs,
 )
-from streams.kafka.extents import Extent
 from streams.plans import Plan
 from streams.providers import has_batches
 from streams.running.bar import Bar, duration
@@ -53,6 +53,11 @@ def carry_out(
     if request.resume is not None:
         return _run(_resumption(request, settings, plans), as_json=as_json)
     job = _job(request, settings, _plan(request.task, settings, plans))
+    if request.dry_run:
+        return dry_run(job, exact=request.exact, as_json=as_json)
+    if not ask_first(job, request, settings.worker.confirm_items):
+        tell("not begun")
+        return 1
     return _run(job, as_json=as_json)
 
 
@@ -119,9 +124,6 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
             f"--mode batch: {plan.task.provider} has no Message Batches; live is there"
         )
 
-    async def confirm(extents: Mapping[int, Extent]) -> None:
-        """Where `--dry-run`, and the question before a large run, come in."""
-
     return ReplayJob(
         settings=settings,
         environ=os.environ,
@@ -129,7 +131,6 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
         choice=choice,
         first=as_shown(request.first, choice.first),
         until=as_shown(until, choice.until),
-        confirm=confirm,
         where=request.where,
         into=request.into,
         mode="batch" if request.mode == "batch" else "live",

@@ -96,7 +96,7 @@ async def _connections(settings: Settings) -> AsyncIterator[_Connections]:
 
 @contextlib.asynccontextmanager
 async def begun(job: ReplayJob, progress: ReplayProgress) -> AsyncIterator[RunContext]:
-    """A new run. Raises UsageError, ConfigError, BrokerError, and what `confirm` raises."""
+    """A new run. Raises UsageError, ConfigError, BrokerError."""
     task = job.plan.task
     where = None if job.where is None else Where(job.where)
     async with _connections(job.settings) as connections:
@@ -108,7 +108,6 @@ async def begun(job: ReplayJob, progress: ReplayProgress) -> AsyncIterator[RunCo
             job.choice,
             embedded=connections.embedded,
         )
-        await job.confirm(extents)
         sink = job.into or task.sink
         topics = await connections.prepared(job.plan, sink, task.dead_letter)
         now_ms = int(time.time() * 1000)
