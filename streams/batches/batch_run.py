@@ -220,10 +220,7 @@ class BatchRun:
             case Prove(number, round_number, status):
                 self._store.has_ended(status)
                 file = await self._store.get(status.id)
-                is_ours = file.has_round(self._head.run, number, round_number)
-                if not is_ours:
-                    self._store.drop(status.id)
-                return is_ours
+                return file.has_round(self._head.run, number, round_number)
 
     async def _write(self, number: int, record: bytes) -> None:
         await self._state.put(f"{CHUNK_KEY}{number}", record)

@@ -26,8 +26,12 @@ from streams.batches.slices import in_slices
 from streams.codec.strict_json import write
 from streams.core.call import PENDING, Call, Slot
 from streams.errors import CallError, Fault
+from streams.model import Reply
 
 DRAWN_AT_ONCE: Final = 1_000
+
+READ_IN_VAIN: Final = frozenset({Fault.REFUSED, Fault.TRUNCATED, Fault.BAD_REPLY})
+"""The API has taken the parameters; what the model made of the items is for the batch."""
 
 
 class Bench:
@@ -124,7 +128,8 @@ class Bench:
         return Drawn(chunk, self._folded(), canary)
 
     async def canary(self, number: int) -> Drawn:
-        """Raises CallError where the call fails."""
+        """Raises CallError where the call fails in a way that says nothing of its parameters, or
+        something bad."""
         fold = self._fold
         call = fold.requests[0]
         call.id = f"{self._run}-canary"
@@ -136,14 +141,18 @@ class Bench:
                 reply = await self._task.call(call.items)
         except TimeoutError:
             raise CallError(Fault.TIMEOUT, "no reply in time") from None
+        except CallError as error:
+            if error.fault not in READ_IN_VAIN:
+                raise
+            reply = Reply([], error.usage)  # its items are asked again in the batch
         call_s = loop.time() - began
         answered = fold.canary(call, reply)
         self._live_items += len(answered)
-        await self._records.put_canary(answered)
+        if answered:
+            await self._records.put_canary(answered)
         cost = None if reply.usage is None else reply.usage.cost_nano_usd
-        return self._drawn(
-            number, fold, CanaryFacts(call_s, None if cost is None else cost / tokens)
-        )
+        per_token = None if cost is None or not tokens else cost / tokens
+        return self._drawn(number, fold, CanaryFacts(call_s, per_token))
 
     # -- a chunk of before -------------------------------------------------------------------------
 

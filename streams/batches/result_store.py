@@ -3,6 +3,7 @@ has left: the API keeps them for 29 days."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 
@@ -19,16 +20,20 @@ class ResultStore:
         self._directory = directory
         self._statuses: dict[str, BatchStatus] = {}
         self._files: dict[str, ResultFile] = {}
+        self._lock = asyncio.Lock()  # one batch may be wanted for several chunks at once
 
     def has_ended(self, status: BatchStatus) -> None:
         """Its results are there from now on."""
         self._statuses[status.id] = status
 
     async def get(self, batch: str) -> ResultFile:
-        """Of a batch that has ended. Raises CallError."""
-        found = self._files.get(batch)
-        if found is not None:
-            return found
+        """Of a batch that has ended; one after the other. Raises CallError."""
+        async with self._lock:
+            if batch not in self._files:
+                self._files[batch] = await self._fetch(batch)
+            return self._files[batch]
+
+    async def _fetch(self, batch: str) -> ResultFile:
         status = self._statuses.get(batch)
         if status is None:
             status = self._statuses[batch] = await self._api.retrieve(batch)
@@ -40,7 +45,6 @@ class ResultStore:
         except BaseException:
             file.close()
             raise
-        self._files[batch] = file
         return file
 
     def drop(self, batch: str) -> None:

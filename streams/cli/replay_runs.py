@@ -28,7 +28,7 @@ from streams.jobs.replay import (
     runs,
 )
 from streams.plans import Plan
-from streams.providers import has_batches
+from streams.providers import can_price, has_batches
 from streams.running.bar import Bar, duration
 from streams.settings import Settings, load_settings
 from streams.settings.values import topic as legal
@@ -119,6 +119,8 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
     until = request.until or "latest"
     choice = range_choice(request.first, until, request.partitions, datetime.now(UTC))
     _check_into(request.into, plan)
+    if request.max_cost_usd is not None and not can_price(plan.task):
+        raise UsageError(f"--max-cost: the price of {plan.task.model} is not known")
     if request.mode == "batch" and not has_batches(plan.task):
         raise UsageError(
             f"--mode batch: {plan.task.provider} has no Message Batches; live is there"

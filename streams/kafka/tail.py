@@ -82,9 +82,9 @@ async def tail(
 ) -> AsyncGenerator[list[Any], None]:
     """Records as they come (`PlacedRecord`), in lists; first an empty list, when reading is at its
     start and misses nothing from then on. `count`: ends after so many, None: never. `to_end`: ends
-    where the topic ended when reading began. `uncommitted`: do not wait at a transaction under way;
-    what it has written so far shows. Raises BrokerError: no answer, now or later; no such
-    topic; we may not read it; a record that cannot be read, when all before it is handed over."""
+    where the topic ended when reading began. `uncommitted`: also what a transaction under way has
+    written. Raises BrokerError: no answer, now or later; no such topic; we may not read it; a
+    record that cannot be read, when all before it is handed over."""
     from streams.kafka.admin import Admin
     from streams.kafka.consume.taking import Taking
 

@@ -66,7 +66,7 @@ def _loggers_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
         (["demo", "--broker", "x"], "--broker: must be"),
         (["broker", "--port", "70000"], "Invalid value for '--port'"),
         (["simulate", "--port", "70000"], "port must be between 0 and 65535"),
-        (["replay", "--from", "x", "--dry-run"], "replay is not available in this version"),
+        (["replay", "--until", "latest"], "--from says where to begin"),
         (["dead"], "no command given; see streams dead --help"),
         (["dead", "list"], "Missing argument 'TOPIC'; see streams dead list --help"),
         (["dead", "list", "a b"], "TOPIC must be a name of letters"),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from streams.codec.results import RUN_HEADER
 from streams.jobs.judge import outcome_of
 from tests import forked
-from tests.integration.harness import read
+from tests.integration.harness import eventually, read
 from tests.integration.simulated import API_KEY, Simulated, classifies
 
 SESSION_S = 6
@@ -137,3 +137,13 @@ def positions(records: list[Any]) -> list[tuple[int, int]]:
     """The source positions of these outcomes."""
     found = [outcome_of(record) for record in records]
     return [(each.source_partition, each.source_offset) for each in found if each is not None]
+
+
+async def told_run(process: Process) -> str:
+    """Wait until the run has an id, and its state says so."""
+    await eventually(lambda: _says(process, "run "), 60, lambda: process.log)
+    return process.log.split()[1]
+
+
+async def _says(process: Process, text: str) -> bool:
+    return text in process.log

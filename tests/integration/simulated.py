@@ -44,6 +44,14 @@ class Simulated:
         """Every model call so far."""
         return [json.loads(line) for line in self._ask("ledger").splitlines()]
 
+    def batches(self) -> list[dict[str, Any]]:
+        """Every Message Batch so far."""
+        return [json.loads(line) for line in self._ask("batches").splitlines()]
+
+    def batch_requests(self) -> list[dict[str, Any]]:
+        """Every request that was submitted in one, by `custom_id`."""
+        return [json.loads(line) for line in self._ask("requests").splitlines()]
+
     def _ask(self, name: str, body: bytes | None = None) -> bytes:
         with urllib.request.urlopen(f"{self.url}/simulator/{name}", body, timeout=30) as reply:
             answer: bytes = reply.read()

@@ -7,14 +7,16 @@ import random
 import signal
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
 from streams.jobs.judge import judge, outcome_of
-from tests.integration.harness import create_topic, eventually, items, publish
-from tests.integration.replays import Process, positions, records_of, replayer
+from tests.integration.harness import committed, create_topic, eventually, items, publish
+from tests.integration.replays import positions, records_of, replayer, told_run
+from tests.integration.running import logged, worker
 from tests.integration.simulated import Simulated, simulated
 from tests.integration.topics import delete_records
 
@@ -287,14 +289,55 @@ async def test_a_run_that_lost_results_fails_names_them_and_can_be_mended(
         assert (mended.code, mended.summary["state"]) == (0, "done"), mended.err
 
 
-async def told_run(process: Process) -> str:
-    """Wait until the run has an id, and its state says so."""
-    await eventually(lambda: _says(process, "run "), 60, lambda: process.log)
-    return process.log.split()[1]
+async def test_a_run_stops_before_it_passes_its_maximal_cost_and_goes_on_with_a_higher_one(
+    broker: Any, topic: Any
+) -> None:
+    source = await topic(partitions=2)
+    await publish(broker.bootstrap, source, items(400, 2))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        limit = replay("--from", "earliest", "--into", f"{source}.side").summary["cost_usd"] / 2
+        before = api.state()["cost_usd"]
+        stopped = replay("--from", "earliest", "--max-cost", f"{limit:.9f}")
+        spent = api.state()["cost_usd"] - before
+        assert stopped.code == 1, stopped.err
+        assert "more than --max-cost would be spent" in stopped.err
+        assert limit / 2 < spent <= limit
+        ended = replay("--resume", stopped.run, "--max-cost", "1")
+        assert ended.code == 0, ended.err
+        assert ended.summary["cost_usd"] == pytest.approx(2 * limit, rel=0.05)
 
 
-async def _says(process: Process, text: str) -> bool:
-    return text in process.log
+async def test_a_replay_gives_way_to_live_traffic_that_waits(
+    broker: Any, topic: Any, tmp_path: Path
+) -> None:
+    """A worker of the group hangs in its calls: what comes in waits, and the replay makes no call
+    before the worker has caught up."""
+    source, gate = await topic(), tmp_path / "gate"
+    records = [(None, record(n, wait=True), 0) for n in range(20)]
+    sent = await publish(broker.bootstrap, source, records)
+    variables = {"TEST_GATE": str(gate), "TEST_MAX_ITEMS": "10", "TEST_MAX_IN_FLIGHT": "1"}
+    with (
+        simulated() as api,
+        replayer(broker, source, api) as replay,
+        worker(broker, source, group=replay.group, **variables) as live,
+    ):
+        await logged(live, "reading")
+        await eventually(lambda: _lags(broker, replay.group, source), 30)
+        await asyncio.sleep(3)  # what has waited for less is only in flight
+        process = replay.start("--from", "earliest", "--into", f"{source}.side")
+        run = await told_run(process)
+        await asyncio.sleep(3)
+        first = api.state()["requests"]
+        gate.touch()
+        ended = process.wait(60)
+        assert ended.code == 0, ended.err
+        assert first <= 2, "it called at first, before it had looked"
+        assert len(await records_of(broker, run, f"{source}.side")) == len(sent)
+        assert live.stop() == 0, live.log
+
+
+async def _lags(broker: Any, group: str, source: str) -> bool:
+    return await committed(broker.bootstrap, group, source, 1) == [0]
 
 
 async def called_more_than(api: Simulated, calls: int) -> None:

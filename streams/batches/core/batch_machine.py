@@ -177,7 +177,7 @@ class BatchMachine:
         if self._bench is not None and self._bench[0].last is None:
             fresh = self._bench[1].requests
         calls = fresh + undrawn / self._max_items
-        reserve_ms = self._terms.reserve_ms if self.mode is Mode.RUN else 0
+        reserve_ms = self._terms.reserve_ms // (1 if self.mode is Mode.RUN else 4)
         return reserve_ms + self.spending.live_ms(self.chunks.values(), calls)
 
     def _work(self, now_ms: int) -> RunAction | None:

@@ -29,7 +29,7 @@ from streams.jobs.replay.range_shell import DropNotes, RangeShell
 from streams.jobs.replay.replay_job import ReplayProgress
 from streams.jobs.replay.right_of_way import Way
 from streams.jobs.replay.run_context import RunContext, drops_of
-from streams.jobs.replay.run_counts import added_counts
+from streams.jobs.replay.run_counts import added_counts, calls_allowed
 from streams.jobs.replay.run_facts import CANCEL, DROPS, PROGRESS, RunProgress, write_ranges
 from streams.jobs.replay.run_parts import open_parts, open_sink, route_of_run
 from streams.kafka.client import connected
@@ -42,6 +42,7 @@ from streams.worker.intake import Budget
 from streams.worker.partition import Partition
 from streams.worker.task_parts import TaskParts
 
+COST = "cost"
 NOTE_EVERY_S = 1.0
 """How often the run's state is written: what a kill costs is read again, not paid again."""
 
@@ -82,6 +83,7 @@ class LiveRun:
             await self._begin_ledger(parts, stack)
             shell = self._shell = self._make_shell(parts, sink)
             stack.push_async_callback(shell.stop)
+            self._check_cost()
             reader = await self._read(shell, stack)
             await stack.enter_async_context(giving_way(context, shell, self._on_way))
             self._check()
@@ -99,7 +101,7 @@ class LiveRun:
 
     async def _settle(self, shell: RangeShell, sink: Sink) -> None:
         """Before an early end: what is in flight is paid, so wait for it, and write it."""
-        shell.hold()
+        shell.hold("end")
         within_s = self._context.settings.worker.shutdown_timeout_s
         await Settling([shell], sink, None).wait(within_s)
 
@@ -107,7 +109,15 @@ class LiveRun:
 
     def _make_shell(self, parts: TaskParts, sink: Sink) -> RangeShell:
         route = route_of_run(self._context)
-        return RangeShell(parts, route, sink, self._on_room, self._ledger, drops=self._drops)
+        return RangeShell(
+            parts,
+            route,
+            sink,
+            self._on_room,
+            self._ledger,
+            drops=self._drops,
+            on_call_ended=self._check_cost,
+        )
 
     async def _begin_ledger(self, parts: TaskParts, stack: contextlib.AsyncExitStack) -> None:
         """Without one where the broker cannot (the embedded one), and for a pipeline."""
@@ -192,6 +202,20 @@ class LiveRun:
         ):
             self._ended.set_result(None)
 
+    def _check_cost(self) -> None:
+        """Begin no call that could bring the cost above the limit; without any in flight that is
+        the end."""
+        limit, shell = self._context.facts.max_cost_usd, self._shell
+        if limit is None:
+            return
+        counts = added_counts(self._before.counts, shell.counts())
+        allowed = calls_allowed(counts, limit)
+        shell.limit(COST, max(1, allowed))
+        if allowed < 1:
+            shell.hold(COST)
+            if not shell.in_flight:
+                self._fail(_costs_too_much(counts["cost_usd"]))
+
     def _fail(self, error: BaseException) -> None:
         if not self._ended.done():
             self._ended.set_exception(error)
@@ -235,3 +259,10 @@ class LiveRun:
     def state(self) -> RunProgress:
         """How far it was when it was noted last."""
         return self._state
+
+
+def _costs_too_much(cost_usd: float) -> StreamsError:
+    return StreamsError(
+        f"more than --max-cost would be spent: ${cost_usd:,.4f} are; with a higher one the run"
+        " goes on"
+    )

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.25
 MEMBERS_EVERY_S = 2.0
 REPEAT_AFTER_S = 60.0
+WAY = "way"
 
 
 class GivingWay:
@@ -87,11 +88,11 @@ class GivingWay:
 
     def _apply(self, way: Way) -> None:
         shell = self._shell
-        shell.limit(way.max_in_flight)
-        if way.hold and not shell.held:
-            shell.hold()
-        elif shell.held and not way.hold:
-            shell.go_on()
+        shell.limit(WAY, way.max_in_flight)
+        if way.hold:
+            shell.hold(WAY)
+        else:
+            shell.go_on(WAY)
         self._on_way(way)
 
     async def _group_lives(self, now: float) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from streams.core.call import Slot
+from streams.core.call import Call, Slot
 from streams.core.events import Flush, LimitsChanged, Resume
 from streams.core.ranges import Range, joined
 from streams.model import DROP, RateLimits
+from streams.running.call_task import Ended
 from streams.running.tally import OK
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
@@ -39,14 +40,21 @@ class DropNotes:
 
 
 class RangeShell(TaskShell):
-    """`drops`: takes those of this process. `held`: no new microbatch begins. `limited_to`: calls
-    at once, at most."""
+    """`drops`: takes those of this process. `on_call_ended`: called after each call."""
 
-    def __init__(self, *arguments: Any, drops: DropNotes, **keywords: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        drops: DropNotes,
+        on_call_ended: Callable[[], None],
+        **keywords: Any,
+    ) -> None:
         self._drops = drops
-        self._flushing = self.held = False
+        self._on_call_ended = on_call_ended
+        self._flushing = False
+        self._holding: set[str] = set()
         super().__init__(*arguments, **keywords)
-        self.limited_to = self.parts.limits.max_in_flight
+        self._limits = {"task": self.parts.limits.max_in_flight}
 
     def delivered(self, partition: Partition, slots: Sequence[Slot]) -> None:
         if dropped := [slot.seq for slot in slots if slot.outcome is DROP]:
@@ -59,22 +67,45 @@ class RangeShell(TaskShell):
         if not self.held:
             self._runner.handle(Flush())
 
-    def hold(self) -> None:
-        """Begin no new microbatch until `go_on`; calls in flight and their retries go on."""
-        self.held = True
-        self.halt()
+    @property
+    def held(self) -> bool:
+        """Whether no new microbatch begins."""
+        return bool(self._holding)
 
-    def go_on(self) -> None:
-        self.held = False
-        self._runner.handle(Resume())
-        if self._flushing:
-            self._runner.handle(Flush())
+    def hold(self, why: str) -> None:
+        """Begin no new microbatch until `go_on(why)`, too; calls in flight and their retries go
+        on."""
+        if not self._holding:
+            self.halt()
+        self._holding.add(why)
 
-    def limit(self, max_in_flight: int) -> None:
-        """Make at most so many calls at once from now on."""
-        if max_in_flight != self.limited_to:
-            self.limited_to = max_in_flight
-            self._runner.handle(LimitsChanged(max_in_flight=max_in_flight))
+    def go_on(self, why: str) -> None:
+        if why not in self._holding:
+            return
+        self._holding.discard(why)
+        if not self._holding:
+            self._runner.handle(Resume())
+            if self._flushing:
+                self._runner.handle(Flush())
+
+    def limit(self, why: str, max_in_flight: int | None) -> None:
+        """Make at most so many calls at once from now on; None: as far as `why` goes, any number.
+        The least of all counts."""
+        before = min(self._limits.values())
+        self._limits.pop(why, None)
+        if max_in_flight is not None:
+            self._limits[why] = max_in_flight
+        now = min(self._limits.values())
+        if now != before:
+            self._runner.handle(LimitsChanged(max_in_flight=now))
+
+    @property
+    def in_flight(self) -> int:
+        return self._runner.in_flight
+
+    def _record(self, call: Call, slots: Sequence[Slot], event: Ended) -> None:
+        super()._record(call, slots, event)
+        self._on_call_ended()
 
     @property
     def rate_limits(self) -> RateLimits | None:

@@ -10,6 +10,7 @@ from streams.jobs.replay.run_facts import RunFacts, RunState
 from streams.model import added
 from streams.running.tally import TaskCounts, summary
 
+COST_FACTOR = 1.5
 _SUMS = ("calls", "retries", "splits", "input_tokens", "output_tokens")
 
 
@@ -30,6 +31,16 @@ def added_counts(before: Mapping[str, Any], now: TaskCounts) -> dict[str, Any]:
     for name in ("latency_ms_p50", "latency_ms_p99"):  # of the newest process that had any
         sums[name] = found[name] if found["items"] else before.get(name, found[name])
     return sums
+
+
+def calls_allowed(counts: Mapping[str, Any], limit_usd: float) -> int:
+    """How many calls may be in flight at once within the limit, if each takes half as much again as
+    the mean; one is kept back, since with each reply another call begins before its cost is seen.
+    Of the first call nothing is known: it goes alone."""
+    cost_usd, answered = counts["cost_usd"], counts["answered"]
+    if not answered or not cost_usd:
+        return 1
+    return int((limit_usd - cost_usd) / (COST_FACTOR * cost_usd / answered)) - 1
 
 
 def run_summary(

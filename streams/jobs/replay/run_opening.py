@@ -16,6 +16,7 @@ from streams.codec.fingerprint import fingerprint
 from streams.errors import StreamsError, UsageError
 from streams.jobs.claim import Claim, claimant
 from streams.jobs.replay.live_run import ledger_prefix
+from streams.jobs.replay.range_choice import RangeChoice
 from streams.jobs.replay.range_scan import extents_of_choice
 from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
 from streams.jobs.replay.run_context import RunContext, progress_of
@@ -25,7 +26,7 @@ from streams.jobs.replay.run_topic import RunKeys, RunTopic, replays_spec, repla
 from streams.jobs.replay.where_filter import Where
 from streams.kafka.admin import Admin
 from streams.kafka.client import broker_answer, broker_error, client_arguments, connected
-from streams.kafka.extents import whole
+from streams.kafka.extents import Extent, whole
 from streams.kafka.produce.job_writer import job_producers
 from streams.kafka.tail import is_embedded, partitions_of, reading_consumer
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
@@ -36,6 +37,10 @@ from streams.settings.values import ledger_topic
 ANSWERS_KEPT_MS = 7 * 24 * 3_600_000
 """How long a recorded answer waits for its run to be resumed; what has reached the sink needs
 none."""
+
+
+Extents = dict[int, Extent]
+"""By partition."""
 
 
 class _Connections:
@@ -94,55 +99,63 @@ async def _connections(settings: Settings) -> AsyncIterator[_Connections]:
         yield connections
 
 
+async def _frozen(connections: _Connections, source: str, choice: RangeChoice) -> Extents:
+    partitions = await partitions_of(connections.admin, source)
+    return await extents_of_choice(
+        connections.consumer, source, partitions, choice, embedded=connections.embedded
+    )
+
+
 @contextlib.asynccontextmanager
 async def begun(job: ReplayJob, progress: ReplayProgress) -> AsyncIterator[RunContext]:
     """A new run. Raises UsageError, ConfigError, BrokerError."""
     task = job.plan.task
     where = None if job.where is None else Where(job.where)
+    digest = await _fingerprint(job.plan, job.settings, job.environ)  # needs the API's key, too
     async with _connections(job.settings) as connections:
-        partitions = await partitions_of(connections.admin, task.source)
-        extents = await extents_of_choice(
-            connections.consumer,
-            task.source,
-            partitions,
-            job.choice,
-            embedded=connections.embedded,
-        )
-        sink = job.into or task.sink
-        topics = await connections.prepared(job.plan, sink, task.dead_letter)
-        now_ms = int(time.time() * 1000)
-        ledger = ledger_topic(ledger_prefix(job.settings.worker.id), task.source)
-        starts = {
-            name: await connections.ends(name, topics[name].partitions)
-            for name in (sink, task.dead_letter, ledger)
-            if name in topics
-        }
-        facts = RunFacts(
-            run=new_run_id(now_ms),
-            task=task.name,
-            mode=job.mode,
-            fingerprint=await _fingerprint(job.plan, job.settings, job.environ),
-            digest=task_digest(task),
-            source=task.source,
-            sink=sink,
-            dead_letter=task.dead_letter,
-            first=job.first,
-            until=job.until,
-            where=job.where,
-            share=job.share,
-            deadline_at_ms=_at_ms(job.deadline_s),
-            max_cost_usd=job.max_cost_usd,
-            started_at_ms=now_ms,
-            extents=extents,
-            sink_starts=starts[sink],
-            dead_starts=starts[task.dead_letter],
-            ledger_starts=starts.get(ledger, {}),
-        )
+        extents = await _frozen(connections, task.source, job.choice)
+        topics = await connections.prepared(job.plan, job.into or task.sink, task.dead_letter)
+        facts = replace(await _facts(job, connections, extents, topics), fingerprint=digest)
         progress.tell(f"run {facts.run}")
         opening = _opened(connections, facts, job.plan, job.environ, topics, where, progress)
         async with opening as (context, keys):
             await keys.put(FACTS, facts.write())
             yield context
+
+
+async def _facts(
+    job: ReplayJob, connections: _Connections, extents: Extents, topics: Mapping[str, TopicFacts]
+) -> RunFacts:
+    """Of a new run: what it does, and where its records will stand. Without its fingerprint."""
+    task, now_ms = job.plan.task, int(time.time() * 1000)
+    sink = job.into or task.sink
+    ledger = ledger_topic(ledger_prefix(job.settings.worker.id), task.source)
+    starts = {
+        name: await connections.ends(name, topics[name].partitions)
+        for name in (sink, task.dead_letter, ledger)
+        if name in topics
+    }
+    return RunFacts(
+        run=new_run_id(now_ms),
+        task=task.name,
+        mode=job.mode,
+        fingerprint="",
+        digest=task_digest(task),
+        source=task.source,
+        sink=sink,
+        dead_letter=task.dead_letter,
+        first=job.first,
+        until=job.until,
+        where=job.where,
+        share=job.share,
+        deadline_at_ms=_at_ms(job.deadline_s),
+        max_cost_usd=job.max_cost_usd,
+        started_at_ms=now_ms,
+        extents=extents,
+        sink_starts=starts[sink],
+        dead_starts=starts[task.dead_letter],
+        ledger_starts=starts.get(ledger, {}),
+    )
 
 
 @contextlib.asynccontextmanager
