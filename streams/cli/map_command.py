@@ -174,6 +174,8 @@ def _estimate(job: MapJob, *, as_json: bool) -> int:
         return 0
     cost, seconds = found["live"]["cost_usd"], found["live"]["time_s"]
     price = "price not known" if cost is None else f"${cost:,.4f}"
+    if (half := found["batch"]["cost_usd"]) is not None:
+        price += f" (${half:,.4f} in batches)"
     tell(
         f"{found['rows']:,} rows, {found['items']:,} to ask about: about {found['calls']:,} calls,"
         f" {found['input_tokens']:,} tokens in, {found['output_tokens']:,} out, {price},"
