@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
+from streams.codec.results import RUN_HEADER
 from streams.codec.strict_json import compact, read
 from streams.errors import UsageError
 from streams.model import Headers
 
-RUN, FINGERPRINT = "streams-replay-run", "streams-fingerprint"
+FINGERPRINT = "streams-fingerprint"
 PARTITION, OFFSET = "streams-source-partition", "streams-source-offset"
 NANO = 1_000_000_000
 
@@ -133,7 +134,7 @@ def _without_envelope(record: Any, found: Any, task: str | None) -> Enriched | N
             return None
         result = found["enrichment"][task]
         name = b"" if found.get("id") is None else _json(found["id"])
-    run = facts.get(RUN, b"").decode("utf-8", "replace")
+    run = facts.get(RUN_HEADER, b"").decode("utf-8", "replace")
     # fmt: off
     return Enriched(
         "", *_place(facts), name, record.key, task or "",
@@ -171,7 +172,7 @@ def _run(headers: Headers, where: tuple[int, int]) -> str:
     """The run that wrote this result. A source record may be the result of another task's replay,
     and its headers are kept; those name another position."""
     facts = _facts(headers)
-    return facts.get(RUN, b"").decode("utf-8", "replace") if _place(facts) == where else ""
+    return facts.get(RUN_HEADER, b"").decode("utf-8", "replace") if _place(facts) == where else ""
 
 
 def _done_ms(record: Any, processed_at_ms: int) -> int:
