@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.jobs.diff.comparison import Comparison
 from streams.jobs.diff.item_places import NOWHERE, Places, place
+from streams.jobs.diff.join import NotAtOnceError
 from tests.diff.written import Record, Topic, compared, label, numbered, result
 
 LABELS = "abc"
@@ -51,7 +53,22 @@ def test_any_order_gives_the_same_counts_also_where_much_waits_on_disk(
             flips[both] = flips.get(both, 0) + 1
     only_a = sum(a != "-" and b == "-" for a, b in labels)
     only_b = sum(a == "-" and b != "-" for a, b in labels)
-    assert counts(compared(*sides, limit=limit)) == (flips, only_a, only_b)
+    expected = flips, only_a, only_b
+    assert counts(compared(*sides, limit=limit)) == expected
+    assert counts(compared(*sides, at_once=True)) == expected
+
+
+def test_an_item_that_comes_twice_or_much_that_waits_takes_a_survey_first() -> None:
+    one, other = result(1, label("x")), result(2, label("y"))
+    b = {0: numbered([other])}
+    for a in ([one, one], [one, result(1, label("y"), fingerprint="new")]):
+        with pytest.raises(NotAtOnceError):
+            compared({0: numbered(a)}, b, at_once=True)
+    changed = numbered([one, result(2, label("y"), fingerprint="new")])
+    assert counts(compared({0: changed}, b, at_once=True)) == ({("y", "y"): 1}, 1, 0)
+    with pytest.raises(NotAtOnceError):
+        compared({0: [one]}, b, at_once=True, limit=10)
+    assert counts(compared({0: [one]}, b, at_once=True)) == ({}, 1, 1)
 
 
 def test_items_of_two_copies_of_a_source_are_matched_by_their_ids() -> None:

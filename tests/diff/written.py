@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from streams.codec.results import Encoder, Mode
 from streams.jobs.diff.comparison import Comparison
 from streams.jobs.diff.item_places import Matching, Numbers
-from streams.jobs.diff.join import LIMIT_BYTES, Join, Lane
+from streams.jobs.diff.join import LIMIT_BYTES, SIDES, Join, Lane
+from streams.jobs.diff.sorting import AtOnce, Chosen, Sorting
 from streams.jobs.diff.survey import ANYTHING, Selection, Survey, sides
 from streams.model import Headers, Item
 
@@ -110,16 +111,21 @@ def compared(
     chunk: int = 3,
     limit: int = LIMIT_BYTES,
     examples: int = 3,
+    at_once: bool = False,
 ) -> Comparison:
-    """The comparison of two topics (one, if `a` is `b`) without Kafka."""
+    """The comparison of two topics (one, if `a` is `b`) without Kafka. `at_once`: without a survey
+    before it."""
     numbers = Numbers(by)
-    survey_a = survey(a, numbers)
-    survey_b = survey_a if a is b else survey(b, numbers)
-    versions = sides(survey_a, survey_b, of_a, of_b)
-    join = Join(
-        numbers, survey_a.chosen(versions[0]), survey_b.chosen(versions[1]), None, limit=limit
-    )
     comparison = Comparison(examples)
+    join = Join(to_disk=not at_once, limit=limit)
+    if at_once:
+        sorting: Sorting = AtOnce({"a": Survey("a", numbers), "b": Survey("b", numbers)})
+    else:
+        survey_a = survey(a, numbers)
+        survey_b = survey_a if a is b else survey(b, numbers)
+        versions = sides(survey_a, survey_b, of_a, of_b)
+        places = {"a": survey_a.chosen(versions[0]), "b": survey_b.chosen(versions[1])}
+        sorting = Chosen(numbers, places)  # type: ignore[arg-type]  # literals
     rest = {
         Lane(side, partition): list(records)  # type: ignore[arg-type]
         for side, topic in (("a", a), ("b", b))
@@ -128,10 +134,14 @@ def compared(
     while rest:
         lane = min(rest, key=lambda each: (each.waiting, each.done))
         taken, rest[lane] = rest[lane][:chunk], rest[lane][chunk:]
-        joined = join.add(lane, taken)
-        comparison.add(joined.pairs)
-        comparison.add_missing(lane.side, joined.missing)
+        found, missing = sorting.sort(lane, taken)
+        lane.done += len(taken)
+        comparison.add(join.add(lane, found))
+        comparison.add_missing(lane.side, missing)
         if not rest[lane]:
             del rest[lane]
+    if at_once:
+        for side in SIDES:
+            comparison.add_missing(side, join.rest(side))
     join.close()
     return comparison

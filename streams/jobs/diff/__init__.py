@@ -1,14 +1,14 @@
 """Compares two enrichments of the same items: `streams diff`.
 
-    A ─► survey ─┐                  ┌─► lanes of A ─┐
-                 ├─► which records ─┤               ├─► join ─► comparison ─► summary
-    B ─► survey ─┘                  └─► lanes of B ─┘                          └─► table, page
+    A ─► lanes ─┐
+                ├─► sorting (a survey) ─► join ─► comparison ─► summary ─► table, page
+    B ─► lanes ─┘
 
 Read `diffing` first: it is the whole process. `enriched` is one result; `item_places` and `survey`
-say which record of an item counts, `join` brings the two together, `comparison` adds up `sections`
-of `differences` with `samples` of them, `example_sources` looks up the texts of these.
-`diff_summary` is the outcome as JSON; `diff_table` and `diff_page` (with `diff_charts`) show its
-`diff_figures`.
+say which record of an item counts, `sorting` takes these, `join` brings the two together,
+`comparison` adds up `sections` of `differences` with `samples` of them, `example_sources` looks up
+the texts of these. `diff_summary` is the outcome as JSON; `diff_table` and `diff_page` (with
+`diff_charts`) show its `diff_figures`.
 """
 
 from streams.jobs.diff.diff_page import page

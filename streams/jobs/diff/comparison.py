@@ -9,7 +9,7 @@ from typing import Any
 from streams.codec.strict_json import read
 from streams.jobs.diff.differences import Kind, kind_of_both, parsed
 from streams.jobs.diff.enriched import Enriched
-from streams.jobs.diff.join import Missing, Pair, Side
+from streams.jobs.diff.join import Numbered, Pair, Side
 from streams.jobs.diff.samples import Sample, rank
 from streams.jobs.diff.sections import Changes, Distances, Example, Fields, Labels
 from streams.model import added
@@ -87,7 +87,7 @@ class Comparison:
         yield from self.texts.sample.items()
         yield from self.values.sample.items()
 
-    def add_missing(self, side: Side, missing: Sequence[Missing]) -> None:
+    def add_missing(self, side: Side, missing: Sequence[Numbered]) -> None:
         """Results of this side whose items the other one lacks."""
         self.missing[side] += len(missing)
         sample = self.missing_examples[side]

@@ -1,22 +1,24 @@
-"""The whole comparison: a survey of both topics, then both side by side.
+"""The whole comparison: both topics side by side, at once or after a survey.
 
-A topic is read twice: which record of an item counts, and what the items are matched by, is known
-when all have been seen. The survey keeps 8 bytes for each item and side.
+Which record of an item counts is known when all have been seen. As long as no item comes twice on a
+side, and few wait for the other side, one reading does; else both topics are surveyed first, which
+keeps 8 bytes for each item and side, and read again.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.errors import UsageError
 from streams.jobs.diff.comparison import Comparison
 from streams.jobs.diff.example_sources import SourceTexts, source_texts
 from streams.jobs.diff.item_places import Matching, Numbers
-from streams.jobs.diff.join import Join, Lane
+from streams.jobs.diff.join import SIDES, Join, Lane, NotAtOnceError, Side
+from streams.jobs.diff.sorting import AtOnce, Chosen, Sorting
 from streams.jobs.diff.survey import (
     ANYTHING,
     Selection,
@@ -98,29 +100,57 @@ async def diff(kafka: KafkaSettings, job: Diff, progress: DiffProgress) -> Found
     """Compare the results of the two topics, as far as they go now. Raises UsageError where there
     is nothing to compare, and BrokerError: no such topic, no answer, a record that cannot be
     read."""
-    surveys = await _survey(kafka, job, progress)
-    comparison = await _compare(kafka, job, surveys, progress)
+    surveys, comparison = await _matched(kafka, job, progress)
     texts = await source_texts(kafka, comparison)
     return Found(job, surveys, comparison, texts, time.monotonic() - progress.started)
 
 
-async def _survey(kafka: KafkaSettings, job: Diff, progress: DiffProgress) -> Surveys:
+async def _matched(
+    kafka: KafkaSettings, job: Diff, progress: DiffProgress
+) -> tuple[Surveys, Comparison]:
     ways: tuple[Matching, ...] = ("position", "id", "key") if job.by is None else (job.by,)
     for matching in ways:
-        numbers = Numbers(matching)
         try:
-            a = await _survey_of(kafka, job.a, Survey(job.a, numbers, job.task), progress)
-            b = a
-            if job.b != job.a:
-                b = await _survey_of(kafka, job.b, Survey(job.b, numbers, job.task), progress)
-            _check_sources(matching, a, b)
+            if job.a != job.b and not (job.of_a or job.of_b):
+                with suppress(NotAtOnceError):
+                    return await _at_once(kafka, job, matching, progress)
+            return await _in_two_steps(kafka, job, matching, progress)
         except UnmatchedError:
             continue
-        return Surveys(numbers, a, b, sides(a, b, job.of_a, job.of_b))
     raise UsageError(
         f"{job.a} and {job.b} cannot be matched by {job.by}: a record has none; --by names another"
         " way, and without it the best way is found"
     )
+
+
+async def _at_once(
+    kafka: KafkaSettings, job: Diff, matching: Matching, progress: DiffProgress
+) -> tuple[Surveys, Comparison]:
+    """Reads each topic once. Raises NotAtOnceError, UnmatchedError."""
+    numbers = Numbers(matching)
+    a, b = Survey(job.a, numbers, job.task), Survey(job.b, numbers, job.task)
+    join, comparison = Join(to_disk=False), Comparison(job.examples)
+    await _read(kafka, job, AtOnce({"a": a, "b": b}), join, comparison, progress)
+    _check_sources(matching, a, b)
+    for side in SIDES:
+        comparison.add_missing(side, join.rest(side))
+    return Surveys(numbers, a, b, sides(a, b, job.of_a, job.of_b)), comparison
+
+
+async def _in_two_steps(
+    kafka: KafkaSettings, job: Diff, matching: Matching, progress: DiffProgress
+) -> tuple[Surveys, Comparison]:
+    """Reads each topic twice. Raises UnmatchedError."""
+    numbers = Numbers(matching)
+    a = b = await _survey(kafka, job.a, Survey(job.a, numbers, job.task), progress)
+    if job.b != job.a:
+        b = await _survey(kafka, job.b, Survey(job.b, numbers, job.task), progress)
+        _check_sources(matching, a, b)
+    of_a, of_b = versions = sides(a, b, job.of_a, job.of_b)
+    chosen = Chosen(numbers, {"a": a.chosen(of_a), "b": b.chosen(of_b)}, job.task)
+    join, comparison = Join(to_disk=True), Comparison(job.examples)
+    await _read(kafka, job, chosen, join, comparison, progress)
+    return Surveys(numbers, a, b, versions), comparison
 
 
 def _check_sources(matching: Matching, a: Survey, b: Survey) -> None:
@@ -132,12 +162,11 @@ def _check_sources(matching: Matching, a: Survey, b: Survey) -> None:
         raise UnmatchedError
 
 
-async def _survey_of(
+async def _survey(
     kafka: KafkaSettings, topic: str, survey: Survey, progress: DiffProgress
 ) -> Survey:
     async with reading(kafka, topic) as reader:
-        before = progress.done
-        progress.total = max(progress.total, before + len(reader))
+        progress.total = progress.done + len(reader)
         for partition in reader.extents:
             while records := await reader.take(partition):
                 survey.add(partition, records)
@@ -145,40 +174,38 @@ async def _survey_of(
     return survey
 
 
-async def _compare(
-    kafka: KafkaSettings, job: Diff, surveys: Surveys, progress: DiffProgress
-) -> Comparison:
-    numbers, a, b, (of_a, of_b) = surveys
-    comparison = Comparison(job.examples)
-    join = Join(numbers, a.chosen(of_a), b.chosen(of_b), job.task)
+async def _read(
+    kafka: KafkaSettings,
+    job: Diff,
+    sorting: Sorting,
+    join: Join,
+    comparison: Comparison,
+    progress: DiffProgress,
+) -> None:
+    """Both topics side by side."""
     async with AsyncExitStack() as stack:
         stack.callback(join.close)
-        readers = {
+        readers: dict[Side, TopicReader] = {
             "a": await stack.enter_async_context(reading(kafka, job.a)),
             "b": await stack.enter_async_context(reading(kafka, job.b)),
         }
         progress.total = progress.done + sum(map(len, readers.values()))
-        await _join(readers, join, comparison, progress)
-    return comparison
-
-
-async def _join(
-    readers: dict[Any, TopicReader], join: Join, comparison: Comparison, progress: DiffProgress
-) -> None:
-    lanes = [
-        Lane(side, partition) for side, reader in readers.items() for partition in reader.extents
-    ]
-    while lanes:
-        here = [
-            each
-            for each in lanes
-            if each.waiting < AHEAD and readers[each.side].has(each.partition)
-        ]
-        lane = min(here or lanes, key=lambda each: (each.waiting, each.done))
-        if records := await readers[lane.side].take(lane.partition):
-            joined = join.add(lane, records)
-            comparison.add(joined.pairs)
-            comparison.add_missing(lane.side, joined.missing)
+        lanes = [Lane(side, number) for side, each in readers.items() for number in each.extents]
+        while lanes:
+            lane = _next(lanes, readers)
+            records = await readers[lane.side].take(lane.partition)
+            if not records:
+                lanes.remove(lane)
+                continue
+            lane.done += len(records)
+            compared, missing = sorting.sort(lane, records)
+            comparison.add(join.add(lane, compared))
+            comparison.add_missing(lane.side, missing)
             progress.add(len(records))
-        else:
-            lanes.remove(lane)
+
+
+def _next(lanes: Sequence[Lane], readers: Mapping[Side, TopicReader]) -> Lane:
+    here = [
+        lane for lane in lanes if lane.waiting < AHEAD and readers[lane.side].has(lane.partition)
+    ]
+    return min(here or lanes, key=lambda lane: (lane.waiting, lane.done))

@@ -1,8 +1,8 @@
 """Brings the two results of each item together while both topics are read.
 
-    records of A ─► waiting for B's result ─┐
+    results of A ─► waiting for B's result ─┐
                                             ├─► pairs
-    records of B ─► waiting for A's result ─┘
+    results of B ─► waiting for A's result ─┘
 
 Whoever reads takes the next records from the partition whose results wait for the fewest others, so
 that few wait where both topics have the items in about the same order. Where they have not, what is
@@ -14,20 +14,26 @@ from __future__ import annotations
 import pickle
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from streams.jobs.diff.enriched import Enriched, enriched
-from streams.jobs.diff.item_places import NOWHERE, Numbers, Places, place
+from streams.jobs.diff.enriched import Enriched
 
 Side = Literal["a", "b"]
+SIDES: tuple[Side, ...] = ("a", "b")
+OTHER_SIDE: dict[Side, Side] = {"a": "b", "b": "a"}
 
 LIMIT_BYTES = 48_000_000
 ENTRY_BYTES = 900
 """Of a waiting result beside its JSON, id and key, with its place in the dictionary."""
 
 
+class NotAtOnceError(Exception):
+    """Both topics must be surveyed first: an item has several results, or too many wait."""
+
+
 class Lane:
-    """A partition of one side. `waiting`: its results that wait for the other side's."""
+    """A partition of one side. `waiting`: its results that wait for the other side's. `done`:
+    records that were read."""
 
     __slots__ = ("done", "partition", "side", "waiting")
 
@@ -38,37 +44,27 @@ class Lane:
         self.done = 0
 
 
+class Numbered(NamedTuple):
+    """A result, and the number of its item."""
+
+    number: int
+    result: Enriched
+
+
 class Pair(NamedTuple):
-    """`number`: the item's."""
+    """Both results of the item with this number."""
 
     number: int
     a: Enriched
     b: Enriched
 
 
-class Missing(NamedTuple):
-    """A result whose item the other side lacks."""
-
-    number: int
-    result: Enriched
-
-
-class Joined(NamedTuple):
-    """`missing`: results of this side alone."""
-
-    pairs: list[Pair]
-    missing: list[Missing]
-
-
 class Join:
-    """`a`, `b`: the record of each item that counts, on either side."""
+    """`to_disk`: whether results may wait there; if not, NotAtOnceError is raised above `limit`
+    bytes."""
 
-    def __init__(
-        self, numbers: Numbers, a: Places, b: Places, task: str | None, limit: int = LIMIT_BYTES
-    ) -> None:
-        self._numbers = numbers
-        self._task = task
-        self._places: dict[Side, Places] = {"a": a, "b": b}
+    def __init__(self, *, to_disk: bool, limit: int = LIMIT_BYTES) -> None:
+        self._to_disk = to_disk
         self._waiting: dict[Side, dict[int, tuple[Lane, Enriched]]] = {"a": {}, "b": {}}
         self._overflow = Overflow()
         self._limit = limit
@@ -77,30 +73,23 @@ class Join:
     def close(self) -> None:
         self._overflow.close()
 
-    def add(self, lane: Lane, records: Sequence[Any]) -> Joined:
-        """The next records of a lane."""
-        side: Side = lane.side
-        other: Side = "b" if side == "a" else "a"
-        mine, theirs = self._places[side], self._places[other]
-        number_of, task, partition = self._numbers.of, self._task, lane.partition
+    def add(self, lane: Lane, results: Sequence[Numbered]) -> list[Pair]:
+        """The next results of a lane, one for each item; returns those that are complete."""
+        other = OTHER_SIDE[lane.side]
         pairs: list[Pair] = []
-        missing: list[Missing] = []
-        lane.done += len(records)
-        for record in records:
-            found = enriched(record, task) if record.value is not None else None
-            number = None if found is None else number_of(found)
-            if found is None or number is None:
-                continue
-            if mine.get(number) != place(partition, record.offset):
-                continue  # another record of the item counts
-            if theirs.get(number) == NOWHERE:
-                missing.append(Missing(number, found))
-            elif (before := self._take(other, number)) is None:
-                self._put(lane, number, found)
+        for number, result in results:
+            before = self._take(other, number)
+            if before is None:
+                self._put(lane, number, result)
+            elif lane.side == "a":
+                pairs.append(Pair(number, result, before))
             else:
-                both = (found, before) if side == "a" else (before, found)
-                pairs.append(Pair(number, *both))
-        return Joined(pairs, missing)
+                pairs.append(Pair(number, before, result))
+        return pairs
+
+    def rest(self, side: Side) -> list[Numbered]:
+        """What waits in vain when all is read; not what is on disk."""
+        return [Numbered(number, result) for number, (_, result) in self._waiting[side].items()]
 
     def _take(self, side: Side, number: int) -> Enriched | None:
         entry = self._waiting[side].pop(number, None)
@@ -116,6 +105,8 @@ class Join:
         lane.waiting += 1
         self._bytes += _size(result)
         if self._bytes > self._limit:
+            if not self._to_disk:
+                raise NotAtOnceError
             self._move_to_disk()
 
     def _move_to_disk(self) -> None:
@@ -138,7 +129,7 @@ class Overflow:
         if self._database is None:
             self._database = sqlite3.connect("", isolation_level=None)
             self._database.execute("PRAGMA journal_mode = OFF")
-            for each in ("a", "b"):  # an item's number may have more than 64 bits
+            for each in SIDES:  # an item's number may have more than 64 bits
                 self._database.execute(
                     f"CREATE TABLE {each} (number TEXT PRIMARY KEY, result BLOB)"
                 )

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from streams.errors import UsageError
 from streams.jobs.diff.enriched import Enriched, enriched
-from streams.jobs.diff.item_places import Numbers, Places, place
+from streams.jobs.diff.item_places import NOWHERE, Numbers, Places, place
+from streams.jobs.diff.join import NotAtOnceError, Numbered
 
 LIVE = "live"
 """The name of what no replay has written, for `--a-run` and `--b-run`."""
@@ -79,9 +80,11 @@ class Survey:
         self._numbers = numbers
         self._task = task
 
-    def add(self, partition: int, records: Sequence[Any]) -> None:
-        """The next records of one partition. Raises UnmatchedError."""
+    def add(self, partition: int, records: Sequence[Any], *, once: bool = False) -> list[Numbered]:
+        """The next records of one partition; returns the results. `once`: raise NotAtOnceError at
+        the second result of an item. Raises UnmatchedError."""
         number_of, versions = self._numbers.of, self.versions
+        results: list[Numbered] = []
         self.records += len(records)
         for record in records:
             if record.value is None:
@@ -97,12 +100,24 @@ class Survey:
                 continue
             version = Version(found.fingerprint, found.run)
             facts = versions.get(version) or self._new(version)
-            facts.places.put(number, place(partition, record.offset))
+            is_first = facts.places.put(number, place(partition, record.offset))
+            if once and not (is_first and (len(versions) == 1 or self._is_new(version, number))):
+                raise NotAtOnceError
             facts.add(found.done_ms)
+            results.append(Numbered(number, found))
             if found.task not in self.tasks:
                 self._of_task(found.task)
             if found.topic not in self.sources:
                 self._of_source(found.topic)
+        return results
+
+    def _is_new(self, version: Version, number: int) -> bool:
+        """Whether no other version has the item."""
+        return all(
+            facts.places.get(number) == NOWHERE
+            for other, facts in self.versions.items()
+            if other != version
+        )
 
     def _new(self, version: Version) -> VersionFacts:
         if len(self.versions) == MAX_VERSIONS:
