@@ -194,6 +194,11 @@ class App(faust.App):
         self._plans.append(plan)
 
     @property
+    def plans(self) -> list[Plan]:
+        """The tasks that this app runs, with their functions and pipelines."""
+        return list(self._plans)
+
+    @property
     def tasks(self) -> list[TaskSettings]:
         """The settings of the tasks that this app runs."""
         return [plan.task for plan in self._plans]

@@ -25,7 +25,7 @@ from typing import Any
 from streams.batches.batch_door import BatchDoor
 from streams.batches.batch_operation import BatchOperation
 from streams.batches.bench import Bench
-from streams.batches.core.batch_machine import BatchMachine, Mode
+from streams.batches.core.batch_machine import BatchMachine
 from streams.batches.core.chunk_record import CHUNK_KEY, Chunk
 from streams.batches.core.run_actions import (
     Canary,
@@ -42,7 +42,7 @@ from streams.batches.core.run_actions import (
     Save,
     Submit,
 )
-from streams.batches.core.run_terms import RunTerms
+from streams.batches.core.run_terms import Mode, RunTerms
 from streams.batches.live_calls import LiveCalls
 from streams.batches.live_records import LiveRecords
 from streams.batches.result_store import ResultStore
@@ -53,10 +53,12 @@ from streams.core.events import Paused, Resumed
 from streams.errors import CallError, StreamsError
 from streams.providers.batch_port import BatchApi
 
+OnProgress = Callable[[BatchProgress], object]
+
 
 class BatchRun:
     """One process's part of a run. `head`: as it is written; `records`: what the state has besides
-    (`RunState.load`). `cancels`: give up (`--cancel`). `on_progress`: called after each answer."""
+    (`RunState.load`). `on_progress`: called after each step. `cancels`: give up (`--cancel`)."""
 
     def __init__(
         self,
@@ -68,7 +70,7 @@ class BatchRun:
         records: Mapping[str, bytes],
         terms: RunTerms,
         *,
-        on_progress: Callable[[BatchProgress], object] | None = None,
+        on_progress: OnProgress | None = None,
         cancels: bool = False,
     ) -> None:
         self._head = head
@@ -101,7 +103,7 @@ class BatchRun:
         self._changed.set()
 
     async def run(self) -> RunSummary:
-        """Until every outcome is at the door, or the run is stopped or cancelled. Raises
+        """Until every outcome is at the door, or the run is stopped or cancelled; once. Raises
         StreamsError where a person has to look at something first."""
         with tempfile.TemporaryDirectory(prefix="streams-batches-") as directory:
             self._store = ResultStore(self._api, Path(directory))
@@ -119,7 +121,7 @@ class BatchRun:
         machine = self._machine
         state = {Mode.STOP: "stopped", Mode.CANCEL: "cancelled"}.get(machine.mode, "done")
         await self._write_head(state)
-        return summary_of(self._head.run, state, machine.totals, machine.drawn, machine.batches)
+        return summary_of(self._head.run, state, machine.chunks)
 
     @property
     def _is_cancelled(self) -> bool:
@@ -196,8 +198,8 @@ class BatchRun:
                 return await self._bench.draw(number, after)
             case Canary(number):
                 return await self._call_canary(number)
-            case Fold(chunk):
-                return await self._bench.load(chunk)
+            case Fold(number):
+                return await self._bench.load(self._machine.chunks[number])
             case Submit(number, record):
                 await self._write(number, record)
                 return await self._api.create(await self._bench.bodies())

@@ -161,7 +161,7 @@ class Bench:
         self._on = None
         results: list[ResultFile | None] = []
         for each in chunk.rounds:
-            reads = each.ended and not each.left and each.batch is not None
+            reads = each.ended and not each.abandoned and each.batch is not None
             results.append(await self._store.get(each.batch) if reads and each.batch else None)
         slots: list[Slot] = []
         async for arrived in self._door.again(chunk.ranges):

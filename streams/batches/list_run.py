@@ -16,7 +16,7 @@ from streams.batches.batch_run import BatchRun
 from streams.batches.core.run_terms import RunTerms
 from streams.batches.list_door import ListDoor
 from streams.batches.run_head import RunHead
-from streams.batches.run_report import BatchProgress
+from streams.batches.run_report import BatchProgress, RunSummary
 from streams.batches.state_file import StateFile
 from streams.codec.fingerprint import fingerprint
 from streams.errors import StreamsError
@@ -42,6 +42,7 @@ async def run_list(
         raise ValueError("max_cost_usd: the price of the model is not known")
     listed = [item async for item in items] if isinstance(items, AsyncIterable) else list(items)
     limit = None if max_cost_usd is None else int(max_cost_usd * 1e9)
+    terms = replace(terms or RunTerms(), max_cost_nano_usd=limit)
     work = process.work(options)
     try:
         async with aclosing(StateFile(state)) as file:
@@ -49,27 +50,25 @@ async def run_list(
             door = ListDoor(listed, work.weigh, file, records)
             head = await _head(RunHead.read(records), work, door, deadline_s)
             async with aclosing(process.batches()) as api:
-                run = BatchRun(
-                    head,
-                    operation_of(work),
-                    door,
-                    api,
-                    file,
-                    records,
-                    replace(terms or RunTerms(), max_cost_nano_usd=limit),
-                    on_progress=on_progress,
-                )
-                summary = await run.run()
+                operation = operation_of(work)
+                # fmt: off
+                summary = await BatchRun(head, operation, door, api, file, records, terms,
+                                         on_progress=on_progress).run()
+                # fmt: on
     finally:
         await work.close()
-    tokens = summary.input_tokens, summary.output_tokens
-    process.count(Usage(*tokens, summary.cost_nano_usd, calls=summary.calls))
+    _count(process, summary)
     if summary.state == "stopped":
         raise StreamsError(
             f"more than max_cost_usd={max_cost_usd} would be spent: {summary.equation};"
             f" with a higher one {state} goes on"
         )
     return process.values(door.outcomes)
+
+
+def _count(process: ApiProcess[Any], summary: RunSummary) -> None:
+    tokens = summary.input_tokens, summary.output_tokens
+    process.count(Usage(*tokens, summary.cost_nano_usd, calls=summary.calls))
 
 
 def operation_of(work: ApiWork) -> BatchOperation:

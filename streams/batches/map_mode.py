@@ -1,5 +1,22 @@
 """`map_batches` in both modes: live calls at once, or Message Batches at half the price.
 
+`mode="batch"`: an operation on Claude (`streams.classify`, `extract`, `generate`) travels in
+Message Batches and is answered within 24 hours, mostly within one. What a batch leaves without an
+answer is asked in another one, then live.
+
+`state`: a file that remembers the run, one for each. Whatever ends this process (Ctrl-C, a kill),
+the batches go on; the same call with the same items goes on with them, on another day if need be.
+When the run is over, the same call gives the results again.
+`deadline_s`: when the results are wanted, in seconds from the first start of the run: what is not
+back in time for it goes live, at the full price. None: whenever batches end.
+`max_cost_usd`: submit nothing that would bring the cost above it, by estimate. None: any cost.
+`max_in_flight` and `timeout_s` are of live calls. `progress`: a function gets `BatchProgress`.
+
+Raises ValueError for a function of one's own, which has no batches, for a state of other items or
+of another operation, and for `max_cost_usd` where the price is not known; ConfigError where the
+provider has no batches; StreamsError where the run cannot go on before a person has looked at
+something (the money is spent, the API refuses the first request, results are gone): it says what.
+
 What batches need is imported when they are used: live, it needs neither codecs nor an API.
 """
 
@@ -61,29 +78,11 @@ async def map_batches(
     """Call `process` with microbatches of `items`; one result per item, in the items' order.
 
     The arguments, and what becomes of errors: see `map_batches_iter`; this one holds all results.
-
-    `mode="batch"`: an operation on Claude (`streams.classify`, `extract`, `generate`) travels in
-    Message Batches, at half the price, and is answered within 24 hours, mostly within one. `state`:
-    a file that remembers the run. Whatever ends this process (Ctrl-C, a kill), the batches go on,
-    and the same call goes on with them, with the same items and on another day; when it is over,
-    the same call gives the results again. One file for each run. What a batch leaves without an
-    answer is asked in another one, then live.
-    `deadline_s`: when the results are wanted, in seconds from the first start: what is not back in
-    time for it goes live, at the full price; None: whenever batches end. `max_cost_usd`: submit
-    nothing that would bring the cost above it, by estimate; None: any cost. `max_in_flight` and
-    `timeout_s` are of live calls. `progress`: a function gets `BatchProgress`.
-
-    Raises, in batch mode: ValueError for a function of one's own, which has no batches, for a state
-    of other items or another operation, and for `max_cost_usd` where the price is not known;
-    ConfigError where the provider has no batches; StreamsError where the run cannot go on before a
-    person has looked at something, as `max_cost_usd`; it says what.
+    `mode="batch"`, with `state`, `deadline_s` and `max_cost_usd`: see `streams.batches.map_mode`.
+    Raises what they say there, and ValueError for one of these in live mode.
     """
     if mode == "live":
-        for name, value in (("state", state), ("deadline_s", deadline_s)):
-            if value is not None:
-                raise ValueError(f'{name}: for mode="batch"')
-        if max_cost_usd is not None:
-            raise ValueError('max_cost_usd: for mode="batch"')
+        _refuse(state=state, deadline_s=deadline_s, max_cost_usd=max_cost_usd)
         return await live.map_batches(
             process, items, stop_on_error=stop_on_error, progress=progress, **limits
         )
@@ -96,6 +95,12 @@ async def map_batches(
     return await _in_batches(
         process, items, Options(**limits), state, deadline_s, max_cost_usd, progress
     )
+
+
+def _refuse(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f'{name}: for mode="batch"')
 
 
 async def _in_batches(

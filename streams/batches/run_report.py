@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from streams.batches.core.batch_machine import BatchMachine
-from streams.batches.core.chunk_record import Sums
+from streams.batches.core.open_chunks import OpenChunks
 from streams.errors import StreamsError
 
 
@@ -61,20 +61,21 @@ class RunSummary(NamedTuple):
         return text + (f" + {self.open:,} open" if self.open else "")
 
 
-def summary_of(run: str, state: str, sums: Sums, drawn: int, batches: int) -> RunSummary:
+def summary_of(run: str, state: str, chunks: OpenChunks) -> RunSummary:
     """Raises StreamsError where the counts of a run that is done do not add up."""
+    sums = chunks.totals
     answered = sums.results + sums.dead_letters + sums.drops + sums.vanished
     summary = RunSummary(
         run=run,
         state=state,
-        items=drawn,
+        items=chunks.item_count,
         results=sums.results,
         dead_letters=sums.dead_letters,
         drops=sums.drops,
         vanished=sums.vanished,
-        open=drawn - answered,
+        open=chunks.item_count - answered,
         live_items=sums.live_items,
-        batches=batches,
+        batches=chunks.batches,
         calls=sums.calls,
         input_tokens=sums.input_tokens,
         output_tokens=sums.output_tokens,
@@ -87,17 +88,17 @@ def summary_of(run: str, state: str, sums: Sums, drawn: int, batches: int) -> Ru
 
 def progress_of(machine: BatchMachine, total: int | None, pause: str) -> BatchProgress:
     """`pause`: why live calls pause; "" where they do not."""
-    sums = machine.totals
+    sums = machine.chunks.totals
     cost = None
     if sums.cost_nano_usd is not None and machine.spending.spent is not None:
         cost = machine.spending.with_further(machine.chunks.values(), 0) / 1e9
     return BatchProgress(
         total=total,
-        planned=machine.drawn,
+        planned=machine.chunks.item_count,
         done=sums.results + sums.dead_letters + sums.drops,
         failed=sums.dead_letters,
         live_items=sums.live_items,
-        batches=machine.batches,
+        batches=machine.chunks.batches,
         under_way=machine.under_way.watches,
         cost_usd=cost,
         waits_for=pause or _waits_for(machine),

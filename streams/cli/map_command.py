@@ -73,7 +73,9 @@ def map_rows(
     max_in_flight: Annotated[
         int | None, typer.Option(metavar="N", help="Calls at any moment; default: 5.")
     ] = None,
-    mode: Annotated[str, typer.Option(metavar="live|batch", help="How it is asked.")] = "live",
+    mode: Annotated[
+        str, typer.Option(metavar="live|batch", help="batch: at half the price, within hours.")
+    ] = "live",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what it would take: calls nothing.")
     ] = False,
@@ -120,6 +122,7 @@ def map_rows(
         resume=resume,
         force=force,
         simulate=simulate,
+        batch=mode == "batch",
     )
     quiet_clients(debug=debug)
     return _estimate(job, as_json=as_json) if dry_run else _run(job, as_json=as_json)
@@ -130,10 +133,8 @@ def _check(
 ) -> None:
     from streams.jobs.files.formats import FORMATS
 
-    if mode == "batch":
-        raise UsageError("--mode batch comes with the next version; live is what there is now")
-    if mode != "live":
-        raise UsageError(f"--mode must be live, not {mode!r}")
+    if mode not in ("live", "batch"):
+        raise UsageError(f"--mode must be live or batch, not {mode!r}")
     if format is not None and format not in FORMATS:
         raise UsageError(f"--format must be {', '.join(FORMATS)}, not {format!r}")
     if resume and force:
@@ -172,14 +173,16 @@ def _estimate(job: MapJob, *, as_json: bool) -> int:
     if as_json:
         put_json(found)
         return 0
-    cost, seconds = found["live"]["cost_usd"], found["live"]["time_s"]
-    price = "price not known" if cost is None else f"${cost:,.4f}"
-    if (half := found["batch"]["cost_usd"]) is not None:
-        price += f" (${half:,.4f} in batches)"
+    ways = []
+    for mode in ("live", "batch"):
+        if found[mode] is not None:
+            cost, seconds = found[mode]["cost_usd"], found[mode]["time_s"]
+            price = "price not known" if cost is None else f"${cost:,.4f}"
+            ways.append(f"{mode} {price}, {duration(seconds)}")
     tell(
         f"{found['rows']:,} rows, {found['items']:,} to ask about: about {found['calls']:,} calls,"
-        f" {found['input_tokens']:,} tokens in, {found['output_tokens']:,} out, {price},"
-        f" {duration(seconds)}; nothing was called"
+        f" {found['input_tokens']:,} tokens in, {found['output_tokens']:,} out; {'; '.join(ways)};"
+        " nothing was called"
     )
     return 0
 
@@ -207,9 +210,19 @@ def _report_end(error: BaseException, job: MapJob, progress: MapProgress, *, as_
         return
     what = "interrupted" if isinstance(error, KeyboardInterrupt) else "not finished"
     how = "" if job.out is None else "; the same command with --resume goes on, and pays none twice"
-    progress.tell(f"{what}: {progress.rows:,} rows are written{how}")
+    progress.tell(f"{what}: {_how_far(progress)}{how}")
     if as_json:
         put_json(progress.summary())
+
+
+def _how_far(progress: MapProgress) -> str:
+    now = progress.batch
+    if now is None or progress.rows:
+        return f"{progress.rows:,} rows are written"
+    return (
+        f"{now.done:,} rows are answered; {now.under_way:,} batches go on at the API, which keeps"
+        " their results for 29 days"
+    )
 
 
 def _report(job: MapJob, progress: MapProgress, *, as_json: bool) -> int:
@@ -219,10 +232,11 @@ def _report(job: MapJob, progress: MapProgress, *, as_json: bool) -> int:
         put_json(progress.summary())
     else:
         rejects = f", see {job.rejects}" if job.rejects is not None and progress.failed else ""
-        again = f" ({progress.resumed:,} before this run)" if progress.resumed else ""
+        resumed = progress.resumed - progress.answered_now
+        again = f" ({resumed:,} before this run)" if resumed else ""
         tell(
             f"{progress.rows:,} rows, {progress.answered:,} answered{again},"
-            f" {progress.failed:,} failed{rejects}; {progress.calls.bill},"
+            f" {progress.failed:,} failed{rejects}; {progress.bill},"
             f" {duration(progress.elapsed_s)}"
             + (": simulated, nothing was paid" if job.simulate else "")
         )

@@ -70,6 +70,12 @@ def replay(
     cancel: Annotated[
         str | None, typer.Option(metavar="RUN", help="Give a run up; what is answered is kept.")
     ] = None,
+    app: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:ATTR", help="An application, for its functions and pipelines."
+        ),
+    ] = None,
     config: Config = None,
     broker: Broker = None,
     as_json: Json = False,
@@ -81,6 +87,7 @@ def replay(
     """
     from streams.cli.replay_request import ReplayRequest
     from streams.cli.replay_runs import carry_out
+    from streams.cli.replay_tasks import tasks_of
 
     request = ReplayRequest(
         task=task,
@@ -102,4 +109,4 @@ def replay(
     )
     request.check()
     quiet_clients(debug=debug)
-    return carry_out(request, config, broker, as_json=as_json)
+    return carry_out(request, tasks_of(app, config, broker), as_json=as_json)

@@ -37,7 +37,7 @@ def ask_first(job: ReplayJob, request: ReplayRequest, confirm_items: int) -> boo
         return True
     found = asyncio.run(_estimate(job, exact=False))
     summary = found.summary
-    cost = summary[job.mode]["cost_usd"]
+    cost = summary[job.mode]["cost_usd"]  # batch mode has been refused where there is none
     if not needs_yes(summary["items"], cost, confirm_items):
         return True
     for line in lines(summary):
@@ -75,7 +75,7 @@ def lines(summary: Summary) -> list[str]:
         f" {summary['input_tokens']:,} tokens in, {summary['output_tokens']:,} out",
         f"live   {_dollars(live['cost_usd'])}, {duration(live['time_s'])}",
     ]
-    if batch["time_s"] is not None:
+    if batch is not None:
         found.append(
             f"batch  {_dollars(batch['cost_usd'])}, most of it within {duration(batch['time_s'])}"
         )

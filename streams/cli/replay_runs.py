@@ -7,12 +7,12 @@ import contextlib
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from streams.cli.printing import fail, put_json, tell
 from streams.cli.replay_money import ask_first, dry_run
 from streams.cli.replay_request import ReplayRequest
+from streams.cli.replay_tasks import ReplayTasks
 from streams.cli.stopping import run_until_stopped
 from streams.errors import UsageError
 from streams.jobs.replay import (
@@ -30,7 +30,7 @@ from streams.jobs.replay import (
 from streams.plans import Plan
 from streams.providers import can_price, has_batches
 from streams.running.bar import Bar, duration
-from streams.settings import Settings, load_settings
+from streams.settings import Settings
 from streams.settings.values import topic as legal
 from streams.standard_streams import put
 
@@ -38,21 +38,16 @@ MAX_SHOWN = 100
 """Positions that are listed for a person; --json has all."""
 
 
-def carry_out(
-    request: ReplayRequest, config: Path | None, broker: str | None, *, as_json: bool
-) -> int:
+def carry_out(request: ReplayRequest, tasks: ReplayTasks, *, as_json: bool) -> int:
     """Returns the exit code. Raises ConfigError, UsageError, StreamsError."""
-    settings = load_settings(config, os.environ, broker=broker, need_tasks=True)
-    if not settings.worker.id:
-        raise UsageError("worker.id: is missing; the runs of a worker id are in one topic")
+    settings, plans = tasks
     if request.list_runs:
         return _list_runs(settings, as_json=as_json)
     if request.cancel is not None:
-        return _cancel(request.cancel, settings, _plans(settings))
-    plans = _plans(settings)
+        return _cancel(request.cancel, settings, plans)
     if request.resume is not None:
         return _run(_resumption(request, settings, plans), as_json=as_json)
-    job = _job(request, settings, _plan(request.task, settings, plans))
+    job = _job(request, settings, tasks.plan(request.task))
     if request.dry_run:
         return dry_run(job, exact=request.exact, as_json=as_json)
     if not ask_first(job, request, settings.worker.confirm_items):
@@ -97,34 +92,17 @@ async def _done(job: Resumption, progress: ReplayProgress) -> None:
     await replay(job, progress)
 
 
-def _plans(settings: Settings) -> dict[str, Plan]:
-    return {task.name: Plan(task) for task in settings.tasks if task.operation != "custom"}
-
-
-def _plan(name: str | None, settings: Settings, plans: Mapping[str, Plan]) -> Plan:
-    names = ", ".join(plans) or "none"
-    if name is None:
-        if len(plans) != 1:
-            raise UsageError(f"--task says whose source is done again: {names}")
-        return next(iter(plans.values()))
-    if name not in plans:
-        custom = any(task.name == name for task in settings.tasks)
-        why = "is a function of an application" if custom else "is not configured"
-        raise UsageError(f"--task: {name} {why}; there are {names}")
-    return plans[name]
-
-
 def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
     assert request.first is not None
     until = request.until or "latest"
     choice = range_choice(request.first, until, request.partitions, datetime.now(UTC))
     _check_into(request.into, plan)
+    batches = plan.function is None and plan.pipeline is None and has_batches(plan.task)
     if request.max_cost_usd is not None and not can_price(plan.task):
         raise UsageError(f"--max-cost: the price of {plan.task.model} is not known")
-    if request.mode == "batch" and not has_batches(plan.task):
-        raise UsageError(
-            f"--mode batch: {plan.task.provider} has no Message Batches; live is there"
-        )
+    if request.mode == "batch" and not batches:
+        whose = plan.task.provider or "a function of your own"
+        raise UsageError(f"--mode batch: {whose} has no Message Batches; live is there")
 
     return ReplayJob(
         settings=settings,

@@ -20,6 +20,7 @@ from streams.model import Item, Usage, added
 from streams.operations import make_operation
 from streams.operations.exchange import Prompt
 from streams.operations.expected_answers import ExpectedRecord
+from streams.providers import has_batches
 from streams.providers.anthropic import message_params, traits
 from streams.providers.prices import claude_usage, voyage_usage
 from streams.settings import TaskSettings
@@ -63,16 +64,18 @@ class CallTokens(NamedTuple):
 
 
 class CallModel:
-    """Estimates one call at a time."""
+    """Estimates one call at a time. What a function or a pipeline takes, nobody knows."""
 
     def __init__(self, task: TaskSettings) -> None:
         self._task = task
-        self._operation = make_operation(task)
+        self._operation = None if task.operation == "custom" else make_operation(task)
         self._constants: CallTokens | None = None
         self._record: ExpectedRecord | None = None
 
     def tokens(self, texts: Sequence[str]) -> CallTokens:
         """Of the call for items with these texts, at least one."""
+        if self._operation is None:
+            return CallTokens(0.0, 0.0)
         request = self._operation.request([_item(text) for text in texts])
         if not isinstance(request, Prompt):
             return CallTokens(sum(map(likely_tokens, request.texts)), 0.0)
@@ -147,11 +150,11 @@ class Estimate:
         self._open, self._open_tokens, self._open_bytes = [], 0, 0
 
     def summary(self, times: float = 1.0) -> dict[str, Any]:
-        """As `replay --dry-run` has it. `times`: the whole is so many times what was added."""
+        """As `replay --dry-run` has it. `times`: the whole is so many times what was added.
+        `batch`: None: the provider has none."""
         calls = ceil(self.calls * times)
         tokens, output = round(self._input * times), round(self._output * times)
         cost = None if self._cost is None else self._cost * times / 1e9
-        can_batch = self._task.provider == "anthropic"
         return {
             "items": round(self.items * times),
             "calls": calls,
@@ -161,10 +164,13 @@ class Estimate:
                 "cost_usd": _rounded(cost),
                 "time_s": round(self._live_s(calls, tokens, output, times), 1),
             },
-            "batch": {
-                "cost_usd": None if cost is None or not can_batch else _rounded(cost / 2),
-                "time_s": BATCH_S * ceil(calls / BATCH_REQUESTS) if can_batch else None,
-            },
+            "batch": self._batch(cost, calls) if has_batches(self._task) else None,
+        }
+
+    def _batch(self, cost: float | None, calls: int) -> dict[str, Any]:
+        return {
+            "cost_usd": None if cost is None else _rounded(cost / 2),
+            "time_s": BATCH_S * ceil(calls / BATCH_REQUESTS),
         }
 
     def _live_s(self, calls: int, tokens: int, output: int, times: float) -> float:

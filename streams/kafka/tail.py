@@ -88,10 +88,9 @@ async def tail(
     from streams.kafka.admin import Admin
     from streams.kafka.consume.taking import Taking
 
-    servers = kafka.bootstrap_servers
     arguments = {**client_arguments(kafka), "request_timeout_ms": int(LEADER_WITHIN_S * 1000)}
     admin, consumer = Admin(**arguments), reading_consumer(arguments, uncommitted)
-    clock = asyncio.get_running_loop().time
+    clock, servers = asyncio.get_running_loop().time, kafka.bootstrap_servers
     async with connected(admin, servers), connected(consumer, servers):
         places = await partitions_of(admin, topic)
         embedded = await broker_answer(is_embedded(admin), admin)

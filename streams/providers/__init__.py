@@ -9,7 +9,7 @@ Reading order: `port` (what a provider must do), `batch_port` (what takes reques
 `response_headers` (waits and limits), `redirects` (which are followed), `prices` (what a call
 costs), `secrecy` (what no message may hold), `registry` (which providers there are), `functions`
 (custom functions; those that block run in `threads`). Message Batches: `anthropic_batches`,
-`batch_status` and `result_lines`. SDKs are imported when needed.
+`batch_status`, `result_lines` and `batch_results`. SDKs are imported when needed.
 """
 
 from streams.providers.functions import FunctionCaller, function_caller

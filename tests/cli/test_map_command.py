@@ -273,7 +273,7 @@ def test_a_refused_row_stays_without_an_answer(tmp_path: Path) -> None:
 
 
 WRONG: list[tuple[list[str], str]] = [
-    (["--mode", "batch"], "comes with the next version"),
+    (["--mode", "slow"], "--mode must be live or batch, not 'slow'"),
     (["--json"], "name a file for the rows with --out"),
     (["--resume"], "need --out FILE"),
     (["--out", "out.jsonl"], "the rows come out as they went in, here as csv"),

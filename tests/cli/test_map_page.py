@@ -16,13 +16,15 @@ COMMANDS = re.findall(r"^\$ streams map (.+)$", PAGE, re.MULTILINE)
 def test_the_examples_of_the_page_run(tmp_path: Path) -> None:
     rows = "".join(f'{n},"It works, mostly: {n}"\n' for n in range(45))
     (tmp_path / "reviews.csv").write_text(f"id,review\n{rows}")
-    assert len(COMMANDS) == 3
+    assert len(COMMANDS) == 4
     with simulated_api(tmp_path) as api:
         for command in COMMANDS:
             done = mapped(api, *shlex.split(command))
             assert done.code == 0, done.err
-        assert len(api.requests) == 3
+        asked = [each["endpoint"] for each in api.requests if each["items"]]
+        assert asked == ["messages"] * 4 + ["batch_request"] * 2
     assert (tmp_path / "labelled.csv").read_text().startswith("id,review,label\n")
+    assert (tmp_path / "cheap.csv").read_text() == (tmp_path / "labelled.csv").read_text()
 
 
 def test_the_page_has_every_key_of_the_summary() -> None:

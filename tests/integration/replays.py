@@ -53,6 +53,7 @@ class Replayer:
         self._directory = directory
         self._config = directory / "replay.toml"
         self.group = f"{source}-group"
+        self.variables: dict[str, str] = {}
         self.configure(broker, config)
 
     def configure(self, broker: Any, config: str, worker: str = "") -> None:
@@ -63,7 +64,7 @@ class Replayer:
         )
 
     def start(self, *arguments: str) -> Process:
-        return Process(self._directory, self._config, arguments)
+        return Process(self._directory, self._config, arguments, self.variables)
 
     def __call__(self, *arguments: str, within_s: float = 120) -> Ended:
         """From its start to its end."""
@@ -77,12 +78,18 @@ class Replayer:
 class Process:
     _count = 0
 
-    def __init__(self, directory: Path, config: Path, arguments: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        config: Path,
+        arguments: tuple[str, ...],
+        variables: dict[str, str],
+    ) -> None:
         Process._count += 1
         self._out = directory / f"out{Process._count}"
         self._err = directory / f"err{Process._count}"
         kept = {name: value for name, value in os.environ.items() if "STREAMS_" not in name}
-        environ = {**kept, "ANTHROPIC_API_KEY": API_KEY, "COLUMNS": "100"}
+        environ = {**kept, "ANTHROPIC_API_KEY": API_KEY, "COLUMNS": "100", **variables}
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self._process = forked.started(
                 "streams", "replay", *arguments, "--json", "--config", str(config),

@@ -8,12 +8,14 @@ import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
 from streams.jobs.judge import judge, outcome_of
+from streams.kafka.broker.tansu import EmbeddedBroker
 from tests.integration.harness import committed, create_topic, eventually, items, publish
 from tests.integration.replays import positions, records_of, replayer, told_run
 from tests.integration.running import logged, worker
@@ -22,7 +24,6 @@ from tests.integration.topics import delete_records
 
 pytestmark = [pytest.mark.kafka, pytest.mark.needs("version_4")]
 
-ITEMS = 4000
 KILLS = 5
 RECORDED_WITHIN_S = 2.0
 """An answer takes some ms to the broker, if the machine is not busy."""
@@ -44,14 +45,16 @@ async def test_a_range_is_done_again_in_order_and_counted(broker: Any, topic: An
         assert summary["calls"] == api.state()["requests"]
 
 
+@pytest.mark.chaos
+@pytest.mark.parametrize("count", [4000, pytest.param(20_000, marks=pytest.mark.thorough)])
 async def test_kills_lose_and_repeat_nothing_and_pay_for_a_microbatch_each_at_most(
-    broker: Any, topic: Any, seed: int
+    broker: Any, topic: Any, seed: int, count: int
 ) -> None:
     """G1, G2 of a replay: SIGKILL at random moments, each time the run goes on by its id. What is
     paid again was answered in the moment of a kill; how much that is, a busy machine decides."""
     chance = random.Random(seed)
     source = await topic(partitions=4)
-    sent = await publish(broker.bootstrap, source, items(ITEMS, 4))
+    sent = await publish(broker.bootstrap, source, items(count, 4))
     kills: list[float] = []
     with (
         simulated(latency_ms=250.0) as api,
@@ -60,7 +63,7 @@ async def test_kills_lose_and_repeat_nothing_and_pay_for_a_microbatch_each_at_mo
         process = replay.start("--from", "earliest")
         run = await told_run(process)
         for kill in range(KILLS):
-            await called_more_than(api, (kill + 1) * ITEMS // 20 // (KILLS + 2))
+            await called_more_than(api, (kill + 1) * count // 20 // (KILLS + 2))
             await asyncio.sleep(chance.random() * 0.3)
             process.kill()
             kills.append(time.time())
@@ -338,6 +341,112 @@ async def test_a_replay_gives_way_to_live_traffic_that_waits(
 
 async def _lags(broker: Any, group: str, source: str) -> bool:
     return await committed(broker.bootstrap, group, source, 1) == [0]
+
+
+async def test_a_process_that_stood_still_writes_nothing_after_another_took_the_run(
+    broker: Any, topic: Any
+) -> None:
+    """SIGSTOP for longer than its session; what it held then is not written a second time."""
+    source = await topic(partitions=2)
+    sent = await publish(broker.bootstrap, source, items(400, 2))
+    with simulated(latency_ms=200.0) as api, replayer(broker, source, api) as replay:
+        frozen = replay.start("--from", "earliest")
+        run = await told_run(frozen)
+        await called_more_than(api, 6)
+        frozen.signal(signal.SIGSTOP)
+        ended = replay("--resume", run)
+        assert ended.code == 0, ended.err
+        frozen.signal(signal.SIGCONT)
+        thawed = frozen.wait(60)
+        assert thawed.code == 1, thawed.err
+        assert f"another process took over run {run} from this one" in thawed.err
+        found = await records_of(broker, run, f"{source}.out")
+        assert sorted(positions(found)) == sorted(sent)
+        assert [line["state"] for line in replay("--list").lines] == ["done"]
+
+
+@pytest.mark.parametrize("way", ["--resume", "--cancel"])
+async def test_a_run_that_is_not_there_is_named(broker: Any, topic: Any, way: str) -> None:
+    source = await topic()
+    with simulated() as api, replayer(broker, source, api) as replay:
+        ended = replay(way, "20260101-000000-0000")
+    assert ended.code == 1
+    assert "error: there is no run 20260101-000000-0000" in ended.err
+
+
+async def test_wrong_options_are_refused_before_anything_is_made(broker: Any, topic: Any) -> None:
+    source = await topic(partitions=2)
+    with simulated() as api, replayer(broker, source, api) as replay:
+        for options, problem in [
+            (["--from", "0", "--where", "stars >"], "--where: "),
+            (["--from", "0", "--partitions", "2"], "has 2 partitions, from 0; not 2"),
+            (["--from", "0", "--into", source], f"{source} is the source"),
+            (["--from", "0", "--into", f"{source}.dead"], "is the dead-letter topic"),
+            (["--from", "0", "--task", "other"], "--task: other is not configured"),
+        ]:
+            ended = replay(*options)
+            assert ended.code == 2, ended.err
+            assert problem in ended.err
+            assert "run " not in ended.err
+        assert replay("--list").out == ""
+        assert api.state()["requests"] == 0
+
+
+async def test_an_empty_range_is_complete(broker: Any, topic: Any) -> None:
+    source = await topic(partitions=2)
+    await publish(broker.bootstrap, source, items(10, 2))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        ended = replay("--from", "latest")
+        assert (ended.code, ended.summary["items"]) == (0, 0), ended.err
+        assert api.state()["requests"] == 0
+
+
+async def test_an_application_s_function_is_done_again_with_its_drops_and_errors(
+    broker: Any, topic: Any
+) -> None:
+    source = await topic(partitions=2)
+    texts = ["fine", "drop me", "refuse me", "raise"]
+    sent = [(None, orjson.dumps({"id": n, "text": texts[n % 4]}), n % 2) for n in range(40)]
+    await publish(broker.bootstrap, source, sent)
+    with simulated() as api, replayer(broker, source, api) as replay:
+        replay.configure(broker, "")
+        replay.variables = {"TEST_SOURCE": source}
+        ended = replay("--from", "earliest", "--app", "tests.integration.apps:app")
+        assert ended.code == 0, ended.err
+        counts = [ended.summary[name] for name in ("items", "results", "dead_letters", "drops")]
+        assert counts == [40, 10, 20, 10]
+        refused = replay("--from", "0", "--mode", "batch", "--app", "tests.integration.apps:app")
+        assert (refused.code, "has no Message Batches" in refused.err) == (2, True)
+
+
+async def test_a_pipeline_is_done_again(broker: Any, topic: Any) -> None:
+    source = await topic(partitions=2)
+    sent = await publish(broker.bootstrap, source, items(60, 2))
+    with simulated() as api, replayer(broker, source, api) as replay:
+        replay.configure(broker, "")
+        replay.variables = {"TEST_SOURCE": source}
+        ended = replay("--from", "earliest", "--app", "tests.integration.pipeline_apps:app")
+        assert ended.code == 0, ended.err
+        found = await records_of(broker, ended.run, f"{source}.out", f"{source}.dead")
+        assert sorted(positions(found)) == sorted(sent)
+
+
+def test_on_the_embedded_broker_it_goes_by_offsets_and_refuses_times(tmp_path: Path) -> None:
+    with EmbeddedBroker(quiet=True) as embedded:
+        broker = SimpleNamespace(bootstrap=embedded.bootstrap)
+
+        async def filled() -> None:
+            await create_topic(broker.bootstrap, "reviews", 2)
+            await publish(broker.bootstrap, "reviews", items(60, 2))
+
+        asyncio.run(filled())
+        with simulated() as api, replayer(broker, "reviews", api) as replay:
+            ended = replay("--from", "earliest", "--until", "20")
+            assert ended.code == 0, ended.err
+            assert (ended.summary["items"], ended.summary["results"]) == (40, 40)
+            by_time = replay("--from", "-1h")
+            assert (by_time.code, "not on the embedded broker" in by_time.err) == (2, True)
+            assert [line["state"] for line in replay("--list").lines] == ["done"]
 
 
 async def called_more_than(api: Simulated, calls: int) -> None:

@@ -55,8 +55,15 @@ def test_a_batch_costs_half_and_only_claude_has_one() -> None:
     assert (found["items"], found["calls"]) == (100, 5)
     assert found["batch"]["cost_usd"] == pytest.approx(found["live"]["cost_usd"] / 2)
     voyage = {"operation": "embed", "provider": "voyage", "model": "voyage-4", "labels": None}
-    assert summary(["a text"], **voyage)["batch"] == {"cost_usd": None, "time_s": None}
+    assert summary(["a text"], **voyage)["batch"] is None
     assert summary(["a text"], model="claude-next")["live"]["cost_usd"] is None
+
+
+def test_what_a_function_takes_is_not_known() -> None:
+    own = {"operation": "custom", "provider": None, "model": None, "labels": None}
+    found = summary(["a text"] * 100, **own)
+    assert (found["items"], found["calls"], found["input_tokens"]) == (100, 5, 0)
+    assert (found["live"]["cost_usd"], found["batch"]) == (None, None)
 
 
 def test_a_whole_of_many_samples_is_so_many_times_as_much() -> None:

@@ -56,7 +56,7 @@ def test_facts_of_another_version_are_refused_in_one_line(value: bytes) -> None:
 
 
 def test_progress_is_the_same_after_writing_and_reading_and_empty_without_a_record() -> None:
-    progress = RunProgress("stopped", 10, 4, {0: 9}, {0: None, 1: 5}, {"calls": 3}, "me")
+    progress = RunProgress("stopped", 10, 4, {0: 9}, {0: None, 1: 5}, {"calls": 3})
     assert RunProgress.read(progress.write()) == progress
     assert RunProgress.read(None) == RunProgress()
 

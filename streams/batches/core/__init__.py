@@ -3,7 +3,8 @@
     Draw ─► Canary ─► Submit ─► Retrieve … ended ─► Fold ─► Submit again | GoLive ─► Emit
 
 Read `chunk_record` (what moves and what is remembered) with `custom_ids` and `batch_packing`, then
-`chunk_fold` (results become outcomes), then `run_actions` (the language) and `batch_machine` (when
-what is done) with its parts: `adoption` (creations whose outcome is unclear), `polling` (how often
-to ask), `spending` (deadline and money).
+`chunk_fold` (results become outcomes), then `run_actions` and `run_terms` (the language) and
+`batch_machine` (when what is done) with its parts: `open_chunks`, `under_way` (what is at the API),
+there `adoption` (creations whose outcome is unclear) and `polling` (how often to ask); `spending`
+and `deadline`.
 """

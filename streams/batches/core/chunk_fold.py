@@ -8,7 +8,7 @@
 3. A request without an answer (errored for no fault of its items, expired, cancelled, missing) is
    in one batch more, then live. After `MAX_ROUNDS` batches everything is.
 4. A round takes the first `Round.requests` of what is to be asked; the rest waits for the next. One
-   whose results do not count (`Round.left`) changes nothing.
+   whose results do not count (`Round.abandoned`) changes nothing.
 5. A result counts only for the items that it was asked about (`custom_ids`): where some have
    vanished, the others are asked again.
 """
@@ -105,7 +105,7 @@ class ChunkFold:
 
     def take(self, round_number: int, asked: Round, results: Results) -> Iterator[None]:
         """The results of a round, one request at a time."""
-        if asked.left:
+        if asked.abandoned:
             return
         calls, later = self.requests[: asked.requests], self.requests[asked.requests :]
         names = self.names(round_number, asked.requests)

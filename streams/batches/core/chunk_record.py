@@ -32,7 +32,8 @@ LIVE_KEY = "live-"
 class Round:
     """One batch of a chunk. `cost`: expected, in nano-dollars; None: not known. `batch`: None: not
     known to be created. `ended`: its results can be read; `unanswered`: requests that it has no
-    message for. `left`: its results do not count: it was never created, or was not back in time."""
+    message for. `abandoned`: its results do not count: it was never created, or was not back in
+    time."""
 
     requests: int
     planned_at_ms: int
@@ -40,7 +41,7 @@ class Round:
     batch: str | None = None
     ended: bool = False
     unanswered: int = 0
-    left: bool = False
+    abandoned: bool = False
 
 
 class Sums(NamedTuple):
@@ -91,10 +92,15 @@ class Chunk:
         return self.rounds[-1] if self.rounds else None
 
     @property
+    def current(self) -> Round:
+        """The same of a chunk that has one."""
+        return self.rounds[-1]
+
+    @property
     def waits_for_creation(self) -> bool:
         """Whether its last batch is planned, and no batch is known."""
         last = self.last
-        return last is not None and last.batch is None and not last.left
+        return last is not None and last.batch is None and not last.abandoned
 
     @property
     def requests(self) -> int:

@@ -31,7 +31,7 @@ class Canary(NamedTuple):
 class Fold(NamedTuple):
     """Bring a chunk to the bench, with the results of its batches. Result: `Folded`."""
 
-    chunk: Chunk
+    number: int
 
 
 class Submit(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from streams.batches.core.batch_packing import ChunkBounds
 from streams.batches.core.polling import PollTimes
@@ -21,3 +22,10 @@ class RunTerms:
     reserve_ms: int = 120_000
     bounds: ChunkBounds = field(default_factory=ChunkBounds)
     times: PollTimes = field(default_factory=PollTimes)
+
+
+class Mode(Enum):
+    RUN = "running"
+    HURRY = "in a hurry"
+    STOP = "stopped"
+    CANCEL = "cancelled"

@@ -1,33 +1,26 @@
-"""What is left to do, in time and money: by what the canary took, corrected by what batches cost.
+"""What a run costs: by what the canary took, corrected by what batches cost.
 
 1. A batch costs half of the tokens that its requests are estimated to take. What has been read
    corrects the estimates of what has not.
 2. What is submitted counts as spent, however late it ends.
-3. Live needs the calls left times a call's time, spread over `max_in_flight`, with half as much
-   again, since a busy API is slower; and a chunk's last calls leave places empty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 from streams.batches.core.chunk_record import Chunk
 from streams.batches.core.run_actions import CanaryFacts
 from streams.model import added
-
-SAFETY: Final = 1.5
-TAIL_CALLS: Final = 2
-DEFAULT_CALL_S: Final = 10.0
 
 
 class Spending:
     """`facts`: None: nothing was called yet. `spent`: by chunks that are read, in nano-dollars;
     None: not known."""
 
-    def __init__(self, facts: CanaryFacts | None, max_in_flight: int) -> None:
-        self.facts = facts
-        self._max_in_flight = max_in_flight
+    def __init__(self, limit_nano_usd: int | None) -> None:
+        self._limit = limit_nano_usd
+        self.facts: CanaryFacts | None = None
         self._expected = self._actual = 0
         self.spent: int | None = 0
 
@@ -47,6 +40,12 @@ class Spending:
             self._actual += cost
             self._expected += _expected(chunk)
 
+    def allows(self, chunks: Iterable[Chunk], tokens: int, *, batch: bool) -> bool:
+        """Whether requests with so many tokens keep to the limit."""
+        if self._limit is None:
+            return True
+        return self.with_further(chunks, self.estimate(tokens, batch=batch)) <= self._limit
+
     def with_further(self, chunks: Iterable[Chunk], further: int | None) -> int:
         """What is spent in the end, with the batches of chunks that are not read yet and with this
         estimate."""
@@ -54,18 +53,6 @@ class Spending:
         under_way = sum(_expected(chunk) for chunk in chunks if chunk.sums is None)
         return (self.spent or 0) + int(correction * (under_way + (further or 0)))
 
-    def live_ms(self, chunks: Iterable[Chunk], further_calls: float) -> int:
-        """How long it takes to call live what these chunks have no message for, and as many calls
-        more. Of a batch that has not ended, that is all of it."""
-        calls, tails = further_calls, 1
-        for chunk in chunks:
-            last = chunk.last
-            if chunk.sums is None and last is not None:
-                calls += last.unanswered if last.ended else last.requests
-                tails += 1
-        call_s = DEFAULT_CALL_S if self.facts is None else self.facts.call_s
-        return int(1000 * call_s * (SAFETY * calls / self._max_in_flight + TAIL_CALLS * tails))
-
 
 def _expected(chunk: Chunk) -> int:
-    return sum(each.cost or 0 for each in chunk.rounds if not each.left)
+    return sum(each.cost or 0 for each in chunk.rounds if not each.abandoned)

@@ -8,12 +8,13 @@ One question for each chunk at a time.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from streams.batches.core.adoption import SKEW_MS, Doubt
-from streams.batches.core.chunk_record import Chunk, Round
+from streams.batches.core.chunk_record import Chunk
+from streams.batches.core.open_chunks import OpenChunks
 from streams.batches.core.polling import Missing, PollTimes, Watch, wait_ms
-from streams.batches.core.run_actions import Cancel, Find, Prove, Retrieve
+from streams.batches.core.run_actions import Cancel, Find, Prove, Retrieve, Save
 from streams.errors import CallError
 from streams.providers.batch_port import BatchStatus
 
@@ -21,11 +22,10 @@ ApiAction = Retrieve | Cancel | Find | Prove
 
 
 class UnderWay:
-    """`chunks`: those of the run, which others add and take out. `known`: every batch that is known
-    to be the run's. `changed`: chunks whose record is no longer what is written. `gone`: why
-    results can never be read; None: they can."""
+    """`chunks`: those of the run, which others add and take out. `changed`: chunks whose record is
+    no longer what is written. `gone`: why results can never be read; None: they can."""
 
-    def __init__(self, chunks: Mapping[int, Chunk], known: set[str], times: PollTimes) -> None:
+    def __init__(self, chunks: OpenChunks, times: PollTimes) -> None:
         self._chunks = chunks
         self._times = times
         self._watches: dict[int, Watch] = {}
@@ -35,7 +35,6 @@ class UnderWay:
         self._cancelled: dict[int, int] = {}  # when to cancel, inf once it is done
         self._look_ups: set[int] = set()
         self._failures: Counter[int] = Counter()
-        self.known = known
         self.changed: list[Chunk] = []
         self.gone: str | None = None
 
@@ -44,7 +43,7 @@ class UnderWay:
     def resume(self, chunk: Chunk, now_ms: int) -> None:
         """A chunk of an earlier process."""
         last = chunk.last
-        if last is None or last.ended or last.left:
+        if last is None or last.ended or last.abandoned:
             return
         if last.batch is None:
             self.doubt(chunk, now_ms)
@@ -52,18 +51,18 @@ class UnderWay:
             self.watch(chunk, now_ms).next_at_ms = now_ms
 
     def watch(self, chunk: Chunk, now_ms: int) -> Watch:
-        last = _last(chunk)
+        last = chunk.current
         watch = self._watches[chunk.number] = Watch(self._times, last.planned_at_ms, now_ms)
         return watch
 
     def doubt(self, chunk: Chunk, now_ms: int) -> None:
         self._doubts[chunk.number] = Doubt(now_ms)
 
-    def leave(self) -> None:
+    def abandon(self) -> None:
         """The time is up: results that are not here do not count."""
         for number in [*self._watches, *self._doubts, *self._late]:
-            last = _last(self._chunks[number])
-            last.left = not last.ended or number in self._late
+            last = self._chunks[number].current
+            last.abandoned = not last.ended or number in self._late
         for tracked in (self._watches, self._doubts, self._late, self._look_ups):
             tracked.clear()
 
@@ -113,7 +112,7 @@ class UnderWay:
 
     def _ask(self, number: int, now_ms: int, cancels: bool) -> ApiAction | None:
         chunk = self._chunks[number]
-        last = _last(chunk)
+        last = chunk.current
         since_ms = min(each.planned_at_ms for each in chunk.rounds) - SKEW_MS
         watch, doubt = self._watches.get(number), self._doubts.get(number)
         if number in self._look_ups:
@@ -131,13 +130,15 @@ class UnderWay:
 
     # -- answers -----------------------------------------------------------------------------------
 
-    def done(self, action: ApiAction, result: object, now_ms: int) -> None:
+    def done(self, action: ApiAction | Save, result: object, now_ms: int) -> None:
+        if isinstance(action, Save):
+            return
         number = action.number
         self._asking.discard(number)
         self._failures.pop(number, None)
         chunk = self._chunks.get(number)
-        if chunk is None or _last(chunk).left:
-            return  # left in the meantime
+        if chunk is None or chunk.current.abandoned:
+            return  # abandoned in the meantime
         if isinstance(action, Retrieve) and isinstance(result, BatchStatus):
             self._retrieved(chunk, result, now_ms)
         elif isinstance(action, Cancel):
@@ -158,7 +159,7 @@ class UnderWay:
             self._watches[chunk.number].answered(now_ms)
 
     def _end(self, chunk: Chunk, status: BatchStatus) -> None:
-        last = _last(chunk)
+        last = chunk.current
         last.ended = True
         last.unanswered = status.errored + status.canceled + status.expired
         chunk.state = "ended"
@@ -168,7 +169,7 @@ class UnderWay:
 
     def _searched(self, chunk: Chunk, found: Sequence[BatchStatus], now_ms: int) -> None:
         doubt = self._doubts[chunk.number]
-        if not doubt.listed(found, _last(chunk), self.known, now_ms, self._times):
+        if not doubt.listed(found, chunk.current, self._chunks.batch_ids, now_ms, self._times):
             del self._doubts[chunk.number]
 
     def _proved(self, chunk: Chunk, status: BatchStatus, is_ours: bool, now_ms: int) -> None:
@@ -176,24 +177,26 @@ class UnderWay:
             self._doubts[chunk.number].disproved(now_ms)
             return
         del self._doubts[chunk.number]
-        _last(chunk).batch = status.id
-        self.known.add(status.id)
+        chunk.current.batch = status.id
+        self._chunks.batch_ids.add(status.id)
         self._end(chunk, status)
 
     def _looked_up(self, chunk: Chunk, found: Sequence[BatchStatus], now_ms: int) -> None:
         self._look_ups.discard(chunk.number)
         by_id = {status.id: status for status in found}
         for each in chunk.rounds:
-            if not each.left and each.batch not in by_id:
+            if not each.abandoned and each.batch not in by_id:
                 self.gone = f"batch {each.batch} is in no list of the API"
                 return
-        status = by_id.get(_last(chunk).batch or "")
+        status = by_id.get(chunk.current.batch or "")
         if chunk.number in self._watches and status is not None and status.ended:
             self._end(chunk, status)
             return
         (self._watches.get(chunk.number) or self._late[chunk.number]).found(now_ms)
 
-    def failed(self, action: ApiAction, error: CallError, now_ms: int) -> None:
+    def failed(self, action: ApiAction | Save, error: CallError, now_ms: int) -> None:
+        if isinstance(action, Save):
+            raise error  # a state knows no API
         number = action.number
         self._asking.discard(number)
         self._failures[number] += 1
@@ -222,10 +225,5 @@ class UnderWay:
         if missing is Missing.LOOK_UP:
             self._look_ups.add(number)
         elif missing is Missing.GONE:
-            batch = _last(self._chunks[number]).batch
+            batch = self._chunks[number].current.batch
             self.gone = f"the API does not find batch {batch} or its results, though it lists it"
-
-
-def _last(chunk: Chunk) -> Round:
-    assert chunk.last is not None
-    return chunk.last

@@ -10,6 +10,8 @@ import binascii
 from collections.abc import Container
 from typing import Any, Final, Literal, NamedTuple
 
+import orjson
+
 from streams.codec.results import written
 from streams.codec.strict_json import read
 from streams.codec.vectors import VECTOR, Layout, render_vector, vector_numbers
@@ -56,6 +58,8 @@ class Fields:
 
     def outcome(self, result: Any) -> tuple[bytes | None, str | None]:
         """A result or an ItemError as it stands in the journal: the answer, or the error."""
+        if isinstance(result, orjson.Fragment):  # an answer of before, as its bytes
+            result = read(orjson.dumps(result))
         if not isinstance(result, ItemError):
             try:
                 return self.answer(result), None

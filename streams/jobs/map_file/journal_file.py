@@ -29,6 +29,11 @@ def journal_of(out: Path) -> Path:
     return out.with_name(f"{out.name}.journal")
 
 
+def state_of(out: Path) -> Path:
+    """Which Message Batches there are (`batch_asking`)."""
+    return out.with_name(f"{out.name}.batches")
+
+
 class JournalFile:
     """A journal that this process alone writes. `found`: what it had before; None: it is new.
 

@@ -13,10 +13,10 @@ from streams.codec.records import TextLimit, cut
 from streams.errors import UsageError
 from streams.jobs.files.formats import Format, Source, columns_of, format_of, same_file
 from streams.jobs.map_file.answer_fields import Fields
-from streams.jobs.map_file.journal_file import journal_of
+from streams.jobs.map_file.journal_file import journal_of, state_of
 from streams.jobs.map_file.row_reading import Reading
 from streams.operations.exchange import Operation
-from streams.providers import TaskCaller
+from streams.providers import TaskCaller, has_batches
 from streams.settings import ProviderSettings, TaskSettings
 
 START_BYTES: Final = 1 << 20
@@ -43,7 +43,8 @@ class MapJob:
     """`path`: None is standard input. `out`: None is standard output. `rejects`: None: the first
     few are told. `format`: None: told by the name. `columns`: of a file without a header. `text`:
     where a row's text is. `limit`: rows at most, None: all. `provider`: None: the SDK's own
-    settings."""
+    settings. `batch`: asked in Message Batches; `poll_ms`: how soon such a batch is asked about, in
+    milliseconds, later less often."""
 
     task: TaskSettings
     provider: ProviderSettings | None
@@ -59,6 +60,8 @@ class MapJob:
     resume: bool = False
     force: bool = False
     simulate: bool = False
+    batch: bool = False
+    poll_ms: int = 1_000
 
     def source(self) -> Source:
         """The input, open. Raises UsageError."""
@@ -82,12 +85,14 @@ class MapJob:
         """Raises UsageError where a file would be lost, or cannot be what its name says."""
         if same_file(self.out, self.path) or same_file(self.rejects, self.path):
             raise UsageError("--out and --rejects are other files than the input")
+        if self.batch:
+            self._check_batch()
         if self.out is None:
             self._check_standard_output(source)
             return
         if self.out.exists() and not self.out.is_file():
             raise UsageError(f"--out {self.out}: is no file; without --out rows go to stdout")
-        if self.rejects in (self.out, journal_of(self.out)):
+        if self.rejects in (self.out, journal_of(self.out), state_of(self.out)):
             raise UsageError("--rejects is another file than --out and its journal")
         named = format_of(self.out)
         written = "jsonl" if source.format == "text" else source.format
@@ -96,7 +101,12 @@ class MapJob:
                 f"--out {self.out}: the rows come out as they went in, here as {written}:"
                 f" name it so that it says {written}"
             )
-        journal = journal_of(self.out)
+        journal, state = journal_of(self.out), state_of(self.out)
+        if state.exists() and not self.batch:
+            raise UsageError(
+                f"{state}: Message Batches of an interrupted run are at work: --mode batch goes on"
+                " with them (--resume), or gives them up (--force)"
+            )
         if self.force:
             return
         if journal.exists() and not self.resume:
@@ -109,6 +119,15 @@ class MapJob:
             raise UsageError(
                 f"--out {self.out}: {what}it exists, and is complete or not of streams map;"
                 " --force replaces it, or name another"
+            )
+
+    def _check_batch(self) -> None:
+        if not has_batches(self.task):
+            raise UsageError(f"--mode batch: {self.task.provider} has no Message Batches here")
+        if self.path is None or self.out is None:
+            raise UsageError(
+                "--mode batch reads the rows again when their answers are there, and goes on after"
+                " an interruption: name a file, and one for the rows with --out"
             )
 
     def _check_standard_output(self, source: Source) -> None:

@@ -55,7 +55,7 @@ def _configured(settings: Settings, name: str | None) -> TaskSettings:
 
 
 def _made_of(given: dict[str, Any]) -> TaskSettings:
-    task = {"operation": _operation(given), **given}
+    task = {**given, "operation": given.get("operation") or _implied_operation(given)}
     suits = SUITS.get(task["operation"])
     if suits is not None:
         batch = {"max_items": suits.max_items, "max_tokens": suits.max_tokens}
@@ -68,7 +68,7 @@ def _made_of(given: dict[str, Any]) -> TaskSettings:
         raise ConfigError([_as_option(problem) for problem in error.problems]) from None
 
 
-def _operation(given: Mapping[str, Any]) -> str:
+def _implied_operation(given: Mapping[str, Any]) -> str:
     """What the options imply where none is named."""
     for key, operation in (("labels", "classify"), ("schema", "extract"), ("dimension", "embed")):
         if key in given:

@@ -5,34 +5,30 @@
                  └── answers of the runs before ◄───────┘
 
 The output is made of the input and the journal alone. So a run that goes on (`resume`) writes it
-from its beginning, and every run with the same answers writes the same bytes.
+from its beginning, and every run with the same answers writes the same bytes. In batch mode the
+journal is made first (`batch_asking`), and then nothing is left to ask.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
-from streams.errors import ConfigError
 from streams.jobs.files.formats import Source
+from streams.jobs.map_file.batch_asking import ask_in_batches, remove_state
+from streams.jobs.map_file.map_api import api_of
 from streams.jobs.map_file.map_job import MapJob, facts_of
 from streams.jobs.map_file.map_progress import MapProgress
 from streams.jobs.map_file.map_task import process_of
 from streams.jobs.map_file.row_map import RowMap
-from streams.jobs.own_simulator import ENVIRON, own_simulator
 from streams.operations import make_operation
-from streams.providers import TaskCaller, make_caller
+from streams.providers import TaskCaller
 from streams.providers.registry import can_price
 from streams.running.map_run import MapRun
 from streams.running.work import Options, work_of
-from streams.settings import ProviderSettings
 
 MAX_WAIT_S: Final = 0.05
 """How long a call waits for more rows of a slow input."""
-
-NO_KEY: Final = ": no API key: "
-WITHOUT_KEY: Final = "; or --simulate: the built-in simulator answers, without a key and at no cost"
 
 
 async def map_file(job: MapJob, progress: MapProgress) -> None:
@@ -45,10 +41,15 @@ async def map_file(job: MapJob, progress: MapProgress) -> None:
     try:
         job.check_files(source)
         progress.size = source.size if job.limit is None else job.limit
-        async with _caller(job, progress) as caller:
-            await _map(job, source, caller, progress)
+        async with api_of(job, progress.tell) as api:
+            if job.batch:
+                await ask_in_batches(job, api, progress)
+                job = replace(job, resume=True)
+            await _map(job, source, api.caller(), progress)
     finally:
         source.close()
+    if job.batch and job.out is not None:
+        remove_state(job.out)
 
 
 async def _map(job: MapJob, source: Source, caller: TaskCaller, progress: MapProgress) -> None:
@@ -76,21 +77,3 @@ async def _map(job: MapJob, source: Source, caller: TaskCaller, progress: MapPro
             await run.close()
         finally:
             await rows.close()
-
-
-@asynccontextmanager
-async def _caller(job: MapJob, progress: MapProgress) -> AsyncIterator[TaskCaller]:
-    """The API, or the simulator in its place. Raises ConfigError."""
-    if job.simulate:
-        async with own_simulator() as simulator:
-            progress.tell("simulated: the answers are the built-in simulator's, and cost nothing")
-            address = ProviderSettings(base_url=simulator[f"{job.task.provider}_base_url"])
-            yield make_caller(job.task, address, environ={**job.environ, **ENVIRON})
-        return
-    try:
-        caller = make_caller(job.task, job.provider, environ=job.environ)
-    except ConfigError as error:
-        raise ConfigError(
-            [each + WITHOUT_KEY if NO_KEY in each else each for each in error.problems]
-        ) from None
-    yield caller

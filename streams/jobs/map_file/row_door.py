@@ -129,23 +129,23 @@ class RowDoor:
         self._journal = journal
         self._answered_to = answered_to
         self._reader: RowReader | None = None
+        self._readers: list[RowReader] = []
         self._last_emitted = journal.last_row(answered_to)
         self.emitted = 0
 
     async def slots(self, after: Cursor | None) -> AsyncIterator[list[Slot]]:
         reader = self._opened()
-        try:
-            async for slots in reader.slots(0 if after is None else after.seq + 1, None):
-                yield slots
-        finally:
-            reader.close()
+        async for slots in reader.slots(0 if after is None else after.seq + 1, None):
+            yield slots
+        reader.close()
 
     async def again(self, ranges: Ranges) -> AsyncIterator[list[Slot]]:
         """One reader goes along with the chunks, which mostly come in order; for a range that lies
         behind it, it begins anew."""
         for each in ranges:
             if self._reader is not None and self._reader.next_row > each.first:
-                self.close()
+                self._reader.close()
+                self._reader = None
             reader = self._reader = self._reader or self._opened()
             async for slots in reader.slots(each.first, each.last):
                 yield slots
@@ -165,9 +165,11 @@ class RowDoor:
         return Paid(slot.seq, hash_of(slot.item.text), answer, error)
 
     def _opened(self) -> RowReader:
-        return RowReader(self._job, self._fields, self._journal.earlier(self._answered_to))
+        reader = RowReader(self._job, self._fields, self._journal.earlier(self._answered_to))
+        self._readers.append(reader)
+        return reader
 
     def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        """The files that it reads; more than once does no harm."""
+        for reader in self._readers:
+            reader.close()

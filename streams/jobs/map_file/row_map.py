@@ -165,7 +165,9 @@ class RowMap:
         if self._job.resume and journal.found is not None:
             refuse_others(journal.found.facts, self._facts, journal.path)
             self._earlier = journal.go_on()
-            self._progress.tell(f"{journal.found.answers:,} rows are answered already")
+            before = journal.found.answers - self._progress.answered_now
+            if before > 0:
+                self._progress.tell(f"{before:,} rows are answered already")
         else:
             journal.begin(self._facts, WINDOW_ROWS)
         self._syncing = asyncio.create_task(journal.keep_synced())

@@ -3,12 +3,12 @@
     range ─► run, in the state topic ─► live | batch ─► sink, dead letters ─► count ─► exit code
 
 Read `replaying` first: the whole process. `range_choice`, `where_filter` and `range_scan` say what
-is done; `run_facts`, `run_counts`, `run_topic`, `run_opening`, `run_context` and `run_parts` are a
-run and its state, `replay_job` what it is asked and tells, `run_list` shows and cancels them. Live
-mode: `live_run` with `range_reader`, `range_shell`, and `live_traffic`, which holds it by the rules
-of `right_of_way`. Batch mode: `batch_mode` with `replay_door`. The count at the end: `completeness`
-with `outcome_marks`. The cost before all: `range_estimate` with `range_sample` and `sink_usage`,
-also for a worker's `first_start`.
+is done; `run_facts`, `run_counts`, `run_topic`, `run_hold`, `run_opening`, `run_context` and
+`run_parts` are a run and its state, `replay_job` what it is asked and tells, `run_list` shows and
+cancels them. Live mode: `live_run` with `range_reader`, `range_shell`, and `live_traffic`, which
+holds it by the rules of `right_of_way`. Batch mode: `batch_mode` with `replay_door`. The count at
+the end: `completeness` with `outcome_marks`. The cost before all: `range_estimate` with
+`range_sample` and `sink_usage`, also for a worker's `first_start`.
 """
 
 from streams.jobs.replay.completeness import Completeness

@@ -143,7 +143,7 @@ class BatchMode:
         keys = self._context.keys
         while True:
             await asyncio.sleep(NOTE_EVERY_S)
-            await self._context.keep(self.state.owner)
+            await self._context.hold.keep()
             await self._note()
             if CANCEL in await keys.load():
                 run.cancel()

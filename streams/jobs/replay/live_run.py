@@ -67,7 +67,7 @@ class LiveRun:
         self._budget = Budget(budget_bytes, ledger=True)
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ended.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._state = RunProgress(owner=before.owner, items=before.items)
+        self._state = RunProgress(items=before.items)
         self._partitions: list[Partition] = []
         self._ledger: Ledger | None = None
 
@@ -236,7 +236,7 @@ class LiveRun:
             await asyncio.sleep(NOTE_EVERY_S)
             if self._context.may_write():
                 await self.note()
-            await self._context.keep(self._state.owner)
+            await self._context.hold.keep()
             if CANCEL in await keys.load():
                 raise CancelledRunError("the run was cancelled by `streams replay --cancel`")
 

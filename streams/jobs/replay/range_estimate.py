@@ -74,7 +74,7 @@ async def estimate_range(
     exact: bool = False,
     kafka: KafkaSettings | None = None,
 ) -> RangeEstimate:
-    """Of a task with an operation. `into`: results are looked for there, too, not in its sink
+    """`into`: results are looked for there, too, not in its sink
     alone. `exact`: read all of the range, not a sample. `kafka`: None: that of the settings.
     Raises UsageError, ConfigError, BrokerError."""
     task = plan.task
@@ -100,8 +100,10 @@ async def _correction(
 ) -> tuple[Correction, int]:
     """By the first of `into` and the sink that has results of this task."""
     task = plan.task
+    if task.operation == "custom" or task.output.mode != "envelope":
+        return NO_CORRECTION, 0
     digest = await _fingerprint(settings, environ, plan)
-    if digest is None or task.output.mode != "envelope":
+    if digest is None:
         return NO_CORRECTION, 0
     for sink in await topics.are_there([into or task.sink, task.sink]):
         extents = await topics.extents(sink, WHOLE)

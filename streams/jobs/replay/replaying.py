@@ -10,8 +10,7 @@ A run that ends before its time is "stopped" and can be resumed; after a kill it
 from __future__ import annotations
 
 import contextlib
-import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
 from streams.errors import StreamsError
 from streams.jobs.replay.batch_mode import BatchMode
@@ -53,28 +52,27 @@ class _Process:
 
     async def all(self) -> Completeness:
         context, progress = self._context, self._progress
-        async with _claimed(context):
-            state = await context.keys.load()
-            self._state = before = progress_of(state)
-            if before.state == "failed":  # what is missing lies anywhere
-                before.watermarks, before.ledgers = {}, {}
-            before.owner, before.state = secrets.token_hex(8), "running"
-            await context.keys.put(PROGRESS, before.write())
-            try:
-                await self._work(state)
-                found = await self._count(state)
-            except CancelledRunError:
-                await self._end("cancelled")
-                raise
-            except BaseException:
-                with contextlib.suppress(StreamsError):
-                    await self._end("stopped")
-                raise
-            ended: RunState = "done" if found.verdict.is_complete else "failed"
-            self._state.items, self._state.done = found.items, found.outcomes + found.drops
-            await self._end(ended)
-            progress.summary = run_summary(context.facts, ended, self._state.counts, found)
-            return found
+        state = await context.hold.take()
+        self._state = before = progress_of(state)
+        if before.state == "failed":  # what is missing lies anywhere
+            before.watermarks, before.ledgers = {}, {}
+        before.state = "running"
+        await context.keys.put(PROGRESS, before.write())
+        try:
+            await self._work(state)
+            found = await self._count()
+        except CancelledRunError:
+            await self._end("cancelled")
+            raise
+        except BaseException:
+            with contextlib.suppress(StreamsError):
+                await self._end("stopped")
+            raise
+        ended: RunState = "done" if found.verdict.is_complete else "failed"
+        self._state.items, self._state.done = found.items, found.outcomes + found.drops
+        await self._end(ended)
+        progress.summary = run_summary(context.facts, ended, self._state.counts, found)
+        return found
 
     async def _work(self, state: Mapping[str, bytes]) -> None:
         context, progress = self._context, self._progress
@@ -89,7 +87,7 @@ class _Process:
         finally:
             self._state = part.state
 
-    async def _count(self, state: Mapping[str, bytes]) -> Completeness:
+    async def _count(self) -> Completeness:
         """The source once more, and the target as it is now."""
         context = self._context
         self._progress.tell("counting the outcomes")
@@ -107,11 +105,3 @@ class _Process:
         if self._context.may_write():
             self._state.state = state
             await self._context.keys.put(PROGRESS, self._state.write())
-
-
-@contextlib.asynccontextmanager
-async def _claimed(context: RunContext) -> AsyncIterator[None]:
-    """This process alone has the run while the block runs. Raises StreamsError."""
-    if context.claim is not None:
-        await context.claim.take(context.keys.load)
-    yield

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from streams.codec.results import RUN_HEADER
 from streams.core.limits import Order
-from streams.errors import StreamsError
-from streams.jobs.claim import Claim
 from streams.jobs.judge import outcome_of
 from streams.jobs.replay.completeness import Completeness
 from streams.jobs.replay.run_facts import DROPS, PROGRESS, RunFacts, RunProgress, read_ranges
-from streams.jobs.replay.run_topic import RunKeys
+from streams.jobs.replay.run_hold import HeldKeys, RunHold
 from streams.jobs.replay.where_filter import Where
 from streams.kafka.tail import Start, tail
 from streams.kafka.topics import TopicFacts
@@ -24,23 +22,20 @@ from streams.settings import KafkaSettings, Settings
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """`arguments`: how every client connects. `consumer`: without a group, for one reader at a
-    time. `topics`: facts of source, sink, dead letters and recorded answers. `claim`: None on the
-    embedded broker."""
+    time. `topics`: facts of source, sink, dead letters and recorded answers. `hold`: our right to
+    do the run. `embedded`: the broker is the embedded one."""
 
     settings: Settings
     environ: Mapping[str, str]
     plan: Plan
     facts: RunFacts
     where: Where | None
-    keys: RunKeys
+    keys: HeldKeys
     arguments: Mapping[str, Any]
     consumer: Any
     topics: Mapping[str, TopicFacts]
-    claim: Claim | None
-
-    @property
-    def embedded(self) -> bool:
-        return self.claim is None
+    hold: RunHold
+    embedded: bool
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -50,18 +45,10 @@ class RunContext:
     def order(self) -> Order:
         return self.plan.task.order
 
-    def may_write(self) -> bool:
+    @property
+    def may_write(self) -> Callable[[], bool]:
         """Whether this process still has the run."""
-        return self.claim is None or self.claim.holds()
-
-    async def keep(self, owner: str) -> None:
-        """Take the run again if the group has forgotten this process, as after a long stand-still.
-        Raises StreamsError if another one took it meanwhile, and BrokerError."""
-        if self.claim is None or self.claim.holds():
-            return
-        await self.claim.take(self.keys.load)
-        if progress_of(await self.keys.load()).owner != owner:
-            raise StreamsError(f"another process took over run {self.facts.run} from this one")
+        return self.hold.may_write
 
     async def written(self, state: Mapping[str, bytes]) -> Completeness:
         """What the run has written so far, by the topics and its noted drops. Raises

@@ -3,7 +3,8 @@
 {run}/facts       what it does: set once, when it begins
 {run}/progress    how far it is: again and again
 {run}/cancel      somebody asks it to give up
-{run}/drops/{n}   positions of partition n whose outcome is a drop
+{run}/owner       the process that took it last
+{run}/drops-{n}   positions of partition n whose outcome is a drop
 {run}/...         what batch mode keeps (`streams.batches`)
 """
 
@@ -24,7 +25,7 @@ from streams.errors import StreamsError
 from streams.kafka.extents import Extent
 from streams.settings import TaskSettings
 
-FACTS, PROGRESS, CANCEL, DROPS = "facts", "progress", "cancel", "drops/"
+FACTS, PROGRESS, CANCEL, OWNER, DROPS = "facts", "progress", "cancel", "owner", "drops-"
 
 Mode = Literal["live", "batch"]
 RunState = Literal["running", "stopped", "done", "failed", "cancelled"]
@@ -104,7 +105,7 @@ class RunProgress:
     """`items`: of the range, as far as known. `done`: with a durable outcome. `watermarks`: below
     these offsets every position of a partition is done. `ledgers`: from where the recorded answers
     are needed. `counts`: sums of the run's processes, for the summary; a cost of None: not known.
-    `owner`: the process that does it."""
+    """
 
     state: RunState = "running"
     items: int = 0
@@ -112,7 +113,6 @@ class RunProgress:
     watermarks: dict[int, int] = field(default_factory=dict)
     ledgers: dict[int, int | None] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
-    owner: str = ""
 
     def write(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_NON_STR_KEYS)

@@ -12,7 +12,6 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
-from streams.codec.fingerprint import fingerprint
 from streams.errors import StreamsError, UsageError
 from streams.jobs.claim import Claim, claimant
 from streams.jobs.replay.live_run import ledger_prefix
@@ -21,6 +20,7 @@ from streams.jobs.replay.range_scan import extents_of_choice
 from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
 from streams.jobs.replay.run_context import RunContext, progress_of
 from streams.jobs.replay.run_facts import CANCEL, FACTS, RunFacts, new_run_id, task_digest
+from streams.jobs.replay.run_hold import HeldKeys, RunHold
 from streams.jobs.replay.run_list import claim_group, unknown
 from streams.jobs.replay.run_topic import RunKeys, RunTopic, replays_spec, replays_topic, run_topic
 from streams.jobs.replay.where_filter import Where
@@ -30,7 +30,8 @@ from streams.kafka.extents import Extent, whole
 from streams.kafka.produce.job_writer import job_producers
 from streams.kafka.tail import is_embedded, partitions_of, reading_consumer
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
-from streams.plans import Plan, caller_of
+from streams.plans import Plan, caller_of, parts_of
+from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings
 from streams.settings.values import ledger_topic
 
@@ -217,9 +218,9 @@ async def _check_unchanged(plan: Plan, job: Resumption, facts: RunFacts) -> None
 async def _fingerprint(plan: Plan, settings: Settings, environ: Mapping[str, str]) -> str:
     caller = caller_of(plan, settings, environ, stage_bytes=1, on_defect=lambda _: None)
     try:
-        if plan.function is not None:
-            return fingerprint(provider="custom", version=plan.task.version)
-        return fingerprint(**caller.describe())
+        if isinstance(caller, PipelineCaller):
+            await caller.start()
+        return parts_of(plan, caller).fingerprint
     finally:
         await caller.aclose()
 
@@ -241,15 +242,9 @@ async def _opened(
         producers = job_producers(arguments, progress.tell)
         await stack.enter_async_context(connected(producers, connections.servers))
         state: RunTopic = await stack.enter_async_context(run_topic(arguments, topic, producers))
-        claim = None
-        if not connections.embedded:
-            session_s = settings.kafka.session_timeout_s
-            group = claim_group(settings.worker.id, facts.run)
-            member = claimant(arguments, group, session_s)
-            await stack.enter_async_context(connected(member, connections.servers))
-            what = f"process of run {facts.run}"
-            claim = Claim(member, topic, session_s, progress.tell, what)
+        claim = await _claim(connections, facts.run, progress, stack)
         keys = RunKeys(state, facts.run)
+        hold = RunHold(facts.run, keys, claim)
         yield (
             RunContext(
                 settings=settings,
@@ -257,11 +252,28 @@ async def _opened(
                 plan=plan,
                 facts=facts,
                 where=where,
-                keys=keys,
+                keys=HeldKeys(keys, hold),
                 arguments=arguments,
                 consumer=connections.consumer,
                 topics=topics,
-                claim=claim,
+                hold=hold,
+                embedded=connections.embedded,
             ),
             keys,
         )
+
+
+async def _claim(
+    connections: _Connections,
+    run: str,
+    progress: ReplayProgress,
+    stack: contextlib.AsyncExitStack,
+) -> Claim | None:
+    """None on the embedded broker, which lets several in."""
+    if connections.embedded:
+        return None
+    settings = connections.settings
+    session_s, topic = settings.kafka.session_timeout_s, replays_topic(settings.worker.id)
+    member = claimant(connections.arguments, claim_group(settings.worker.id, run), session_s)
+    await stack.enter_async_context(connected(member, connections.servers))
+    return Claim(member, topic, session_s, progress.tell, f"process of run {run}")
