@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import resource
 import sys
 import tempfile
@@ -44,6 +43,7 @@ from streams.errors import ItemError
 from streams.model import Item, Reply
 from streams.providers import make_caller
 from streams.providers.batch_port import BatchStatus
+from streams.running.collector import collect_seldom
 
 ITEMS = 1_000_000
 AT_ONCE = 500
@@ -209,8 +209,7 @@ def _making_s(items: int) -> float:
 async def measured(items: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"planned_per_s": await planning_rate(min(items, 200_000))}
     say(f"planned   {figures['planned_per_s']:,.0f} items/s")
-    gc.collect()
-    gc.freeze()  # as a process of `streams` does once it has started
+    collect_seldom()  # as the commands do
     with tempfile.TemporaryDirectory() as directory, longest_callback() as lag:
         state = StateFile(Path(directory) / "run.json")
         records = await state.load()
