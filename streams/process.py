@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 
 from streams.app import App
 from streams.errors import OutputError, StreamsError, UsageError
+from streams.running.collector import collect_seldom
 from streams.running.logs import configure
 from streams.settings import Settings
 from streams.standard_streams import put
@@ -197,15 +198,9 @@ class Process:
 
 
 def _tune() -> None:
-    """Items are many small objects without cycles: with the default thresholds the collector walks
-    all that are in flight again and again (a fifth of the CPU time at 30,000 items/s).
-
-    The worker's loop gives the interpreter up at every write to a socket; the consumer's thread,
-    busy with a fetch, would keep it for the default 5 ms each time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    """The worker's loop gives the interpreter up at every write to a socket; the consumer's thread,
+    busy with a fetch, would keep it for the default 5 ms each time."""
+    collect_seldom()
     sys.setswitchinterval(SWITCH_S)
 
 

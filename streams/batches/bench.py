@@ -16,7 +16,7 @@ from streams.batches.batch_door import BatchDoor, Cursor
 from streams.batches.batch_operation import BatchOperation
 from streams.batches.core.batch_packing import ChunkBounds, ChunkBuilder
 from streams.batches.core.chunk_fold import MAX_ROUNDS, ChunkFold, Restore, sums_of
-from streams.batches.core.chunk_record import Chunk, covers, packed_calls
+from streams.batches.core.chunk_record import Chunk, Sums, covers, packed_calls
 from streams.batches.core.run_actions import CanaryFacts, Drawn, Folded
 from streams.batches.live_calls import LiveCalls
 from streams.batches.live_records import LiveRecords
@@ -24,11 +24,13 @@ from streams.batches.result_file import ResultFile
 from streams.batches.result_store import ResultStore
 from streams.batches.slices import in_slices
 from streams.codec.strict_json import write
-from streams.core.call import PENDING, Call, Slot
+from streams.core.call import PENDING, Call, Slot, State
+from streams.core.cut import screen
 from streams.errors import CallError, Fault
 from streams.model import Reply
 
 DRAWN_AT_ONCE: Final = 1_000
+SUMMED_AT_ONCE: Final = 4_000
 
 READ_IN_VAIN: Final = frozenset({Fault.REFUSED, Fault.TRUNCATED, Fault.BAD_REPLY})
 """The API has taken the parameters; what the model made of the items is for the batch."""
@@ -57,6 +59,7 @@ class Bench:
         self._frame_bytes: int | None = None
         self._on: tuple[Chunk, ChunkFold] | None = None
         self._live_items = 0
+        self._has_canary = False
 
     @property
     def _chunk(self) -> Chunk:
@@ -78,13 +81,14 @@ class Bench:
 
     async def draw(self, number: int, after: Cursor | None) -> Drawn | None:
         """The items behind `after`, as many as a chunk takes; None: there are no more."""
-        self._on = None
+        self._clear()
         slots = await self._draw_slots(after)
         if not slots:
             return None
-        fold = self._new_fold(number, slots)
+        fold = self._fold_of(number, slots)
         fold.begin()
-        return self._drawn(number, fold)
+        await asyncio.sleep(0)
+        return await self._drawn(number, fold)
 
     async def _draw_slots(self, after: Cursor | None) -> list[Slot]:
         if self._input is None:
@@ -95,7 +99,8 @@ class Bench:
             if builder is None:
                 frame_bytes = self._frame(rest)
                 builder = ChunkBuilder(self._task.limits, self._bounds, frame_bytes)
-            left = builder.add(rest[:DRAWN_AT_ONCE])
+            drawn = self._prepared(rest[:DRAWN_AT_ONCE])
+            left = builder.add(drawn)
             rest = left + rest[DRAWN_AT_ONCE:]
             self._rest = rest if left else []
             await asyncio.sleep(0)
@@ -116,7 +121,9 @@ class Bench:
         frame_tokens = (self._frame_bytes or 0) // 4
         return sum(call.tokens + frame_tokens for call in calls)
 
-    def _drawn(self, number: int, fold: ChunkFold, canary: CanaryFacts | None = None) -> Drawn:
+    async def _drawn(
+        self, number: int, fold: ChunkFold, canary: CanaryFacts | None = None
+    ) -> Drawn:
         ranges = covers(fold.slots)
         calls: dict[int, list[Call]] = {at.lane: [] for at in ranges}
         for call in fold.requests:
@@ -125,7 +132,7 @@ class Bench:
         packed = [packed_calls(calls[at.lane]) for at in ranges]
         chunk = Chunk(number, ranges, packed, len(fold.slots), self._tokens(fold.requests))
         self._on = chunk, fold
-        return Drawn(chunk, self._folded(), canary)
+        return Drawn(chunk, await self._folded(), canary)
 
     async def canary(self, number: int) -> Drawn:
         """Raises CallError where the call fails in a way that says nothing of its parameters, or
@@ -148,39 +155,54 @@ class Bench:
         call_s = loop.time() - began
         answered = fold.canary(call, reply)
         self._live_items += len(answered)
+        self._has_canary = True
         if answered:
             await self._records.put_canary(answered)
         cost = None if reply.usage is None else reply.usage.cost_nano_usd
         per_token = None if cost is None or not tokens else cost / tokens
-        return self._drawn(number, fold, CanaryFacts(call_s, per_token))
+        return await self._drawn(number, fold, CanaryFacts(call_s, per_token, cost or 0))
 
     # -- a chunk of before -------------------------------------------------------------------------
 
     async def load(self, chunk: Chunk) -> Folded:
         """Raises CallError where results cannot be read now."""
-        self._on = None
+        self._clear()
         results: list[ResultFile | None] = []
         for each in chunk.rounds:
             reads = each.ended and not each.abandoned and each.batch is not None
             results.append(await self._store.get(each.batch) if reads and each.batch else None)
         slots: list[Slot] = []
         async for arrived in self._door.again(chunk.ranges):
-            slots += arrived
             self._frame(arrived)
-            await asyncio.sleep(0)
-        fold = self._new_fold(chunk.number, slots)
-        fold.begin_as(chunk)
+            for start in range(0, len(arrived), DRAWN_AT_ONCE):
+                slots += self._prepared(arrived[start : start + DRAWN_AT_ONCE])
+                await asyncio.sleep(0)
+        fold = self._fold_of(chunk.number, slots)
+        await in_slices(fold.begin_as(chunk))
         await in_slices(_rounds(fold, chunk, results))
+        await asyncio.sleep(0)
         self._on = chunk, fold
         if chunk.live or (len(chunk.rounds) >= MAX_ROUNDS and not chunk.waits_for_creation):
             self._go_live()
-        return self._folded()
+        return await self._folded()
 
-    def _new_fold(self, number: int, slots: list[Slot]) -> ChunkFold:
-        fold = ChunkFold(self._run, number, slots, self._task.limits, self._task.read)
+    def _clear(self) -> None:
+        self._on = None
         self._live_items = 0
-        fold.restore(self._restoring(self._records.restore_canary))
-        return fold
+        self._has_canary = False
+
+    def _fold_of(self, number: int, slots: list[Slot]) -> ChunkFold:
+        return ChunkFold(self._run, number, slots, self._task.limits, self._task.read)
+
+    def _prepared(self, slots: list[Slot]) -> list[Slot]:
+        """Screened; those that the canary has answered have its outcome."""
+        screen(slots, self._task.limits)
+        if self._records.canary:
+            restore = self._restoring(self._records.canary.restore)
+            for slot in slots:
+                if slot.state is State.WAITING and restore(slot):
+                    slot.state, self._has_canary = State.ANSWERED, True
+        return slots
 
     def _restoring(self, restore: Restore) -> Restore:
         def counting(slot: Slot) -> bool:
@@ -214,7 +236,7 @@ class Bench:
         calls, self._fold.live = self._fold.live, []
         self._live_items += sum(call.size for call in calls)
         await live.run(calls)
-        return self._folded()
+        return await self._folded()
 
     def _go_live(self) -> None:
         answers = self._records.of_chunk(self._chunk.number)
@@ -227,11 +249,18 @@ class Bench:
         self._on = None
         await self._door.emit(slots)
 
-    def _folded(self) -> Folded:
+    async def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold
+        sums = Sums(
+            items=chunk.items,
+            vanished=chunk.items - len(fold.slots),
+            live_items=self._live_items,
+            calls=chunk.requests + self._records.count(chunk.number) + self._has_canary,
+        )
+        for start in range(0, len(fold.slots), SUMMED_AT_ONCE):
+            sums = sums.plus(sums_of(fold.slots[start : start + SUMMED_AT_ONCE]))
+            await asyncio.sleep(0)
         count = self._next_count()
-        calls = chunk.requests + self._records.count(chunk.number)
-        sums = sums_of(fold.slots, chunk.items, self._live_items, calls)
         left = [*fold.requests, *fold.live]
         return Folded(
             requests=count,

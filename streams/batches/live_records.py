@@ -24,13 +24,16 @@ CANARY_KEY: Final = "canary"
 
 
 class Answers:
-    """By lane and sequence number."""
+    """By lane and sequence number; false where there is none."""
 
     def __init__(self, values: Iterable[bytes]) -> None:
         self._values: dict[Any, bytes] = {}
         for value in values:
             for lane, seq, answer in orjson.loads(value):
                 self._values[lane, seq] = answer.encode()
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
 
     def restore(self, slot: Slot) -> bool:
         """Gives a slot its outcome; False: there is none for its item."""
@@ -51,9 +54,9 @@ class LiveRecords:
                 self._values[key] = value
         self._canary = Answers([records[CANARY_KEY]] if CANARY_KEY in records else [])
 
-    def restore_canary(self, slot: Slot) -> bool:
-        """Gives a slot the canary's answer, if it has one."""
-        return self._canary.restore(slot)
+    @property
+    def canary(self) -> Answers:
+        return self._canary
 
     def of_chunk(self, number: int) -> Answers:
         return Answers([self._values[key] for key in self._keys[number]])

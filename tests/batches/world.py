@@ -53,7 +53,7 @@ class Weather:
     errored: float = 0.03
     expired: float = 0.02
     unanswered: float = 0.01
-    lost_creations: float = 0.0  # the batch is there, its answer is not
+    lost_creations: float = 0.0  # the batch is there up to ten seconds later, its answer is not
     unclear_creations: float = 0.0  # no answer, and no batch
     refused_creations: float = 0.0
     outages: float = 0.0  # of all other questions
@@ -91,13 +91,13 @@ class World:
         kill_at: Sequence[int] = (),
         terms: RunTerms | None = None,
         deadline_s: float | None = None,
-        limits: Limits | None = None,
+        cancel_at_s: float | None = None,
     ) -> None:
         self.random = random.Random(seed)
         self.texts = list(texts)
         self.weather = weather or Weather()
         self.kill_at = set(kill_at)
-        self.limits = limits or Limits(max_items=4, max_in_flight=5)
+        self.limits = Limits(max_items=4, max_in_flight=5)
         self.terms = terms or RunTerms(bounds=ChunkBounds(max_requests=12))
         deadline = None if deadline_s is None else int((EPOCH_S + deadline_s) * 1000)
         self.head = RunHead(RUN, {}, int(EPOCH_S * 1000), deadline)
@@ -107,14 +107,21 @@ class World:
         self.emitted: list[tuple[int, Any]] = []
         self.batches: dict[str, WorldBatch] = {}
         self.answered: Counter[str] = Counter()
+        self.answered_in_batches: Counter[str] = Counter()
         self.live_calls = 0
-        self.live_items: Counter[str] = Counter()
-        self.vanished: set[int] = set()
-        self.ended_at = 0.0
+        self.vanish_at: tuple[float, set[int]] = (0.0, set())
+        self.forgets: set[str] = set()
+        self.refuses_parameters = False
+        self.cancel_at_s = cancel_at_s
+        self.ended_at = 0.0  # when the last run was over
 
     @property
     def now(self) -> float:
-        return asyncio.get_running_loop().time()
+        """Virtual seconds; after the run, when it was over."""
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            return self.ended_at
 
     async def step(self, seconds: float = 0.01) -> None:
         if seconds:
@@ -146,6 +153,8 @@ class World:
             self.terms,
             cancels=cancels,
         )
+        if self.cancel_at_s is not None:
+            asyncio.get_running_loop().call_at(self.cancel_at_s, run.cancel)
         return await run.run()
 
     async def to_the_end(self) -> RunSummary:
@@ -181,6 +190,7 @@ class World:
             answers.append(None if silent else f"about {text}")
             if not silent:
                 self.answered[text] += 1
+                self.answered_in_batches[text] += not live
         return {"answers": answers, "nano": nano * len(texts)}
 
     @staticmethod
@@ -197,11 +207,12 @@ class World:
 
     async def call(self, items: list[Any]) -> Reply:
         await self.step(self.random.uniform(0.5, 1.5) * self.weather.live_s)
+        if self.refuses_parameters:
+            raise CallError(Fault.REJECTED, "no such parameter")
         if self.happens(self.weather.outages):
             raise CallError(Fault.SERVER, "HTTP 500")
         message = self.answer([item.text for item in items], live=True)
         self.live_calls += 1
-        self.live_items.update(item.text for item in items)
         await self.step(0)
         return self.read(items, message)
 
@@ -230,9 +241,19 @@ class World:
         assert len(ours) == len(set(ours)), [n for n, k in Counter(ours).items() if k > 1]
 
     @property
+    def vanished(self) -> set[int]:
+        """The items that are not in the input any more."""
+        at, vanished = self.vanish_at
+        return vanished if self.now >= at else set()
+
+    @property
     def paid_twice(self) -> int:
         """Answers to items that had one."""
         return sum(count - 1 for count in self.answered.values() if count > 1)
+
+    @property
+    def paid_twice_by_batches(self) -> int:
+        return sum(count - 1 for count in self.answered_in_batches.values() if count > 1)
 
 
 def run_world(world: World, seed: int = 0, *, within_s: float = 60 * 86_400.0) -> RunSummary:
@@ -243,10 +264,11 @@ def run_world(world: World, seed: int = 0, *, within_s: float = 60 * 86_400.0) -
             async with asyncio.timeout(within_s):
                 return await world.to_the_end()
 
-        summary = loop.run_until_complete(limited())
-        world.ended_at = loop.time()
-        assert loop.defects == [], loop.defects
-    return summary
+        try:
+            return loop.run_until_complete(limited())
+        finally:
+            world.ended_at = loop.time()
+            assert loop.defects == [], loop.defects
 
 
 class WorldState:
@@ -326,19 +348,21 @@ class WorldApi:
         if world.happens(weather.unclear_creations):
             raise UnclearCreation(Fault.CONNECTION, "reset")
         listed = [orjson.loads(each) for each in requests]
-        batch = self._add(listed)
         if world.happens(weather.strangers):
             self._add([{"custom_id": f"stranger-{n}", "params": {"texts": []}} for n in listed])
-        await world.step(0)
         if world.happens(weather.lost_creations):
+            self._add(listed, later_s=world.random.uniform(0, 10))
+            await world.step(0)
             raise UnclearCreation(Fault.TIMEOUT, "no reply in time")
+        batch = self._add(listed)
+        await world.step(0)
         return self._status(batch)
 
-    def _add(self, requests: list[dict[str, Any]]) -> WorldBatch:
+    def _add(self, requests: list[dict[str, Any]], later_s: float = 0.0) -> WorldBatch:
         world = self._world
-        name = f"msgbatch_{len(world.batches)}"
-        ends_at = world.now + world.random.uniform(*world.weather.takes_s)
-        batch = world.batches[name] = WorldBatch(name, requests, world.now, ends_at)
+        name, created_at = f"msgbatch_{len(world.batches)}", world.now + later_s
+        ends_at = created_at + world.random.uniform(*world.weather.takes_s)
+        batch = world.batches[name] = WorldBatch(name, requests, created_at, ends_at)
         return batch
 
     async def _ask(self) -> None:
@@ -393,15 +417,19 @@ class WorldApi:
 
     async def list(self, since_ms: int) -> list[BatchStatus]:
         await self._ask()
-        statuses = [self._status(batch) for batch in self._world.batches.values()]
+        created = [
+            each for each in self._world.batches.values() if each.created_at <= self._world.now
+        ]
+        statuses = [self._status(batch) for batch in created]
         return [status for status in statuses if status.created_at_ms >= since_ms]
 
     async def results(self, status: BatchStatus, path: Path) -> None:
         await self._ask()
         batch = self._find(status.id)
-        if self._world.now < batch.ended_at + self._world.weather.late_s:
+        late = self._world.now < batch.ended_at + self._world.weather.late_s
+        if late or status.id in self._world.forgets:
             raise BatchGone(Fault.ACCOUNT, "no results yet", status=404)
-        path.write_bytes(b"\n".join(batch.lines))
+        path.write_bytes(b"\n".join(batch.lines))  # noqa: ASYNC240  # the loop has no threads
 
     async def cancel(self, batch_id: str) -> None:
         await self._ask()

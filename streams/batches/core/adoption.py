@@ -22,13 +22,12 @@ SKEW_MS: Final = 600_000
 
 
 class Doubt:
-    """About one round. `next_at_ms`: when to read the list (again). `candidate`: to be proved now.
-    `open`: before the first look, no other batch is created: it could not be told apart."""
+    """About one round. `next_at_ms`: when to read the list (again). `candidate`: to be proved now;
+    None: there is none that has ended."""
 
     def __init__(self, now_ms: int) -> None:
         self.next_at_ms = now_ms + SETTLE_MS
         self.candidate: BatchStatus | None = None
-        self.open = True
         self._others: set[str] = set()
 
     def listed(
@@ -49,7 +48,6 @@ class Doubt:
             and status.id not in known
             and status.id not in self._others
         ]
-        self.open = False
         self.candidate = next((each for each in candidates if each.ended), None)
         self.next_at_ms = now_ms + (times.last_ms if self.candidate is None else 0)
         return bool(candidates)

@@ -13,7 +13,6 @@ from itertools import groupby
 from math import inf
 
 from streams.core.call import Call, Slot, State
-from streams.core.cut import screen
 from streams.core.limits import Limits
 
 
@@ -51,8 +50,7 @@ class ChunkBuilder:
         self.requests = 0
 
     def add(self, slots: list[Slot]) -> list[Slot]:
-        """Slots of one lane, in order; returns those that are for the next chunk."""
-        screen(slots, self._limits)
+        """Slots of one lane, in order, screened; returns those that are for the next chunk."""
         for place, slot in enumerate(slots):
             if not self._take(slot):
                 self.slots += slots[:place]

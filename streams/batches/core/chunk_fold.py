@@ -23,7 +23,6 @@ from streams.batches.core.batch_packing import packed
 from streams.batches.core.chunk_record import Chunk, Round, Sums, unpacked_calls
 from streams.batches.core.custom_ids import CustomId, checksum_of
 from streams.core.call import PENDING, Call, Slot, State
-from streams.core.cut import screen
 from streams.core.limits import Limits
 from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
@@ -47,8 +46,9 @@ Restore = Callable[[Slot], bool]
 
 
 class ChunkFold:
-    """`slots`: the chunk's, new ones. `run`: the id in the names of its requests. `requests`: what
-    is to be asked in the next batch. `live`: what is to be called live, of other slots."""
+    """`slots`: the chunk's, screened (`streams.core.cut`). `run`: the id in the names of its
+    requests. `requests`: what is to be asked in the next batch. `live`: what is to be called live,
+    of other slots."""
 
     def __init__(
         self, run: str, number: int, slots: list[Slot], limits: Limits, read: Read
@@ -60,17 +60,10 @@ class ChunkFold:
         self.slots = slots
         self.requests: list[Call] = []
         self.live: list[Call] = []
-        screen(slots, limits)
 
     def begin(self) -> None:
         """A new chunk: its first requests are of all that waits."""
         self.requests = packed(self.slots, self._limits)
-
-    def restore(self, restore: Restore) -> None:
-        """Outcomes from before the first batch (a canary's), for what waits."""
-        for slot in self.slots:
-            if slot.state is State.WAITING and restore(slot):
-                slot.state = State.ANSWERED
 
     def canary(self, call: Call, reply: Reply) -> list[Slot]:
         """The reply to the first of the requests, made as a live call: returns what it answered.
@@ -86,15 +79,18 @@ class ChunkFold:
         self.requests[:1] = [Call(left, "new", "count")] if left else []
         return answered
 
-    def begin_as(self, chunk: Chunk) -> None:
+    def begin_as(self, chunk: Chunk) -> Iterator[None]:
         """The first requests are those that are remembered; what is in none of them goes live."""
         waiting: dict[Any, list[Slot]] = defaultdict(list)
         for slot in self.slots:
             if slot.state is State.WAITING:
                 waiting[slot.lane].append(slot)
+        yield
         for at, calls in zip(chunk.ranges, chunk.calls, strict=True):
             self.requests += _calls_of(waiting[at.lane], unpacked_calls(calls))
+            yield
         self.live = packed(self.slots, self._limits)
+        yield
 
     def names(self, round_number: int, count: int) -> list[CustomId]:
         """Of the first `count` requests, in this round."""
@@ -180,8 +176,8 @@ def _calls_of(slots: list[Slot], ranges: Sequence[Range]) -> list[Call]:
     return calls
 
 
-def sums_of(slots: Sequence[Slot], planned: int, live_items: int, calls: int) -> Sums:
-    """Of the outcomes so far. `planned`: how many items the chunk had when it was new."""
+def sums_of(slots: Sequence[Slot]) -> Sums:
+    """Of the outcomes so far, and of what these items took."""
     pending = dead = drops = input_tokens = output_tokens = 0
     cost: int | None = 0
     for slot in slots:
@@ -195,8 +191,11 @@ def sums_of(slots: Sequence[Slot], planned: int, live_items: int, calls: int) ->
         input_tokens += slot.input_tokens
         output_tokens += slot.output_tokens
         cost = added(cost, slot.cost_nano_usd)
-    results, vanished = len(slots) - pending - dead - drops, planned - len(slots)
-    # fmt: off
-    return Sums(planned, results, dead, drops, vanished, live_items, calls, input_tokens,
-                output_tokens, cost)
-    # fmt: on
+    return Sums(
+        results=len(slots) - pending - dead - drops,
+        dead_letters=dead,
+        drops=drops,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost_nano_usd=cost,
+    )

@@ -32,7 +32,8 @@ class PollTimes:
 
 def wait_ms(error: CallError, failures: int) -> int:
     """After so many failures in a row, from 1."""
-    backoff = ACCOUNT_BACKOFF if error.fault is Fault.ACCOUNT else BACKOFF
+    refused = error.fault is Fault.ACCOUNT and not isinstance(error, BatchGone)
+    backoff = ACCOUNT_BACKOFF if refused else BACKOFF
     requested_s = requested_wait_s(error.retry_after_s) or 0.0
     return int(1000 * max(backoff.ceiling_s(failures), min(requested_s, MAX_WAIT_S)))
 

@@ -112,10 +112,12 @@ class Folded(NamedTuple):
 
 
 class CanaryFacts(NamedTuple):
-    """What one live call took: seconds, and nano-dollars per estimated token (None: not known)."""
+    """What one live call took: seconds, nano-dollars per estimated token (None: not known), and
+    nano-dollars."""
 
     call_s: float
     nano_per_token: float | None
+    cost_nano_usd: int = 0
 
 
 class Drawn(NamedTuple):

@@ -73,11 +73,6 @@ class UnderWay:
         return number in self._watches or number in self._doubts or is_late
 
     @property
-    def holds_creations(self) -> bool:
-        """Whether a new batch could be taken for one that is in doubt."""
-        return any(doubt.open for doubt in self._doubts.values())
-
-    @property
     def watches(self) -> int:
         """How many batches are at work."""
         return len(self._watches)

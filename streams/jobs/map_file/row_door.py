@@ -30,7 +30,7 @@ from streams.jobs.map_file.row_reading import Stretch
 
 LANE = 0
 AT_ONCE = 500
-"""Outcomes that are written in one turn of the loop."""
+"""Rows that are looked at, and outcomes that are written, in one turn of the loop."""
 
 SLOT_BYTES = 600
 """About the memory of a slot beside its text."""
@@ -61,6 +61,7 @@ class RowReader:
             slots = list(self._taken(first, last))
             if slots:
                 yield slots
+            await asyncio.sleep(0)
 
     async def _read(self) -> bool:
         """False: there are no more rows."""
@@ -81,7 +82,10 @@ class RowReader:
         return True
 
     def _taken(self, first: int, last: int | None) -> Iterator[Slot]:
-        while self._rows and (last is None or self.next_row <= last):
+        """Of the next rows that are read already."""
+        for _ in range(min(AT_ONCE, len(self._rows))):
+            if last is not None and self.next_row > last:
+                return
             row, number = self._rows.popleft(), self.next_row
             self.next_row += 1
             if row.problem is not None:
