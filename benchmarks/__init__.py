@@ -10,6 +10,7 @@
     python -m benchmarks.map_kills    `streams map` under `kill -9` (no broker)
     python -m benchmarks.map_batch_kills    the same in Message Batches (no broker)
     python -m benchmarks.batch_api    Message Batches: whether the loop stays free (no broker)
+    python -m benchmarks.diff         `streams diff` of two topics of a million results
     python -m benchmarks.uses         the doors without Kafka, each in its use (no broker)
 
 They need a broker: `--broker HOST:PORT`, else `STREAMS_TEST_BROKER`, else the best there is. Each

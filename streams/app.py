@@ -205,6 +205,10 @@ class App(faust.App):
 
     # -- running -------------------------------------------------------------------------------
 
+    def begin_anyway(self) -> None:
+        """The worker may begin with a long history of a paid provider."""
+        self._assembly.begins_anyway = True
+
     @property
     def record_host(self) -> Worker:
         """The taker of the source records (`streams.kafka.consume.host.RecordHost`)."""

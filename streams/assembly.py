@@ -40,7 +40,7 @@ EMBEDDED = "embedded"
 
 class Assembly:
     """Everything a worker needs besides Faust. `kafka`: how to reach the broker, also the embedded
-    one, whose port is known from the start."""
+    one, whose port is known from the start. `begins_anyway`: history is paid for without a yes."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         self._settings = settings
@@ -58,11 +58,12 @@ class Assembly:
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
         self._web: WebServer | None = None
+        self.begins_anyway = False
 
     async def start(self, plans: Sequence[Plan], worker: Worker) -> None:
         """Check and create topics, connect sink and providers, hand the tasks to the worker.
 
-        Raises BrokerError, ConfigError.
+        Raises BrokerError, ConfigError, StreamsError.
         """
         self._worker = worker
         need_files(sum(plan.connections for plan in plans))
@@ -100,6 +101,15 @@ class Assembly:
             self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
             await self._web.start()
 
+    async def _ask_first(self, plans: Sequence[Plan], callers: Sequence[Any]) -> None:
+        """Raises StreamsError where there is much to pay for that nobody has said yes to."""
+        if self.embedded or self.begins_anyway:
+            return
+        from streams.jobs.replay.first_start import check_first_start
+
+        planned = list(zip(plans, callers, strict=True))
+        await check_first_start(self._settings, self._environ, self.kafka, planned)
+
     async def stop(self) -> None:
         """Close everything that was started; also after a start that failed half-way."""
         if self._web is not None:
@@ -129,6 +139,7 @@ class Assembly:
             callers.append(caller)
             if isinstance(caller, PipelineCaller):
                 await caller.start()
+        await self._ask_first(plans, callers)
         return list(callers)
 
     async def _topics(self, tasks: Sequence[TaskSettings]) -> dict[str, TopicFacts]:

@@ -222,9 +222,12 @@ async def _collect(started: asyncio.Future[None]) -> None:
         took_s = time.perf_counter() - began
 
 
-def run_app(app: App, *, as_json: bool = False) -> int:
-    """Run a worker until SIGTERM, SIGINT or a failure; returns its exit code."""
+def run_app(app: App, *, as_json: bool = False, yes: bool = False) -> int:
+    """Run a worker until SIGTERM, SIGINT or a failure; returns its exit code. `yes`: it may begin
+    with a long history of a paid provider."""
     configure()
+    if yes:
+        app.begin_anyway()
     return Process(app, as_json=as_json).run()
 
 
@@ -250,11 +253,11 @@ def load_app(spec: str) -> App:
     return found
 
 
-def run(settings: Settings | None, *, app: str | None, json: bool) -> int:
+def run(settings: Settings | None, *, app: str | None, json: bool, yes: bool = False) -> int:
     """The `worker` command: the tasks of `settings`, or with `app` (MODULE:ATTR) that app under its
-    own configuration. Returns the exit code; raises StreamsError."""
+    own configuration. `yes`: see `run_app`. Returns the exit code; raises StreamsError."""
     if app is not None:
-        return run_app(load_app(app), as_json=json)
+        return run_app(load_app(app), as_json=json, yes=yes)
     if settings is None:
         raise UsageError("a worker needs a configuration, or --app MODULE:ATTR")
-    return run_app(App(settings), as_json=json)
+    return run_app(App(settings), as_json=json, yes=yes)

@@ -22,9 +22,8 @@ Texts = Mapping[str, str]
 FLOORS = [
     *("model", "errors", "open_files", "user_code", "standard_streams"),
     *("policies", "core", "codec", "operations", "providers", "simulator"),
-    *("settings", "kafka", "running", "batches", "worker", "observe"),
-    *("plans", "jobs"),
-    *("assembly", "app", "process", "streams", "demo", "cli", "__main__"),
+    *("settings", "kafka", "running", "batches", "worker", "observe", "plans"),
+    *("jobs", "assembly", "app", "process", "streams", "demo", "cli", "__main__"),
 ]
 """The rooms from the ground up: a module imports its own room and those before it."""
 

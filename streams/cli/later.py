@@ -10,7 +10,6 @@ import typer
 from streams.errors import UsageError
 
 COMMANDS = {
-    "diff": "Compare two enrichments of the same items",
     "top": "Watch running workers",
 }
 _ANYTHING = {"ignore_unknown_options": True, "allow_extra_args": True}

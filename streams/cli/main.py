@@ -12,6 +12,7 @@ from streams.cli import broker_command as broker
 from streams.cli import check_command as check
 from streams.cli import dead_command as dead
 from streams.cli import demo_command as demo
+from streams.cli import diff_command as differing
 from streams.cli import later
 from streams.cli import map_command as mapping
 from streams.cli import publish_command as publish
@@ -60,6 +61,7 @@ app.command("tail")(tail.tail)
 app.command("map")(mapping.map_rows)
 app.command("replay")(replaying.replay)
 app.add_typer(dead.app, name="dead")
+app.command("diff")(differing.diff)
 app.command("check")(check.check)
 app.command("broker")(broker.broker)
 # What follows COMMAND is its own.

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from streams.cli.printing import fail, put_json, tell
+from streams.cli.replay_money import ask_first, dry_run
 from streams.cli.replay_request import ReplayRequest
 from streams.cli.replay_tasks import ReplayTasks
 from streams.cli.stopping import run_until_stopped
@@ -26,7 +27,6 @@ from streams.jobs.replay import (
     replay,
     runs,
 )
-from streams.kafka.extents import Extent
 from streams.plans import Plan
 from streams.providers import can_price, has_batches
 from streams.running.bar import Bar, duration
@@ -49,7 +49,10 @@ def carry_out(request: ReplayRequest, tasks: ReplayTasks, *, as_json: bool) -> i
         return _run(_resumption(request, settings, plans), as_json=as_json)
     job = _job(request, settings, tasks.plan(request.task))
     if request.dry_run:
-        raise UsageError("--dry-run is not available in this version")
+        return dry_run(job, exact=request.exact, as_json=as_json)
+    if not ask_first(job, request, settings.worker.confirm_items):
+        tell("not begun")
+        return 1
     return _run(job, as_json=as_json)
 
 
@@ -101,9 +104,6 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
         whose = plan.task.provider or "a function of your own"
         raise UsageError(f"--mode batch: {whose} has no Message Batches; live is there")
 
-    async def confirm(extents: Mapping[int, Extent]) -> None:
-        """Where `--dry-run`, and the question before a large run, come in."""
-
     return ReplayJob(
         settings=settings,
         environ=os.environ,
@@ -111,7 +111,6 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
         choice=choice,
         first=as_shown(request.first, choice.first),
         until=as_shown(until, choice.until),
-        confirm=confirm,
         where=request.where,
         into=request.into,
         mode="batch" if request.mode == "batch" else "live",

@@ -19,6 +19,9 @@ def worker(
             metavar="MODULE:ATTR", help="An application; its own configuration counts then."
         ),
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Begin with a long history of a paid provider.")
+    ] = False,
     broker: Broker = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -40,4 +43,4 @@ def worker(
             os.environ["STREAMS_KAFKA__BOOTSTRAP_SERVERS"] = broker
     from streams.process import run
 
-    return run(settings, app=app, json=as_json)
+    return run(settings, app=app, json=as_json, yes=yes)

@@ -10,7 +10,8 @@ import binascii
 import sys
 from array import array
 from functools import cache
-from math import isfinite
+from math import isfinite, sqrt
+from operator import mul
 from typing import Any, Literal
 
 import orjson
@@ -59,6 +60,38 @@ def _numpy() -> Any:
     except ImportError:
         return None
     return numpy
+
+
+def cosine_distance(one: bytes, other: bytes) -> float:
+    """1 minus the cosine of the angle between two vectors, 0 to 2. Of a vector of zeros, which has
+    no direction: 1. Raises ValueError where the two have different dimensions."""
+    if len(one) != len(other):
+        raise ValueError("vectors of different dimensions have no distance")
+    if one == other:
+        return 0.0
+    if numpy := _numpy():
+        a, b = (numpy.frombuffer(each, "<f4").astype("f8") for each in (one, other))
+        product, squares = float(a @ b), float((a @ a) * (b @ b))
+    else:
+        x, y = _floats(one), _floats(other)
+        product = sum(map(mul, x, y))
+        squares = sum(map(mul, x, x)) * sum(map(mul, y, y))
+    return min(max(1 - product / sqrt(squares), 0.0), 2.0) if squares else 1.0
+
+
+def vector_of(result: Any) -> bytes | None:
+    """The vector in a result that `render_vector` has written, parsed; None: it has none."""
+    try:
+        if "embedding_b64" in result:
+            vector = binascii.a2b_base64(result["embedding_b64"], strict_mode=True)
+        else:
+            floats = array("f", result["embedding"])
+            if sys.byteorder == "big":
+                floats.byteswap()
+            vector = floats.tobytes()
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    return vector if vector and len(vector) == 4 * result.get("dim", 0) else None
 
 
 def _is_finite(vector: bytes) -> bool:

@@ -96,7 +96,7 @@ async def tail(
         embedded = await broker_answer(is_embedded(admin), admin)
         if embedded and start.kind == "time":
             refuse_on_embedded("time_lookup", "--from")
-        ends = await broker_answer(_assign(consumer, topic, places, start), consumer)
+        ends = await broker_answer(assign(consumer, topic, places, start), consumer)
         if embedded and (to_end or start.kind == "latest"):
             ends = await broker_answer(high_watermarks(consumer, start), consumer)
         yield []
@@ -174,7 +174,7 @@ async def high_watermarks(consumer: Any, start: Start) -> Mapping[Any, int]:
     return ends
 
 
-async def _assign(
+async def assign(
     consumer: Any, topic: str, partitions: list[int], start: Start
 ) -> Mapping[Any, int]:
     """Seek to the start in every partition; returns where each ends."""

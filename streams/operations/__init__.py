@@ -5,7 +5,7 @@
 Reading order: `exchange` (the values on both sides of a provider), `classify`, `extract`,
 `generate`, `embed` (the four operations), `prompts` (the shape of every prompt), `replies` (reads
 what a model wrote, however broken), `spelling` (whether it wrote one of our words), `bad_replies`
-(what follows from each kind of bad reply).
+(what follows from each kind of bad reply), `expected_answers` (how long an answer will be).
 
 A user's JSON Schema as the API takes it: `schema`, then `shapes` (its alternatives), `wire_schema`
 (what is sent), `contradictions` and `examples` (whether any value keeps it), `patterns`.

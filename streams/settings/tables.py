@@ -71,7 +71,9 @@ class WorkerSettings(Table):
     """One worker process, and the group that it shares its source topics with.
 
     `id`: Faust app id and consumer group; "" only where no task runs. `drain_s`: how long a
-    rebalance waits for calls in flight. `web`: "host:port", "" for none.
+    rebalance waits for calls in flight. `confirm_items`: a larger replay, and a group without
+    offsets on a larger topic of a paid provider, does not begin without a yes. `web`: "host:port",
+    "" for none.
     """
 
     id: str = string("", values.TOPIC_ALLOWED)
@@ -84,6 +86,7 @@ class WorkerSettings(Table):
     drain_s: float = number(1, 0, 45)
     shutdown_timeout_s: float = number(25, 0, 3600)
     max_buffered_mb: int = whole(64, 1, 65_536)
+    confirm_items: int = whole(100_000, 0, 1_000_000_000)
     web: str = string("127.0.0.1:6066", '"host:port", or "" for none')
 
     @field_validator("id")

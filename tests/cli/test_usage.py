@@ -77,7 +77,11 @@ def _loggers_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
         (["dead", "redrive", "t", "--into", "t"], "--into names the dead-letter topic itself"),
         (["dead", "redrive", "t", "--into", "a b"], "--into must be a name of letters"),
         (["dead", "list", "t", "--broker", "embedded"], 'kafka.bootstrap_servers: "embedded"'),
-        (["diff", "a", "b"], "diff is not available in this version"),
+        (["diff", "a"], "Missing argument 'TOPIC_B'; see streams diff --help"),
+        (["diff", "a", "b c"], "TOPIC_B must be a name of letters"),
+        (["diff", "a", "b", "--by", "text"], "--by must be position, id or key, not 'text'"),
+        (["diff", "a", "b", "--html", "no/x.html"], "--html no/x.html: there is no directory no"),
+        (["diff", "a", "b", "--broker", "embedded"], 'kafka.bootstrap_servers: "embedded"'),
         (["top"], "top is not available in this version"),
     ],
 )  # fmt: skip
@@ -121,7 +125,7 @@ def test_help_needs_none_of_the_heavy_packages() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("demo", "worker", "publish", "tail", "check", "broker", "simulate"),
+        *("demo", "worker", "publish", "tail", "check", "diff", "broker", "simulate"),
         *("dead list", "dead show", "dead redrive"),
     ],
 )

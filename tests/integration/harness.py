@@ -39,6 +39,7 @@ class WorkerProcess:
         config: str = "",
         worker: str = "",
         variables: dict[str, str] | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self._directory = tempfile.TemporaryDirectory()
         directory = Path(self._directory.name)
@@ -49,7 +50,7 @@ class WorkerProcess:
         )
         self._log = directory / "stderr"
         self._out = directory / "stdout"
-        arguments = ["worker", "--json"]
+        arguments = ["worker", "--json", *arguments]
         if app is not None:
             arguments += ["--app", app]
         environ = {**os.environ, "STREAMS_CONFIG": str(self._config), **(variables or {})}

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from streams.jobs.replay.range_choice import RangeChoice
 from streams.jobs.replay.run_facts import Mode, RunFacts
 from streams.jobs.replay.where_filter import Where
-from streams.kafka.extents import Extent
 from streams.plans import Plan
 from streams.running.bar import State, rate
 from streams.running.bar import calls_text as calls_of
 from streams.settings import Settings
-
-Confirm = Callable[[Mapping[int, Extent]], Awaitable[None]]
-"""Asks the user, once the range is known and before anything is paid; raises to give up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +27,6 @@ class ReplayJob:
     choice: RangeChoice
     first: str
     until: str
-    confirm: Confirm
     where: str | None = None
     into: str | None = None
     mode: Mode = "live"

@@ -16,7 +16,7 @@ from streams.errors import StreamsError, UsageError
 from streams.jobs.claim import Claim, claimant
 from streams.jobs.replay.live_run import ledger_prefix
 from streams.jobs.replay.range_choice import RangeChoice
-from streams.jobs.replay.range_scan import RangeScanner, extents_of_choice
+from streams.jobs.replay.range_scan import extents_of_choice
 from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
 from streams.jobs.replay.run_context import RunContext, progress_of
 from streams.jobs.replay.run_facts import CANCEL, FACTS, RunFacts, new_run_id, task_digest
@@ -108,25 +108,13 @@ async def _frozen(connections: _Connections, source: str, choice: RangeChoice) -
 
 
 @contextlib.asynccontextmanager
-async def frozen_range(
-    settings: Settings, source: str, choice: RangeChoice
-) -> AsyncIterator[tuple[RangeScanner, Extents]]:
-    """The range as it is now, and who reads it: for whoever wants to know before there is a run.
-    Raises UsageError, ConfigError, BrokerError."""
-    async with _connections(settings) as connections:
-        extents = await _frozen(connections, source, choice)
-        yield RangeScanner(connections.consumer, source), extents
-
-
-@contextlib.asynccontextmanager
 async def begun(job: ReplayJob, progress: ReplayProgress) -> AsyncIterator[RunContext]:
-    """A new run. Raises UsageError, ConfigError, BrokerError, and what `confirm` raises."""
+    """A new run. Raises UsageError, ConfigError, BrokerError."""
     task = job.plan.task
     where = None if job.where is None else Where(job.where)
     digest = await _fingerprint(job.plan, job.settings, job.environ)  # needs the API's key, too
     async with _connections(job.settings) as connections:
         extents = await _frozen(connections, task.source, job.choice)
-        await job.confirm(extents)
         topics = await connections.prepared(job.plan, job.into or task.sink, task.dead_letter)
         facts = replace(await _facts(job, connections, extents, topics), fingerprint=digest)
         progress.tell(f"run {facts.run}")

@@ -48,6 +48,10 @@ class Taking:
         self._prefetch = Prefetch(consumer, limit=8 * MAX_BYTES)
         self._error: BrokerError | None = None
 
+    def __contains__(self, partition: TopicPartition) -> bool:
+        """Whether something of it waits to be taken."""
+        return partition in self._prefetch
+
     async def take(self, limit: int | None, within_s: float) -> list[PlacedRecord]:
         """At most `limit` records (None: as many as there are), those of a partition in order;
         empty if none came within `within_s`. Raises BrokerError where a partition cannot be read;
@@ -57,6 +61,18 @@ class Taking:
         if not records and self._error is None:
             await asyncio.wait((waiter,), timeout=within_s)
             records = await self._waiting(limit)
+        waiter.cancel()
+        if not records and self._error is not None:
+            raise self._error
+        return records
+
+    async def take_from(self, partition: TopicPartition, limit: int, within_s: float) -> list[Any]:
+        """The same of one partition: records as their batches have them, without its name."""
+        waiter = self._fetcher._create_fetch_waiter()
+        records = await self._batch_records(partition, limit)
+        if not records and self._error is None:
+            await asyncio.wait((waiter,), timeout=within_s)
+            records = await self._batch_records(partition, limit)
         waiter.cancel()
         if not records and self._error is not None:
             raise self._error
@@ -72,6 +88,11 @@ class Taking:
         return found
 
     async def _of(self, partition: TopicPartition, limit: int) -> list[PlacedRecord]:
+        return [_placed(partition, each) for each in await self._batch_records(partition, limit)]
+
+    async def _batch_records(self, partition: TopicPartition, limit: int) -> list[Any]:
+        if partition not in self._prefetch:
+            return []
         try:
             records, _ = await self._prefetch.take(partition, Share(limit, MAX_BYTES))
         except UnreadableError as error:
@@ -85,7 +106,7 @@ class Taking:
                 self._error = UnreadableError(partition, record.offset, record.value.problem)
                 del records[number:]
                 break
-        return [_placed(partition, record) for record in records]
+        return records
 
 
 def _placed(where: TopicPartition, record: Any) -> PlacedRecord:
