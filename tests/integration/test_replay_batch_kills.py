@@ -26,18 +26,18 @@ simulator shuffles results by itself."""
 
 
 @pytest.mark.parametrize(
-    ("count", "max_items", "kills"),
-    [(1200, 4, 3), pytest.param(20_000, 2, 8, marks=pytest.mark.thorough)],
+    ("count", "max_items", "kills", "batch_s"),
+    [(1200, 4, 3, 15), pytest.param(20_000, 2, 8, 30, marks=pytest.mark.thorough)],
 )
 async def test_kills_lose_repeat_and_answer_nothing_twice(
-    broker: Any, topic: Any, seed: int, count: int, max_items: int, kills: int
+    broker: Any, topic: Any, seed: int, count: int, max_items: int, kills: int, batch_s: int
 ) -> None:
     """The first kill comes in the moment in which the API has the batch and we have no record."""
     chance = random.Random(seed)
     source = await topic(partitions=3)
     sent = await publish(broker.bootstrap, source, items(count, 3))
     with (
-        simulated(batch_ms=8_000.0, latency_ms=20.0) as api,
+        simulated(batch_ms=1000.0 * batch_s, latency_ms=20.0) as api,
         replayer(broker, source, api, max_items=max_items, max_in_flight=4) as replay,
     ):
         api.script(*FAULTS)
@@ -45,11 +45,10 @@ async def test_kills_lose_repeat_and_answer_nothing_twice(
         run = await told_run(process)
         await has_batches(api, 1, process)
         for _ in range(kills):
+            assert process.runs, "it was done before the last kill"
             process.kill()
             process = replay.start("--resume", run)
-            await asyncio.sleep(chance.uniform(3, 15))
-            if not process.runs:
-                break
+            await asyncio.sleep(chance.uniform(2, 10))
         ended = process.wait(280)
         assert ended.code == 0, ended.err
         summary = ended.summary
