@@ -45,7 +45,8 @@ async def open_sink(
         "enable_idempotence": not context.embedded,
         "metadata_max_age_ms": 30_000,
     }
-    sink = Sink(Producers(keywords), on_defect=on_defect, may_write=context.may_write)
+    producers = Producers(keywords, may_send=context.may_write)
+    sink = Sink(producers, on_defect=on_defect, may_write=context.may_write)
     await connect(sink, context.kafka.bootstrap_servers)
     stack.push_async_callback(sink.stop)
     return sink

@@ -4,7 +4,8 @@ What every producer gets, each a fact measured on aiokafka 0.14.0:
 1. `acks=all`, no linger: later records go into the next batch.
 2. It asks for metadata at most every METADATA_EVERY_S (`pace_metadata`).
 3. A batch may fail while it waits to be sent again (`forgive_failed_batches`).
-4. It waits where a broker throttles it (`quota.py`).
+4. It waits where a broker throttles it (`quota.py`), and sends nothing that it may not
+   (`send_guard.py`).
 5. An idempotent batch has no time to live. aiokafka repeats it for ever under its sequence number,
    but gives it up after 40 s where its partition has no leader. It may have been written before the
    leader fell, and another producer would write it again.
@@ -26,6 +27,7 @@ from aiokafka.errors import KafkaError, UnknownError
 from streams.kafka.client import pace_metadata
 from streams.kafka.nodes import adopt, entry_of
 from streams.kafka.produce.quota import Quota
+from streams.kafka.produce.send_guard import guard
 from streams.kafka.remedies import Entry, partly
 
 logger = logging.getLogger(__name__)
@@ -59,9 +61,17 @@ def make_producer(keywords: Mapping[str, Any], batch_bytes: int = BATCH_BYTES) -
     return producer
 
 
-async def start_producer(producer: AIOKafkaProducer, *, idempotent: bool, quota: Quota) -> None:
+async def start_producer(
+    producer: AIOKafkaProducer,
+    *,
+    idempotent: bool,
+    quota: Quota,
+    may_send: Callable[[], bool] | None = None,
+) -> None:
     """Connect it. Raises KafkaError; even then it must be stopped."""
     await producer.start()
+    if may_send is not None:
+        guard(producer.client, may_send)  # first: a wait for the quota comes before the check
     if idempotent:
         producer._message_accumulator._batch_ttl = math.inf
     quota.obey(producer.client)
@@ -79,7 +89,8 @@ class Producers:
 
     `batch_bytes`: limit of a batch. `fallback_errors`: after these errors of a start, a producer
     without idempotence is tried: a batch that it acknowledges late may be written twice. `tell`:
-    reports that, and that a broker throttles. `quota`: what the brokers allow.
+    reports that, and that a broker throttles. `quota`: what the brokers allow. `may_send()`: asked
+    before each batch goes into the socket (`send_guard`); None: always.
     """
 
     def __init__(
@@ -89,7 +100,9 @@ class Producers:
         batch_bytes: int = BATCH_BYTES,
         fallback_errors: tuple[type[KafkaError], ...] = NO_IDEMPOTENCE,
         tell: Callable[[str], None] = logger.warning,
+        may_send: Callable[[], bool] | None = None,
     ) -> None:
+        self._may_send = may_send
         self._keywords = {"enable_idempotence": True, **keywords}
         self._batch_bytes = batch_bytes
         self._fallback_errors = fallback_errors
@@ -120,7 +133,9 @@ class Producers:
     async def _connect(self) -> AIOKafkaProducer:
         producer = make_producer(self._keywords, self._batch_bytes)
         try:
-            await start_producer(producer, idempotent=self.idempotent, quota=self.quota)
+            await start_producer(
+                producer, idempotent=self.idempotent, quota=self.quota, may_send=self._may_send
+            )
         except BaseException:
             await _close(producer)
             raise
