@@ -1,4 +1,4 @@
-"""Batch mode over a range holds its bars; `python -m benchmarks.batch_range` has a million items."""
+"""Batch mode over a range holds its bars; `python -m benchmarks.batch_range` has more items."""
 
 from __future__ import annotations
 
