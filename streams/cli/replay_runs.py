@@ -103,7 +103,6 @@ def _job(request: ReplayRequest, settings: Settings, plan: Plan) -> ReplayJob:
     if request.mode == "batch" and not batches:
         whose = plan.task.provider or "a function of your own"
         raise UsageError(f"--mode batch: {whose} has no Message Batches; live is there")
-
     return ReplayJob(
         settings=settings,
         environ=os.environ,

@@ -108,3 +108,7 @@ def test_the_first_call_goes_alone_and_the_last_ones_stay_within_the_cost() -> N
     assert calls_allowed({"cost_usd": 0.0, "answered": 0}, 1.0) == 1
     assert calls_allowed({"cost_usd": 0.01, "answered": 1}, 0.46) == 29
     assert calls_allowed({"cost_usd": 0.45, "answered": 45}, 0.46) < 1
+
+
+def test_calls_that_cost_nothing_are_not_bounded_by_money() -> None:
+    assert calls_allowed({"cost_usd": 0.0, "answered": 3}, 1.0) > 10_000

@@ -11,6 +11,7 @@ from streams.model import added
 from streams.running.tally import TaskCounts, summary
 
 COST_FACTOR = 1.5
+ANY_NUMBER = 1_000_000
 _SUMS = ("calls", "retries", "splits", "input_tokens", "output_tokens")
 
 
@@ -38,8 +39,10 @@ def calls_allowed(counts: Mapping[str, Any], limit_usd: float) -> int:
     the mean; one is kept back, since with each reply another call begins before its cost is seen.
     Of the first call nothing is known: it goes alone."""
     cost_usd, answered = counts["cost_usd"], counts["answered"]
-    if not answered or not cost_usd:
+    if not answered:
         return 1
+    if not cost_usd:  # nothing is paid; a price that is not known is refused before
+        return ANY_NUMBER
     return int((limit_usd - cost_usd) / (COST_FACTOR * cost_usd / answered)) - 1
 
 
