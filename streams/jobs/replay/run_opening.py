@@ -31,8 +31,8 @@ from streams.kafka.produce.job_writer import job_producers
 from streams.kafka.tail import is_embedded, partitions_of, reading_consumer
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.plans import Plan, caller_of, parts_of
-from streams.running.pipeline_caller import PipelineCaller
 from streams.running.collector import collect_seldom
+from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings
 from streams.settings.values import ledger_topic
 
