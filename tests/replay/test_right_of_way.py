@@ -102,20 +102,30 @@ def test_a_group_that_stands_still_for_long_takes_bounded_memory_and_stays_old()
     assert look(10 + 3 * MAX_SEEN, 9 + 3 * MAX_SEEN) > 0
 
 
-def test_what_is_left_of_a_limit_fills_up_until_its_reset() -> None:
+def test_what_is_left_of_a_limit_fills_up_by_a_sixtieth_a_second() -> None:
     remaining = Remaining()
     assert remaining.share(0.0) == 1.0
-    limits = RateLimits(requests=Quota(100, 20, 60.0), input_tokens=Quota(1000, 900, 10.0))
+    limits = RateLimits(requests=Quota(60, 10, 50.0), input_tokens=Quota(6000, 5900, 1.0))
     remaining.learn(limits, 5.0)
-    assert remaining.share(5.0) == pytest.approx(0.2)
+    assert remaining.share(5.0) == pytest.approx(10 / 60)
     remaining.learn(limits, 30.0)  # the same answer again says nothing new
-    assert remaining.share(35.0) == pytest.approx(0.6)
+    assert remaining.share(30.0) == pytest.approx(35 / 60)
     assert remaining.share(65.0) == 1.0
+
+
+def test_a_limit_that_holds_less_than_a_minute_s_worth_is_full_at_its_reset() -> None:
+    remaining = Remaining()
+    remaining.learn(RateLimits(requests=Quota(600, 18, 0.2)), 0.0)
+    assert remaining.share(0.0) == pytest.approx(0.9)
+    remaining.learn(RateLimits(requests=Quota(600, 0, 2.0)), 1.0)
+    assert remaining.share(1.0) == 0.0
+    assert remaining.share(2.0) == pytest.approx(0.5)
 
 
 def test_a_limit_that_says_nothing_holds_nothing() -> None:
     remaining = Remaining()
     remaining.learn(RateLimits(requests=Quota(None, None, None)), 0.0)
     assert remaining.share(0.0) == 1.0
-    remaining.learn(RateLimits(requests=Quota(100, 10, None)), 1.0)
-    assert remaining.share(500.0) == pytest.approx(0.1)
+    remaining.learn(RateLimits(requests=Quota(600, 60, None)), 1.0)
+    assert remaining.share(1.0) == pytest.approx(0.1)
+    assert remaining.share(31.0) == pytest.approx(0.6)

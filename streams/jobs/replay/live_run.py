@@ -234,9 +234,8 @@ class LiveRun:
         keys = self._context.keys
         while True:
             await asyncio.sleep(NOTE_EVERY_S)
-            if self._context.may_write():
-                await self.note()
             await self._context.hold.keep()
+            await self.note()
             if CANCEL in await keys.load():
                 raise CancelledRunError("the run was cancelled by `streams replay --cancel`")
 

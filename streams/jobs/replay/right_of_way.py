@@ -74,7 +74,7 @@ class LiveTraffic:
 
 class Remaining:
     """What is left of the account's limits. The API says so in its replies; between them a limit
-    fills up evenly until its `reset_s`."""
+    fills up by a sixtieth of itself a second."""
 
     def __init__(self) -> None:
         self._limits: RateLimits | None = None
@@ -92,12 +92,12 @@ class Remaining:
 
 
 def _share(quota: Quota | None, elapsed_s: float) -> float:
+    """A limit may hold less than a minute's worth: it is full when its `reset_s` is over."""
     if quota is None or not quota.limit or quota.remaining is None:
         return 1.0
-    left = quota.remaining / quota.limit
-    if quota.reset_s is None or quota.reset_s <= elapsed_s:
-        return 1.0 if quota.reset_s is not None else left
-    return min(1.0, left + (1 - left) * elapsed_s / quota.reset_s)
+    a_second = quota.limit / 60
+    full = quota.limit if quota.reset_s is None else quota.remaining + quota.reset_s * a_second
+    return 1.0 if full <= 0 else min(1.0, (quota.remaining + elapsed_s * a_second) / full)
 
 
 def undisturbed_s(

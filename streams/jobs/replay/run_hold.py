@@ -10,8 +10,6 @@ from streams.jobs.claim import Claim
 from streams.jobs.replay.run_facts import OWNER
 from streams.jobs.replay.run_topic import RunKeys
 
-LOOK_EVERY_S = 0.1
-
 
 class RunHold:
     """This process's right to do a run. `claim`: None on the embedded broker, where nothing keeps
@@ -21,15 +19,11 @@ class RunHold:
         self._run, self._keys, self._claim = run, keys, claim
         self._owner = secrets.token_hex(8)
         self._is_ours = False
+        self._taking = asyncio.Lock()
 
     def may_write(self) -> bool:
         """Whether no other process can have the run by now."""
         return self._is_ours and (self._claim is None or self._claim.holds())
-
-    async def until_ours(self) -> None:
-        """Returns when it may write. Who calls `keep` finds out whether that will ever be."""
-        while not self.may_write():  # noqa: ASYNC110  # a clock decides, no event
-            await asyncio.sleep(LOOK_EVERY_S)
 
     async def take(self) -> dict[str, bytes]:
         """Begin: the run's state, as no other process changes it from now on. Raises StreamsError
@@ -45,13 +39,14 @@ class RunHold:
         """Take the run again if the group has forgotten this process, as after a long stand-still;
         nothing is written before it is clear that no other one had it meanwhile. Raises
         StreamsError if one did, and BrokerError."""
-        if self._claim is None or self._claim.holds():
-            return
-        self._is_ours = False
-        await self._claim.take(self._keys.load)
-        if (await self._keys.load()).get(OWNER) != self._owner.encode():
-            raise StreamsError(f"another process took over run {self._run} from this one")
-        self._is_ours = True
+        async with self._taking:
+            if self._claim is None or self.may_write():
+                return
+            self._is_ours = False
+            await self._claim.take(self._keys.load)
+            if (await self._keys.load()).get(OWNER) != self._owner.encode():
+                raise StreamsError(f"another process took over run {self._run} from this one")
+            self._is_ours = True
 
 
 class HeldKeys:
@@ -64,6 +59,7 @@ class HeldKeys:
         return await self._keys.load()
 
     async def put(self, key: str, value: bytes | None) -> None:
-        """Durable when it returns; None deletes the key. Raises BrokerError."""
-        await self._hold.until_ours()
+        """Durable when it returns; None deletes the key. Raises BrokerError, and StreamsError where
+        another process has the run."""
+        await self._hold.keep()
         await self._keys.put(key, value)

@@ -9,6 +9,7 @@ from streams.jobs.replay.run_context import RunContext
 from streams.kafka.client import connect
 from streams.kafka.produce.producers import Producers
 from streams.kafka.produce.sink import Sink
+from streams.open_files import need_files
 from streams.plans import caller_of, parts_of, route_of
 from streams.running.pipeline_caller import PipelineCaller
 from streams.worker.output import Route
@@ -21,6 +22,7 @@ async def open_parts(
     context: RunContext, stack: contextlib.AsyncExitStack, on_defect: OnDefect, stage_bytes: int
 ) -> TaskParts:
     """Closed with the stack. Raises ConfigError."""
+    need_files(context.plan.connections)
     caller = caller_of(
         context.plan,
         context.settings,
