@@ -23,7 +23,8 @@ If you are here to read the code, start with
    `streams.kafka.produce.sink`: how records come as lists and results leave in order;
 6. `streams.operations` and `streams.providers`: requests to the APIs, and the meaning of their
    answers and errors;
-7. `streams.app` and `streams.settings`: how the parts are put together.
+7. `streams.batches` with `streams.batches.core`: the same microbatches in Message Batches;
+8. `streams.app` and `streams.settings`: how the parts are put together.
 
 The names below are public; all others may change. Names with heavy imports are imported at their
 first use, so that `import streams` stays light.

@@ -16,7 +16,7 @@ from streams.batches.batch_door import BatchDoor, Cursor
 from streams.batches.batch_operation import BatchOperation
 from streams.batches.core.batch_packing import ChunkBounds, ChunkBuilder
 from streams.batches.core.chunk_fold import MAX_ROUNDS, ChunkFold, Restore, sums_of
-from streams.batches.core.chunk_record import Chunk, covers, packed_calls
+from streams.batches.core.chunk_record import Chunk, Sums, covers, packed_calls
 from streams.batches.core.run_actions import CanaryFacts, Drawn, Folded
 from streams.batches.live_calls import LiveCalls
 from streams.batches.live_records import LiveRecords
@@ -30,6 +30,7 @@ from streams.errors import CallError, Fault
 from streams.model import Reply
 
 DRAWN_AT_ONCE: Final = 1_000
+SUMMED_AT_ONCE: Final = 4_000
 
 READ_IN_VAIN: Final = frozenset({Fault.REFUSED, Fault.TRUNCATED, Fault.BAD_REPLY})
 """The API has taken the parameters; what the model made of the items is for the batch."""
@@ -87,7 +88,7 @@ class Bench:
         fold = self._fold_of(number, slots)
         fold.begin()
         await asyncio.sleep(0)
-        return self._drawn(number, fold)
+        return await self._drawn(number, fold)
 
     async def _draw_slots(self, after: Cursor | None) -> list[Slot]:
         if self._input is None:
@@ -120,7 +121,9 @@ class Bench:
         frame_tokens = (self._frame_bytes or 0) // 4
         return sum(call.tokens + frame_tokens for call in calls)
 
-    def _drawn(self, number: int, fold: ChunkFold, canary: CanaryFacts | None = None) -> Drawn:
+    async def _drawn(
+        self, number: int, fold: ChunkFold, canary: CanaryFacts | None = None
+    ) -> Drawn:
         ranges = covers(fold.slots)
         calls: dict[int, list[Call]] = {at.lane: [] for at in ranges}
         for call in fold.requests:
@@ -129,7 +132,7 @@ class Bench:
         packed = [packed_calls(calls[at.lane]) for at in ranges]
         chunk = Chunk(number, ranges, packed, len(fold.slots), self._tokens(fold.requests))
         self._on = chunk, fold
-        return Drawn(chunk, self._folded(), canary)
+        return Drawn(chunk, await self._folded(), canary)
 
     async def canary(self, number: int) -> Drawn:
         """Raises CallError where the call fails in a way that says nothing of its parameters, or
@@ -157,7 +160,7 @@ class Bench:
             await self._records.put_canary(answered)
         cost = None if reply.usage is None else reply.usage.cost_nano_usd
         per_token = None if cost is None or not tokens else cost / tokens
-        return self._drawn(number, fold, CanaryFacts(call_s, per_token, cost or 0))
+        return await self._drawn(number, fold, CanaryFacts(call_s, per_token, cost or 0))
 
     # -- a chunk of before -------------------------------------------------------------------------
 
@@ -181,7 +184,7 @@ class Bench:
         self._on = chunk, fold
         if chunk.live or (len(chunk.rounds) >= MAX_ROUNDS and not chunk.waits_for_creation):
             self._go_live()
-        return self._folded()
+        return await self._folded()
 
     async def _clear(self) -> None:
         if self._on is not None:
@@ -235,7 +238,7 @@ class Bench:
         calls, self._fold.live = self._fold.live, []
         self._live_items += sum(call.size for call in calls)
         await live.run(calls)
-        return self._folded()
+        return await self._folded()
 
     def _go_live(self) -> None:
         answers = self._records.of_chunk(self._chunk.number)
@@ -249,11 +252,18 @@ class Bench:
         await self._door.emit(slots)
         await in_slices(_forgotten(slots))
 
-    def _folded(self) -> Folded:
+    async def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold
+        sums = Sums(
+            items=chunk.items,
+            vanished=chunk.items - len(fold.slots),
+            live_items=self._live_items,
+            calls=chunk.requests + self._records.count(chunk.number) + self._has_canary,
+        )
+        for start in range(0, len(fold.slots), SUMMED_AT_ONCE):
+            sums = sums.plus(sums_of(fold.slots[start : start + SUMMED_AT_ONCE]))
+            await asyncio.sleep(0)
         count = self._next_count()
-        calls = chunk.requests + self._records.count(chunk.number) + self._has_canary
-        sums = sums_of(fold.slots, chunk.items, self._live_items, calls)
         left = [*fold.requests, *fold.live]
         return Folded(
             requests=count,

@@ -63,7 +63,7 @@ class RunSummary(NamedTuple):
 
 def summary_of(run: str, state: str, chunks: OpenChunks) -> RunSummary:
     """Raises StreamsError where the counts of a run that is done do not add up."""
-    sums = chunks.totals
+    sums, paid = chunks.totals, chunks.paid
     answered = sums.results + sums.dead_letters + sums.drops + sums.vanished
     summary = RunSummary(
         run=run,
@@ -76,10 +76,10 @@ def summary_of(run: str, state: str, chunks: OpenChunks) -> RunSummary:
         open=chunks.item_count - answered,
         live_items=sums.live_items,
         batches=chunks.batches,
-        calls=sums.calls,
-        input_tokens=sums.input_tokens,
-        output_tokens=sums.output_tokens,
-        cost_nano_usd=sums.cost_nano_usd,
+        calls=paid.calls,
+        input_tokens=paid.input_tokens,
+        output_tokens=paid.output_tokens,
+        cost_nano_usd=paid.cost_nano_usd,
     )
     if summary.state == "done" and summary.open:
         raise StreamsError(f"run {run} does not add up: {summary.equation}")

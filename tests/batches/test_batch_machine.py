@@ -351,11 +351,24 @@ def test_a_batch_that_does_not_end_in_time_is_abandoned() -> None:
 
 
 def test_nothing_is_submitted_that_would_cost_too_much() -> None:
-    # A batch of 100 tokens costs half of 1,000 nano-dollars, and a tenth more to be sure.
-    assert Run(max_cost_nano_usd=550).draw().has(Submit)
-    run = Run(max_cost_nano_usd=549).draw()
+    # A batch of 100 tokens costs half of 1,000 nano-dollars; a fifth more is left for what follows.
+    assert Run(max_cost_nano_usd=600).draw().has(Submit)
+    run = Run(max_cost_nano_usd=599).draw()
     assert run.machine.mode is Mode.STOP
     assert run.machine.is_idle
+
+
+def test_what_has_begun_is_finished_with_what_is_left_of_the_money() -> None:
+    few = Folded(1, 10, 1, 10, is_complete=False, sums=Sums(items=40, results=36))
+    run = Run(max_cost_nano_usd=600).draw(0).done(Submit, status("b0", ended=False))
+    run.draw(1)  # too much: the run stops
+    assert run.machine.mode is Mode.STOP
+    assert not run.machine.is_idle
+    run.after(5_000).done(Retrieve, status("b0")).done(Fold, few)
+    run.done(Submit, status("b1", ended=False, requests=1)).after(5_000)
+    run.done(Retrieve, status("b1", requests=1)).done(Fold, COMPLETE).done(Emit)
+    assert run.machine.is_idle
+    assert run.machine.chunks.totals == SUMS
 
 
 def test_a_cancelled_run_cancels_reads_and_emits_what_is_answered() -> None:

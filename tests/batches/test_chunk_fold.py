@@ -177,7 +177,7 @@ def test_the_usage_of_every_request_is_counted_once() -> None:
     refusal = CallError(Fault.REFUSED, "declined", usage=Usage(4, 0, 40))
     declined = lambda texts: refusal if "x" in texts else said(texts)  # noqa: E731
     chunk = Asked("a b x d").take(declined).take(said, declined).take(declined, said)
-    sums = sums_of(chunk.slots, 4, 0, 5)
+    sums = sums_of(chunk.slots)
     assert sums.cost_nano_usd == 3 * 40 + 2 * 100
     assert [slot.calls for slot in chunk.slots] == [2, 2, 3, 3]
 

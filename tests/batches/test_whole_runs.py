@@ -8,6 +8,7 @@ import pytest
 
 from streams.batches.core.batch_packing import ChunkBounds
 from streams.batches.core.run_terms import RunTerms
+from streams.core.limits import Limits
 from streams.errors import StreamsError
 from tests.batches.world import LIVE_NANO, Weather, World, run_world
 
@@ -59,20 +60,17 @@ def test_the_equation_counts_every_kind_of_outcome() -> None:
 POINTS = 50
 
 
-@pytest.fixture(scope="module")
-def steps() -> int:
-    """How many a rough run takes where nobody kills it."""
-    world = World(0, texts(240), ROUGH)
-    run_world(world)
+def steps(seed: int) -> int:
+    """How many the run takes where nobody kills it."""
+    world = World(seed, texts(240, seed), ROUGH)
+    run_world(world, seed)
     return world.steps
 
 
 @pytest.mark.parametrize("point", range(POINTS))
-def test_killed_at_any_point_nothing_is_lost_duplicated_or_submitted_twice(
-    point: int, steps: int
-) -> None:
-    chance = random.Random(point)
-    at = [1 + point * steps // POINTS, *(chance.randrange(1, steps) for _ in range(2))]
+def test_killed_at_any_point_nothing_is_lost_duplicated_or_submitted_twice(point: int) -> None:
+    chance, end = random.Random(point), steps(point)
+    at = [1 + point * (end - 1) // POINTS, *(chance.randrange(1, end) for _ in range(2))]
     world = World(point, texts(240, point), ROUGH, kill_at=at)
     summary = run_world(world, point)
     world.check_emitted()
@@ -135,6 +133,19 @@ def test_a_deadline_is_met_by_processes_that_are_killed(seed: int) -> None:
     run_world(world, seed)
     assert world.ended_at <= 6 * HOURS
     world.check_emitted()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_kill_pays_again_for_the_live_calls_under_way_and_for_no_others(seed: int) -> None:
+    chance = random.Random(seed)
+    world = World(seed, good_texts(200), deadline_s=60.0)  # all of it goes live
+    run_world(world, seed)
+    at = sorted(chance.sample(range(1, world.steps), 5))
+    world = World(seed, good_texts(200), kill_at=at, deadline_s=60.0)
+    world.limits = Limits(max_items=4, max_in_flight=1)
+    run_world(world, seed)
+    world.check_emitted()
+    assert world.paid_twice <= 4 * world.kills
 
 
 # -- money, cancelling, and what a person has to look at -------------------------------------------

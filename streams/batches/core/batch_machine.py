@@ -13,9 +13,9 @@ Rules of this file:
    or is in doubt about one (`adoption`).
 4. An outage, a limit, a refusal of the account only delay. What a person has to look at ends the
    run with `error`; its state stays.
-5. HURRY: the time left is what live calls need. Batches are cancelled, what they have answered
-   counts, the rest goes live. STOP: the money is spent. What is under way is read, nothing new
-   begins. CANCEL: batches are cancelled, and what has an answer is emitted.
+5. HURRY: the time left is what live calls need: batches are cancelled, what they have answered
+   counts, the rest goes live. STOP: no further chunk may begin, for want of money. CANCEL: batches
+   are cancelled, and what has an answer is emitted.
 """
 
 from __future__ import annotations
@@ -97,8 +97,11 @@ class BatchMachine:
         """Whether nothing is under way and nothing will be: after `decide`, the run is over."""
         if self._busy or not self.under_way.is_idle:
             return False
-        ended = self.chunks.input_ended or self.mode is Mode.CANCEL
-        return self.mode is Mode.STOP or (ended and not self.chunks)
+        if self.mode is Mode.STOP:
+            return all(
+                chunk.sums or chunk.number in self._stopped for chunk in self.chunks.values()
+            )
+        return not self.chunks and (self.chunks.input_ended or self.mode is Mode.CANCEL)
 
     def next_at(self, now_ms: int) -> float:
         """When `decide` may have something new, in ms; inf: only an answer changes anything."""
@@ -114,8 +117,7 @@ class BatchMachine:
             return []
         self._look_at_deadline(now_ms)
         actions: list[RunAction] = list(self.under_way.decide(now_ms, cancels=self._cancels))
-        work = None if self._busy else self._work(now_ms)
-        if work is not None:
+        if not self._busy and (work := self._work(now_ms)) is not None:
             self._busy = True
             actions.append(work)
         changed, self.under_way.changed = self.under_way.changed, []
@@ -160,11 +162,11 @@ class BatchMachine:
             for number, chunk in self.chunks.items()
             if not self.under_way.holds(number, now_ms) and number not in self._stopped
         ]
-        if self.mode is Mode.RUN and now_ms >= self.hold.until_ms:
+        if self.mode in (Mode.RUN, Mode.STOP) and now_ms >= self.hold.until_ms:
             unsent = next((chunk for chunk in free if chunk.waits_for_creation), None)
             if unsent is not None:
                 return Fold(unsent.number)
-            if draws:
+            if draws and self.mode is Mode.RUN:
                 return draw
         ready = next((chunk for chunk in free if self._is_ready(chunk)), None)
         if ready is not None:
@@ -185,18 +187,16 @@ class BatchMachine:
             return self._leave(chunk, folded)
         if self._lacks_canary(folded):
             return Canary(chunk.number)
-        if self.mode is Mode.RUN and folded.requests:
+        if self.mode in (Mode.RUN, Mode.STOP) and folded.requests:
             return self._next_round(chunk, folded, now_ms)
-        if self.mode is Mode.STOP or self._is_too_dear(folded.live_tokens, batch=False):
-            self._stopped.add(chunk.number)
+        if self._is_too_dear(chunk, folded, batch=False):
             return None
         chunk.live, self._deadline.new_requests = True, 0
         return GoLive(chunk.number, chunk.record())
 
     def _next_round(self, chunk: Chunk, folded: Folded, now_ms: int) -> RunAction | None:
         if not chunk.waits_for_creation:
-            if self._is_too_dear(folded.tokens, batch=True):
-                self._stopped.add(chunk.number)
+            if self._is_too_dear(chunk, folded, batch=True):
                 return None
             cost = self.spending.estimate(folded.tokens, batch=True)
             chunk.rounds.append(Round(folded.requests, now_ms, cost))
@@ -218,10 +218,14 @@ class BatchMachine:
         chunk.state = "cancelled" if partial else "emitted"
         return Emit(chunk.number, chunk.record(), partial)
 
-    def _is_too_dear(self, tokens: int, *, batch: bool) -> bool:
-        if self.spending.allows(self.chunks.values(), tokens, batch=batch):
+    def _is_too_dear(self, chunk: Chunk, folded: Folded, *, batch: bool) -> bool:
+        tokens = folded.tokens if batch else folded.live_tokens
+        is_new = chunk.last is None
+        if self.spending.allows(self.chunks.values(), tokens, batch=batch, is_new=is_new):
             return False
         self.mode = Mode.STOP
+        self._stopped.add(chunk.number)
+        self.chunks.incomplete[chunk.number] = folded.sums
         return True
 
     # -- answers -----------------------------------------------------------------------------------

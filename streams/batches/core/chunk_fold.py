@@ -176,8 +176,8 @@ def _calls_of(slots: list[Slot], ranges: Sequence[Range]) -> list[Call]:
     return calls
 
 
-def sums_of(slots: Sequence[Slot], planned: int, live_items: int, calls: int) -> Sums:
-    """Of the outcomes so far. `planned`: how many items the chunk had when it was new."""
+def sums_of(slots: Sequence[Slot]) -> Sums:
+    """Of the outcomes so far, and of what these items took."""
     pending = dead = drops = input_tokens = output_tokens = 0
     cost: int | None = 0
     for slot in slots:
@@ -191,8 +191,11 @@ def sums_of(slots: Sequence[Slot], planned: int, live_items: int, calls: int) ->
         input_tokens += slot.input_tokens
         output_tokens += slot.output_tokens
         cost = added(cost, slot.cost_nano_usd)
-    results, vanished = len(slots) - pending - dead - drops, planned - len(slots)
-    # fmt: off
-    return Sums(planned, results, dead, drops, vanished, live_items, calls, input_tokens,
-                output_tokens, cost)
-    # fmt: on
+    return Sums(
+        results=len(slots) - pending - dead - drops,
+        dead_letters=dead,
+        drops=drops,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        cost_nano_usd=cost,
+    )

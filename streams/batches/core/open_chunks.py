@@ -9,7 +9,8 @@ from streams.batches.core.chunk_record import Chunk, Sums
 class OpenChunks(dict[int, Chunk]):
     """By number, in their order. `totals`: of the chunks that have left. `item_count`: items read
     so far; `input_ended`: there are no more. `batches`: created so far; `batch_ids`: theirs.
-    `next`, `cursor`: of the next new chunk."""
+    `next`, `cursor`: of the next new chunk. `incomplete`: the sums so far of those that the run
+    leaves as they are, for want of money."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -17,6 +18,7 @@ class OpenChunks(dict[int, Chunk]):
         self.item_count = 0
         self.input_ended = False
         self.batch_ids: set[str] = set()
+        self.incomplete: dict[int, Sums] = {}
         self.next = 0
         self.cursor: Cursor | None = None
 
@@ -24,6 +26,15 @@ class OpenChunks(dict[int, Chunk]):
     def head(self) -> int | None:
         """The oldest, which leaves next; None: there is none."""
         return next(iter(self), None)
+
+    @property
+    def paid(self) -> Sums:
+        """Of all that was read; what counts in it are calls, tokens and money."""
+        paid = self.totals
+        for number, chunk in self.items():
+            sums = chunk.sums or self.incomplete.get(number)
+            paid = paid if sums is None else paid.plus(sums)
+        return paid
 
     @property
     def batches(self) -> int:

@@ -2,7 +2,8 @@
 
 1. A batch costs half of the tokens that its requests are estimated to take. What has been read
    corrects the estimates of what has not.
-2. What is submitted counts as spent, however late it ends, and a tenth more: it is an estimate.
+2. What is submitted counts as spent, however late it ends. A new chunk begins only where a fifth
+   more is left: what it is estimated wrong by, and what a batch leaves to be asked again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from streams.batches.core.chunk_record import Chunk
 from streams.batches.core.run_actions import CanaryFacts
 from streams.model import added
 
-HEADROOM = 1.1
+HEADROOM = 1.2
 
 
 class Spending:
@@ -44,13 +45,14 @@ class Spending:
             self._actual += cost
             self._expected += _expected(chunk)
 
-    def allows(self, chunks: Iterable[Chunk], tokens: int, *, batch: bool) -> bool:
-        """Whether requests with so many tokens keep to the limit."""
+    def allows(self, chunks: Iterable[Chunk], tokens: int, *, batch: bool, is_new: bool) -> bool:
+        """Whether requests with so many tokens keep to the limit. `is_new`: of a chunk that has no
+        batch yet."""
         if self._limit is None:
             return True
         total = self.with_further(chunks, self.estimate(tokens, batch=batch))
         spent = self.spent or 0
-        return spent + HEADROOM * (total - spent) <= self._limit
+        return spent + (HEADROOM if is_new else 1) * (total - spent) <= self._limit
 
     def with_further(self, chunks: Iterable[Chunk], further: int | None) -> int:
         """What is spent in the end, with the batches of chunks that are not read yet and with this
