@@ -22,7 +22,7 @@ from streams.batches.live_calls import LiveCalls
 from streams.batches.live_records import LiveRecords
 from streams.batches.result_file import ResultFile
 from streams.batches.result_store import ResultStore
-from streams.batches.slices import in_slices
+from streams.batches.slices import forget, in_slices
 from streams.codec.strict_json import write
 from streams.core.call import PENDING, Call, Slot, State
 from streams.core.cut import screen
@@ -189,7 +189,7 @@ class Bench:
     async def _clear(self) -> None:
         if self._on is not None:
             slots, self._on = self._fold.slots, None
-            await in_slices(_forgotten(slots))
+            await forget(slots)
         self._live_items = 0
         self._has_canary = False
 
@@ -250,7 +250,7 @@ class Bench:
             slots = [slot for slot in slots if slot.outcome is not PENDING]
         self._on = None
         await self._door.emit(slots)
-        await in_slices(_forgotten(slots))
+        await forget(slots)
 
     async def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold
@@ -286,13 +286,6 @@ class Bench:
             if full and count:
                 return count
         return len(requests)
-
-
-def _forgotten(slots: list[Slot]) -> Iterator[None]:
-    """In slices: to free all of a chunk at once takes 60 ms."""
-    while slots:
-        del slots[-DRAWN_AT_ONCE:]
-        yield
 
 
 def _rounds(fold: ChunkFold, chunk: Chunk, results: Sequence[ResultFile | None]) -> Iterator[None]:
