@@ -128,11 +128,12 @@ async def took_ms(made: Topics, where: Place, spans: Phases) -> tuple[list[float
     beside: list[float] = []
     places = [TopicPartition(where.sink, n) for n in range(where.partitions)]
     async with AIOKafkaConsumer(
-        bootstrap_servers=made.server, max_partition_fetch_bytes=FETCH_BYTES
+        bootstrap_servers=made.server,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
     ) as consumer:
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
         while any([await consumer.position(at) < end for at, end in ends.items()]):
             fetched = await consumer.getmany(timeout_ms=1000)
             for record in (record for each in fetched.values() for record in each):

@@ -38,9 +38,9 @@ ITEMS = 20_000
 PARTITIONS = 4
 LIVE_KILLS, BATCH_KILLS = 5, 8
 MAX_ITEMS, MAX_IN_FLIGHT, LATENCY_MS = 20, 4, 250.0
-BATCH_ITEMS, BATCH_MS = 2, 8_000.0
+BATCH_ITEMS, BATCH_MS = 2, 30_000.0
 WITHIN_S = 1_200.0
-LIFE_S = (0.5, 12.0)
+LIFE_S = (0.2, 8.0)
 """Of a process in batch mode, from when it has found its run."""
 
 FAULTS = [

@@ -156,7 +156,9 @@ async def outcomes(where: Place, run: str) -> list[Outcome]:
     header = (RUN_HEADER, run.encode())
     found: list[Outcome] = []
     async with AIOKafkaConsumer(
-        bootstrap_servers=where.server, max_partition_fetch_bytes=FETCH_BYTES
+        bootstrap_servers=where.server,
+        auto_offset_reset="earliest",
+        max_partition_fetch_bytes=FETCH_BYTES,
     ) as consumer:
         dead = f"{where.source}.dead"
         topics = {where.sink: range(where.partitions)}
@@ -165,7 +167,6 @@ async def outcomes(where: Place, run: str) -> list[Outcome]:
         places = [TopicPartition(name, n) for name, numbers in topics.items() for n in numbers]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
         while any([await consumer.position(at) < end for at, end in ends.items()]):
             fetched = await consumer.getmany(timeout_ms=1000)
             records = [record for each in fetched.values() for record in each]

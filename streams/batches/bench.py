@@ -22,7 +22,7 @@ from streams.batches.live_calls import LiveCalls
 from streams.batches.live_records import LiveRecords
 from streams.batches.result_file import ResultFile
 from streams.batches.result_store import ResultStore
-from streams.batches.slices import in_slices
+from streams.batches.slices import forget, in_slices
 from streams.codec.strict_json import write
 from streams.core.call import PENDING, Call, Slot, State
 from streams.core.cut import screen
@@ -81,7 +81,7 @@ class Bench:
 
     async def draw(self, number: int, after: Cursor | None) -> Drawn | None:
         """The items behind `after`, as many as a chunk takes; None: there are no more."""
-        self._clear()
+        await self._clear()
         slots = await self._draw_slots(after)
         if not slots:
             return None
@@ -166,7 +166,7 @@ class Bench:
 
     async def load(self, chunk: Chunk) -> Folded:
         """Raises CallError where results cannot be read now."""
-        self._clear()
+        await self._clear()
         results: list[ResultFile | None] = []
         for each in chunk.rounds:
             reads = each.ended and not each.abandoned and each.batch is not None
@@ -186,8 +186,10 @@ class Bench:
             self._go_live()
         return await self._folded()
 
-    def _clear(self) -> None:
-        self._on = None
+    async def _clear(self) -> None:
+        if self._on is not None:
+            slots, self._on = self._fold.slots, None
+            await forget(slots)
         self._live_items = 0
         self._has_canary = False
 
@@ -248,6 +250,7 @@ class Bench:
             slots = [slot for slot in slots if slot.outcome is not PENDING]
         self._on = None
         await self._door.emit(slots)
+        await forget(slots)
 
     async def _folded(self) -> Folded:
         chunk, fold = self._chunk, self._fold

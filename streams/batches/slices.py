@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 SLICE_S: Final = 0.01
+FORGOTTEN_AT_ONCE: Final = 1_000
 
 
 async def in_slices(steps: Iterable[None]) -> None:
@@ -17,3 +18,10 @@ async def in_slices(steps: Iterable[None]) -> None:
         if time.perf_counter() - began > SLICE_S:
             await asyncio.sleep(0)
             began = time.perf_counter()
+
+
+async def forget(items: list[Any]) -> None:
+    """Empties the list: to free a chunk's slots all at once takes 60 ms."""
+    while items:
+        del items[-FORGOTTEN_AT_ONCE:]
+        await asyncio.sleep(0)
