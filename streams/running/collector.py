@@ -12,4 +12,4 @@ def collect_seldom() -> None:
     generation is small, 10 ms, and it is the last one that waits for long."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 5, 80)
+    gc.set_threshold(50_000, 2, 200)
