@@ -44,7 +44,7 @@ STEP_S = 0.02
 HISTORY = 60_000
 LATENCY_MS = 100.0
 CALLS: dict[str, Any] = {"max_items": 20, "max_in_flight": 5, "max_wait_ms": 100}
-LIMIT_PER_S, BURST_S = 45, 5
+LIMIT_PER_S, BURST_S = 25, 5
 SECONDS, ROUNDS = 20.0, 3
 WARM_UP, SETTLE_S = 1_000, 5.0
 """Items that wait for the worker's start, and what comes while it catches up, are in no figure."""

@@ -29,7 +29,7 @@ from streams.jobs.replay.run_facts import DROPS, write_ranges
 from streams.kafka.extents import Extent
 from streams.kafka.produce.sink import Sink
 from streams.model import DROP
-from streams.worker.output import Outcomes, Route
+from streams.worker.output import ENCODED_AT_ONCE, Outcomes, Route
 from streams.worker.partition import Partition
 
 AT_ONCE = 500
@@ -112,10 +112,11 @@ class ReplayDoor:
             assert isinstance(lane, int)
             todo = [slot for slot in group if not has(lane, slot.seq)]
             self._drops.add(lane, [slot.seq for slot in todo if slot.outcome is DROP])
-            if todo:
-                self._pending[lane] += len(todo)
-                self._outcomes.release(self._lane(lane), todo)
-            await asyncio.sleep(0)
+            self._pending[lane] += len(todo)
+            for start in range(0, len(todo), ENCODED_AT_ONCE):  # as many as a turn encodes
+                part = todo[start : start + ENCODED_AT_ONCE]
+                self._outcomes.release(self._lane(lane), part)
+                await asyncio.sleep(0)
         while self._pending.total() and self._error is None:
             self._emitted.clear()
             await self._emitted.wait()
