@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import resource
+import os
 import sys
 import tempfile
 import time
@@ -24,6 +24,7 @@ import orjson
 
 from benchmarks.bars import Bar, Report, conclude, say
 from benchmarks.loop_lag import longest_callback
+from benchmarks.memory import resident_at_most_mb
 from streams.batches.batch_door import Cursor, Ranges
 from streams.batches.batch_operation import BatchOperation
 from streams.batches.batch_run import BatchRun
@@ -228,7 +229,7 @@ async def measured(items: int) -> dict[str, Any]:
         "body_mb": api.body_bytes / 1e6,
         "lag_cpu_ms": lag.cpu_ms,
         "lag_wall_ms": lag.wall_ms,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": resident_at_most_mb(os.getpid()),
     }
     return figures
 

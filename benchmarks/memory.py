@@ -87,14 +87,15 @@ async def _highest_mb(made: Topics, backlog: Backlog, *, idle: bool) -> float:
                 await contender.work(backlog.partitions * backlog.records, within_s=FULL_S)
             else:
                 await asyncio.sleep(IDLE_S)
-            highest_mb = _resident_at_most_mb(contender.pid)
+            highest_mb = resident_at_most_mb(contender.pid)
     for topic in (source, sink):
         await made.delete(topic)
     return highest_mb
 
 
-def _resident_at_most_mb(pid: int) -> float:
-    """As Linux knows it, also of moments that nobody looked at."""
+def resident_at_most_mb(pid: int) -> float:
+    """As Linux knows it, also of moments that nobody looked at. (`ru_maxrss` knows less: a new
+    process begins with its parent's.)"""
     status = Path(f"/proc/{pid}/status").read_text().splitlines()
     (highest,) = (line.split()[1] for line in status if line.startswith("VmHWM:"))
     return int(highest) * 1024 / 1e6

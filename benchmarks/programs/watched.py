@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 from benchmarks.loop_lag import Lag, longest_callback
+from benchmarks.memory import resident_at_most_mb
 from streams.batches.bench import Bench
 from streams.cli.entry import run
 from streams.jobs.replay.run_hold import RunHold
@@ -70,12 +71,6 @@ def lag_of_the_run(lag: Lag) -> Iterator[None]:
         yield
 
 
-def peak_mb() -> float:
-    """The highest resident memory of this process so far."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
-
-
 def seen_by(lag: Lag, seen: Planning) -> dict[str, Any]:
     used = os.times()
     return {
@@ -86,7 +81,7 @@ def seen_by(lag: Lag, seen: Planning) -> dict[str, Any]:
         "planning_cpu_s": seen.cpu_s,
         "planning_wall_s": seen.wall_s,
         "bodies_cpu_s": seen.bodies_cpu_s,
-        "peak_mb": peak_mb(),
+        "peak_mb": resident_at_most_mb(os.getpid()),
         "cpu_s": used.user + used.system,
     }
 
