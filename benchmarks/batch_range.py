@@ -44,7 +44,7 @@ from streams.errors import ItemError
 from streams.model import Item, Reply
 from streams.providers import make_caller
 from streams.providers.batch_port import BatchStatus
-from streams.running.collector import collect_seldom
+from streams.running.collector import A_LONG_JOB, collect_seldom
 
 ITEMS = 1_000_000
 AT_ONCE = 500
@@ -210,7 +210,7 @@ def _making_s(items: int) -> float:
 async def measured(items: int) -> dict[str, Any]:
     figures: dict[str, Any] = {"planned_per_s": await planning_rate(min(items, 200_000))}
     say(f"planned   {figures['planned_per_s']:,.0f} items/s")
-    collect_seldom()  # as the commands do
+    collect_seldom(A_LONG_JOB)  # as the commands do
     with tempfile.TemporaryDirectory() as directory, longest_callback() as lag:
         state = StateFile(Path(directory) / "run.json")
         records = await state.load()

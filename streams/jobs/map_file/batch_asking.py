@@ -39,7 +39,7 @@ from streams.model import Reply
 from streams.operations import make_operation
 from streams.providers import TaskCaller
 from streams.running.api_process import ApiWork
-from streams.running.collector import collect_seldom
+from streams.running.collector import A_LONG_JOB, collect_seldom
 from streams.running.work import Options
 
 ANSWERED_KEY: Final = "journal"
@@ -53,7 +53,7 @@ async def ask_in_batches(job: MapJob, api: MapApi, progress: MapProgress) -> Non
     calls = job.task.calls
     options = Options(max_in_flight=calls.max_in_flight, max_attempts=calls.max_attempts)
     work = process_of(job.task, api.caller()).work(options)
-    collect_seldom()  # the SDK is imported
+    collect_seldom(A_LONG_JOB)  # the SDK is imported
     try:
         fields = job.fields(make_operation(job.task))
         facts = await asyncio.to_thread(_checked, job, fields, work.task_caller)

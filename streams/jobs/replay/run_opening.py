@@ -31,7 +31,7 @@ from streams.kafka.produce.job_writer import job_producers
 from streams.kafka.tail import is_embedded, partitions_of, reading_consumer
 from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.plans import Plan, caller_of, parts_of
-from streams.running.collector import collect_seldom
+from streams.running.collector import A_LONG_JOB, collect_seldom
 from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings
 from streams.settings.values import ledger_topic
@@ -236,7 +236,7 @@ async def _opened(
     where: Where | None,
     progress: ReplayProgress,
 ) -> AsyncIterator[tuple[RunContext, RunKeys]]:
-    collect_seldom()  # the SDK is imported, and there is no claim to keep yet
+    collect_seldom(A_LONG_JOB)  # the SDK is imported, and there is no claim to keep yet
     settings, arguments = connections.settings, connections.arguments
     progress.facts, progress.where, progress.total = facts, where, facts.offsets
     topic = replays_topic(settings.worker.id)
