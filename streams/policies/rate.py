@@ -1,0 +1,221 @@
+"""When an account's next call may start by the API's limits: requests, input and output tokens.
+
+    reserve(demand, now) ──► Grant ──call──► correct(grant, what it took, now), learn(headers, ..)
+            │                           └──► refused(grant, retry_after_s, now), learn(headers, ..)
+            └──► the time to ask again
+
+Rules:
+1. A call starts when every bucket has what it is expected to take (`streams.policies.bucket`). It
+   waits here before the API would refuse it, and whoever waits holds no slot.
+2. Slow start: a tenth of the limits, doubling each `DOUBLING_S` of full use until all of them are
+   used; with little use it grows as much less. APIs refuse sharp increases. A limit that rises is
+   approached the same way. It is never slower than one call a second where the limits allow that.
+3. A refusal while it grows halves the pace, which then grows four times slower: the first signal.
+4. While the account is stopped, and after `IDLE_S` without a call, the pace falls as fast as it
+   would have grown. So a second's pause costs little, and a long one ends in a slow start.
+5. Calls that began before a refusal and are refused too are one refusal; a later time to come back
+   always counts. From nothing at that time, levels fill up: what waited does not come all at once.
+6. Where nothing is configured and the API says its limits, `FIRST_CALLS` start and their first
+   response is waited for: the time to ask again is inf, since only an event can tell it.
+7. Reads of the prompt cache are no input here: `correct` is told what counts against the limits.
+
+How an account uses it (`streams.core.account`; not wired yet): accounts whose models share limits
+(`streams.policies.model_groups`) share one `Rate`. `Seat.reserve(demand, now)` asks it last, when
+pauses and the line of members let the call start, stores the `Grant` in its `Reservation`, and
+gives the time to ask again back as it does for a pause; the member stands in line meanwhile.
+`next_at` and `opens_at` use `ready_at`, the same question without taking. `succeeded` and
+`answered` correct and then learn; `failed` with THROTTLED is `refused` and then learns; a call that
+was cancelled or timed out took what it reserved, as far as we know: the API began it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf, log
+from typing import Final, NamedTuple
+
+from streams.model import RateLimits
+from streams.policies.bucket import Bucket
+from streams.policies.retry import MAX_WAIT_S, requested_wait_s
+
+SLOW_START: Final = 0.1
+DOUBLING_S: Final = 2.0
+AFTER_SIGNAL: Final = 4.0
+"""So many times slower after the first refusal."""
+IDLE_S: Final = 30.0
+CALLS_PER_S: Final = 1.0
+"""The slow start is never slower."""
+FIRST_CALLS: Final = 2
+CALL_SHARE: Final = 0.1
+"""Weight of the latest call in the mean time of calls."""
+
+
+class Kind(NamedTuple):
+    """See `Bucket`."""
+
+    rounded_to: int
+    late: bool
+
+
+KINDS: Final = {
+    "requests": Kind(rounded_to=1, late=False),
+    "input_tokens": Kind(rounded_to=1000, late=False),
+    "output_tokens": Kind(rounded_to=1000, late=True),
+}
+"""The fields of `Demand`, `PerMinute` and `RateLimits`, in their order, and how the API counts."""
+
+
+class Demand(NamedTuple):
+    """What a call takes, or took: input that is not read from the prompt cache, and output that is
+    generated (`max_tokens` is not reserved)."""
+
+    requests: float
+    input_tokens: float
+    output_tokens: float
+
+
+class PerMinute(NamedTuple):
+    """Configured limits; None: only what the API says counts."""
+
+    requests: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Grant:
+    """The right to start one call. `number`: counts the calls from 1. `paths`: of each bucket,
+    after the call took its estimate."""
+
+    number: int
+    demand: Demand
+    started_at: float
+    paths: tuple[float, ...]
+
+
+class Rate:
+    """The limits of one account and group of models.
+
+    `limit_share`: above 0, at most 1: the rest of the limits stays free for others. `says_limits`:
+    whether the API's responses have headers that say them. `binding`: the
+    limit that the latest question waited for, one of `KINDS`; None: it waited for none. `pace`: the
+    part of the limits that the slow start allows. `ValueError`: a limit or the share is out of
+    range.
+    """
+
+    def __init__(
+        self,
+        configured: PerMinute,
+        now: float,
+        *,
+        limit_share: float = 1.0,
+        says_limits: bool = True,
+    ) -> None:
+        if not 0 < limit_share <= 1:
+            raise ValueError(f"limit_share must be above 0 and at most 1, not {limit_share}")
+        for kind, limit in zip(KINDS, configured, strict=True):
+            if limit is not None and not limit > 0:
+                raise ValueError(f"{kind} must be above 0, not {limit}")
+        self.pace = SLOW_START
+        self.binding: str | None = None
+        self.blocked_until = -inf
+        self._doubling_s = DOUBLING_S
+        self._granted_at = now
+        self._least_pace = 0.0
+        self._call_s = 0.0
+        self._is_blind = says_limits and None in configured
+        self._calls = self._calls_at_refusal = 0
+        self._buckets = tuple(
+            Bucket(limit, now, share=limit_share, pace=SLOW_START, **kind._asdict())
+            for limit, kind in zip(configured, KINDS.values(), strict=True)
+        )
+
+    def reserve(self, demand: Demand, now: float) -> Grant | float:
+        """The right to start a call now, which takes this much by estimate; or the time to ask
+        again, later than now: asking then is granted unless something happened meanwhile."""
+        at = self.ready_at(demand, now)
+        if at > now:
+            return at
+        worth_s = self._worth_s(demand)
+        grown = self.pace + worth_s * log(2) / self._doubling_s
+        self.pace = min(1.0, 2 * self.pace, grown)
+        if self.pace == 1.0:
+            self._doubling_s = DOUBLING_S
+        for bucket, amount in zip(self._buckets, demand, strict=True):
+            bucket.take(amount)
+        self._granted_at = now
+        self._calls += 1
+        return Grant(self._calls, demand, now, tuple(each.path for each in self._buckets))
+
+    def ready_at(self, demand: Demand, now: float) -> float:
+        """The same question, without taking anything; -inf: now."""
+        if now < self.blocked_until:
+            return self.blocked_until
+        if self._is_blind and self._calls >= FIRST_CALLS:
+            return inf
+        self._slow_down(now - self._granted_at - IDLE_S, now)
+        self._advance(now)
+        self._least_pace = min(1.0, self._worth_s(demand) * CALLS_PER_S)
+        pace = max(self.pace, self._least_pace)
+        at, self.binding = -inf, None
+        for kind, bucket, amount in zip(KINDS, self._buckets, demand, strict=True):
+            ready_at = bucket.ready_at(amount, now, pace, self._call_s)
+            if ready_at > at:
+                at, self.binding = ready_at, kind
+        return at
+
+    def correct(self, grant: Grant, took: Demand | None, now: float) -> None:
+        """The call is over and took this much; None: nothing, since it was refused or never sent.
+        Before `learn` of the same response."""
+        self._is_blind = False
+        self._advance(now)
+        if took is not None:
+            self._call_s += CALL_SHARE * (now - grant.started_at - self._call_s)
+        took = Demand(0, 0, 0) if took is None else took
+        for bucket, amount, expected in zip(self._buckets, took, grant.demand, strict=True):
+            bucket.settle(expected, amount)
+
+    def learn(self, limits: RateLimits | None, grant: Grant, now: float) -> None:
+        """What the headers of a reply or of a refusal say; `grant`: of its call."""
+        if limits is None:
+            return
+        self._advance(now)
+        rose = 1.0
+        for bucket, quota, path in zip(self._buckets, limits, grant.paths, strict=True):
+            if quota is not None:
+                rose = max(rose, bucket.learn(quota, path, grant.started_at, now))
+        if rose > 1:
+            self.pace = max(SLOW_START, self.pace / rose)
+
+    def refused(self, grant: Grant, retry_after_s: float | None, now: float) -> None:
+        """The API refused the call by a 429: it took nothing, and nobody starts one before
+        `retry_after_s` is over (None: the API does not say)."""
+        self.correct(grant, None, now)
+        until = now + min(MAX_WAIT_S, requested_wait_s(retry_after_s) or 0.0)
+        if grant.number > self._calls_at_refusal:
+            self._calls_at_refusal = self._calls
+            if self.pace < 1:
+                self.pace, self._doubling_s = self.pace / 2, DOUBLING_S * AFTER_SIGNAL
+        elif until <= self.blocked_until:
+            return
+        self._slow_down(until - max(now, self.blocked_until), now)
+        self.blocked_until = max(self.blocked_until, until)
+        self._granted_at = max(self._granted_at, self.blocked_until)
+        for bucket in self._buckets:
+            bucket.empty(self.blocked_until)
+
+    def _advance(self, now: float) -> None:
+        pace = max(self.pace, self._least_pace)
+        for bucket in self._buckets:
+            bucket.advance(now, pace)
+
+    def _slow_down(self, stopped_s: float, now: float) -> None:
+        """The pace falls with the time without calls, down to a slow start."""
+        if stopped_s > 0:
+            self.pace = max(SLOW_START, self.pace * 0.5 ** (stopped_s / DOUBLING_S))
+            self._granted_at = max(self._granted_at, now - IDLE_S)
+
+    def _worth_s(self, demand: Demand) -> float:
+        """How many seconds of the tightest limit such a call takes."""
+        each = zip(self._buckets, demand, strict=True)
+        return max(60 * amount / bucket.per_minute for bucket, amount in each)
