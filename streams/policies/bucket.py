@@ -50,6 +50,7 @@ _ASKED_S: Final = 1e-6
 class Bucket:
     """`configured`: per minute; None: only the API says. `share`: of the limit that is ours.
     `rounded_to`: of the API's `remaining`. `late`: the API charges at the reply.
+    `per_s`: the lower of what is configured and what the API says, our share of it; inf: neither.
     `others_per_s`: what other programs use. All times are seconds of one clock."""
 
     def __init__(
@@ -58,7 +59,6 @@ class Bucket:
         now: float,
         *,
         share: float,
-        pace: float,
         rounded_to: int = 1,
         late: bool = False,
     ) -> None:
@@ -76,13 +76,8 @@ class Bucket:
         self._doubts = [0.0, 0.0]  # of `remaining` as of the answer, as of the call
         self.api: float | None = None
         self.others_per_s = 0.0
-        self.own = self._burst(pace)
-
-    @property
-    def per_minute(self) -> float:
-        """The lower of what is configured and what the API says, our share of it; inf: neither."""
-        limits = (each for each in (self._configured, self._learned) if each is not None)
-        return min(limits, default=inf) * self._share
+        self.per_s = inf if configured is None else configured * share / 60
+        self.own = 0.0 if self.per_s < inf else inf
 
     @property
     def _api_per_s(self) -> float:
@@ -96,33 +91,33 @@ class Bucket:
         return 0.0 if self.api is None else self.api - self._shift
 
     def _burst(self, pace: float) -> float:
-        return max(1.0, BURST_S * pace * self.per_minute / 60)
+        return max(1.0, BURST_S * pace * self.per_s)
 
     def advance(self, now: float, pace: float) -> None:
         """Refills both levels up to now, at this pace (a part of the limit)."""
-        if now > self._own_at and self.per_minute < inf:
-            self.own += (now - self._own_at) * pace * self.per_minute / 60
-        self.own = min(self.own, self._burst(pace))
-        self._own_at = max(self._own_at, now)
-        passed_s = max(0.0, now - self._api_at)
-        if self.api is not None:
+        if self.per_s < inf and now > self._own_at:
+            own = self.own + (now - self._own_at) * pace * self.per_s
+            self.own, self._own_at = min(own, self._burst(pace)), now
+        if self.api is not None and now > self._api_at:
+            passed_s, self._api_at = now - self._api_at, now
             self.api = min(self.api + passed_s * self._api_per_s, self._highest)
-        self._margin_s = MARGIN_S + (self._margin_s - MARGIN_S) * exp(-passed_s / CALM_S)
-        self._api_at = max(self._api_at, now)
+            if self._margin_s > MARGIN_S:
+                extra_s = (self._margin_s - MARGIN_S) * exp(-passed_s / CALM_S)
+                self._margin_s = MARGIN_S + extra_s
 
     def ready_at(self, amount: float, now: float, pace: float, call_s: float) -> float:
         """From when on a call may take so much; -inf: now. Both levels are up to date. `call_s`:
         how long a call takes."""
-        if self.per_minute == inf:
+        if self.per_s == inf:
             return -inf
         need = min(amount, self._burst(pace))
-        own_per_s = pace * self.per_minute / 60
-        at = _full_at(need - self.own, own_per_s, max(now, self._own_at))
+        at = _full_at(need - self.own, pace * self.per_s, max(now, self._own_at))
         if self.api is not None:
             margin = max(self._margin_s, (1 - self._share) * BURST_S) * (self._learned or 0.0) / 60
             need = min(amount + min(margin, self._highest / 2), self._highest)
-            late = max(0.0, self._pending - self._api_per_s * call_s)
-            at = max(at, _full_at(need + late - self.api, self._api_per_s, now))
+            per_s = self._api_per_s
+            late = max(0.0, self._pending - per_s * call_s)
+            at = max(at, _full_at(need + late - self.api, per_s, now))
         return at
 
     def take(self, amount: float) -> None:
@@ -154,22 +149,24 @@ class Bucket:
             if quota.limit != self._learned:
                 rose = self._change(float(quota.limit))
         if quota.remaining is not None and self._learned is not None:
-            self._believe(quota.remaining, path, now - started_at)
+            self._believe(quota.remaining, path, started_at, now)
         return rose
 
     def _change(self, limit: float) -> float:
-        before, self._learned = self.per_minute, limit
+        before, self._learned = self.per_s, limit
+        self.per_s = min(self._configured or inf, limit) * self._share / 60
         self._highest = 0.0
         if before < inf:
-            return max(1.0, self.per_minute / before)
+            return max(1.0, self.per_s / before)
         self.own = min(self.own, 0.0)  # what is not known yet is no burst
         return 1.0
 
-    def _believe(self, remaining: int, path: float, call_s: float) -> None:
+    def _believe(self, remaining: int, path: float, started_at: float, now: float) -> None:
         below, above = self._slack
         self._highest = max(self._highest, remaining + above)
         if self.api is None:
-            self.api, self._shift = float(remaining), float(remaining)
+            self._api_at = max(self._api_at, now)
+            self.api = self._shift = float(remaining)
             return
         least, most = remaining - below if remaining else -inf, remaining + above
         beliefs = (self.api, path + self._shift)
@@ -179,7 +176,7 @@ class Bucket:
         move = moves[self._doubts[1] < self._doubts[0]]
         self.api += move
         self._shift += move
-        others = self.others_per_s - move / max(OTHERS_S, 2 * call_s)
+        others = self.others_per_s - move / max(OTHERS_S, 2 * (now - started_at))
         self.others_per_s = min(max(0.0, others), MOST_OF_OTHERS * (self._learned or 0.0) / 60)
 
     def empty(self, until: float) -> None:

@@ -1,6 +1,6 @@
 """How many calls an account has in flight at most, where the API does not say what it allows.
 
-    below the first refusal    +1 for each success: doubles with each round of calls
+    below the first refusal    +1 for each 2 successes: half as much again with each round of calls
     after it                   +1 for each 25 successes
     429 without headers, 529   x 0.75, and that cap is the ceiling for ten minutes
     at 95 % of the ceiling     stays; after ten minutes it probes up to 105 % of it
@@ -22,6 +22,7 @@ from typing import Final
 
 START: Final = 10
 CUT: Final = 0.75
+SUCCESSES_AT_START: Final = 2
 SUCCESSES: Final = 25
 SETTLED: Final = 0.95
 PROBE: Final = 1.05
@@ -60,7 +61,7 @@ class Concurrency:
         if in_flight < self.limit:
             return
         self._successes += 1
-        if self._successes < (1 if self.ceiling is None else SUCCESSES):
+        if self._successes < (SUCCESSES_AT_START if self.ceiling is None else SUCCESSES):
             return
         self._successes = self._timeouts = 0
         self._cap = max(self._cap, min(self._cap + 1, float(self._configured), self._bound(now)))

@@ -10,6 +10,7 @@ Rules:
 2. Slow start: a tenth of the limits, doubling each `DOUBLING_S` of full use until all of them are
    used; with little use it grows as much less. APIs refuse sharp increases. A limit that rises is
    approached the same way. It is never slower than one call a second where the limits allow that.
+   The very first call waits for nothing.
 3. A refusal while it grows halves the pace, which then grows four times slower: the first signal.
 4. While the account is stopped, and after `IDLE_S` without a call, the pace falls as fast as it
    would have grown. So a second's pause costs little, and a long one ends in a slow start.
@@ -126,7 +127,7 @@ class Rate:
         self._is_blind = says_limits and None in configured
         self._calls = self._calls_at_refusal = 0
         self._buckets = tuple(
-            Bucket(limit, now, share=limit_share, pace=SLOW_START, **kind._asdict())
+            Bucket(limit, now, share=limit_share, **kind._asdict())
             for limit, kind in zip(configured, KINDS.values(), strict=True)
         )
 
@@ -149,15 +150,16 @@ class Rate:
 
     def ready_at(self, demand: Demand, now: float) -> float:
         """The same question, without taking anything; -inf: now."""
-        if now < self.blocked_until:
-            return self.blocked_until
         if self._is_blind and self._calls >= FIRST_CALLS:
             return inf
         self._slow_down(now - self._granted_at - IDLE_S, now)
         self._advance(now)
         self._least_pace = min(1.0, self._worth_s(demand) * CALLS_PER_S)
         pace = max(self.pace, self._least_pace)
-        at, self.binding = -inf, None
+        at = self.blocked_until if now < self.blocked_until else -inf
+        self.binding = None
+        if not self._calls:
+            return at  # the first call waits for nothing, and its successors for what it took
         for kind, bucket, amount in zip(KINDS, self._buckets, demand, strict=True):
             ready_at = bucket.ready_at(amount, now, pace, self._call_s)
             if ready_at > at:
@@ -217,5 +219,9 @@ class Rate:
 
     def _worth_s(self, demand: Demand) -> float:
         """How many seconds of the tightest limit such a call takes."""
-        each = zip(self._buckets, demand, strict=True)
-        return max(60 * amount / bucket.per_minute for bucket, amount in each)
+        requests, inputs, outputs = self._buckets
+        return max(
+            demand.requests / requests.per_s,
+            demand.input_tokens / inputs.per_s,
+            demand.output_tokens / outputs.per_s,
+        )
