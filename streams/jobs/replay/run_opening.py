@@ -241,12 +241,16 @@ async def _opened(
     progress.facts, progress.where, progress.total = facts, where, facts.offsets
     topic = replays_topic(settings.worker.id)
     async with contextlib.AsyncExitStack() as stack:
-        producers = job_producers(arguments, progress.tell)
+        holds: list[RunHold] = []
+        producers = job_producers(
+            arguments, progress.tell, may_send=lambda: all(hold.may_send() for hold in holds)
+        )
         await stack.enter_async_context(connected(producers, connections.servers))
         state: RunTopic = await stack.enter_async_context(run_topic(arguments, topic, producers))
         claim = await _claim(connections, facts.run, progress, stack)
         keys = RunKeys(state, facts.run)
         hold = RunHold(facts.run, keys, claim)
+        holds.append(hold)
         yield (
             RunContext(
                 settings=settings,
