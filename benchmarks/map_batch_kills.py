@@ -11,7 +11,6 @@ for byte. The simulator's journal says whether any request was answered twice.
 
 from __future__ import annotations
 
-import argparse
 import json
 import signal
 import sys
@@ -20,12 +19,12 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import Any, NamedTuple
 
-from benchmarks.bars import Bar, Report, conclude, say
+from benchmarks.bars import Bar, Report, say
 from benchmarks.batch_api import simulator
-from benchmarks.map_kills import WITHIN_S, finish, launched, start, write_rows
+from benchmarks.map_kills import WITHIN_S, finish, launched, program, start, write_rows
 
 ROWS, KILLS = 20_000, 8
 BATCH_MS = 4_000
@@ -129,17 +128,5 @@ def measure(rows: int, kills: int, seed: int) -> Report:
     return Report("map in batches under kill -9", bars, figures, table)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--kills", type=int, default=KILLS)
-    parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**9))
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    say(f"map  seed {given.seed}")
-    report = measure(given.rows, given.kills, given.seed)
-    return conclude([report], "no broker", json_alone=given.json)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program(__doc__, measure, ROWS, KILLS))

@@ -215,17 +215,20 @@ def measure(rows: int, kills: int, seed: int, latency_ms: float = LATENCY_MS) ->
     return Report("map under kill -9", bars, figures, table)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--kills", type=int, default=KILLS)
+def program(
+    document: str | None, measured: Callable[[int, int, int], Report], rows: int, kills: int
+) -> int:
+    """A benchmark of `streams map` under kills as a program; `measured(rows, kills, seed)`."""
+    parser = argparse.ArgumentParser(description=(document or "").partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=rows)
+    parser.add_argument("--kills", type=int, default=kills)
     parser.add_argument("--seed", type=int, default=SystemRandom().randrange(10**9))
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     say(f"map  seed {given.seed}")
-    report = measure(given.rows, given.kills, given.seed)
+    report = measured(given.rows, given.kills, given.seed)
     return conclude([report], "no broker", json_alone=given.json)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program(__doc__, measure, ROWS, KILLS))

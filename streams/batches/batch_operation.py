@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.model import Reply
+from streams.providers import TaskCaller
 
 
 class BatchOperation(NamedTuple):
@@ -22,3 +23,29 @@ class BatchOperation(NamedTuple):
     timeout_s: float | None
     account: Account | None
     has_price: bool
+
+
+class CallTerms(Protocol):
+    """What a task, or a door's use of an operation, says of its calls."""
+
+    @property
+    def limits(self) -> Limits: ...
+    @property
+    def timeout_s(self) -> float | None: ...
+    @property
+    def account(self) -> Account | None: ...
+    @property
+    def has_price(self) -> bool: ...
+
+
+def operation_of(caller: TaskCaller, terms: CallTerms) -> BatchOperation:
+    """Both halves of a call, and the whole of it, under these terms."""
+    return BatchOperation(
+        request=caller.request,
+        read=caller.read,
+        call=caller,
+        limits=terms.limits,
+        timeout_s=terms.timeout_s,
+        account=terms.account,
+        has_price=terms.has_price,
+    )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-from streams.batches.batch_operation import BatchOperation
+from streams.batches.batch_operation import operation_of
 from streams.batches.batch_run import BatchRun
 from streams.batches.core.run_terms import RunTerms
 from streams.batches.list_door import ListDoor
@@ -50,7 +50,7 @@ async def run_list(
             door = ListDoor(listed, work.weigh, file, records)
             head = await _head(RunHead.read(records), work, door, deadline_s)
             async with aclosing(process.batches()) as api:
-                operation = operation_of(work)
+                operation = operation_of(work.task_caller, work)
                 # fmt: off
                 summary = await BatchRun(head, operation, door, api, file, records, terms,
                                          on_progress=on_progress).run()
@@ -69,19 +69,6 @@ async def run_list(
 def _count(process: ApiProcess[Any], summary: RunSummary) -> None:
     tokens = summary.input_tokens, summary.output_tokens
     process.count(Usage(*tokens, summary.cost_nano_usd, calls=summary.calls))
-
-
-def operation_of(work: ApiWork) -> BatchOperation:
-    caller = work.task_caller
-    return BatchOperation(
-        request=caller.request,
-        read=caller.read,
-        call=caller,
-        limits=work.limits,
-        timeout_s=work.timeout_s,
-        account=work.account,
-        has_price=work.has_price,
-    )
 
 
 async def _head(

@@ -31,7 +31,7 @@ from streams.running.pipeline import Pipeline
 from streams.running.pipeline_run import PipelineRun, PipelineStatistics
 from streams.running.tally import CallTally
 from streams.running.task_stages import stages_of_task
-from streams.running.trips import FIRST_TRIPS, Load, TaskLane, Trip
+from streams.running.trips import Load, TaskLane, Trip
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +72,10 @@ class PipelineCaller:
     ) -> None:
         self._task = task
         self._on_defect = on_defect
-        self._ready: deque[TaskLane] = deque()
+        self._waiting: deque[Trip] = deque()
         self._more = asyncio.Event()
         self._lanes: dict[int, TaskLane] = {}
-        widest = max(stage.options.max_in_flight for stage, _ in pipeline.stages)
-        self._load = Load(task.room_bytes, first_trips=max(FIRST_TRIPS, widest))
+        self._load = Load(task.room_bytes)
         self._taking: asyncio.Task[None] | None = None
         self._run = PipelineRun(
             stages_of_task(pipeline, task.order),
@@ -106,9 +105,7 @@ class PipelineCaller:
         if lane is None:
             lane = self._lanes[item.partition] = TaskLane()
         trip = Trip(item, lane, key, self._load)
-        if not lane.waiting:
-            self._ready.append(lane)
-        lane.waiting.append(trip)
+        self._waiting.append(trip)
         self._more.set()
         try:
             return Reply([_answer(await trip.outcome)], trip.usage)
@@ -133,9 +130,6 @@ class PipelineCaller:
         if self._lanes.get(partition) is lane:
             del self._lanes[partition]
         self._run.close_lane(lane)
-        if lane.waiting:
-            self._ready.remove(lane)
-            lane.waiting.clear()
         for trip in [*lane.trips]:
             self._load.end(trip)
         self._more.set()
@@ -145,21 +139,13 @@ class PipelineCaller:
     async def _trips(self) -> AsyncIterator[Trip]:
         """The run's input, which never ends; it waits while there is no room in memory."""
         while True:
-            while (lane := self._next_lane()) is not None:
-                self._ready.remove(lane)
-                trip = lane.waiting.popleft()
-                if lane.waiting:
-                    self._ready.append(lane)
-                self._load.begin(trip)
-                yield trip
+            while self._waiting and self._load.has_room:
+                trip = self._waiting.popleft()
+                if trip.lane.is_open:
+                    self._load.begin(trip)
+                    yield trip
             self._more.clear()
             await self._more.wait()
-
-    def _next_lane(self) -> TaskLane | None:
-        """The lanes take turns."""
-        if not self._load.has_room:
-            return None
-        return next((lane for lane in self._ready if self._load.admits(lane)), None)
 
     async def _take(self) -> None:
         while (taken := await self._run.take()) is not None:
@@ -236,13 +222,17 @@ class PipelineCaller:
         return merged
 
 
+_PLAIN: Final = frozenset({type(None), bool, str, int, float, list, dict})
+"""A list may be a vector of a thousand numbers: looked at by their types alone."""
+
+
 def _answer(value: Any) -> Any:
     """None drops the item. In a list, models of pydantic become what JSON has, and an error that
     `gather(errors="keep")` left there an object with its code and message."""
     if value is None:
         return DROP
     if isinstance(value, list):
-        return value if all(map(_is_plain, value)) else list(map(_member, value))
+        return value if _PLAIN.issuperset(map(type, value)) else list(map(_member, value))
     return value if _is_plain(value) else plain_json(value)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections import deque
 from collections.abc import Hashable
 from typing import Any, Final
 
@@ -23,23 +22,16 @@ from streams.model import Usage, added
 FIRST_TRIP_BYTES: Final = 16_000
 """The assumed peak of a trip before the first one has ended."""
 
-FIRST_TRIPS: Final = 16
-GROWTH: Final = 3
-"""Trips at the start, and how many more may begin for each that has ended: until some have, nobody
-knows what the stages make of an item."""
-
 ROUND_SHARE: Final = 0.1
 """Weight of the newest trip in the moving average of peaks; a higher peak counts at once."""
 
 
 class Load:
     """What all trips of a run take. `limit_bytes`: items wait for their trip while the stages hold
-    more, or would when those under way are as large as others were. `first_trips`: so many at most
-    until the first has ended."""
+    more, or would when those under way are as large as others were."""
 
-    def __init__(self, limit_bytes: int, first_trips: int) -> None:
+    def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
-        self._max_trips = first_trips
         self._trips = 0
         self._mean_peak: float = FIRST_TRIP_BYTES
         self.bytes = 0
@@ -50,11 +42,6 @@ class Load:
         expected = max(self.bytes, self._trips * self._mean_peak)
         return not self._trips or expected < self._limit_bytes
 
-    def admits(self, lane: TaskLane) -> bool:
-        """Whether the next may be of this lane. A lane without a trip may always begin one, so that
-        the slow head of another does not hold it back."""
-        return self._trips < self._max_trips or not lane.trips
-
     def begin(self, trip: Trip) -> None:
         trip.lane.trips.add(trip)
         self._trips += 1
@@ -62,7 +49,6 @@ class Load:
     def end(self, trip: Trip) -> None:
         trip.lane.trips.discard(trip)
         self._trips -= 1
-        self._max_trips += GROWTH
         self.bytes -= trip.bytes
         self._mean_peak += ROUND_SHARE * (trip.peak_bytes - self._mean_peak)
 
@@ -73,14 +59,13 @@ class Load:
 
 
 class TaskLane:
-    """A source partition while it has one owner. `trips`: those under way; `waiting`: those that
-    have not begun; `is_open`: whether anybody waits for them."""
+    """A source partition while it has one owner. `trips`: those under way; `is_open`: whether
+    anybody waits for them."""
 
-    __slots__ = ("is_open", "trips", "waiting")
+    __slots__ = ("is_open", "trips")
 
     def __init__(self) -> None:
         self.is_open = True
-        self.waiting: deque[Trip] = deque()
         self.trips: set[Trip] = set()
 
 

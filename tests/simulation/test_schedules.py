@@ -27,6 +27,7 @@ FOUND = {
     103998: "nor the time until others come to the item's worker (simulation)",
     2972479406: "a stop among commits that fail was held to be one without a reason (simulation)",
     3729669322: "an answer of the moment in which a call began counted as one before (simulation)",
+    1653318057: "a pipeline that lets few records begin left none to tell whose a failure is",
     881150395: "a bad reply between two failures hid the answers before it (simulation)",
 }
 

@@ -19,11 +19,11 @@ from typing import Any, Final
 
 import orjson
 
+from streams.batches.batch_operation import operation_of
 from streams.batches.batch_run import BatchRun
 from streams.batches.core.chunk_record import CHUNK_KEY, Chunk
 from streams.batches.core.polling import PollTimes
 from streams.batches.core.run_terms import RunTerms
-from streams.batches.list_run import operation_of
 from streams.batches.run_head import RunHead
 from streams.batches.state_file import StateFile
 from streams.errors import CallError, Fault, StreamsError, UsageError
@@ -155,7 +155,7 @@ class _Run:
         batches = self._api.batches()
         run = BatchRun(
             head,
-            operation_of(self._work)._replace(call=self._call),
+            operation_of(self._work.task_caller, self._work)._replace(call=self._call),
             door,
             batches,
             state,

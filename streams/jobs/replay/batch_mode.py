@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from streams.batches.batch_operation import BatchOperation
+from streams.batches.batch_operation import operation_of
 from streams.batches.batch_run import BatchRun
 from streams.batches.core.run_terms import RunTerms
 from streams.batches.run_head import RunHead
@@ -29,7 +29,6 @@ from streams.jobs.replay.run_parts import open_parts, open_sink, route_of_run
 from streams.kafka.client import connected
 from streams.kafka.tail import reading_consumer
 from streams.providers import make_batch_api
-from streams.worker.task_parts import TaskParts
 
 NOTE_EVERY_S = 2.0
 
@@ -79,6 +78,7 @@ class BatchMode:
     ) -> BatchRun:
         context, task = self._context, self._context.plan.task
         parts = await open_parts(context, stack, self._fail, 1)
+        caller: Any = parts.caller  # an API's: nothing else has batches
         sink = await open_sink(context, stack, self._fail)
         onward, anew = await self._scanner(stack), await self._scanner(stack)
         drops = DropNotes(drops_of(state))
@@ -100,7 +100,7 @@ class BatchMode:
         terms = RunTerms(max_cost_nano_usd=None if limit is None else int(limit * 1e9))
         return BatchRun(
             self._head(state),
-            _operation(parts),
+            operation_of(caller, parts),
             door,
             api,
             context.keys,
@@ -173,16 +173,3 @@ class BatchMode:
                 f"more than --max-cost would be spent: {summary.equation};"
                 " with a higher one the run goes on"
             )
-
-
-def _operation(parts: TaskParts) -> BatchOperation:
-    caller: Any = parts.caller
-    return BatchOperation(
-        request=caller.request,
-        read=caller.read,
-        call=caller,
-        limits=parts.limits,
-        timeout_s=parts.timeout_s,
-        account=parts.account,
-        has_price=parts.has_price,
-    )

@@ -18,12 +18,17 @@ class RunHold:
     def __init__(self, run: str, keys: RunKeys, claim: Claim | None) -> None:
         self._run, self._keys, self._claim = run, keys, claim
         self._owner = secrets.token_hex(8)
-        self._is_ours = False
+        self._is_ours = self._was_ours = False
         self._taking = asyncio.Lock()
 
     def may_write(self) -> bool:
         """Whether no other process can have the run by now."""
         return self._is_ours and (self._claim is None or self._claim.holds())
+
+    def may_send(self) -> bool:
+        """Whether a record of the state may go into the socket: the first ones come before the run
+        is ours, none after it may be another's."""
+        return not self._was_ours or self.may_write()
 
     async def take(self) -> dict[str, bytes]:
         """Begin: the run's state, as no other process changes it from now on. Raises StreamsError
@@ -32,7 +37,7 @@ class RunHold:
             await self._claim.take(self._keys.load)
         await self._keys.put(OWNER, self._owner.encode())
         state = await self._keys.load()
-        self._is_ours = True
+        self._is_ours = self._was_ours = True
         return state
 
     async def keep(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple
 
 from streams.errors import StreamsError
@@ -116,17 +116,25 @@ async def cancel(settings: Settings, run: str) -> Run:
 
 async def _end(settings: Settings, keys: RunKeys, run: str) -> RunProgress:
     """Nobody does the run: end it here, as the one process that has it."""
-    arguments, session_s = client_arguments(settings.kafka), settings.kafka.session_timeout_s
-    member = claimant(arguments, claim_group(settings.worker.id, run), session_s)
-    async with connected(member, settings.kafka.bootstrap_servers):
-        what = f"process of run {run}"
-        claim = Claim(member, replays_topic(settings.worker.id), session_s, lambda _: None, what)
+    async with claim_of(settings, run, lambda _: None) as claim:
         await claim.take(keys.load)
         progress = progress_of(await keys.load())
         if progress.state not in OVER:
             progress.state = "cancelled"
             await keys.put(PROGRESS, progress.write())
         return progress
+
+
+@contextlib.asynccontextmanager
+async def claim_of(
+    settings: Settings, run: str, tell: Callable[[str], None]
+) -> AsyncIterator[Claim]:
+    """The right to do a run, connected while the block runs and not taken yet. Raises
+    BrokerError."""
+    session_s, worker_id = settings.kafka.session_timeout_s, settings.worker.id
+    member = claimant(client_arguments(settings.kafka), claim_group(worker_id, run), session_s)
+    async with connected(member, settings.kafka.bootstrap_servers):
+        yield Claim(member, replays_topic(worker_id), session_s, tell, f"process of run {run}")
 
 
 def unknown(run: str, settings: Settings) -> StreamsError:

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from streams.codec.answers import TOPIC_SETTINGS
 from streams.errors import StreamsError, UsageError
-from streams.jobs.claim import Claim, claimant
+from streams.jobs.claim import Claim
 from streams.jobs.replay.live_run import ledger_prefix
 from streams.jobs.replay.range_choice import RangeChoice
 from streams.jobs.replay.range_scan import extents_of_choice
@@ -21,7 +21,7 @@ from streams.jobs.replay.replay_job import ReplayJob, ReplayProgress, Resumption
 from streams.jobs.replay.run_context import RunContext, progress_of
 from streams.jobs.replay.run_facts import CANCEL, FACTS, RunFacts, new_run_id, task_digest
 from streams.jobs.replay.run_hold import HeldKeys, RunHold
-from streams.jobs.replay.run_list import claim_group, unknown
+from streams.jobs.replay.run_list import claim_of, unknown
 from streams.jobs.replay.run_topic import RunKeys, RunTopic, replays_spec, replays_topic, run_topic
 from streams.jobs.replay.where_filter import Where
 from streams.kafka.admin import Admin
@@ -241,12 +241,16 @@ async def _opened(
     progress.facts, progress.where, progress.total = facts, where, facts.offsets
     topic = replays_topic(settings.worker.id)
     async with contextlib.AsyncExitStack() as stack:
-        producers = job_producers(arguments, progress.tell)
+        holds: list[RunHold] = []
+        producers = job_producers(
+            arguments, progress.tell, may_send=lambda: all(hold.may_send() for hold in holds)
+        )
         await stack.enter_async_context(connected(producers, connections.servers))
         state: RunTopic = await stack.enter_async_context(run_topic(arguments, topic, producers))
         claim = await _claim(connections, facts.run, progress, stack)
         keys = RunKeys(state, facts.run)
         hold = RunHold(facts.run, keys, claim)
+        holds.append(hold)
         yield (
             RunContext(
                 settings=settings,
@@ -274,8 +278,4 @@ async def _claim(
     """None on the embedded broker, which lets several in."""
     if connections.embedded:
         return None
-    settings = connections.settings
-    session_s, topic = settings.kafka.session_timeout_s, replays_topic(settings.worker.id)
-    member = claimant(connections.arguments, claim_group(settings.worker.id, run), session_s)
-    await stack.enter_async_context(connected(member, connections.servers))
-    return Claim(member, topic, session_s, progress.tell, f"process of run {run}")
+    return await stack.enter_async_context(claim_of(connections.settings, run, progress.tell))

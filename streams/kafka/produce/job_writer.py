@@ -29,15 +29,19 @@ from streams.kafka.remedies import missing_permission
 
 
 def job_producers(
-    keywords: Mapping[str, Any], tell: Callable[[str], None], batch_bytes: int = BATCH_BYTES
+    keywords: Mapping[str, Any],
+    tell: Callable[[str], None],
+    batch_bytes: int = BATCH_BYTES,
+    may_send: Callable[[], bool] | None = None,
 ) -> Producers:
     """Idempotent, or plain where the broker cannot (the embedded one) or may not let us, which is
-    told. `batch_bytes`: what the topic takes."""
+    told. `batch_bytes`: what the topic takes. `may_send`: see `Producers`."""
     return Producers(
         {**keywords, "request_timeout_ms": int(SILENCE_S * 1000)},
         batch_bytes=min(BATCH_BYTES, batch_bytes),
         fallback_errors=(*NO_IDEMPOTENCE, ClusterAuthorizationFailedError),
         tell=tell,
+        may_send=may_send,
     )
 
 
