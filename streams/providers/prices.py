@@ -169,7 +169,7 @@ def claude_usage(price: Price | None, usage: Any) -> Usage:
     new, read = _count(usage.get("input_tokens")), _count(usage.get("cache_read_input_tokens"))
     total, output = new + written + read, _count(usage.get("output_tokens"))
     if price is None or not (_says(usage, "input_tokens") and _says(usage, "output_tokens")):
-        return Usage(total, output, None)
+        return Usage(total, output, None, cache_read_tokens=read)
     cost = price.nano_usd(
         new,
         output,
@@ -178,7 +178,7 @@ def claude_usage(price: Price | None, usage: Any) -> Usage:
         read=read,
         in_batch=usage.get("service_tier") == "batch",
     )
-    return Usage(total, output, cost)
+    return Usage(total, output, cost, cache_read_tokens=read)
 
 
 def voyage_usage(price: Price | None, usage: Any) -> Usage:
