@@ -47,7 +47,7 @@ def test_haiku_costs_five_times_as_much_from_the_first_token_above_100_000():
         {"input_tokens": 1, "cache_read_input_tokens": 100_000, "output_tokens": 10},
     )
     assert short == Usage(100_000, 10, 100_000 * 100 + 10 * 500)
-    assert long == Usage(100_001, 10, 500 + 100_000 * 50 + 10 * 2_500)
+    assert long == Usage(100_001, 10, 500 + 100_000 * 50 + 10 * 2_500, cache_read_tokens=100_000)
 
 
 def test_input_is_the_sum_of_new_written_and_read_each_at_its_price():
@@ -64,7 +64,8 @@ def test_input_is_the_sum_of_new_written_and_read_each_at_its_price():
             },
         },
     )
-    assert usage == Usage(1_310, 4, 10 * 100 + 4 * 500 + 1_000 * 10 + 100 * 125 + 200 * 200)
+    cost = 10 * 100 + 4 * 500 + 1_000 * 10 + 100 * 125 + 200 * 200
+    assert usage == Usage(1_310, 4, cost, cache_read_tokens=1_000)
 
 
 def test_the_same_tokens_within_a_message_batch_cost_half():
@@ -161,7 +162,7 @@ def test_a_price_of_ones_own_counts_with_cache_batch_and_long_prompts():
         "cache_creation": {"ephemeral_1h_input_tokens": 20},
     }
     nano = 10 * 1_000 + 10 * 1_500 + 20 * 3_000 + 100 * 250 + 4 * 5_000
-    assert claude_usage(price, tokens) == Usage(140, 4, nano)
+    assert claude_usage(price, tokens) == Usage(140, 4, nano, cache_read_tokens=100)
     assert claude_usage(price, {**tokens, "service_tier": "batch"}).cost_nano_usd == nano * 4 // 10
     long = claude_usage(price, {"input_tokens": 1_001, "output_tokens": 1})
     assert long.cost_nano_usd == 2 * (1_001 * 1_000 + 5_000)
