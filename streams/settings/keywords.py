@@ -14,7 +14,6 @@ from streams.settings.task_rules import (
     BUDGETS,
     NO_PRICE,
     OPERATIONS_OF_KEY,
-    PER_MINUTE,
     broken_tasks,
 )
 
@@ -35,7 +34,7 @@ _OF_STAGES = {
     "max_bytes": "a pipeline takes items of any size; streams.stage(...) has max_tokens",
     **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
     **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
-    **dict.fromkeys(PER_MINUTE, LATER),
+    **dict.fromkeys(keys_of(("task", "limits")), LATER),
     **dict.fromkeys((*BUDGETS, "on_budget"), NO_PRICE),
 }
 """Keywords that a pipeline's task does not have, and what stands in for each."""

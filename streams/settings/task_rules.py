@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from streams.settings.problems import Location
-from streams.settings.rules import LATER, Found, tasks_of
+from streams.settings.rules import Found, tasks_of
 from streams.settings.values import shown
 
 OPERATIONS_OF_KEY = {
@@ -29,7 +29,6 @@ NEEDED = {
 }
 OPERATIONS_OF_PROVIDER = {"anthropic": ("classify", "extract", "generate"), "voyage": ("embed",)}
 MAX_ITEMS_OF_PROVIDER = {"voyage": 1000}
-PER_MINUTE = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute")
 BUDGETS = ("budget_usd_per_hour", "budget_usd_per_day", "budget_usd")
 NO_PRICE = "a budget needs the price of a model, which a function of your own has none of"
 
@@ -105,9 +104,6 @@ def _limits(place: Location, task: Mapping[str, Any]) -> Found:
     limits = task.get("limits")
     if not isinstance(limits, dict):
         return
-    for key in PER_MINUTE:
-        if key in limits:
-            yield (*place, "limits", key), LATER
     budgets = [key for key in BUDGETS if key in limits]
     if task.get("operation") == "custom":
         for key in budgets:
