@@ -166,6 +166,13 @@ class Rate:
                 at, self.binding = ready_at, kind
         return at
 
+    def amend(self, grant: Grant, demand: Demand) -> None:
+        """What the call will take by a better estimate, just after its `reserve`."""
+        for bucket, amount, before in zip(self._buckets, demand, grant.demand, strict=True):
+            bucket.take(amount - before)
+        grant.demand = demand
+        grant.paths = tuple(each.path for each in self._buckets)
+
     def correct(self, grant: Grant, took: Demand | None, now: float) -> None:
         """The call is over and took this much; None: nothing, since it was refused or never sent.
         Before `learn` of the same response."""
