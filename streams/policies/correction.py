@@ -8,10 +8,10 @@ Rules:
 1. Recursive least squares with a prior: the first replies move the factors as far as they can say,
    and no further; old ones fade over some hundred calls.
 2. A feature that no call had keeps its factor.
-3. The first `SINGLE` replies teach one by one, the later ones `TOGETHER` at a time: by then they say
-   little new each, and a step takes longer than all else that an engine does for a call.
-4. `margin` is what is to be left free so that what an estimate allows is not too much: the worst of
-   the latest estimates that were too low. Before the first replies it is `FIRST_MARGIN`.
+3. The first `SINGLE` replies teach one by one, the later ones `TOGETHER` at a time: by then each
+   says little that is new, and a step takes as long as much of what an engine does for a call.
+4. `margin` is what is to be left free so that what an estimate allows is not too much: the worst
+   of the latest estimates that were too low. Before the first replies it is `FIRST_MARGIN`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ ERROR_SHARE: Final = 0.1
 """Weight of the latest reply in the mean error."""
 FIRST_MARGIN: Final = 0.1
 FIRST_FADE: Final = 0.9
+LEAST_MARGIN: Final = 0.02
 WORST_FADE: Final = 0.98
 ERRORS: Final = 3.0
 """A margin is no more than so many times the usual error."""
@@ -41,8 +42,8 @@ LEAST_DOUBTS, MOST_DOUBTS = 3.0, 12.0
 
 
 class Factor(NamedTuple):
-    """What one of a feature takes: before the first reply `likely`, give or take `doubt` (a standard
-    deviation, above 0)."""
+    """What one of a feature takes: before the first reply `likely`, give or take `doubt` (a
+    standard deviation, above 0)."""
 
     likely: float
     doubt: float
@@ -78,10 +79,10 @@ class Correction:
     @property
     def margin(self) -> float:
         """As a part of an estimate."""
-        return max(self._first_margin, min(self._worst, ERRORS * self.error))
+        return max(self._first_margin, LEAST_MARGIN, min(self._worst, ERRORS * self.error))
 
     def estimate(self, features: Sequence[float]) -> float:
-        return sum(map(mul, self.factors, features))
+        return float(sum(map(mul, self.factors, features)))
 
     def learn(self, features: Sequence[float], used: float) -> bool:
         """A reply: its call's features, and the tokens that its usage says. One that says none is

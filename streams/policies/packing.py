@@ -34,8 +34,7 @@ LEAST_ROOM: Final = 0.25
 SCRIPT: Final = Factor(likely=1.0, doubt=0.25)
 """The fixed count is on the high side: the first calls are below their limit, not above."""
 CONSTANT_DOUBT: Final = 0.25
-LEAST_DOUBT: Final = 0.01
-ANSWER_DOUBT: Final = 0.5
+LEAST_DOUBT: Final = 0.25
 SHARE_DOUBT: Final = 0.2
 """Of the answer's tokens for each token of its item: 0 for a label, above 1 for a translation."""
 
@@ -51,6 +50,11 @@ class AnswerRoom(NamedTuple):
 
     def tokens(self, count: int) -> int:
         return min(self.most, self.frame + max(self.at_least, count * self.each))
+
+    @property
+    def doubt(self) -> float:
+        """How little is known of an answer: much room is for what may be long, or for thinking."""
+        return self.each / 4 + self.frame / 32
 
     def limit(self, each: float) -> float:
         """Up to which sum answers of `each` tokens fit, whatever their number is."""
@@ -99,9 +103,14 @@ class Packing:
             self._input = Correction([SCRIPT] * SCRIPTS + around)
             self._answer_room = shape.room
             if shape.room is not None:
-                answer = Factor(shape.answer, ANSWER_DOUBT * shape.answer + LEAST_DOUBT)
+                answer = Factor(shape.answer, shape.room.doubt)
                 self._output = Correction([Factor(0.0, SHARE_DOUBT), answer])
             self._refresh()
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has a shape."""
+        return self._input is not None
 
     @property
     def error(self) -> float | None:
@@ -117,7 +126,7 @@ class Packing:
         latin, wide, code = self.factors
         return tokens[0] * latin + tokens[1] * wide + tokens[2] * code + count * self.frame
 
-    def answers(self, weight: float, count: int) -> float:
+    def answers(self, weight: float, count: float) -> float:
         """Output tokens of `count` items of this weight in all."""
         return self._share * weight + self._answer * count
 
@@ -138,11 +147,13 @@ class Packing:
         limit = self._answer_limit(each)
         items = max(1, min(max_items, int(limit / each)))
         left = limit - items * self._answer
-        fits = left >= self._share * self.room
-        return Bounds(items, self.room if fits else max(0.0, left / self._share))
+        if self._share * self.room <= max(0.0, left):
+            return Bounds(items, self.room)
+        return Bounds(items, max(0.0, left / self._share))
 
     def _answer_limit(self, each: float) -> float:
-        assert self._answer_room is not None and self._output is not None
+        assert self._answer_room is not None
+        assert self._output is not None
         margin = 1 + self._output.margin
         return self._answer_room.limit(each * margin) / margin
 

@@ -4,7 +4,7 @@
     function_caller(function)            ──► FunctionCaller: items ─► function ─► Reply
 
 Reading order: `port` (what a provider must do), `batch_port` (what takes requests in batches),
-`task_caller` (one call), `anthropic` and `voyage` (the two APIs), `egress` (their way out:
+`task_caller` (one call; `call_shape`), `anthropic` and `voyage` (the two APIs), `egress` (their way out:
 `addresses`, `proxies`, `api_key`), `sdk_faults` and `connection_faults` (what each failure means),
 `response_headers` (waits and limits), `redirects` (which are followed), `prices` (what a call
 costs), `secrecy` (what no message may hold), `registry` (which providers there are), `functions`

@@ -93,7 +93,11 @@ class StateView:
                 "p50": tally.latencies.percentile(0.5),
                 "p99": tally.latencies.percentile(0.99),
             },
-            "tokens": {"input": calls.input_tokens, "output": calls.output_tokens},
+            "tokens": {
+                "input": calls.input_tokens,
+                "output": calls.output_tokens,
+                "estimate_error": _rounded(statistics.token_estimate_error),
+            },
             "cost_usd": calls.cost_usd,
             "held_bytes": statistics.buffered_bytes,
             "partitions": [
@@ -147,6 +151,10 @@ def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
         "by_status": dict(task.call_tally.by_status),
         "mean_items": round(items / calls, 2) if calls else None,
     }
+
+
+def _rounded(part: float | None) -> float | None:
+    return None if part is None else round(part, 3)
 
 
 def _stages(task: TaskShell) -> dict[str, Any]:
