@@ -93,11 +93,7 @@ class StateView:
                 "p50": tally.latencies.percentile(0.5),
                 "p99": tally.latencies.percentile(0.99),
             },
-            "tokens": {
-                "input": calls.input_tokens,
-                "output": calls.output_tokens,
-                "estimate_error": _rounded(statistics.token_estimate_error),
-            },
+            "tokens": _tokens(task, statistics),
             "cost_usd": calls.cost_usd,
             "held_bytes": statistics.buffered_bytes,
             "partitions": [
@@ -153,8 +149,13 @@ def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
     }
 
 
-def _rounded(part: float | None) -> float | None:
-    return None if part is None else round(part, 3)
+def _tokens(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
+    calls, error = task.call_tally, statistics.token_estimate_error
+    return {
+        "input": calls.input_tokens,
+        "output": calls.output_tokens,
+        "estimate_error": None if error is None else round(error, 3),
+    }
 
 
 def _stages(task: TaskShell) -> dict[str, Any]:
