@@ -150,7 +150,7 @@ class Api(NamedTuple):
 
     async def called(self, seconds: float) -> None:
         """Waits until so long after its first call has ended."""
-        while not self.journal.exists() or not self.journal.stat().st_size:
+        while not self.journal.exists() or not self.journal.stat().st_size:  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.05)
         await asyncio.sleep(seconds)
 
