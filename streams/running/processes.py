@@ -80,6 +80,7 @@ class _Task:
     schema: Any = None
     dimension: int | None = None
     input_type: str | None = None
+    price: None = None
 
     @property
     def name(self) -> str:

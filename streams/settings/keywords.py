@@ -10,7 +10,12 @@ from streams.errors import ConfigError
 from streams.settings.problems import TABLES, keys_of, lines_of, nearest
 from streams.settings.rules import LATER, broken
 from streams.settings.tables import TaskSettings
-from streams.settings.task_rules import OPERATIONS_OF_KEY, broken_tasks
+from streams.settings.task_rules import (
+    BUDGETS,
+    NO_PRICE,
+    OPERATIONS_OF_KEY,
+    broken_tasks,
+)
 
 _TABLES = [path for path in TABLES if path[:1] == ("task",)]
 _NOT_FOR_FUNCTIONS = {"name", "operation", "batch", "calls", "limits", "output"} | {
@@ -30,6 +35,7 @@ _OF_STAGES = {
     **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
     **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
     **dict.fromkeys(keys_of(("task", "limits")), LATER),
+    **dict.fromkeys((*BUDGETS, "on_budget"), NO_PRICE),
 }
 """Keywords that a pipeline's task does not have, and what stands in for each."""
 
@@ -71,7 +77,7 @@ def task_from_keywords(name: str, *, pipeline: bool = False, **keywords: Any) ->
 
 def refuse_keys_of_stages(task: TaskSettings) -> None:
     """Raises ConfigError for a task of a file that has keys which no pipeline's task has."""
-    tables = {"batch.": task.batch, "calls.": task.calls, "": task}
+    tables = {"batch.": task.batch, "calls.": task.calls, "limits.": task.limits, "": task}
     problems = [
         f"task.{task.name}.{path}{key}: {_OF_STAGES[key]}"
         for path, table in tables.items()

@@ -207,7 +207,8 @@ FILES = {
     f"{KAFKA}{TASK}": f"worker.id: is missing; it is the consumer group, and must be {NAME}",
     f"{WORKER}{TASK}[batch]\n": ("batch: unknown key here; it belongs in [[task]]"),
     f"{WORKER}{TASK}[workers]\n": (
-        'workers: unknown key; did you mean "worker"? allowed: kafka, worker, task, provider'
+        'workers: unknown key; did you mean "worker"?'
+        " allowed: kafka, worker, task, provider, prices"
     ),
     f"{WORKER}{TASK}[provider.antropic]\n": (
         'provider.antropic: no task uses it; did you mean "anthropic"?'
