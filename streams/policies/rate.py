@@ -196,8 +196,8 @@ class Rate:
         if self._look_at > -inf:
             sums, self._sums, self._look_at = self._sums, _Sums(), -inf
             rows = zip(self._buckets, sums.started, sums.expected, sums.took, strict=True)
-            for bucket, started, expected, took in rows:
-                bucket.take(started)
+            for bucket, began, expected, took in rows:
+                bucket.take(began)
                 bucket.settle(expected, took)
 
     def ready_at(self, demand: Demand, now: float) -> float:
