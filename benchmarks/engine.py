@@ -1,6 +1,6 @@
 """How much the engine costs per item: slots made, arrived, cut, answered, released, settled.
 
-    python benchmarks/engine.py [--items N] [--batch N] [--lanes N] [--order key] [--usage]
+    python benchmarks/engine.py [--items N] [--batch N] [--lanes N] [--order key] [--usage] [--packing]
 
 One process, no I/O. CPU time, so that a busy machine counts less; prints items/s and us per item,
 the best and the median of several runs.
@@ -27,20 +27,27 @@ from streams.core import (
     StartCall,
 )
 from streams.model import Usage
+from streams.policies.packing import AnswerRoom, CallShape
 
 CHUNK = 500  # records a shell hands over at a time
 
 
-def run(items: int, batch: int, lanes: int, order: str, usage: Usage | None) -> tuple[float, float]:
+SHAPE = CallShape(300, 7, 9, AnswerRoom(each=64, at_least=0, frame=64, most=21_332))
+
+
+def run(
+    items: int, batch: int, lanes: int, order: str, usage: Usage | None, shape: CallShape | None
+) -> tuple[float, float]:
     """Seconds spent in the engine and seconds spent making slots."""
     limits = Limits(
         max_items=batch,
         max_wait_s=0.05,
-        max_tokens=10**9,
+        max_tokens=10**9 if shape is None else 10_000,
         max_bytes=10**9,
         max_in_flight=16,
         order=order,  # type: ignore[arg-type]
         max_beyond_bytes=MAX_BEYOND_BYTES,
+        call_shape=shape,
     )
     engine = Engine(limits, random=lambda: 0.5)
     for lane in range(lanes):
@@ -85,11 +92,15 @@ def main() -> None:
     parser.add_argument("--lanes", type=int, default=8)
     parser.add_argument("--order", default="partition", choices=["partition", "key", "none"])
     parser.add_argument("--usage", action="store_true", help="answers carry usage to be shared")
+    parser.add_argument("--packing", action="store_true", help="and teach what items weigh")
     parser.add_argument("--runs", type=int, default=5)
     args = parser.parse_args()
-    usage = Usage(5_001, 997, 1_234_567) if args.usage else None
+    shape = SHAPE if args.packing else None
+    usage = Usage(5_001, 997, 1_234_567) if args.usage or args.packing else None
     gc.freeze()
-    runs = [run(args.items, args.batch, args.lanes, args.order, usage) for _ in range(args.runs)]
+    runs = [
+        run(args.items, args.batch, args.lanes, args.order, usage, shape) for _ in range(args.runs)
+    ]
     for name, seconds in (
         ("engine", [engine_s for engine_s, _ in runs]),
         ("making slots", [made_s for _, made_s in runs]),
