@@ -38,6 +38,7 @@ class Member(Waiting, Protocol):
     """An engine, as the account sees it (`seat.py`)."""
 
     max_in_flight: int
+    adaptive: bool
     reservations: set[Reservation]
     asks_at: float | None
     announced_pause: bool
@@ -113,7 +114,8 @@ class Account:
         """From when on the member's next call may start; inf: only an event can tell."""
         if self.pauses.is_flowing:
             return -inf
-        pause, ramp = self.pauses.current, self.pauses.limit
+        pause = self.pauses.current
+        ramp = self.pauses.limit if seat.adaptive else self.pauses.ramp
         line = [*self.line] if seat in self.line else [*self.line, seat]
         ahead = line.index(seat)
         if pause is not None:

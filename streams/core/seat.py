@@ -20,14 +20,23 @@ NOTHING = Demand(0.0, 0.0, 0.0)
 
 
 class Seat:
-    """One member's place. `reservations`: of its calls in flight. `asks_at`: when it is to ask
+    """One member's place. `adaptive`: whether it keeps to what the API takes at once; False: to
+    its own bound. `reservations`: of its calls in flight. `asks_at`: when it is to ask
     again, where the account makes it wait; `rate_at`: the same where the limits per minute do.
     `announced_pause`: whether it is to hear of the pause's end."""
 
-    def __init__(self, account: Account, max_in_flight: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        max_in_flight: int,
+        wake: Callable[[], None],
+        *,
+        adaptive: bool = True,
+    ) -> None:
         self.account = account
         self.max_in_flight = max_in_flight
         self.wake = wake
+        self.adaptive = adaptive
         self.reservations: set[Reservation] = set()
         self.asks_at: float | None = None
         self.rate_at: float | None = None

@@ -18,7 +18,7 @@ from streams.model import Item, Usage, added
 from streams.operations import make_operation
 from streams.operations.exchange import Prompt
 from streams.operations.expected_answers import ExpectedRecord
-from streams.providers import has_batches
+from streams.providers import has_batches, task_price
 from streams.providers.anthropic import message_params, traits
 from streams.providers.call_shape import REPLY_TOKENS, constant_tokens
 from streams.providers.prices import claude_usage, voyage_usage
@@ -102,6 +102,8 @@ class Estimate:
         self._task = task
         self._model = CallModel(task)
         self._correction = correction
+        price = task_price(task)
+        self._batch_share = 0.5 if price is None else price.batch
         self._pace = PACES.get(task.provider, OTHER_PACE)
         self.items = self.calls = 0
         self._input = self._output = 0
@@ -162,7 +164,7 @@ class Estimate:
 
     def _batch(self, cost: float | None, calls: int) -> dict[str, Any]:
         return {
-            "cost_usd": None if cost is None else _rounded(cost / 2),
+            "cost_usd": None if cost is None else _rounded(cost * self._batch_share),
             "time_s": BATCH_S * ceil(calls / BATCH_REQUESTS),
         }
 
@@ -184,14 +186,15 @@ class Estimate:
 
 
 def _usage(task: TaskSettings, tokens: int, output: int, cached: int, *, is_first: bool) -> Usage:
-    """At list prices, as a reply would say it."""
+    """As a reply would say it."""
+    price = task_price(task)
     if task.provider == "voyage":
-        return voyage_usage(task.model, {"total_tokens": tokens})
+        return voyage_usage(price, {"total_tokens": tokens})
     if task.provider != "anthropic":
-        return Usage(tokens, output, None)
+        return Usage(tokens, output, None if price is None else price.nano_usd(tokens, output))
     kind = "cache_creation_input_tokens" if is_first else "cache_read_input_tokens"
     counts = {"input_tokens": tokens - cached, "output_tokens": output, kind: cached}
-    return claude_usage(task.model, counts)
+    return claude_usage(price, counts)
 
 
 def _rounded(cost: float | None) -> float | None:

@@ -46,7 +46,7 @@ AFTER_SIGNAL: Final = 4.0
 IDLE_S: Final = 30.0
 CALLS_PER_S: Final = 1.0
 """The slow start is never slower."""
-FIRST_CALLS: Final = 2
+FIRST_CALLS: Final = 5
 CALL_SHARE: Final = 0.1
 """Weight of the latest call in the mean time of calls."""
 
@@ -130,6 +130,13 @@ class Rate:
             Bucket(limit, now, share=limit_share, **kind._asdict())
             for limit, kind in zip(configured, KINDS.values(), strict=True)
         )
+
+    def restrict(self, configured: PerMinute, share: float, now: float) -> None:
+        """Further limits, and a further share: of each the lower one counts from now on."""
+        self._advance(now)
+        for bucket, limit in zip(self._buckets, configured, strict=True):
+            bucket.restrict(limit, share)
+        self._is_blind = self._is_blind and any(each.per_s == inf for each in self._buckets)
 
     def reserve(self, demand: Demand, now: float) -> Grant | float:
         """The right to start a call now, which takes this much by estimate; or the time to ask

@@ -29,8 +29,10 @@ from streams.providers.registry import (
     has_batches,
     make_batch_api,
     make_caller,
+    price_problem,
     provider_names,
     register_provider,
+    task_price,
     warn_of_price,
 )
 from streams.providers.task_caller import TaskCaller
@@ -52,7 +54,9 @@ __all__ = [
     "has_price",
     "make_batch_api",
     "make_caller",
+    "price_problem",
     "provider_names",
     "register_provider",
+    "task_price",
     "warn_of_price",
 ]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from streams.codec.strict_json import read
 from streams.model import RateLimits
 from streams.operations.exchange import Request, Response
+from streams.providers.prices import GivenPrice
 
 Params = Mapping[str, Any]
 """One request as the SDK's keyword arguments, in values that JSON has: what a Message Batch calls
@@ -133,12 +134,15 @@ class ProviderSettings(Protocol):
 
 
 class TaskModel(Protocol):
-    """The attributes of a task that a provider reads."""
+    """The attributes of a task that a provider reads. `price`: what the user says its model costs;
+    None: the price list counts."""
 
     @property
     def name(self) -> str: ...
     @property
     def model(self) -> str: ...
+    @property
+    def price(self) -> GivenPrice | None: ...
 
 
 ProviderFactory = Callable[

@@ -30,7 +30,7 @@ from streams.providers.port import (
     account_of,
     json_of,
 )
-from streams.providers.prices import voyage_usage
+from streams.providers.prices import Price, price_of, voyage_usage
 from streams.providers.proxies import Proxy
 from streams.providers.redirects import MAX_REDIRECTS, followed
 from streams.providers.sdk_faults import call_error, no_message
@@ -60,15 +60,22 @@ def max_tokens(model: str) -> int:
 
 class VoyageProvider:
     """Carries texts to one Voyage model. `session`: None: one of its own, made with the first
-    call."""
+    call. `price`: None: what its calls cost is not known."""
 
     operations: Final = frozenset({"embed"})
 
     def __init__(
-        self, sdk: Any, model: str, way: Egress, session: StrictSession | None = None
+        self,
+        sdk: Any,
+        model: str,
+        way: Egress,
+        session: StrictSession | None = None,
+        *,
+        price: Price | None = None,
     ) -> None:
         self._sdk = sdk
         self._model = model
+        self._price = price
         self._way = way
         self._session = session
         self.call_facts = CallFacts(MAX_TEXTS, max_tokens(model))
@@ -116,7 +123,7 @@ class VoyageProvider:
     def read(self, message: Any) -> Vectors:
         if not isinstance(message, Mapping):
             raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
-        usage = voyage_usage(self._model, message.get("usage"))
+        usage = voyage_usage(self._price, message.get("usage"))
         return Vectors(vectors_of(message.get("data")), usage)
 
     def describe(self) -> dict[str, Any]:
@@ -255,4 +262,4 @@ def make_voyage(
     """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
     API that cannot be gone."""
     voyageai, way = sdk_and_egress("voyage", task, settings, environ)
-    return VoyageProvider(voyageai, task.model, way)
+    return VoyageProvider(voyageai, task.model, way, price=price_of(task.model, task.price))

@@ -7,14 +7,23 @@ than one key are in `rules.py` and `task_rules.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from streams.settings import values
 from streams.settings.keys import Table, choice, number, string, table, truth, whole
+from streams.settings.limit_tables import LimitSettings, PriceSettings
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -22,6 +31,7 @@ Operation = Literal["classify", "extract", "embed", "generate", "custom"]
 Order = Literal["partition", "key", "none"]
 
 FILE = "the name of a file"
+DATED = re.compile(r"-\d{8}$")
 
 
 def directory_of(info: ValidationInfo) -> Path:
@@ -101,12 +111,14 @@ class WorkerSettings(Table):
 
 
 class BatchSettings(Table):
-    """When a microbatch is full: the first limit reached closes it."""
+    """When a microbatch is full: the first limit reached closes it. `adaptive`: fewer items, and
+    fewer calls in flight, while the API takes no more; false: the numbers hold as they are."""
 
     max_items: int = whole(20, 1, 10_000)
     max_wait_ms: int = whole(50, 0, 3_600_000)
     max_tokens: int = whole(8000, 1, 10_000_000)
     max_bytes: int = whole(1_000_000, 1, 1_000_000_000)
+    adaptive: bool = truth(True)
 
 
 class CallSettings(Table):
@@ -116,15 +128,6 @@ class CallSettings(Table):
     max_in_flight: int = whole(5, 1, 10_000)
     timeout_s: float = number(60, 0.01, 3600)
     max_attempts: int = whole(6, 1, 100)
-
-
-class LimitSettings(Table):
-    """What the API account allows; None: learned from response headers where they exist."""
-
-    requests_per_minute: int | None = whole(None, 1, 1_000_000_000)
-    input_tokens_per_minute: int | None = whole(None, 1, 1_000_000_000)
-    output_tokens_per_minute: int | None = whole(None, 1, 1_000_000_000)
-    budget_usd_per_hour: float | None = number(None, 0, 1_000_000)
 
 
 class OutputSettings(Table):
@@ -168,6 +171,12 @@ class TaskSettings(Table):
     calls: CallSettings = table(CallSettings, "a table, [task.calls]")
     limits: LimitSettings = table(LimitSettings, "a table, [task.limits]")
     output: OutputSettings = table(OutputSettings, "a table, [task.output]")
+    _price: PriceSettings | None = PrivateAttr(default=None)
+
+    @property
+    def price(self) -> PriceSettings | None:
+        """What the user says its model costs; None: the price list counts."""
+        return self._price
 
     @property
     def schema(self) -> dict[str, Any] | None:  # type: ignore[override]
@@ -229,10 +238,12 @@ def with_defaults(task: Mapping[str, Any]) -> dict[str, Any]:
 
 class ProviderSettings(Table):
     """How to reach one API. `base_url`: None: the SDK's own. `api_key_file`: holds the key; None:
-    the environment has it. The key itself is never part of the settings."""
+    the environment has it. The key itself is never part of the settings. `limit_share`: the part
+    of the account's limits that is ours; the rest stays free for others."""
 
     base_url: str | None = string(None, 'an address as "https://host/path"')
     api_key_file: Path | None = string(None, FILE)
+    limit_share: float = number(1, 0.01, 1)
 
     @field_validator("base_url")
     @classmethod
@@ -246,7 +257,9 @@ class ProviderSettings(Table):
 
 
 class Settings(Table):
-    """The whole configuration. `provider` always holds "anthropic" and "voyage"."""
+    """The whole configuration. `provider` always holds "anthropic" and "voyage". `limit_groups`:
+    which models share their limits: the name of a group by the beginning of a model's name.
+    `prices`: by model; one without the date at the end of its name holds for all dates."""
 
     kafka: KafkaSettings = table(KafkaSettings, "a table, [kafka]")
     worker: WorkerSettings = table(WorkerSettings, "a table, [worker]")
@@ -256,6 +269,23 @@ class Settings(Table):
     provider: dict[str, ProviderSettings] = Field(
         default_factory=dict, validate_default=True, description="tables, [provider.<name>]"
     )
+    limit_groups: dict[str, str] = Field(
+        default_factory=dict,
+        description='a table of names, as [limit_groups] "claude-opus-5" = "opus"',
+    )
+    prices: dict[str, PriceSettings] = Field(
+        default_factory=dict, description='tables, [prices."<model>"]'
+    )
+
+    @model_validator(mode="after")
+    def _price_tasks(self) -> Self:
+        for task in self.tasks:
+            task._price = self.price_of(task.model)
+        return self
+
+    def price_of(self, model: str) -> PriceSettings | None:
+        """What the user says a model costs; None: nothing."""
+        return self.prices.get(model) or self.prices.get(DATED.sub("", model))
 
     @field_validator("provider")
     @classmethod
