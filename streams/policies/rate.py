@@ -237,10 +237,10 @@ class Rate:
         Before `learn` of the same response."""
         self._is_blind = False
         if took is not None and grant.paths is None and now < self._look_at:
-            expected, sum_took = self._sums.expected, self._sums.took
+            reserved, used = self._sums.expected, self._sums.took
             for n in range(len(KINDS)):
-                expected[n] += grant.demand[n]
-                sum_took[n] += took[n]
+                reserved[n] += grant.demand[n]
+                used[n] += took[n]
             return
         self._advance(now)
         if took is not None:
