@@ -1,9 +1,10 @@
 """The pure engine: events in, actions out; no clock, no I/O, no asyncio, no logging.
 
 Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
-it the rest in the order an item meets it: `lanes`, `windows` with `cut`, `admission`, `account`
-with `account_statistics`, `pauses` and `task_pause`, `evidence` and `verdict` (whose fault a
-failure is), `retries`, `order`, `beyond`, `ranges`; `withdrawals` for those who leave early.
+it the rest in the order an item meets it: `lanes`, `windows` (`window` with `cut` and `lead`, all
+of them in `window_heap`s), `admission`, `account` with `account_statistics`, `pauses` and
+`task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`, `beyond`,
+`ranges`; `withdrawals` for those who leave early.
 `inspect` looks on, `history` remembers.
 """
 

@@ -16,7 +16,6 @@ Rules for this file and its neighbours:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
@@ -187,8 +186,7 @@ class Engine:
         return []
 
     def _limits_changed(self, event: LimitsChanged, now: float) -> list[Action]:
-        changes = {name: value for name, value in asdict(event).items() if value is not None}
-        self.limits = replace(self.limits, **changes)
+        self.limits = event.applied_to(self.limits)
         self.windows.change(self.limits)
         self.admission.change(self.limits)
         return []
@@ -228,6 +226,7 @@ class Engine:
         if lane is None:
             return []
         self.lanes.settle(lane, event.slots)
+        self.windows.lead.delivered(event.slots, now)
         self._note(event.slots, now, "delivered")
         return self._release(lane, [], now) if lane.waits_for_watermark else []
 
@@ -253,6 +252,7 @@ class Engine:
                 Fault.BAD_REPLY, message, usage=event.usage, rate_limits=event.rate_limits
             )
             return self._failed(Failed(event.call_id, error), now)
+        self.windows.lead.answered(call, now)
         call.share(event.usage)
         answered, unanswered = call.answer(event.answers)
         results, failures = results_and_failures(event.answers)
