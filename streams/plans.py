@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from streams.codec.call_terms import CallTerms
 from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, TextLimit
@@ -99,6 +100,8 @@ def parts_of(plan: Plan, caller: Any, *, run: str = "") -> TaskParts:
         account=account_of_caller(caller.account, limits),
         has_price=can_price(task),
         call_bytes=0 if pipeline is None else CALL_BYTES,
+        # What a replay does again was to be back long ago: its windows fill as those of any item.
+        terms=CallTerms(task.batch.key, task.batch.flush_by, reads_flush_by=not run),
     )
 
 

@@ -20,7 +20,8 @@ from streams.core.limits import Limits
 from streams.core.retries import within
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict, verdict
-from streams.core.windows import Window, Windows
+from streams.core.window import Window
+from streams.core.windows import Windows
 from streams.errors import CallError
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 

@@ -101,12 +101,20 @@ class WorkerSettings(Table):
 
 
 class BatchSettings(Table):
-    """When a microbatch is full: the first limit reached closes it."""
+    """When a microbatch is full: the first limit reached closes it. `key`: only items with equal
+    values there share one. `flush_by`: where an item says when its outcome is to be back."""
 
     max_items: int = whole(20, 1, 10_000)
     max_wait_ms: int = whole(50, 0, 3_600_000)
     max_tokens: int = whole(8000, 1, 10_000_000)
     max_bytes: int = whole(1_000_000, 1, 1_000_000_000)
+    key: str | None = string(None, 'a JSON Pointer as "/tenant"')
+    flush_by: str | None = string(None, 'a JSON Pointer as "/deadline"')
+
+    @field_validator("key", "flush_by")
+    @classmethod
+    def _pointers(cls, value: str | None) -> str | None:
+        return None if value is None else values.pointer(value)
 
 
 class CallSettings(Table):
