@@ -41,6 +41,7 @@ from streams.model import Item, Position
 if TYPE_CHECKING:
     from streams.app import App
     from streams.batches.map_mode import map_batches
+    from streams.running.api_limits import Limits
     from streams.running.chunks import chunk
     from streams.running.coalesce import coalesce
     from streams.running.coalescer import Coalescer, Overloaded
@@ -54,6 +55,7 @@ __all__ = [
     "Coalescer",
     "Item",
     "ItemError",
+    "Limits",
     "Overloaded",
     "Pipeline",
     "Position",
@@ -74,6 +76,7 @@ __all__ = [
 _LATER = {
     "App": "streams.app",
     "Coalescer": "streams.running.coalescer",
+    "Limits": "streams.running.api_limits",
     "Overloaded": "streams.running.coalescer",
     "Pipeline": "streams.running.pipeline",
     "chunk": "streams.running.chunks",

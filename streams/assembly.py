@@ -86,7 +86,10 @@ class Assembly:
         if not producers.idempotent:
             warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
-        parts = [parts_of(plan, caller) for plan, caller in zip(plans, callers, strict=True)]
+        parts = [
+            parts_of(plan, caller, self._settings)
+            for plan, caller in zip(plans, callers, strict=True)
+        ]
         if self._settings.worker.ledger:
             await self._begin_ledger(worker, parts, facts, sink)
         outlet = transactions or sink

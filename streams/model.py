@@ -52,12 +52,14 @@ class Item(NamedTuple):
 class Usage(NamedTuple):
     """The usage of a call, or an item's share of it. Money in whole nano-dollars, so that shares
     add up exactly; 1,000,000,000 are one dollar. None: the price is not known. `calls`: that it
-    stands for; the one of an item of a pipeline stands for those of its stages."""
+    stands for; the one of an item of a pipeline stands for those of its stages.
+    `cache_read_tokens`: input that was read from the prompt cache, of `input_tokens`."""
 
     input_tokens: int
     output_tokens: int
     cost_nano_usd: int | None
     calls: int = 1
+    cache_read_tokens: int = 0
 
 
 def added(cost: int | None, further: int | None) -> int | None:

@@ -15,6 +15,7 @@ from streams.kafka.topics import TopicFacts
 from streams.policies.breaker import BreakerLimits
 from streams.providers import can_price, function_caller, make_caller, warn_of_price
 from streams.running.accounts import account_of_caller
+from streams.running.api_limits import Limits as ApiLimits
 from streams.running.pipeline import Pipeline
 from streams.running.pipeline_caller import (
     CALL_BYTES,
@@ -66,7 +67,7 @@ def caller_of(
     return caller
 
 
-def parts_of(plan: Plan, caller: Any, *, run: str = "") -> TaskParts:
+def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> TaskParts:
     """`caller`: that of a pipeline has started. `run`: of a replay (`Encoder`); "": none."""
     task = plan.task
     described: dict[str, Any] = {"provider": "custom", "version": task.version}
@@ -97,11 +98,23 @@ def parts_of(plan: Plan, caller: Any, *, run: str = "") -> TaskParts:
         ),
         caller=caller,
         fingerprint=digest,
-        account=account_of_caller(caller.account, limits),
+        account=account_of_caller(caller.account, limits, allowed_by(task, settings)),
         has_price=can_price(task),
         call_bytes=0 if pipeline is None else CALL_BYTES,
         # What a replay does again was to be back long ago: its windows fill as those of any item.
         terms=CallTerms(task.batch.key, task.batch.flush_by, reads_flush_by=not run),
+    )
+
+
+def allowed_by(task: TaskSettings, settings: Settings) -> ApiLimits:
+    """What the task's account allows, as far as the configuration says it."""
+    provider = settings.provider.get(task.provider)
+    return ApiLimits(
+        requests_per_minute=task.limits.requests_per_minute,
+        input_tokens_per_minute=task.limits.input_tokens_per_minute,
+        output_tokens_per_minute=task.limits.output_tokens_per_minute,
+        share=1.0 if provider is None else provider.limit_share,
+        groups=settings.limit_groups,
     )
 
 
@@ -114,6 +127,7 @@ def _limits(task: TaskSettings) -> Limits:
         max_bytes=batch.max_bytes,
         max_in_flight=calls.max_in_flight,
         max_attempts=calls.max_attempts,
+        adaptive=batch.adaptive,
         order=task.order,
         breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
         max_beyond_bytes=MAX_BEYOND_BYTES,

@@ -15,7 +15,7 @@ class AccountStatistics(NamedTuple):
     members: int
     in_line: int
     in_flight: int
-    reserved_tokens: int
+    reserved_tokens: float
     ramp: int | None
     calls: int
     answers: int

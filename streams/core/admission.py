@@ -14,15 +14,18 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
-from streams.core.account import Reservation, Seat
 from streams.core.call import Call, Slot, State
+from streams.core.demands import Demands
 from streams.core.limits import Limits
+from streams.core.reservation import Reservation
 from streams.core.retries import within
+from streams.core.seat import Seat
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict, verdict
 from streams.core.window import Window
 from streams.core.windows import Windows
 from streams.errors import CallError
+from streams.model import RateLimits, Usage
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
 IN_FLIGHT = State.IN_FLIGHT
@@ -53,6 +56,7 @@ class Admission:
         self._probes_new = self._calls_new = False
         self.seat = seat
         self.pauses = TaskPause(limits, random, seat)
+        self.demands = Demands()
         self.calls: dict[str, Call] = {}
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
@@ -78,16 +82,15 @@ class Admission:
             self.seat.withdraw()
             return None
         limit = self.pauses.new_items_limit
-        tokens = due.tokens if isinstance(due, Call) else due.next_tokens(limit)
-        reservation = self.seat.reserve(tokens, now)
+        size, tokens = (due.size, due.tokens) if isinstance(due, Call) else due.next_cut(limit)
+        reservation = self.seat.reserve(self.demands.of(size, tokens), now)
         if isinstance(reservation, float):
             return None
-        if isinstance(due, Call):
-            call = heappop(self._retries)[2]
-        else:
-            tokens = due.tokens
+        if isinstance(due, Window):
             call = windows.cut(due, now, limit)
-            reservation.tokens = tokens - due.tokens
+            self.seat.amend(reservation, self.demands.of(call.size, call.tokens))
+        else:
+            call = heappop(self._retries)[2]
         self._start(call, reservation, now)
         return call
 
@@ -157,6 +160,20 @@ class Admission:
         if len(self.calls) > self.max_in_flight_seen:
             self.max_in_flight_seen = len(self.calls)
         self.pauses.started(call)
+
+    def learn(
+        self, call: Call, usage: Usage | None, rate_limits: RateLimits | None, now: float
+    ) -> None:
+        """A call was answered: what that says about limits, before its end is told."""
+        took = self.demands.took(usage, call.reservation.demand)
+        if usage is not None:
+            self.demands.learn(call.size, call.tokens, took)
+        self.seat.learn(call.reservation, took, rate_limits, now)
+
+    def learn_failure(self, call: Call, error: CallError, now: float) -> None:
+        """The same of a call that failed."""
+        took = self.demands.took(error.usage, call.reservation.demand)
+        self.seat.learn_failure(call.reservation, error, took, now)
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered: it gives its place back. `result`: whether an item got one."""

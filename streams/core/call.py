@@ -15,8 +15,8 @@ from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any, Final, Literal
 
-from streams.core.account import Reservation
 from streams.core.evidence import Suspicion
+from streams.core.reservation import Reservation
 from streams.errors import ItemError
 from streams.model import Answer, Unanswered, Usage, added
 from streams.policies.sharing import shares

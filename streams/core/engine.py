@@ -52,6 +52,7 @@ from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
+from streams.core.seat import Seat
 from streams.core.windows import Windows
 from streams.core.withdrawals import withdraw
 from streams.errors import CallError, Fault
@@ -80,9 +81,8 @@ class Engine:
         self.limits = limits
         self.windows = Windows(limits)
         self.lanes = Lanes(limits, self.windows)
-        if account is None:
-            account = Account(limits.backoff, limits.account_backoff, random)
-        seat = account.join(limits.max_in_flight, wake)
+        account = account or Account(limits.backoff, limits.account_backoff, random)
+        seat = Seat(account, limits.max_in_flight, wake, adaptive=limits.adaptive)
         self.admission = Admission(limits, call_prefix, random, seat)
         self._retries = Retries(limits, random)
         self._history = History() if tracing else None
@@ -112,7 +112,8 @@ class Engine:
         if not is_flowing and (news := self.admission.pauses.news()) is not None:
             actions.append(news)
         self._start_calls(actions, now)
-        self._next_at = None if is_flowing else self.admission.next_at(self.windows)
+        waits = not is_flowing or self.admission.seat.rate_at is not None
+        self._next_at = self.admission.next_at(self.windows) if waits else None
         return actions
 
     def next_deadline(self) -> float | None:
@@ -170,8 +171,7 @@ class Engine:
         if lane is None:
             return []
         self._note(lane.unsettled, now, "dropped: its lane was closed")
-        slots = self.lanes.close(event.lane)
-        return [CancelCall(call_id) for call_id in self.admission.drop(slots)]
+        return [CancelCall(each) for each in self.admission.drop(self.lanes.close(event.lane))]
 
     def _halt(self, event: Halt, now: float) -> list[Action]:
         self.lanes.halt(event.lanes)
@@ -253,10 +253,10 @@ class Engine:
             )
             return self._failed(Failed(event.call_id, error), now)
         self.windows.lead.answered(call, now)
+        self.admission.learn(call, event.usage, event.rate_limits, now)
         call.share(event.usage)
         answered, unanswered = call.answer(event.answers)
         results, failures = results_and_failures(event.answers)
-        self.admission.seat.learn(event.rate_limits)
         self.admission.succeeded(call, now, result=results > 0)
         aftermath = self._retries.after_unanswered(call, unanswered)
         self.admission.pauses.decided(results, failures + aftermath.errors, now)
@@ -266,7 +266,7 @@ class Engine:
         call = self.admission.calls.get(event.call_id)
         if call is None:
             return []
-        self.admission.seat.learn(event.error.rate_limits)
+        self.admission.learn_failure(call, event.error, now)
         step, verdict = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]

@@ -56,7 +56,8 @@ class Pauses:
     """`backoff`: of outages and throttling; `account_backoff`: of account refusals. `random`: draws
     from [0, 1). `current`: the pause that ends last; None: no pause. `ramp`: calls in flight while
     they ramp up; inf: any number. `ramp_from`: the last call that had begun when that began.
-    `is_flowing`: neither pauses nor ramps up."""
+    `cap`: calls in flight that the API takes at once; inf: as many as the members want.
+    `is_flowing`: neither pauses nor ramps up, nor does the cap limit anybody."""
 
     def __init__(
         self, backoff: Backoff, account_backoff: Backoff, random: Callable[[], float]
@@ -68,7 +69,13 @@ class Pauses:
         self.current: Pause | None = None
         self.ramp = inf
         self.ramp_from = 0
+        self.cap = inf
         self.is_flowing = True
+
+    @property
+    def limit(self) -> float:
+        """So many calls in flight at most; inf: any number."""
+        return min(self.ramp, self.cap)
 
     def failed(self, number: int, cause: Cause, error: CallError, now: float, last: int) -> None:
         """Call `number` failed; `last`: the number of the last call that has begun."""
@@ -107,12 +114,17 @@ class Pauses:
     def _choose(self) -> None:
         pauses = self._by_cause.values()
         self.current = max(pauses, key=lambda pause: pause.until, default=None)
-        self.is_flowing = self.current is None and self.ramp == inf
+        self.is_flowing = self.current is None and self.limit == inf
 
     def limit_ramp(self, calls: float, max_in_flight: int) -> None:
         """So many calls in flight from now on, unless that limits nobody."""
         self.ramp = calls if calls < max_in_flight else inf
-        self.is_flowing = self.current is None and self.ramp == inf
+        self.is_flowing = self.current is None and self.limit == inf
+
+    def bound(self, cap: float, max_in_flight: int) -> None:
+        """The API takes so many calls at once."""
+        self.cap = cap if cap < max_in_flight else inf
+        self.is_flowing = self.current is None and self.limit == inf
 
     def _wait_s(self, cause: Cause, failures: int, retry_after_s: float | None) -> float:
         draw = self._random()

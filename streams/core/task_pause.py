@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import inf
 
-from streams.core.account import Reservation, Seat
 from streams.core.call import Call
 from streams.core.events import Paused, Resumed
 from streams.core.limits import Limits
 from streams.core.pauses import RAMP_START, Pause, probe_wait_s
+from streams.core.reservation import Reservation
+from streams.core.seat import Seat
 from streams.errors import CallError, ItemError
 from streams.policies.breaker import Breaker
 from streams.policies.retry import Cause, Step, requested_wait_s

@@ -22,9 +22,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from streams.core.account import Seat
 from streams.core.call import Call
 from streams.core.evidence import Evidence, Suspicion
+from streams.core.seat import Seat
 from streams.policies.retry import Blame, Cause
 
 UNLIKELY = 1 / 8

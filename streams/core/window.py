@@ -127,10 +127,13 @@ class Window:
             return "deadline"
         return "time" if self.wait_until <= now else "flush"
 
-    def next_tokens(self, limit: int) -> int:
-        """About how many tokens the next microbatch of `limit` items or fewer takes."""
-        share = self.tokens if self.count <= limit else self.tokens * limit / self.count
-        return int(min(share, self.max_tokens))
+    def next_cut(self, limit: int) -> tuple[float, float]:
+        """About how many items, and tokens of theirs, the next microbatch of `limit` items or fewer
+        has."""
+        if self.count <= limit and self.tokens <= self.max_tokens:
+            return self.count, self.tokens
+        part = min(1.0, limit / self.count, self.max_tokens / max(1, self.tokens))
+        return max(1.0, part * self.count), part * self.tokens
 
     def cut(self, now: float, limit: int) -> list[Slot]:
         """Takes out the next microbatch, of `limit` items or fewer; never empty where something

@@ -79,6 +79,17 @@ class Bucket:
         self.per_s = inf if configured is None else configured * share / 60
         self.own = 0.0 if self.per_s < inf else inf
 
+    def restrict(self, configured: float | None, share: float) -> None:
+        """The lower of both limits and shares counts from now on; what is left of it, too."""
+        self._configured = min(self._configured or inf, configured or inf)
+        self._share = min(self._share, share)
+        self._set_pace()
+        if self.per_s < inf and self.own == inf:
+            self.own = 0.0
+
+    def _set_pace(self) -> None:
+        self.per_s = min(self._configured or inf, self._learned or inf) * self._share / 60
+
     @property
     def _api_per_s(self) -> float:
         """How fast the API's bucket fills, others' use taken off."""
@@ -154,7 +165,7 @@ class Bucket:
 
     def _change(self, limit: float) -> float:
         before, self._learned = self.per_s, limit
-        self.per_s = min(self._configured or inf, limit) * self._share / 60
+        self._set_pace()
         self._highest = 0.0
         if before < inf:
             return max(1.0, self.per_s / before)

@@ -54,6 +54,8 @@ class Concurrency:
     def resize(self, configured: int) -> None:
         """Another configured cap. One that was all there was grows from there."""
         self._configured = max(1, configured)
+        if self.ceiling is None:
+            self._cap = max(self._cap, START)
         self._cap = min(self._cap, float(self._configured))
 
     def succeeded(self, in_flight: int, now: float) -> None:

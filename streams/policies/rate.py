@@ -46,7 +46,7 @@ AFTER_SIGNAL: Final = 4.0
 IDLE_S: Final = 30.0
 CALLS_PER_S: Final = 1.0
 """The slow start is never slower."""
-FIRST_CALLS: Final = 2
+FIRST_CALLS: Final = 10
 CALL_SHARE: Final = 0.1
 """Weight of the latest call in the mean time of calls."""
 
@@ -131,6 +131,13 @@ class Rate:
             for limit, kind in zip(configured, KINDS.values(), strict=True)
         )
 
+    def restrict(self, configured: PerMinute, share: float, now: float) -> None:
+        """Further limits, and a further share: of each the lower one counts from now on."""
+        self._advance(now)
+        for bucket, limit in zip(self._buckets, configured, strict=True):
+            bucket.restrict(limit, share)
+        self._is_blind = self._is_blind and any(each.per_s == inf for each in self._buckets)
+
     def reserve(self, demand: Demand, now: float) -> Grant | float:
         """The right to start a call now, which takes this much by estimate; or the time to ask
         again, later than now: asking then is granted unless something happened meanwhile."""
@@ -165,6 +172,13 @@ class Rate:
             if ready_at > at:
                 at, self.binding = ready_at, kind
         return at
+
+    def amend(self, grant: Grant, demand: Demand) -> None:
+        """What the call will take by a better estimate, just after its `reserve`."""
+        for bucket, amount, before in zip(self._buckets, demand, grant.demand, strict=True):
+            bucket.take(amount - before)
+        grant.demand = demand
+        grant.paths = tuple(each.path for each in self._buckets)
 
     def correct(self, grant: Grant, took: Demand | None, now: float) -> None:
         """The call is over and took this much; None: nothing, since it was refused or never sent.

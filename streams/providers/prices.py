@@ -78,7 +78,7 @@ def claude_usage(model: str, usage: Any) -> Usage:
     total, output = new + written + read, _count(usage.get("output_tokens"))
     price = _price(model, total)
     if price is None or not (_says(usage, "input_tokens") and _says(usage, "output_tokens")):
-        return Usage(total, output, None)
+        return Usage(total, output, None, cache_read_tokens=read)
     cost = (
         new * price.input
         + (written - written_1h) * price.write_5m
@@ -88,7 +88,7 @@ def claude_usage(model: str, usage: Any) -> Usage:
     )
     if usage.get("service_tier") == "batch":  # within a Message Batch all tokens cost half
         cost //= 2
-    return Usage(total, output, cost)
+    return Usage(total, output, cost, cache_read_tokens=read)
 
 
 def voyage_usage(model: str, usage: Any) -> Usage:

@@ -1,4 +1,5 @@
-"""The accounts of this program: whoever calls the same model with the same key shares one.
+"""The accounts of this program: whoever calls the same model with the same key shares one, and the
+models of one group share their limits per minute.
 
 An account belongs to the event loop of its members, since it wakes them: each loop has its own.
 """
@@ -7,21 +8,53 @@ from __future__ import annotations
 
 import asyncio
 from random import random
+from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from streams.core.account import Account
 from streams.core.limits import Limits
+from streams.core.rate_line import RateLine
+from streams.policies.model_groups import model_group
+from streams.policies.rate import PerMinute, Rate
+from streams.running.api_limits import Limits as ApiLimits
 
-_accounts: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ...], Account]]
-_accounts = WeakKeyDictionary()
+SAY_LIMITS: Final = {"anthropic"}
+"""Providers whose responses say the limits."""
+
+Key = tuple[str, ...]
 
 
-def account_of_caller(key: tuple[str, ...] | None, limits: Limits) -> Account | None:
-    """The account of a caller's `account`, in the running loop; None: one of its own. The first
-    that asks decides its back-off."""
+class _Shared(NamedTuple):
+    """Of one event loop. `lines`: by the account's key, with the group in place of the model."""
+
+    accounts: dict[Key, Account]
+    lines: dict[Key, RateLine]
+
+
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
+
+
+def account_of_caller(
+    key: Key | None, limits: Limits, allowed: ApiLimits | None = None
+) -> Account | None:
+    """The account of a caller's `account`, in the running loop; None: one of its own, without
+    limits. `key`: provider, address, key and model; None: a function's, which shares with nobody.
+    The first that asks decides its back-off. `allowed`: what the caller says of the limits; of what
+    several say the lowest counts."""
+    allowed = allowed or ApiLimits()
+    now = asyncio.get_running_loop().time()
     if key is None:
-        return None
-    accounts = _accounts.setdefault(asyncio.get_running_loop(), {})
+        if allowed.per_minute == PerMinute():
+            return None
+        line = RateLine(Rate(allowed.per_minute, now, says_limits=False))
+        return Account(limits.backoff, limits.account_backoff, random, rates=line)
+    accounts, lines = _by_loop.setdefault(asyncio.get_running_loop(), _Shared({}, {}))
+    group = (*key[:-1], model_group(key[-1], allowed.groups))
+    if group not in lines:
+        lines[group] = RateLine(Rate(PerMinute(), now, says_limits=key[0] in SAY_LIMITS))
+    lines[group].rate.restrict(allowed.per_minute, allowed.share, now)
     if key not in accounts:
-        accounts[key] = Account(limits.backoff, limits.account_backoff, random)
+        accounts[key] = Account(
+            limits.backoff, limits.account_backoff, random, rates=lines[group], adapts=True
+        )
     return accounts[key]

@@ -23,6 +23,7 @@ from streams.model import Reply, Usage
 from streams.providers.batch_port import BatchApi
 from streams.providers.task_caller import TaskCaller
 from streams.running.accounts import account_of_caller
+from streams.running.api_limits import Limits as ApiLimits
 from streams.running.item_texts import text_of
 from streams.running.map import map_batches
 from streams.running.work import Options, OwnWork, limits_of
@@ -78,6 +79,7 @@ class ApiProcess(OwnWork, Generic[R]):
         text: str | None,
         priced: bool,
         make_batches: Callable[[], BatchApi] | None = None,
+        allowed: ApiLimits | None = None,
     ) -> None:
         self.name = name
         self._make_caller = make_caller
@@ -86,6 +88,7 @@ class ApiProcess(OwnWork, Generic[R]):
         self._suits = suits
         self._text = None if text is None else Text(text)
         self.has_price = priced
+        self._allowed = allowed
         self._calls = 0
         self._total = Usage(0, 0, 0 if priced else None)
         self._connections: dict[asyncio.AbstractEventLoop, _Connection] = {}
@@ -128,7 +131,8 @@ class ApiProcess(OwnWork, Generic[R]):
     def work(self, options: Options) -> ApiWork:
         self.check(options)
         timeout_s = self._suits.timeout_s if options.timeout_s is None else options.timeout_s
-        return ApiWork(self, self.limits(options), timeout_s)
+        allowed = options.limits or self._allowed
+        return ApiWork(self, self.limits(options), timeout_s, allowed)
 
     def batches(self) -> BatchApi:
         """The Message Batches of its account, to be closed by the caller. Raises ConfigError where
@@ -209,13 +213,19 @@ class ApiWork:
     """One door's use of an `ApiProcess`. `task_caller`: of its calls; what is called by it is not
     in the process's usage by itself."""
 
-    def __init__(self, process: ApiProcess[Any], limits: Limits, timeout_s: float) -> None:
+    def __init__(
+        self,
+        process: ApiProcess[Any],
+        limits: Limits,
+        timeout_s: float,
+        allowed: ApiLimits | None,
+    ) -> None:
         self.limits = limits
         self.timeout_s: float | None = timeout_s
         self.has_price = process.has_price
         self._process = process
         self.task_caller = process.use()
-        self.account: Account | None = account_of_caller(self.task_caller.account, limits)
+        self.account: Account | None = account_of_caller(self.task_caller.account, limits, allowed)
 
     async def caller(self, items: list[Any]) -> Reply:
         try:

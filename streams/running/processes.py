@@ -20,6 +20,7 @@ from streams.operations.exchange import Operation, Request, Response
 from streams.providers.batch_port import BatchApi
 from streams.providers.registry import can_price, make_batch_api, make_provider
 from streams.providers.task_caller import TaskCaller
+from streams.running.api_limits import Limits
 from streams.running.api_process import ApiProcess, Suits
 
 if TYPE_CHECKING:
@@ -47,12 +48,14 @@ class ApiOptions(TypedDict, total=False):
     None, the default: items are strings. `provider`: "anthropic", for `embed` "voyage", or a
     registered one. `base_url`: None: what `ANTHROPIC_BASE_URL` or `VOYAGE_BASE_URL` names,
     else the API's own. `api_key_file`: None: the key is in `ANTHROPIC_API_KEY` or `VOYAGE_API_KEY`.
+    `limits`: what the account allows; None: what the API's responses say.
     """
 
     text: str | None
     provider: str
     base_url: str | None
     api_key_file: str | os.PathLike[str] | None
+    limits: Limits | None
 
 
 class _Api(NamedTuple):
@@ -62,6 +65,7 @@ class _Api(NamedTuple):
     provider: str | None = None
     base_url: str | None = None
     api_key_file: str | os.PathLike[str] | None = None
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,7 @@ def _process(
         text=api.text,
         priced=can_price(named),
         make_batches=make_batches,
+        allowed=api.limits,
     )
 
 

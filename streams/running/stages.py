@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from streams.errors import ItemError
+from streams.running.api_limits import Limits
 from streams.running.work import Options, OwnWork, at_least_one, checked, wait_s
 from streams.user_code import is_async
 
@@ -53,6 +54,7 @@ def stage(
     timeout_s: float | None = None,
     max_attempts: int | None = None,
     split: bool | None = None,
+    limits: Limits | None = None,
 ) -> Stage:
     """A stage of a `Pipeline`: `function` gets lists of items, returns one result for each.
 
@@ -71,7 +73,7 @@ def stage(
     # fmt: off
     options = Options(
         max_items=max_items, max_in_flight=max_in_flight, max_tokens=max_tokens, tokens=tokens,
-        timeout_s=timeout_s, max_attempts=max_attempts, split=split,
+        timeout_s=timeout_s, max_attempts=max_attempts, split=split, limits=limits,
         max_wait_s=max_wait_s, order=order,
     )
     # fmt: on
@@ -89,6 +91,7 @@ def expand(
     timeout_s: float | None = None,
     max_attempts: int | None = None,
     split: bool | None = None,
+    limits: Limits | None = None,
 ) -> Stage:
     """A stage whose `function` returns a list of parts for each item; later stages work on parts,
     until `gather`. An item without parts has none after it. The rest: as for `stage`."""
@@ -96,6 +99,7 @@ def expand(
     made = stage(
         function, max_items=max_items, max_wait_ms=max_wait_ms, max_in_flight=max_in_flight,
         buffer=buffer, order=order, timeout_s=timeout_s, max_attempts=max_attempts, split=split,
+        limits=limits,
     )
     # fmt: on
     return replace(made, expands=True)

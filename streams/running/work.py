@@ -20,6 +20,8 @@ from streams.core.call import Slot
 from streams.core.limits import Limits, Order
 from streams.errors import ItemError
 from streams.model import Reply
+from streams.running.accounts import account_of_caller
+from streams.running.api_limits import Limits as ApiLimits
 from streams.running.user_function import Process, UserFunction
 
 T = TypeVar("T")
@@ -44,6 +46,7 @@ class Options:
     is made before that is final (waiting up to 0.5 s, 1 s, 2 s, ... 30 s between, drawn at random);
     None: once, for an operation 6 times. `split`: first halve such a call, at once, until the item
     that causes it is alone; `max_attempts` counts for that item; None: no, for an operation yes.
+    `limits`: what the API allows, per minute (`streams.Limits`); None: what it says itself.
 
     `max_wait_s`: how long a window stays open; inf: until it is full, or the input ends.
     """
@@ -55,6 +58,7 @@ class Options:
     timeout_s: float | None = None
     max_attempts: int | None = None
     split: bool | None = None
+    limits: ApiLimits | None = None
     max_wait_s: float = inf
     order: Order = "none"
 
@@ -69,6 +73,7 @@ class LimitOptions(TypedDict, Generic[T], total=False):
     timeout_s: float | None
     max_attempts: int | None
     split: bool | None
+    limits: ApiLimits | None
 
 
 class Work(Protocol):
@@ -141,14 +146,18 @@ def checked(process: Process | OwnWork, options: Options) -> Options:
 class FunctionWork:
     """A function of this program; what it raises is a counted attempt."""
 
-    account = None
     has_price = True
 
     def __init__(self, process: Process, options: Options) -> None:
         self.limits = limits_of(options, max_items=MAX_ITEMS, max_attempts=1, split=False)
+        self._allowed = options.limits
         self.timeout_s = options.timeout_s
         self.caller = UserFunction(process, split=self.limits.split)
         self._tokens = _counts(options.tokens, options.max_tokens)
+
+    @property
+    def account(self) -> Account | None:
+        return account_of_caller(None, self.limits, self._allowed)
 
     def weigh(self, slots: Sequence[Slot]) -> None:
         if self._tokens is not None:

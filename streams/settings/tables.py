@@ -101,13 +101,16 @@ class WorkerSettings(Table):
 
 
 class BatchSettings(Table):
-    """When a microbatch is full: the first limit reached closes it. `key`: only items with equal
-    values there share one. `flush_by`: where an item says when its outcome is to be back."""
+    """When a microbatch is full: the first limit reached closes it. `adaptive`: fewer items, and
+    fewer calls in flight, while the API takes no more; false: the numbers hold as they are. `key`:
+    only items with equal values there share one. `flush_by`: where an item says when its outcome is
+    to be back."""
 
     max_items: int = whole(20, 1, 10_000)
     max_wait_ms: int = whole(50, 0, 3_600_000)
     max_tokens: int = whole(8000, 1, 10_000_000)
     max_bytes: int = whole(1_000_000, 1, 1_000_000_000)
+    adaptive: bool = truth(True)
     key: str | None = string(None, 'a JSON Pointer as "/tenant"')
     flush_by: str | None = string(None, 'a JSON Pointer as "/deadline"')
 
@@ -237,10 +240,12 @@ def with_defaults(task: Mapping[str, Any]) -> dict[str, Any]:
 
 class ProviderSettings(Table):
     """How to reach one API. `base_url`: None: the SDK's own. `api_key_file`: holds the key; None:
-    the environment has it. The key itself is never part of the settings."""
+    the environment has it. The key itself is never part of the settings. `limit_share`: the part
+    of the account's limits that is ours; the rest stays free for others."""
 
     base_url: str | None = string(None, 'an address as "https://host/path"')
     api_key_file: Path | None = string(None, FILE)
+    limit_share: float = number(1, 0.01, 1)
 
     @field_validator("base_url")
     @classmethod
@@ -254,7 +259,8 @@ class ProviderSettings(Table):
 
 
 class Settings(Table):
-    """The whole configuration. `provider` always holds "anthropic" and "voyage"."""
+    """The whole configuration. `provider` always holds "anthropic" and "voyage". `limit_groups`:
+    which models share their limits: the name of a group by the beginning of a model's name."""
 
     kafka: KafkaSettings = table(KafkaSettings, "a table, [kafka]")
     worker: WorkerSettings = table(WorkerSettings, "a table, [worker]")
@@ -263,6 +269,10 @@ class Settings(Table):
     )
     provider: dict[str, ProviderSettings] = Field(
         default_factory=dict, validate_default=True, description="tables, [provider.<name>]"
+    )
+    limit_groups: dict[str, str] = Field(
+        default_factory=dict,
+        description='a table of names, as [limit_groups] "claude-opus-5" = "opus"',
     )
 
     @field_validator("provider")

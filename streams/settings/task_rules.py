@@ -102,5 +102,5 @@ def _later(place: Location, task: Mapping[str, Any]) -> Found:
     limits = task.get("limits")
     if isinstance(limits, dict):
         for key in keys_of(("task", "limits")):
-            if key in limits:
+            if key in limits and not key.endswith("_per_minute"):
                 yield (*place, "limits", key), LATER

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from streams.core import Paused, Resumed
-from streams.core.account import Account, Reservation
+from streams.core.account import Account
+from streams.core.reservation import Reservation
+from streams.core.seat import Seat
 from streams.errors import Fault
 from streams.model import Quota, RateLimits
 from streams.policies.breaker import BreakerLimits
+from streams.policies.rate import Demand
 from streams.policies.retry import Backoff
 
 from .scenario import Company, Scenario, words
@@ -456,8 +459,8 @@ def throttled(shared: Account, retry_after_s: float) -> None:
 
 def test_a_reservation_is_granted_while_calls_flow_and_counts_its_tokens() -> None:
     shared = account()
-    seat = shared.join(2, lambda: None)
-    first, second = seat.reserve(100, 0.0), seat.reserve(20, 0.0)
+    seat = Seat(shared, 2, lambda: None)
+    first, second = seat.reserve(Demand(1, 100, 0), 0.0), seat.reserve(Demand(1, 20, 0), 0.0)
     assert isinstance(first, Reservation)
     assert isinstance(second, Reservation)
     assert shared.statistics()[2:4] == (2, 120)
@@ -468,9 +471,9 @@ def test_a_reservation_is_granted_while_calls_flow_and_counts_its_tokens() -> No
 def test_a_reservation_in_a_pause_names_the_time_to_ask_again() -> None:
     shared = account()
     throttled(shared, 5.0)
-    seat = shared.join(1, lambda: None)
-    assert seat.reserve(1, 4.9) == 5.0
-    probe = seat.reserve(1, 5.0)
+    seat = Seat(shared, 1, lambda: None)
+    assert seat.reserve(Demand(1, 1, 0), 4.9) == 5.0
+    probe = seat.reserve(Demand(1, 1, 0), 5.0)
     assert isinstance(probe, Reservation)
     assert seat.is_probe(probe)
 
@@ -478,14 +481,14 @@ def test_a_reservation_in_a_pause_names_the_time_to_ask_again() -> None:
 def test_who_cannot_know_the_time_is_woken_once_when_it_may_ask() -> None:
     shared, woken = account(), []
     throttled(shared, 5.0)
-    one, other = (shared.join(1, lambda name=name: woken.append(name)) for name in "ab")  # type: ignore[misc]
-    probe = one.reserve(1, 5.0)
+    one, other = (Seat(shared, 1, lambda name=name: woken.append(name)) for name in "ab")  # type: ignore[misc]
+    probe = one.reserve(Demand(1, 1, 0), 5.0)
     assert isinstance(probe, Reservation)
-    assert other.reserve(1, 5.0) == float("inf")
+    assert other.reserve(Demand(1, 1, 0), 5.0) == float("inf")
     one.succeeded(probe, 6.0)
     one.withdraw()
     assert woken == ["b"]
-    assert isinstance(other.reserve(1, 6.0), Reservation)
+    assert isinstance(other.reserve(Demand(1, 1, 0), 6.0), Reservation)
 
 
 def test_an_engine_that_has_left_starts_nothing_and_says_nothing() -> None:

@@ -21,6 +21,7 @@ ALLOWED = {
     "itertools",
     "math",
     "operator",
+    "re",
     "typing",
 }
 OURS = ("streams.core", "streams.policies", "streams.errors", "streams.model")

@@ -43,7 +43,7 @@ def test_every_keyword_finds_its_table() -> None:
     assert (task.source, task.sink, task.dead_letter) == ("reviews", "reviews.topics", "bin")
     assert (task.text, task.id) == ("/body", "/key")
     assert (task.tombstones, task.too_large) == ("drop", "truncate")
-    assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000, "/tenant", "/by")
+    assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000, True, "/tenant", "/by")
     assert tuple(task.calls.model_dump().values()) == (10, 2.5, 2)
     assert task.output.mode == "result"
 

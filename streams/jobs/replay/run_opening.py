@@ -221,7 +221,7 @@ async def _fingerprint(plan: Plan, settings: Settings, environ: Mapping[str, str
     try:
         if isinstance(caller, PipelineCaller):
             await caller.start()
-        return parts_of(plan, caller).fingerprint
+        return parts_of(plan, caller, settings).fingerprint
     finally:
         await caller.aclose()
 

@@ -33,7 +33,7 @@ async def open_parts(
     stack.push_async_callback(caller.aclose)
     if isinstance(caller, PipelineCaller):
         await caller.start()
-    return parts_of(context.plan, caller, run=context.facts.run)
+    return parts_of(context.plan, caller, context.settings, run=context.facts.run)
 
 
 async def open_sink(

@@ -1,0 +1,78 @@
+"""The limits per minute that the accounts of one group of models share, and who waits for them.
+
+Rules:
+1. A member asks here last: when neither a pause nor its account's calls in flight stop it.
+2. Who must wait stands in line, over all accounts; only the first is told a time, the others wait
+   until it has gone (inf). So members take turns.
+3. What a response says may let the first go earlier: it is woken, and asks again.
+4. A member leaves the line when it has nothing to call, or something else stops it.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Protocol
+
+from streams.errors import CallError
+from streams.model import RateLimits
+from streams.policies.rate import Demand, Grant, Rate
+
+
+class Waiting(Protocol):
+    """A member, as the line sees it."""
+
+    def wake(self) -> None: ...
+
+
+class RateLine:
+    """`rate`: the limits. `line`: who waits, the next one first."""
+
+    def __init__(self, rate: Rate) -> None:
+        self.rate = rate
+        self.line: dict[Waiting, None] = {}  # an ordered set
+
+    def reserve(self, member: Waiting, demand: Demand, now: float) -> Grant | float:
+        """The right to start a call now; or the time to ask again, and the member is in line."""
+        line = self.line
+        if line and next(iter(line)) is not member:
+            line.setdefault(member)
+            return inf
+        answer = self.rate.reserve(demand, now)
+        if isinstance(answer, Grant):
+            self.leave(member)
+        else:
+            line.setdefault(member)
+        return answer
+
+    def leave(self, member: Waiting) -> None:
+        """It does not wait here, or does no longer."""
+        line = self.line
+        if member in line:
+            is_first = next(iter(line)) is member
+            del line[member]
+            if is_first:
+                self._wake_first(member)
+
+    def answered(
+        self,
+        member: Waiting,
+        grant: Grant,
+        took: Demand,
+        limits: RateLimits | None,
+        now: float,
+    ) -> None:
+        """A call is over, and took so much. `member`: it looks again by itself."""
+        self.rate.correct(grant, took, now)
+        self.rate.learn(limits, grant, now)
+        self._wake_first(member)
+
+    def refused(self, member: Waiting, grant: Grant, error: CallError, now: float) -> None:
+        """The API refused a call for its limits."""
+        self.rate.refused(grant, error.retry_after_s, now)
+        self.rate.learn(error.rate_limits, grant, now)
+        self._wake_first(member)
+
+    def _wake_first(self, handled: Waiting) -> None:
+        first = next(iter(self.line), None)
+        if first is not None and first is not handled:
+            first.wake()
