@@ -57,7 +57,9 @@ def caller_of(
     `PipelineCaller`. Raises ConfigError."""
     task = plan.task
     if plan.pipeline is not None:
-        of_task = PipelineTask(task.name, task.source, task.order, task.version, stage_bytes)
+        of_task = PipelineTask(
+            task.name, task.source, task.order, task.version, stage_bytes, task.priority
+        )
         return PipelineCaller(plan.pipeline, of_task, on_defect)
     if plan.function is not None:
         limit = task.calls.max_in_flight
@@ -128,6 +130,7 @@ def _limits(task: TaskSettings) -> Limits:
         max_in_flight=calls.max_in_flight,
         max_attempts=calls.max_attempts,
         adaptive=batch.adaptive,
+        priority=task.priority,
         order=task.order,
         breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
         max_beyond_bytes=MAX_BEYOND_BYTES,

@@ -82,7 +82,7 @@ class Engine:
         self.windows = Windows(limits)
         self.lanes = Lanes(limits, self.windows)
         account = account or Account(limits.backoff, limits.account_backoff, random)
-        seat = Seat(account, limits.max_in_flight, wake, adaptive=limits.adaptive)
+        seat = Seat(account, limits, wake)
         self.admission = Admission(limits, call_prefix, random, seat)
         self._retries = Retries(limits, random)
         self._history = History() if tracing else None

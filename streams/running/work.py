@@ -49,6 +49,7 @@ class Options:
     `limits`: what the API allows, per minute (`streams.Limits`); None: what it says itself.
 
     `max_wait_s`: how long a window stays open; inf: until it is full, or the input ends.
+    `priority`: see `streams.core.limits`.
     """
 
     max_items: int | None = None
@@ -61,6 +62,7 @@ class Options:
     limits: ApiLimits | None = None
     max_wait_s: float = inf
     order: Order = "none"
+    priority: int = 0
 
 
 class LimitOptions(TypedDict, Generic[T], total=False):
@@ -198,6 +200,7 @@ def limits_of(
         function_errors="counted",
         split=bool(_first(options.split, split)),
         order=options.order,
+        priority=options.priority,
     )
 
 

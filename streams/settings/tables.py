@@ -150,7 +150,8 @@ class TaskSettings(Table):
 
     `schema`: the resolved JSON Schema of an extraction's answers, None for other operations.
     `dimension` (None: the model's own) and `input_type` count for "embed" only. `version`: of a
-    custom function, part of its results' fingerprint. `model`: "" for custom functions.
+    custom function, part of its results' fingerprint. `priority`: of tasks that share an account,
+    the higher goes first where a limit binds. `model`: "" for custom functions.
     """
 
     name: str = string(..., values.TOPIC_ALLOWED)
@@ -174,6 +175,7 @@ class TaskSettings(Table):
         "forward", "forward", "drop", "dead_letter"
     )
     too_large: Literal["dead_letter", "truncate"] = choice("dead_letter", "dead_letter", "truncate")
+    priority: int = whole(0, -1000, 1000)
     version: str = string("")
     batch: BatchSettings = table(BatchSettings, "a table, [task.batch]")
     calls: CallSettings = table(CallSettings, "a table, [task.calls]")

@@ -48,6 +48,7 @@ LIMITS = st.builds(
     max_attempts=st.integers(1, 3),
     breaker=st.sampled_from([None, None, BreakerLimits(run=3)]),
     backoff=st.just(Backoff(0.5, 4.0)),
+    priority=st.sampled_from([0, 0, 7]),
 )
 FAULTS = [*Fault, Fault.THROTTLED, Fault.THROTTLED, Fault.CONNECTION, Fault.CONNECTION]
 
