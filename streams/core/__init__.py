@@ -5,8 +5,7 @@ it the rest in the order an item meets it: `lanes`, `windows` (`window` with `cu
 of them in `window_heap`s), `admission` with `demands`, `account` with `seat`, `reservation` and
 `account_statistics`, `line` and `rate_line`, `pauses` and `task_pause`, `evidence` and `verdict`
 (whose fault a failure is), `retries`, `order`, `beyond`, `ranges`; `withdrawals` for those who
-leave early.
-`inspect` looks on, `history` remembers.
+leave early. `inspect` looks on, `history` remembers.
 """
 
 from streams.core.call import PENDING, Call, Slot, State

@@ -5,6 +5,10 @@
    round at most.
 2. What has to leave now to be back by its `flush_by` is taken out of turn, the earliest first. It
    gets half of a microbatch at most, so that rule 1 holds where every item of a lane is urgent.
+3. What waits is counted in tokens by script, never weighed: factors change with each reply, and
+   nothing is counted anew (`streams.policies.packing`).
+4. Where the next slot does not fit for its size, smaller ones behind it may, a few places far; it
+   begins the next cut.
 """
 
 from __future__ import annotations
@@ -12,31 +16,34 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import count
+from itertools import count, islice
 from math import inf
 
-from streams.core.call import Slot, State
+from streams.core.call import Slot, State, tokens_by_script
 from streams.core.cut import Cut
 from streams.core.lead import Lead
 from streams.core.limits import Limits
 from streams.core.order import Lane
+from streams.policies.packing import SCRIPTS, Packing
 
 COMPACT_ABOVE = 1000
 """Compact a window's queues above 1,000 withdrawn slots, and more of them than wait."""
+
+LOOK_AHEAD = 16
+"""Slots behind one that does not fit, of all lanes, that may."""
 
 WAITING = State.WAITING
 
 
 class Window:
-    """`key`: the call key. `count`, `tokens`, `bytes`: of what waits. `wait_until`: when its oldest
-    item has waited long enough; `flush_by`: when its first outcome is to be back. Both inf where
-    nothing waits for that."""
+    """`key`: the call key. `count`, `tokens` (by script), `bytes`: of what waits. `wait_until`:
+    when its oldest item has waited long enough; `flush_by`: when its first outcome is to be back.
+    Both inf where nothing waits for that."""
 
-    def __init__(self, limits: Limits, key: Hashable, lead: Lead) -> None:
+    def __init__(self, limits: Limits, key: Hashable, packing: Packing, lead: Lead) -> None:
         self.limits = limits
         self.key = key
-        self._lead = lead
-        self.max_tokens = inf if limits.max_tokens is None else limits.max_tokens
+        self._packing, self._lead = packing, lead
         self.max_bytes = inf if limits.max_bytes is None else limits.max_bytes
         # A slot taken out of turn stays in its queue, one taken in turn stays in _deadlines, until
         # it is seen there; its state tells that it no longer waits.
@@ -47,7 +54,7 @@ class Window:
         self._is_odd = False  # where a call has one item, every second is for an urgent one
         self._withdrawn = 0  # since the queues were compact
         self.count = 0
-        self.tokens = 0
+        self.tokens = [0] * SCRIPTS
         self.bytes = 0
         self.wait_until = inf
         self.flush_by = inf
@@ -60,14 +67,13 @@ class Window:
             self._rotation.append(lane)
         queue.extend(slots)
         self.count += len(slots)
-        tokens = size = 0
+        tokens, size = self.tokens, 0
         self.wait_until = min(self.wait_until, slots[0].arrived_at + self.limits.max_wait_s)
         for slot in slots:
-            tokens += slot.tokens
+            tokens[slot.script] += slot.tokens
             size += slot.size
             if slot.flush_by is not None:
                 self.expedite(slot)
-        self.tokens += tokens
         self.bytes += size
 
     def remove(self, lane: Lane) -> list[Slot]:
@@ -79,7 +85,7 @@ class Window:
         slots = [slot for slot in queue if slot.state is WAITING]
         self._deadlines = [entry for entry in self._deadlines if entry[2].home is not lane]
         heapify(self._deadlines)
-        self._subtract(slots)
+        self._leave(slots)
         return slots
 
     def withdraw(self, slots: list[Slot]) -> None:
@@ -92,7 +98,7 @@ class Window:
                 waiting = [slot for slot in queue if slot.state is WAITING]
                 queue.clear()
                 queue.extend(waiting)
-        self._subtract(slots)
+        self._leave(slots)
 
     def expedite(self, slot: Slot) -> None:
         """The slot has a `flush_by`. One before its arrival is no more urgent than that: else old
@@ -104,7 +110,7 @@ class Window:
 
     def change(self, limits: Limits) -> None:
         self.limits = limits
-        self._subtract([])
+        self._set_due()
 
     def waiting(self) -> list[Slot]:
         """Every slot that waits here, lane by lane, in order."""
@@ -115,9 +121,12 @@ class Window:
         """The limit that closes it at once; None: there is room."""
         if self.count >= self.limits.max_items:
             return "count"
-        if self.tokens >= self.max_tokens:
+        weight = self.weight
+        if weight >= self._packing.room:
             return "tokens"
-        return "bytes" if self.bytes >= self.max_bytes else None
+        if self.bytes >= self.max_bytes:
+            return "bytes"
+        return "answers" if self.count and self._packing.answers_fill(weight, self.count) else None
 
     def closes(self, now: float) -> str:
         """Why a window that closes now does (the call's flush reason)."""
@@ -127,25 +136,37 @@ class Window:
             return "deadline"
         return "time" if self.wait_until <= now else "flush"
 
-    def next_cut(self, limit: int) -> tuple[float, float]:
-        """About how many items, and tokens of theirs, the next microbatch of `limit` items or fewer
-        has."""
-        if self.count <= limit and self.tokens <= self.max_tokens:
-            return self.count, self.tokens
-        part = min(1.0, limit / self.count, self.max_tokens / max(1, self.tokens))
-        return max(1.0, part * self.count), part * self.tokens
+    @property
+    def weight(self) -> float:
+        """Of what waits, as things stand."""
+        return self._packing.weight(self.tokens, self.count)
 
-    def cut(self, now: float, limit: int) -> list[Slot]:
+    def next_cut(self, limit: int) -> tuple[float, float]:
+        """About how many items, and weight of theirs, the next microbatch of `limit` items or fewer
+        has."""
+        weight = self.weight
+        items, max_weight = self._packing.bounds(weight, self.count, limit)
+        if self.count <= items and weight <= max_weight:
+            return self.count, weight
+        part = min(1.0, items / self.count, max_weight / max(1, weight))
+        return max(1.0, part * self.count), part * weight
+
+    def cut(self, now: float, limit: int) -> Cut:
         """Takes out the next microbatch, of `limit` items or fewer; never empty where something
         waits."""
-        cut = Cut(limit, self.max_tokens, self.max_bytes)
+        weight = self.weight
+        bounds = self._packing.bounds(weight, self.count, limit)
+        cut = Cut(self._packing, bounds, self.max_bytes)
         if self.flush_by - self._lead.s <= now:
             self._take_urgent(cut, now)
         left = self.count - len(cut.slots)
         while left and not cut.full:
-            left -= self._take_round(cut, left)
-        self._subtract(cut.slots)
-        return cut.slots
+            left -= self._take_round(cut, left, weight)
+        if left and len(cut.slots) < bounds.items:
+            for lane in islice(self._rotation, LOOK_AHEAD):
+                cut.take_smaller(self._queues[lane], max(1, LOOK_AHEAD // len(self._rotation)))
+        self._take_out(len(cut.slots), cut.tokens, cut.bytes)
+        return cut
 
     def _take_urgent(self, cut: Cut, now: float) -> None:
         """Those whose time has come, as rule 2 has it."""
@@ -158,10 +179,10 @@ class Window:
                 return
             heappop(deadlines)
 
-    def _take_round(self, cut: Cut, left: int) -> int:
+    def _take_round(self, cut: Cut, left: int, weight: float) -> int:
         """Every lane's equal share of the room; how many slots were taken."""
         before = len(cut.slots)
-        share = max(1, cut.room_for(left, self.tokens, self.bytes) // len(self._rotation))
+        share = max(1, cut.room_for(left, weight, self.bytes) // len(self._rotation))
         for _ in range(len(self._rotation)):
             lane = self._rotation[0]
             queue = self._queues[lane]
@@ -175,11 +196,19 @@ class Window:
                 break
         return len(cut.slots) - before
 
-    def _subtract(self, slots: list[Slot]) -> None:
-        self.count -= len(slots)
-        for slot in slots:
-            self.tokens -= slot.tokens
-            self.bytes -= slot.size
+    def _leave(self, slots: list[Slot]) -> None:
+        """These no longer wait here, uncalled."""
+        self._take_out(len(slots), tokens_by_script(slots), sum(slot.size for slot in slots))
+
+    def _take_out(self, count: int, tokens: Sequence[int], size: int) -> None:
+        self.count -= count
+        self.bytes -= size
+        for script, number in enumerate(tokens):
+            self.tokens[script] -= number
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """After slots have left."""
         self.flush_by = self._next_deadline() if self._deadlines else inf
         wait_until = inf
         for queue in self._queues.values():

@@ -6,12 +6,15 @@
    time has not come is cut after those.
 3. No event costs more for many windows: they stand in heaps. A window is due by the longest wait of
    its items, or by the first `flush_by` less the lead, which is the same for all and so moves none.
+4. What slots weigh changes with replies, and with it which windows are full. Then some are looked
+   at, in turns; the others are found at their next change, or when they are due.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
+from itertools import islice
 from math import inf
 
 from streams.core.call import Call, Slot, State
@@ -20,19 +23,26 @@ from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.core.window import Window
 from streams.core.window_heap import WindowHeap
+from streams.policies.packing import Packing
+
+REWEIGHED = 32
+"""Windows that are looked at when slots weigh something else."""
 
 WAITING = State.WAITING
 
 
 class Windows:
     """`flushing`: the input has ended; windows close without waiting for more. `count`: how many
-    slots wait. `lead`: how long before its `flush_by` an item's window closes."""
+    slots wait. `packing`: says what slots weigh, in all of them. `lead`: how long before its
+    `flush_by` an item's window closes."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.packing = Packing(limits.call_shape, limits.max_tokens)
         self._open: dict[Hashable, Window] = {}  # none is empty
         self._by_wait, self._by_flush_by, self._full = WindowHeap(), WindowHeap(), WindowHeap()
         self.lead = Lead()
+        self._factors = self.packing.factors
         self.flushing = False
         self.count = 0
 
@@ -49,7 +59,7 @@ class Windows:
         for key, group in _by_call_key(slots).items():
             window = self._open.get(key)
             if window is None:
-                window = self._open[key] = Window(self._limits, key, self.lead)
+                window = self._open[key] = Window(self._limits, key, self.packing, self.lead)
             window.add(lane, group)
             self._place(window)
 
@@ -102,6 +112,7 @@ class Windows:
 
     def due(self, now: float) -> Window | None:
         """Of the windows that close now the one that is due the longest; None: none closes."""
+        self._reweigh()
         due_at, window = self._first()
         if window is not None and (due_at <= now or self.flushing):
             return window
@@ -110,13 +121,16 @@ class Windows:
     def cut(self, window: Window, now: float, limit: int) -> Call:
         """A microbatch of `limit` items or fewer of a window that closes now."""
         reason = window.closes(now)
-        call = Call(window.cut(now, limit), "new", reason)
+        cut = window.cut(now, limit)
+        call = Call(cut.slots, "new", reason)
+        call.tokens_by_script = cut.tokens
         self.count -= call.size
         self._place(window)
         return call
 
     def next_at(self) -> float:
         """When the next window closes as things stand; -inf: one would now; inf: none is open."""
+        self._reweigh()
         if self._full.first()[1] is not None or (self.flushing and self._open):
             return -inf
         return self._first()[0]
@@ -126,6 +140,14 @@ class Windows:
         by_wait, by_flush_by = self._by_wait.first(), self._by_flush_by.first()
         flush_at = by_flush_by[0] - self.lead.s
         return by_wait if by_wait[0] <= flush_at else (flush_at, by_flush_by[1])
+
+    def _reweigh(self) -> None:
+        """As rule 4 has it."""
+        if self._factors is not self.packing.factors:
+            self._factors = self.packing.factors
+            for key in list(islice(self._open, REWEIGHED)):
+                window = self._open[key] = self._open.pop(key)  # the last one from now on
+                self._place(window)
 
     def _place(self, window: Window) -> None:
         """It has changed: an empty one goes, any other stands where it belongs."""

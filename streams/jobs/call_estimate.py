@@ -13,23 +13,18 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-import orjson
-
-from streams.codec.likely_tokens import ASCII_CHARACTERS, likely_tokens
+from streams.codec.likely_tokens import likely_tokens
 from streams.codec.records import estimate_tokens, text_bytes
 from streams.model import Item, Usage, added
 from streams.operations import make_operation
 from streams.operations.exchange import Prompt
 from streams.operations.expected_answers import ExpectedRecord
-from streams.providers import has_batches
+from streams.providers import has_batches, task_price
 from streams.providers.anthropic import message_params, traits
+from streams.providers.call_shape import REPLY_TOKENS, constant_tokens
 from streams.providers.prices import claude_usage, voyage_usage
 from streams.settings import TaskSettings
 
-TURN_TOKENS: Final = 4
-"""Around one turn of a conversation."""
-REPLY_TOKENS: Final = 14 / ASCII_CHARACTERS
-"""Around the records of a reply."""
 BATCH_S: Final = 3600.0
 BATCH_REQUESTS: Final = 200_000
 """Most batches end within an hour; so many requests may wait at once."""
@@ -95,10 +90,8 @@ class CallModel:
 def _constants(model: str, prompt: Prompt) -> CallTokens:
     """What every call of the task has: the system's text, the schema, the frame of a turn."""
     params = message_params(model, traits(model), prompt)
-    system = likely_tokens(prompt.system)
-    schema = len(orjson.dumps(params["output_config"])) / ASCII_CHARACTERS
-    cached = system if isinstance(params["system"], list) else 0.0
-    return CallTokens(system + schema + TURN_TOKENS, 0.0, cached)
+    cached = likely_tokens(prompt.system) if isinstance(params["system"], list) else 0.0
+    return CallTokens(constant_tokens(prompt), 0.0, cached)
 
 
 def _item(text: str) -> Item:
@@ -119,6 +112,8 @@ class Estimate:
         self._task = task
         self._model = CallModel(task)
         self._correction = correction
+        price = task_price(task)
+        self._batch_share = 0.5 if price is None else price.batch
         self._pace = PACES.get(task.provider, OTHER_PACE)
         self.items = self.calls = 0
         self._input = self._output = 0
@@ -187,7 +182,7 @@ class Estimate:
 
     def _batch(self, cost: float | None, calls: int) -> dict[str, Any]:
         return {
-            "cost_usd": None if cost is None else _rounded(cost / 2),
+            "cost_usd": None if cost is None else _rounded(cost * self._batch_share),
             "time_s": BATCH_S * ceil(calls / BATCH_REQUESTS),
         }
 
@@ -209,14 +204,15 @@ class Estimate:
 
 
 def _usage(task: TaskSettings, tokens: int, output: int, cached: int, *, is_first: bool) -> Usage:
-    """At list prices, as a reply would say it."""
+    """As a reply would say it."""
+    price = task_price(task)
     if task.provider == "voyage":
-        return voyage_usage(task.model, {"total_tokens": tokens})
+        return voyage_usage(price, {"total_tokens": tokens})
     if task.provider != "anthropic":
-        return Usage(tokens, output, None)
+        return Usage(tokens, output, None if price is None else price.nano_usd(tokens, output))
     kind = "cache_creation_input_tokens" if is_first else "cache_read_input_tokens"
     counts = {"input_tokens": tokens - cached, "output_tokens": output, kind: cached}
-    return claude_usage(task.model, counts)
+    return claude_usage(price, counts)
 
 
 def _rounded(cost: float | None) -> float | None:

@@ -12,17 +12,17 @@ Rules:
 1. A call reserves its estimate before it starts and is corrected at its reply. Reserved counts as
    spent, so calls at once do not pass a budget together; estimates on the low side can pass it by
    what they are off, one call's at most if they are right on the whole.
-2. Money is whole nano-dollars. Hours and days are those of UTC, `now` is in seconds since the
-   epoch: all workers and a restart mean the same period. A clock that goes back changes none.
+2. Money is whole nano-dollars. Hours and days are those of UTC, `now` plus `epoch_s` is in seconds
+   since the epoch: all workers and a restart mean the same period. A clock that goes back changes
+   none.
 3. A call belongs to the period in which it started, also if it is answered in the next one.
-4. What is recorded holds what calls under way have reserved: when a worker is killed, the API has
-   been asked, and the money may be spent. A restart goes on from there and never spends it twice.
-5. Spending of other workers of the group counts as ours, for the same periods.
+4. Who waits is woken when money comes back, and asks again (`changes` counts such moments).
+5. Workers of a group share a budget through a log: `streams.policies.shared_budget`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -58,7 +58,7 @@ class Spent(NamedTuple):
 
 
 Spending = Mapping[str, Spent]
-"""By the keys of `PERIODS_S`: what a worker records, and what others tell."""
+"""By the keys of `PERIODS_S`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,48 +69,100 @@ class Allowance:
     periods: tuple[int, ...]
 
 
+class BudgetView(NamedTuple):
+    """One moment, for logs and pages. `left`: of each budget, what calls and claims of others have
+    not taken; below 0 where estimates were too low. `binding`: the period whose budget the latest
+    call does not fit; None: it fits all. `opens_at`: when that one begins anew, in the shell's
+    seconds; inf: never."""
+
+    budgets: Budgets
+    left: Budgets
+    on_budget: OnBudget
+    binding: str | None
+    opens_at: float
+
+
 class Budget:
-    """`recorded`: where an earlier run ended; None: nothing is spent. `left_nano_usd`: of each
-    budget now, for the page. `ValueError`: a budget is negative."""
+    """`recorded`: what was spent before. `epoch_s`: from the shell's clock to seconds since the
+    epoch. `ValueError`: a budget is negative."""
 
     def __init__(
-        self, budgets: Budgets, on_budget: OnBudget, now: float, recorded: Spending | None = None
+        self,
+        budgets: Budgets,
+        on_budget: OnBudget,
+        now: float,
+        recorded: Spending | None = None,
+        *,
+        epoch_s: float = 0.0,
     ) -> None:
         for name, limit in budgets._asdict().items():
             if limit is not None and limit < 0:
                 raise ValueError(f"the budget of the {name} must not be negative: {limit}")
-        self._budgets = budgets
-        self._on_budget = on_budget
+        self.budgets = budgets
+        self.on_budget = on_budget
+        self.share = 1.0
+        """Of the pace of `slow`, where others have the rest."""
+        self.changes = 0
+        self._epoch_s = epoch_s
         self._own = [(recorded or {}).get(name, Spent(0, 0)) for name in PERIODS_S]
-        self._others: dict[str, Spending] = {}
         self._next_at = -inf
+        self._latest = 0  # what the latest call that asked costs
+        self._waiting: dict[Callable[[], None], None] = {}
         self._turn(now)
 
-    def reserve(self, nano_usd: int, now: float) -> Allowance | float | Over:
-        """The right to a call that costs so much by estimate; or the time to ask again (inf: never,
-        as things stand), or OVER."""
+    # -- before a call ---------------------------------------------------------------------------
+
+    def ready_at(
+        self, nano_usd: int, now: float, wake: Callable[[], None] | None = None
+    ) -> float | Over:
+        """When a call that costs so much by estimate may start as things stand: -inf: now; inf:
+        only an event can tell. `wake`: called once when money comes back before that time."""
         self._turn(now)
-        at = max(self._opens_at(nano_usd), self._next_at)
-        if at > now:
-            return OVER if self._on_budget == "dead_letter" else at
-        if self._on_budget == "slow":
-            self._next_at = now + self._spacing_s(nano_usd, now)
+        self._latest = nano_usd
+        at = self._opens_at(nano_usd)
+        if at > now and self.on_budget == "dead_letter":
+            at = self._given_up_at(now)
+            if at <= now:
+                return OVER
+        else:
+            at = max(at, self._next_at)
+        if at <= now:
+            at = self._claimed_at(nano_usd, now)
+        if at <= now:
+            return -inf
+        if wake is not None:
+            self._waiting[wake] = None
+        return at
+
+    def take(self, nano_usd: int, now: float) -> Allowance:
+        """The right to a call, which was ready."""
+        if self.on_budget == "slow":
+            self._next_at = now + self._spacing_s(nano_usd, now) / self.share
         allowance = Allowance(nano_usd, tuple(spent.period for spent in self._own))
         self._add(nano_usd, allowance.periods)
         return allowance
 
-    def correct(self, allowance: Allowance, nano_usd: int) -> None:
-        """The call is over and cost this much; 0: it was refused, or never sent."""
-        self._add(nano_usd - allowance.nano_usd, allowance.periods)
-        allowance.nano_usd = nano_usd
+    def reserve(self, nano_usd: int, now: float) -> Allowance | float | Over:
+        """Both at once: the right to a call, or the time to ask again, or OVER."""
+        at = self.ready_at(nano_usd, now)
+        if isinstance(at, Over) or at > now:
+            return at
+        return self.take(nano_usd, now)
 
-    def hear(self, worker: str, spending: Spending) -> None:
-        """What another worker has recorded; its latest word counts. What it spent before it left
-        stays spent."""
-        self._others[worker] = spending
+    # -- after it --------------------------------------------------------------------------------
+
+    def correct(self, allowance: Allowance, nano_usd: int) -> None:
+        """The call costs this much; 0: it was refused, or never sent."""
+        less = allowance.nano_usd - nano_usd
+        self._add(-less, allowance.periods)
+        allowance.nano_usd = nano_usd
+        if less > 0:
+            self._changed()
+
+    # -- seen ------------------------------------------------------------------------------------
 
     def record(self) -> Spending:
-        """Of this worker alone, with what calls under way have reserved."""
+        """What is spent, with what calls under way have reserved."""
         return dict(zip(PERIODS_S, self._own, strict=True))
 
     def left_nano_usd(self, now: float) -> Budgets:
@@ -118,10 +170,41 @@ class Budget:
         self._turn(now)
         return Budgets(*map(self._left, range(len(PERIODS_S))))
 
+    def view(self, now: float) -> BudgetView:
+        left = self.left_nano_usd(now)
+        binding = None
+        for name, amount in left._asdict().items():
+            if amount is not None and self._latest > amount:
+                binding = name
+        opens_at = now if binding is None else self._opens_at(self._latest)
+        return BudgetView(self.budgets, left, self.on_budget, binding, opens_at)
+
+    # -- what shared budgets do differently ------------------------------------------------------
+
+    def _others(self, n: int) -> int:
+        """What others have spent or claimed in our period."""
+        return 0
+
+    def _claimed_at(self, nano_usd: int, now: float) -> float:
+        """When this much is ours to spend."""
+        return -inf
+
+    def _given_up_at(self, now: float) -> float:
+        """When it is certain that no money comes back."""
+        return -inf
+
+    # --------------------------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        self.changes += 1
+        waiting, self._waiting = self._waiting, {}
+        for wake in waiting:
+            wake()
+
     def _turn(self, now: float) -> None:
         """Begins the periods that have come."""
         for n, length_s in enumerate(PERIODS_S.values()):
-            period = 0 if length_s == inf else int(now // length_s)
+            period = 0 if length_s == inf else int((now + self._epoch_s) // length_s)
             if period > self._own[n].period:
                 self._own[n] = Spent(period, 0)
                 self._next_at = -inf
@@ -132,16 +215,12 @@ class Budget:
                 self._own[n] = Spent(period, spent.nano_usd + nano_usd)
 
     def _left(self, n: int) -> int | None:
-        limit, spent, name = self._budgets[n], self._own[n], Budgets._fields[n]
-        if limit is None:
-            return None
-        theirs = (spending.get(name) for spending in self._others.values())
-        return (
-            limit
-            - spent.nano_usd
-            - sum(
-                each.nano_usd for each in theirs if each is not None and each.period == spent.period
-            )
+        limit = self.budgets[n]
+        return None if limit is None else limit - self._own[n].nano_usd - self._others(n)
+
+    def _fits(self, nano_usd: int) -> bool:
+        return all(
+            left is None or nano_usd <= left for left in map(self._left, range(len(PERIODS_S)))
         )
 
     def _opens_at(self, nano_usd: int) -> float:
@@ -150,8 +229,9 @@ class Budget:
         for n, length_s in enumerate(PERIODS_S.values()):
             left = self._left(n)
             if left is not None and nano_usd > left:
-                fits_ever = nano_usd <= (self._budgets[n] or 0)
-                at = max(at, (self._own[n].period + 1) * length_s if fits_ever else inf)
+                fits_ever = nano_usd <= (self.budgets[n] or 0)
+                ends_at = (self._own[n].period + 1) * length_s - self._epoch_s
+                at = max(at, ends_at if fits_ever else inf)
         return at
 
     def _spacing_s(self, nano_usd: int, now: float) -> float:
@@ -160,6 +240,6 @@ class Budget:
         for n, length_s in enumerate(PERIODS_S.values()):
             left = self._left(n)
             if left and length_s < inf:
-                rest_s = (self._own[n].period + 1) * length_s - now
+                rest_s = (self._own[n].period + 1) * length_s - (now + self._epoch_s)
                 spacings.append(rest_s * nano_usd / left)
         return max(spacings)

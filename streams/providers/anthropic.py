@@ -17,6 +17,7 @@ from streams.providers.api_key import ApiKey
 from streams.providers.connection_faults import connection_failure
 from streams.providers.egress import Egress, sdk_and_egress
 from streams.providers.port import (
+    CallFacts,
     Params,
     ProviderSettings,
     TaskModel,
@@ -25,7 +26,7 @@ from streams.providers.port import (
     json_of,
     kind_of,
 )
-from streams.providers.prices import claude_usage
+from streams.providers.prices import Price, claude_usage, price_of
 from streams.providers.proxies import Proxy
 from streams.providers.redirects import followed
 from streams.providers.response_headers import rate_limits
@@ -103,10 +104,13 @@ class AnthropicProvider:
 
     operations: Final = frozenset({"classify", "extract", "generate"})
 
-    def __init__(self, line: Line, model: str) -> None:
+    def __init__(self, line: Line, model: str, price: Price | None = None) -> None:
+        """`price`: None: what its calls cost is not known."""
         self._line = line
         self._model = model
+        self._price = price
         self._traits = traits(model)
+        self.call_facts = CallFacts(thinking_tokens=self._traits.thinking_tokens)
         base_url = str(line.client.base_url)
         self.account = account_of("anthropic", base_url, line.key.source, model)
 
@@ -131,7 +135,7 @@ class AnthropicProvider:
         raise failure
 
     def read(self, message: Any) -> Completion:
-        return completion_of(self._model, message)
+        return completion_of(self._price, message)
 
     def describe(self) -> dict[str, Any]:
         settings = {"thinking": self._traits.thinking, "effort": self._traits.effort}
@@ -180,12 +184,12 @@ def is_message(reply: Any) -> bool:
     return its_type == "message" and reply.get("error") is None
 
 
-def completion_of(model: str, message: Any) -> Completion:
+def completion_of(price: Price | None, message: Any) -> Completion:
     """A message, not checked: of a call, or of a batch's result. Raises CallError BAD_REPLY if it
     is not a JSON object."""
     if not isinstance(message, Mapping):
         raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
-    usage = claude_usage(model, message.get("usage"))
+    usage = claude_usage(price, message.get("usage"))
     return Completion(message.get("content"), message.get("stop_reason"), usage)
 
 
@@ -218,7 +222,8 @@ def make_anthropic(
     task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]
 ) -> AnthropicProvider:
     """The provider for a task. Raises ConfigError as `line_to`."""
-    return AnthropicProvider(line_to(task, settings, environ), task.model)
+    line = line_to(task, settings, environ)
+    return AnthropicProvider(line, task.model, price_of(task.model, task.price))
 
 
 def line_to(task: TaskModel, settings: ProviderSettings | None, environ: Mapping[str, str]) -> Line:

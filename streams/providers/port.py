@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from streams.codec.strict_json import read
 from streams.model import RateLimits
 from streams.operations.exchange import Request, Response
+from streams.providers.prices import GivenPrice
 
 Params = Mapping[str, Any]
 """One request as the SDK's keyword arguments, in values that JSON has: what a Message Batch calls
@@ -33,8 +34,19 @@ class WireReply(NamedTuple):
     rate_limits: RateLimits | None = None
 
 
+class CallFacts(NamedTuple):
+    """What an API says of the calls of one model. `max_items`, `max_tokens`: of one call, input;
+    None: more than anybody sends. `thinking_tokens`: room that a request has for thinking, beside
+    that for its answers."""
+
+    max_items: int | None = None
+    max_tokens: int | None = None
+    thinking_tokens: int = 0
+
+
 class Provider(Protocol):
-    """One API behind one task. Made outside the event loop, used in one loop, closed once."""
+    """One API behind one task. Made outside the event loop, used in one loop, closed once. It may
+    have `call_facts`, a `CallFacts`; without them its calls have no limits of their own."""
 
     @property
     def operations(self) -> frozenset[str]:
@@ -122,12 +134,15 @@ class ProviderSettings(Protocol):
 
 
 class TaskModel(Protocol):
-    """The attributes of a task that a provider reads."""
+    """The attributes of a task that a provider reads. `price`: what the user says its model costs;
+    None: the price list counts."""
 
     @property
     def name(self) -> str: ...
     @property
     def model(self) -> str: ...
+    @property
+    def price(self) -> GivenPrice | None: ...
 
 
 ProviderFactory = Callable[

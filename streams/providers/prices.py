@@ -1,54 +1,125 @@
 """What calls cost, in whole nano-dollars, so that the shares of items add up exactly.
 
-Prices are list prices in USD per million tokens as of 2026-11-22, without taxes, discounts and free
-tokens. Sources: the vendors' model and pricing pages (docs/operations.md); a price changes there
-without notice, and here by hand.
+List prices in USD per million tokens as of 2026-11-22, without taxes, discounts and free tokens.
+Sources: the vendors' model and pricing pages (docs/operations.md); a price changes there without
+notice, and here by hand, or in a configuration: `[prices."model"]` goes before this table.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 from streams.model import Usage
 
 AS_OF: Final = "2026-11-22"
 
-LONG_PROMPT_TOKENS: Final = 100_000
-
 MAX_TOKENS: Final = 10**9
 """Limit of tokens of one kind in one call; a larger number is ignored. Its cost would fit into no
 number of a result."""
 
+WRITE_5M, WRITE_1H, READ = 1.25, 2.0, 0.1
+"""The prompt cache's prices as parts of the input's, where a model's own are not given: Anthropic's
+rule."""
+
+
+class GivenPrice(Protocol):
+    """`[prices."model"]`, in USD per million tokens; None: by the rules above."""
+
+    @property
+    def input(self) -> float: ...
+    @property
+    def output(self) -> float: ...
+    @property
+    def cache_write(self) -> float | None: ...
+    @property
+    def cache_write_1h(self) -> float | None: ...
+    @property
+    def cache_read(self) -> float | None: ...
+    @property
+    def batch(self) -> float: ...
+    @property
+    def long_prompt_tokens(self) -> int | None: ...
+    @property
+    def long_prompt_factor(self) -> float: ...
+
 
 class Price(NamedTuple):
-    """Nano-dollars per token; 1 USD per million tokens = 1,000. `write_5m`, `write_1h`: input that
-    is written to the prompt cache for that time; `read`: input that is read from it."""
+    """Pico-dollars per token; 1 USD per million tokens = 1,000,000. `write_5m`, `write_1h`: input
+    that is written to the prompt cache for that time; `read`: input that is read from it. `batch`:
+    of a call within a Message Batch, as a part of this. `long_above`: with more tokens of input the
+    whole request costs `long_factor` times as much; None: it never does."""
 
     input: int
-    output: int = 0
-    write_5m: int = 0
-    write_1h: int = 0
-    read: int = 0
+    output: int
+    write_5m: int
+    write_1h: int
+    read: int
+    batch: float = 0.5
+    long_above: int | None = None
+    long_factor: float = 1.0
 
+    def nano_usd(
+        self,
+        input: int = 0,
+        output: int = 0,
+        *,
+        write_5m: int = 0,
+        write_1h: int = 0,
+        read: int = 0,
+        in_batch: bool = False,
+    ) -> int:
+        """What these tokens cost in one request."""
+        pico = (
+            input * self.input
+            + write_5m * self.write_5m
+            + write_1h * self.write_1h
+            + read * self.read
+            + output * self.output
+        )
+        if self.long_above is not None and input + write_5m + write_1h + read > self.long_above:
+            pico = int(pico * self.long_factor)
+        return (int(pico * self.batch) if in_batch else pico) // 1000
+
+
+def usd(
+    input: float,
+    output: float = 0.0,
+    *,
+    write: float | None = None,
+    write_1h: float | None = None,
+    read: float | None = None,
+    batch: float = 0.5,
+    long_above: int | None = None,
+    long_factor: float = 1.0,
+) -> Price:
+    """A price in USD per million tokens. None: by the rules of this module."""
+    given = (
+        input,
+        output,
+        WRITE_5M * input if write is None else write,
+        WRITE_1H * input if write_1h is None else write_1h,
+        READ * input if read is None else read,
+    )
+    per_token = (round(each * 1_000_000) for each in given)
+    return Price(*per_token)._replace(batch=batch, long_above=long_above, long_factor=long_factor)
+
+
+_vectors: Final = partial(usd, write=0.0, write_1h=0.0, read=0.0)
 
 _PRICES: Final[Mapping[str, Price]] = {
-    "claude-haiku-5-5": Price(100, 500, 125, 200, 10),
-    "claude-haiku-4-5": Price(1_000, 5_000, 1_250, 2_000, 100),
-    "claude-sonnet-5-5": Price(2_000, 10_000, 2_500, 4_000, 100),  # read: 200 until 2026-10-07
-    "claude-opus-5-5": Price(4_000, 20_000, 5_000, 8_000, 400),  # read: by the rule of a tenth
-    "claude-fable-5-1": Price(10_000, 50_000, 12_500, 20_000, 250),
-    "voyage-4-lite": Price(20),
-    "voyage-4": Price(60),
-    "voyage-4-large": Price(120),
-    "voyage-code-3": Price(180),
-    "voyage-context-3": Price(180),
-}
-
-_LONG_PROMPT_PRICES: Final[Mapping[str, Price]] = {
-    # Above LONG_PROMPT_TOKENS of input the whole request costs this.
-    "claude-haiku-5-5": Price(500, 2_500, 625, 1_000, 50),
+    "claude-haiku-5-5": usd(0.10, 0.50, long_above=100_000, long_factor=5),
+    "claude-haiku-4-5": usd(1, 5),
+    "claude-sonnet-5-5": usd(2, 10, read=0.10),  # 0.20 until 2026-10-07
+    "claude-opus-5-5": usd(4, 20),  # its reads: by the rule of a tenth
+    "claude-fable-5-1": usd(10, 50, read=0.25),
+    "voyage-4-lite": _vectors(0.02),
+    "voyage-4": _vectors(0.06),
+    "voyage-4-large": _vectors(0.12),
+    "voyage-code-3": _vectors(0.18),
+    "voyage-context-3": _vectors(0.18),
 }
 
 UNKNOWN: Final = Usage(0, 0, None)
@@ -57,15 +128,36 @@ UNKNOWN: Final = Usage(0, 0, None)
 _DATED: Final = re.compile(r"-\d{8}$")
 
 
+def undated(model: str) -> str:
+    """A model's name without the date at its end, under which prices are listed."""
+    return _DATED.sub("", model)
+
+
+def price_of(model: str, given: GivenPrice | None = None) -> Price | None:
+    """The model's price: as it is given, else by the table; None: it is not known."""
+    if given is None:
+        return _PRICES.get(undated(model))
+    return usd(
+        given.input,
+        given.output,
+        write=given.cache_write,
+        write_1h=given.cache_write_1h,
+        read=given.cache_read,
+        batch=given.batch,
+        long_above=given.long_prompt_tokens,
+        long_factor=given.long_prompt_factor,
+    )
+
+
 def has_price(model: str) -> bool:
-    """Whether the model's price is known; if not, what its calls cost is not either."""
-    return _name(model) in _PRICES
+    """Whether the model's list price is known; if not, what its calls cost is not either."""
+    return price_of(model) is not None
 
 
-def claude_usage(model: str, usage: Any) -> Usage:
+def claude_usage(price: Price | None, usage: Any) -> Usage:
     """Tokens and cost of one reply. `usage`: the reply's own JSON value, whatever it is. Where it
-    does not say the tokens, the cost is not known. `input_tokens` counts all input: new, written to
-    the cache, read."""
+    does not say the tokens, or the price is None, the cost is not known. `input_tokens` counts all
+    input: new, written to the cache, read."""
     if not isinstance(usage, Mapping):
         return UNKNOWN
     written = _count(usage.get("cache_creation_input_tokens"))
@@ -76,40 +168,26 @@ def claude_usage(model: str, usage: Any) -> Usage:
         written = max(written, written_1h + _count(by_time.get("ephemeral_5m_input_tokens")))
     new, read = _count(usage.get("input_tokens")), _count(usage.get("cache_read_input_tokens"))
     total, output = new + written + read, _count(usage.get("output_tokens"))
-    price = _price(model, total)
     if price is None or not (_says(usage, "input_tokens") and _says(usage, "output_tokens")):
         return Usage(total, output, None, cache_read_tokens=read)
-    cost = (
-        new * price.input
-        + (written - written_1h) * price.write_5m
-        + written_1h * price.write_1h
-        + read * price.read
-        + output * price.output
+    cost = price.nano_usd(
+        new,
+        output,
+        write_5m=written - written_1h,
+        write_1h=written_1h,
+        read=read,
+        in_batch=usage.get("service_tier") == "batch",
     )
-    if usage.get("service_tier") == "batch":  # within a Message Batch all tokens cost half
-        cost //= 2
     return Usage(total, output, cost, cache_read_tokens=read)
 
 
-def voyage_usage(model: str, usage: Any) -> Usage:
-    """Tokens and cost of one reply; `usage` as for Claude."""
+def voyage_usage(price: Price | None, usage: Any) -> Usage:
+    """Tokens and cost of one reply; as for Claude."""
     if not isinstance(usage, Mapping):
         return UNKNOWN
     tokens = _count(usage.get("total_tokens"))
-    price = _price(model, tokens)
     known = price is not None and _says(usage, "total_tokens")
-    return Usage(tokens, 0, tokens * price.input if price is not None and known else None)
-
-
-def _price(model: str, input_tokens: int) -> Price | None:
-    name = _name(model)
-    if input_tokens > LONG_PROMPT_TOKENS and name in _LONG_PROMPT_PRICES:
-        return _LONG_PROMPT_PRICES[name]
-    return _PRICES.get(name)
-
-
-def _name(model: str) -> str:
-    return _DATED.sub("", model)
+    return Usage(tokens, 0, price.nano_usd(tokens) if price is not None and known else None)
 
 
 def _says(usage: Mapping[str, Any], field: str) -> bool:

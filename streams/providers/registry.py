@@ -16,7 +16,7 @@ from streams.providers.port import (
     ProviderFactory,
     ProviderSettings,
 )
-from streams.providers.prices import has_price
+from streams.providers.prices import GivenPrice, Price, price_of
 from streams.providers.task_caller import TaskCaller
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class TaskApi(Protocol):
     def provider(self) -> str: ...
     @property
     def model(self) -> str: ...
+    @property
+    def price(self) -> GivenPrice | None: ...
 
 
 class Task(TaskOperation, TaskApi, Protocol):
@@ -94,7 +96,8 @@ def make_caller(
         problems.extend(_misfit(task, provider))
     if operation is None or provider is None or problems:
         raise ConfigError(problems)
-    return TaskCaller(operation, provider, task.calls.timeout_s)
+    own_price = None if task.provider in _BUILT_IN else task_price(task)
+    return TaskCaller(operation, provider, task.calls.timeout_s, price=own_price)
 
 
 class BatchTask(TaskApi, Protocol):
@@ -126,15 +129,34 @@ def make_batch_api(
 
 def can_price(task: TaskApi) -> bool:
     """Whether what the task's calls cost can be told. A registered provider tells it itself."""
-    return task.provider not in _BUILT_IN or has_price(task.model)
+    return task.provider not in _BUILT_IN or task_price(task) is not None
+
+
+def task_price(task: TaskApi) -> Price | None:
+    """What the task's model costs, before a call; None: it is not known. Of a registered provider
+    only what the user says is."""
+    if task.provider not in _BUILT_IN and task.price is None:
+        return None
+    return price_of(task.model, task.price)
+
+
+def price_problem(task: TaskApi) -> str | None:
+    """Why the task can have no budget; None: it can."""
+    if task_price(task) is not None:
+        return None
+    return (
+        f"task.{task.name}.limits: a budget needs the price of {task.model}, which is not known:"
+        f' add [prices."{task.model}"] with input and output in USD per million tokens'
+    )
 
 
 def warn_of_price(task: TaskApi) -> None:
     if not can_price(task):
         logger.warning(
             "task %s: the price of %s is not known: its cost_usd is null in results and summary, "
-            "and streams_cost_usd_total has no sample of it",
+            'and streams_cost_usd_total has no sample of it, until [prices."%s"] says it',
             task.name,
+            task.model,
             task.model,
         )
 

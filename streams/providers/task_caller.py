@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from streams.core.limits import Limits
 from streams.errors import CallError, Fault
-from streams.model import Item, Reply
+from streams.model import Item, Reply, Usage
 from streams.operations.exchange import Completion, Operation, Response, Vectors
-from streams.providers.port import Account, Params, Provider, WireReply
+from streams.providers.call_shape import fitted
+from streams.providers.port import Account, CallFacts, Params, Provider, WireReply
+from streams.providers.prices import Price
 from streams.providers.secrecy import reworded, without_texts
 from streams.user_code import PASSES
 
@@ -18,10 +21,19 @@ class TaskCaller:
     tasks at once. The runner ends a call that outlasts `timeout_s`; the SDK's own limit lies above.
 
     `request` and `read` are the two halves of a call, for items whose request travels in another
-    way: within a Message Batch.
+    way: within a Message Batch. `price`: of replies that do not say what they cost; None: as they
+    say.
     """
 
-    def __init__(self, operation: Operation, provider: Provider, timeout_s: float) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        provider: Provider,
+        timeout_s: float,
+        *,
+        price: Price | None = None,
+    ) -> None:
+        self._price = price
         self._operation = operation
         self._provider = provider
         self._timeout_s = timeout_s
@@ -30,6 +42,11 @@ class TaskCaller:
     def account(self) -> Account:
         """The account that the calls' limits belong to; it does not show the key."""
         return self._provider.account
+
+    def fitted(self, limits: Limits) -> Limits:
+        """The task's limits with the shape of its calls, and within what its API takes."""
+        facts = getattr(self._provider, "call_facts", None) or CallFacts()
+        return fitted(limits, self._operation, facts)
 
     def request(self, items: Sequence[Item]) -> Params:
         """The one request for these items, at least one."""
@@ -92,9 +109,15 @@ class TaskCaller:
             failure = _defect(type(error).__name__)
         else:
             if isinstance(response, Completion | Vectors):
-                return response
+                return response._replace(usage=self._priced(response.usage))
             failure = _defect(f"its response is {type(response).__name__}")
         raise failure
+
+    def _priced(self, usage: Usage | None) -> Usage | None:
+        if self._price is None or usage is None or usage.cost_nano_usd is not None:
+            return usage
+        cost = self._price.nano_usd(usage.input_tokens, usage.output_tokens)
+        return usage._replace(cost_nano_usd=cost)
 
 
 def _defect(what: str) -> CallError:

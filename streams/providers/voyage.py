@@ -22,6 +22,7 @@ from streams.operations.exchange import Request, Texts, Vectors
 from streams.providers.connection_faults import connection_failure
 from streams.providers.egress import Egress, sdk_and_egress
 from streams.providers.port import (
+    CallFacts,
     Params,
     ProviderSettings,
     TaskModel,
@@ -29,7 +30,7 @@ from streams.providers.port import (
     account_of,
     json_of,
 )
-from streams.providers.prices import voyage_usage
+from streams.providers.prices import Price, price_of, voyage_usage
 from streams.providers.proxies import Proxy
 from streams.providers.redirects import MAX_REDIRECTS, followed
 from streams.providers.sdk_faults import call_error, no_message
@@ -38,20 +39,46 @@ from streams.providers.secrecy import reworded, without_keys
 _SDK_TIMEOUT_FACTOR: Final = 1.25
 _CONNECT_S: Final = 10.0
 
+MAX_TEXTS: Final = 1_000
+"""In one call, of any model.
+https://www.mongodb.com/docs/api/doc/atlas-embedding-and-reranking-api/"""
+MAX_TOKENS: Final[
+    Mapping[str, int]
+] = {  # in one call; the longest prefix of the model's name counts
+    "voyage-4-lite": 1_000_000,
+    "voyage-3.5-lite": 1_000_000,
+    "voyage-4-large": 120_000,
+    "voyage-4": 320_000,
+    "voyage-3.5": 320_000,
+    "": 120_000,
+}
+
+
+def max_tokens(model: str) -> int:
+    return MAX_TOKENS[max((p for p in MAX_TOKENS if model.startswith(p)), key=len)]
+
 
 class VoyageProvider:
     """Carries texts to one Voyage model. `session`: None: one of its own, made with the first
-    call."""
+    call. `price`: None: what its calls cost is not known."""
 
     operations: Final = frozenset({"embed"})
 
     def __init__(
-        self, sdk: Any, model: str, way: Egress, session: StrictSession | None = None
+        self,
+        sdk: Any,
+        model: str,
+        way: Egress,
+        session: StrictSession | None = None,
+        *,
+        price: Price | None = None,
     ) -> None:
         self._sdk = sdk
         self._model = model
+        self._price = price
         self._way = way
         self._session = session
+        self.call_facts = CallFacts(MAX_TEXTS, max_tokens(model))
         self.account = account_of("voyage", way.base_url, way.key.source, model)
 
     def request(self, request: Request) -> dict[str, Any]:
@@ -96,7 +123,7 @@ class VoyageProvider:
     def read(self, message: Any) -> Vectors:
         if not isinstance(message, Mapping):
             raise CallError(Fault.BAD_REPLY, "the reply is no JSON object", status=200)
-        usage = voyage_usage(self._model, message.get("usage"))
+        usage = voyage_usage(self._price, message.get("usage"))
         return Vectors(vectors_of(message.get("data")), usage)
 
     def describe(self) -> dict[str, Any]:
@@ -235,4 +262,4 @@ def make_voyage(
     """The provider for a task. Raises ConfigError for a missing SDK or key, and for a way to the
     API that cannot be gone."""
     voyageai, way = sdk_and_egress("voyage", task, settings, environ)
-    return VoyageProvider(voyageai, task.model, way)
+    return VoyageProvider(voyageai, task.model, way, price=price_of(task.model, task.price))

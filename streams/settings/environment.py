@@ -2,6 +2,7 @@
 
     STREAMS_KAFKA__BOOTSTRAP_SERVERS=localhost:9092        [kafka] bootstrap_servers
     STREAMS_PROVIDER__VOYAGE__BASE_URL=http://localhost/v1 [provider.voyage] base_url
+    STREAMS_PRICES__MY_MODEL__INPUT=0.5                    [prices."my-model"] input
     STREAMS_TASK__SENTIMENT__BATCH__MAX_ITEMS=50           [task.batch] max_items of "sentiment"
 
 A task is found by its name, in any case, with `_` for `-` and `.`; a name that no task of the file
@@ -16,7 +17,15 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from streams.settings.problems import SECRETS, TABLES, Location, field_of, keys_of, nearest
+from streams.settings.problems import (
+    NAMED,
+    SECRETS,
+    TABLES,
+    Location,
+    field_of,
+    keys_of,
+    nearest,
+)
 
 PREFIX = "STREAMS_"
 _RESERVED = re.compile(r"STREAMS_(CONFIG|TEST_.*)")
@@ -51,8 +60,8 @@ class Overrides:
             section = section.upper()
             if section == "TASK" and len(parts) >= 2:
                 self._task(variable, parts, environ)
-            elif section == "PROVIDER" and len(parts) == 2:
-                self._provider(variable, parts, environ[variable])
+            elif section.lower() in NAMED and len(parts) == 2:
+                self._named(variable, section.lower(), parts, environ[variable])
             elif section in {"KAFKA", "WORKER"} and len(parts) == 1:
                 place = (section.lower(), parts[0].lower())
                 self._set(variable, place, place, environ[variable])
@@ -111,13 +120,19 @@ class Overrides:
             if _name(task) == name:
                 task["name"] = value
 
-    def _provider(self, variable: str, parts: list[str], value: str) -> None:
-        named = self.raw.setdefault("provider", {})
+    def _named(self, variable: str, table: str, parts: list[str], value: str) -> None:
+        """A key of a provider's or a model's table. A model that the file gives no price is found
+        by the tasks that use it, or else has the variable's letters in lower case."""
+        named = self.raw.setdefault(table, {})
         if not isinstance(named, dict):
             return
-        name = next((n for n in named if in_variable(n) == parts[0].upper()), parts[0].lower())
+        names = list(named)
+        if table == "prices":
+            models = (task.get("model") for task in _tasks(self.raw) if isinstance(task, dict))
+            names += [model for model in models if isinstance(model, str)]
+        name = next((n for n in names if in_variable(n) == parts[0].upper()), parts[0].lower())
         key = parts[1].lower()
-        self._set(variable, ("provider", key), ("provider", name, key), value)
+        self._set(variable, (table, key), (table, name, key), value)
 
     def _set(self, variable: str, key: tuple[str, ...], place: Location, value: str) -> None:
         """Put the value at `place`; `key` is the same without index and provider name."""
@@ -148,6 +163,8 @@ class Overrides:
                 heads = [["TASK", name, *path[1:]] for name in tasks]
             elif path[:1] == ("provider",):
                 heads = [["PROVIDER", name] for name in ("ANTHROPIC", "VOYAGE")]
+            elif path[:1] == ("prices",):
+                heads = [["PRICES", in_variable(name)] for name in self.raw.get("prices", ())]
             else:
                 heads = [[*path]] if path else []
             for head in heads:

@@ -28,9 +28,10 @@ def whole(default: int | None, lowest: int, highest: int) -> Any:
     return Field(default=default, ge=lowest, le=highest, strict=True, description=allowed)
 
 
-def number(default: float | None, lowest: float, highest: float) -> Any:
-    """A number, whole or not: no boolean, no text, neither NaN nor infinite."""
-    allowed = f"a number from {lowest:g} to {highest:g}"
+def number(default: Any, lowest: float, highest: float) -> Any:
+    """A number, whole or not: no boolean, no text, neither NaN nor infinite; `...` as the default
+    means that the key is required."""
+    allowed = f"a number from {lowest:.9g} to {highest:.9g}"
     return Field(default=default, ge=lowest, le=highest, strict=True, description=allowed)
 
 

@@ -8,12 +8,17 @@ from pydantic import ValidationError
 
 from streams.errors import ConfigError
 from streams.settings.problems import TABLES, keys_of, lines_of, nearest
-from streams.settings.rules import LATER, broken
+from streams.settings.rules import broken
 from streams.settings.tables import TaskSettings
-from streams.settings.task_rules import OPERATIONS_OF_KEY, broken_tasks
+from streams.settings.task_rules import (
+    BUDGETS,
+    NO_PRICE,
+    OPERATIONS_OF_KEY,
+    broken_tasks,
+)
 
 _TABLES = [path for path in TABLES if path[:1] == ("task",)]
-_NOT_FOR_FUNCTIONS = {"name", "operation", "batch", "calls", "limits", "output"} | {
+_NOT_FOR_FUNCTIONS = {"name", "operation", "batch", "calls", "limits", "output", "adaptive"} | {
     key for key, operations in OPERATIONS_OF_KEY.items() if "custom" not in operations
 }
 TABLE_OF_KEYWORD = {
@@ -22,7 +27,10 @@ TABLE_OF_KEYWORD = {
 """Where each keyword stands below [[task]]: `("batch",)` for max_items, `()` for source."""
 
 
+PER_MINUTE = [key for key in keys_of(("task", "limits")) if key.endswith("_per_minute")]
+
 _OWN = "a pipeline's stages have their own: give it to streams.stage(...)"
+_OWN_LIMITS = "a pipeline's stages have their own: streams.stage(..., limits=streams.Limits(...))"
 _OF_STAGES = {
     "too_large": "a pipeline takes texts of any size; streams.chunk(...) cuts them",
     "max_tokens": _OWN,
@@ -31,7 +39,8 @@ _OF_STAGES = {
     "flush_by": "a pipeline's stages wait as streams.stage(...) says",
     **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
     **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
-    **dict.fromkeys(keys_of(("task", "limits")), LATER),
+    **dict.fromkeys(PER_MINUTE, _OWN_LIMITS),
+    **dict.fromkeys((*BUDGETS, "on_budget"), NO_PRICE),
 }
 """Keywords that a pipeline's task does not have, and what stands in for each."""
 
@@ -73,7 +82,7 @@ def task_from_keywords(name: str, *, pipeline: bool = False, **keywords: Any) ->
 
 def refuse_keys_of_stages(task: TaskSettings) -> None:
     """Raises ConfigError for a task of a file that has keys which no pipeline's task has."""
-    tables = {"batch.": task.batch, "calls.": task.calls, "": task}
+    tables = {"batch.": task.batch, "calls.": task.calls, "limits.": task.limits, "": task}
     problems = [
         f"task.{task.name}.{path}{key}: {_OF_STAGES[key]}"
         for path, table in tables.items()

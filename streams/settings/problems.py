@@ -11,11 +11,11 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from streams.settings.keys import Table
+from streams.settings.limit_tables import LimitSettings, PriceSettings
 from streams.settings.tables import (
     BatchSettings,
     CallSettings,
     KafkaSettings,
-    LimitSettings,
     OutputSettings,
     ProviderSettings,
     Settings,
@@ -37,7 +37,10 @@ TABLES: dict[tuple[str, ...], type[Table]] = {
     ("task", "limits"): LimitSettings,
     ("task", "output"): OutputSettings,
     ("provider",): ProviderSettings,
+    ("prices",): PriceSettings,
 }
+NAMED = {"provider": "[provider.<name>]", "prices": '[prices."<model>"]'}
+"""Tables of tables, whose names are free; how a person writes one."""
 SECRETS = frozenset({"sasl_password", "ssl_password"})
 _SECRET_LIKE = re.compile(r"(^|_)(api_?key|password|secret|token)$")
 _BARE = re.compile(r"[A-Za-z0-9_.-]+")
@@ -109,7 +112,7 @@ def nearest(word: str, words: list[str]) -> str | None:
 def field_of(location: Location) -> FieldInfo | None:
     """How the key is declared; None for a key that is not known."""
     parts = [part for part in location if isinstance(part, str)]
-    if parts[:1] == ["provider"]:
+    if parts[:1] and parts[0] in NAMED:
         parts = parts[:1] + parts[2:]
     table = TABLES.get(tuple(parts[:-1]))
     if table is None:
@@ -134,9 +137,7 @@ def _fault(location: Location, detail: Any, raw: Mapping[str, Any]) -> str:
     kind = detail["type"]
     if kind == "extra_forbidden":
         table = tuple(part for part in location[:-1] if isinstance(part, str))
-        return unknown_key(
-            str(location[-1]), ("provider",) if table[:1] == ("provider",) else table
-        )
+        return unknown_key(str(location[-1]), table[:1] if table and table[0] in NAMED else table)
     if kind == "value_error":
         return str(detail["ctx"]["error"])
     field = field_of(location)
@@ -150,7 +151,7 @@ def _fault(location: Location, detail: Any, raw: Mapping[str, Any]) -> str:
 
 def _home_of(key: str, table: tuple[str, ...]) -> str | None:
     """The table that does have the key, as a header of the file, when it is not this one."""
-    headers = {"task": "[[task]]", "provider": "[provider.<name>]"}
+    headers = {"task": "[[task]]", **NAMED}
     for path in TABLES:
         if path and path != table and key in keys_of(path):
             header = ".".join(path)

@@ -7,14 +7,23 @@ than one key are in `rules.py` and `task_rules.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from streams.settings import values
 from streams.settings.keys import Table, choice, number, string, table, truth, whole
+from streams.settings.limit_tables import LimitSettings, PriceSettings
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -22,6 +31,7 @@ Operation = Literal["classify", "extract", "embed", "generate", "custom"]
 Order = Literal["partition", "key", "none"]
 
 FILE = "the name of a file"
+DATED = re.compile(r"-\d{8}$")
 
 
 def directory_of(info: ValidationInfo) -> Path:
@@ -111,13 +121,8 @@ class BatchSettings(Table):
     max_tokens: int = whole(8000, 1, 10_000_000)
     max_bytes: int = whole(1_000_000, 1, 1_000_000_000)
     adaptive: bool = truth(True)
-    key: str | None = string(None, 'a JSON Pointer as "/tenant"')
-    flush_by: str | None = string(None, 'a JSON Pointer as "/deadline"')
-
-    @field_validator("key", "flush_by")
-    @classmethod
-    def _pointers(cls, value: str | None) -> str | None:
-        return None if value is None else values.pointer(value)
+    key: values.PointerText | None = string(None, 'a JSON Pointer as "/tenant"')
+    flush_by: values.PointerText | None = string(None, 'a JSON Pointer as "/deadline"')
 
 
 class CallSettings(Table):
@@ -127,15 +132,6 @@ class CallSettings(Table):
     max_in_flight: int = whole(5, 1, 10_000)
     timeout_s: float = number(60, 0.01, 3600)
     max_attempts: int = whole(6, 1, 100)
-
-
-class LimitSettings(Table):
-    """What the API account allows; None: learned from response headers where they exist."""
-
-    requests_per_minute: int | None = whole(None, 1, 1_000_000_000)
-    input_tokens_per_minute: int | None = whole(None, 1, 1_000_000_000)
-    output_tokens_per_minute: int | None = whole(None, 1, 1_000_000_000)
-    budget_usd_per_hour: float | None = number(None, 0, 1_000_000)
 
 
 class OutputSettings(Table):
@@ -169,7 +165,7 @@ class TaskSettings(Table):
     dimension: Literal[256, 512, 1024, 2048] | None = choice(None, 256, 512, 1024, 2048)
     input_type: Literal["document", "query"] = choice("document", "document", "query")
     text: str = string("/text", 'a JSON Pointer as "/text", or a template as "{/title}: {/body}"')
-    id: str = string("/id", 'a JSON Pointer as "/id"')
+    id: values.PointerText = string("/id", 'a JSON Pointer as "/id"')
     order: Order = choice("partition", "partition", "key", "none")
     tombstones: Literal["forward", "drop", "dead_letter"] = choice(
         "forward", "forward", "drop", "dead_letter"
@@ -181,6 +177,12 @@ class TaskSettings(Table):
     calls: CallSettings = table(CallSettings, "a table, [task.calls]")
     limits: LimitSettings = table(LimitSettings, "a table, [task.limits]")
     output: OutputSettings = table(OutputSettings, "a table, [task.output]")
+    _price: PriceSettings | None = PrivateAttr(default=None)
+
+    @property
+    def price(self) -> PriceSettings | None:
+        """What the user says its model costs; None: the price list counts."""
+        return self._price
 
     @property
     def schema(self) -> dict[str, Any] | None:  # type: ignore[override]
@@ -205,11 +207,6 @@ class TaskSettings(Table):
     @classmethod
     def _text(cls, value: str) -> str:
         return values.pointer_or_template(value)
-
-    @field_validator("id")
-    @classmethod
-    def _id(cls, value: str) -> str:
-        return values.pointer(value)
 
     @field_validator("answer_schema", mode="before")
     @classmethod
@@ -262,7 +259,8 @@ class ProviderSettings(Table):
 
 class Settings(Table):
     """The whole configuration. `provider` always holds "anthropic" and "voyage". `limit_groups`:
-    which models share their limits: the name of a group by the beginning of a model's name."""
+    which models share their limits: the name of a group by the beginning of a model's name.
+    `prices`: by model; one without the date at the end of its name holds for all dates."""
 
     kafka: KafkaSettings = table(KafkaSettings, "a table, [kafka]")
     worker: WorkerSettings = table(WorkerSettings, "a table, [worker]")
@@ -276,6 +274,19 @@ class Settings(Table):
         default_factory=dict,
         description='a table of names, as [limit_groups] "claude-opus-5" = "opus"',
     )
+    prices: dict[str, PriceSettings] = Field(
+        default_factory=dict, description='tables, [prices."<model>"]'
+    )
+
+    @model_validator(mode="after")
+    def _price_tasks(self) -> Self:
+        for task in self.tasks:
+            task._price = self.price_of(task.model)
+        return self
+
+    def price_of(self, model: str) -> PriceSettings | None:
+        """What the user says a model costs; None: nothing."""
+        return self.prices.get(model) or self.prices.get(DATED.sub("", model))
 
     @field_validator("provider")
     @classmethod

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from streams.settings.problems import Location, keys_of
-from streams.settings.rules import LATER, Found, tasks_of
+from streams.settings.problems import Location
+from streams.settings.rules import Found, tasks_of
 from streams.settings.values import shown
 
 OPERATIONS_OF_KEY = {
@@ -29,6 +29,8 @@ NEEDED = {
 }
 OPERATIONS_OF_PROVIDER = {"anthropic": ("classify", "extract", "generate"), "voyage": ("embed",)}
 MAX_ITEMS_OF_PROVIDER = {"voyage": 1000}
+BUDGETS = ("budget_usd_per_hour", "budget_usd_per_day", "budget_usd")
+NO_PRICE = "a budget needs the price of a model, which a function of your own has none of"
 
 
 def broken_tasks(
@@ -40,7 +42,7 @@ def broken_tasks(
         place: Location = ("task", index)
         yield from _operation(place, table, allow_custom=allow_custom)
         yield from _provider(place, task, providers)
-        yield from _later(place, task)
+        yield from _limits(place, task)
 
 
 def _operation(place: Location, task: Mapping[str, Any], *, allow_custom: bool) -> Found:
@@ -98,9 +100,13 @@ def _max_items(place: Location, task: Mapping[str, Any], provider: str) -> Found
         )
 
 
-def _later(place: Location, task: Mapping[str, Any]) -> Found:
+def _limits(place: Location, task: Mapping[str, Any]) -> Found:
     limits = task.get("limits")
-    if isinstance(limits, dict):
-        for key in keys_of(("task", "limits")):
-            if key in limits and not key.endswith("_per_minute"):
-                yield (*place, "limits", key), LATER
+    if not isinstance(limits, dict):
+        return
+    budgets = [key for key in BUDGETS if key in limits]
+    if task.get("operation") == "custom":
+        for key in budgets:
+            yield (*place, "limits", key), NO_PRICE
+    if "on_budget" in limits and not budgets:
+        yield (*place, "limits", "on_budget"), f"needs a budget: one of {', '.join(BUDGETS)}"

@@ -17,6 +17,7 @@ from streams.codec.answers import restore
 from streams.codec.call_terms import FlushBys
 from streams.codec.committed import Committed
 from streams.codec.records import weigh
+from streams.codec.scripts import script_of
 from streams.core.call import PENDING, Call, Slot
 from streams.core.events import (
     Arrived,
@@ -217,6 +218,9 @@ class TaskShell:
             for item, tokens, size, memory, key in zip(decoded.items, *weights, keys, strict=True)
         ]
         self._set_flush_by(slots, self.parts.terms.flush_bys(decoded.items), now)
+        if self.parts.limits.call_shape is not None:
+            for slot in slots:
+                slot.script = script_of(slot.item.text, slot.size)
         for index, outcome in decoded.settled.items():
             slots[index].outcome = outcome
         if partition.answers:

@@ -26,10 +26,9 @@ SECRETS = (
 )
 TASK_KEYS = (
     "name, source, sink, dead_letter, operation, provider, model, labels, instructions, schema,"
-    " dimension, input_type, text, id, order, tombstones, too_large, version, batch, calls, limits,"
-    " output"
+    " dimension, input_type, text, id, order, tombstones, too_large, priority, version, batch,"
+    " calls, limits, output"
 )
-LATER = "is not available in this version"
 
 KAFKA_CASES = {
     'bootstrap_servers = "localhost"': (
@@ -172,7 +171,7 @@ TASK_CASES = {
     ),
     "[task.batch]\nmax_wait_s = 1": (
         'task.sentiment.batch.max_wait_s: unknown key; did you mean "max_wait_ms"?'
-        " allowed: max_items, max_wait_ms, max_tokens, max_bytes"
+        " allowed: max_items, max_wait_ms, max_tokens, max_bytes, adaptive, key, flush_by"
     ),
     "[task.calls]\nmax_in_flight = true": (
         "task.sentiment.calls.max_in_flight: must be a whole number from 1 to 10000, not true"
@@ -183,8 +182,9 @@ TASK_CASES = {
     "[task.calls]\nmax_attempts = -1": (
         "task.sentiment.calls.max_attempts: must be a whole number from 1 to 100, not -1"
     ),
-    "[task.limits]\nrequests_per_minute = 10": (
-        f"task.sentiment.limits.requests_per_minute: {LATER}"
+    "[task.limits]\nrequests_per_minute = 0": (
+        "task.sentiment.limits.requests_per_minute: must be a whole number from 1 to 1000000000, "
+        "not 0"
     ),
     '[task.output]\nmode = "full"': (
         'task.sentiment.output.mode: must be "envelope", "merge" or "result", not "full"'
@@ -207,7 +207,8 @@ FILES = {
     f"{KAFKA}{TASK}": f"worker.id: is missing; it is the consumer group, and must be {NAME}",
     f"{WORKER}{TASK}[batch]\n": ("batch: unknown key here; it belongs in [[task]]"),
     f"{WORKER}{TASK}[workers]\n": (
-        'workers: unknown key; did you mean "worker"? allowed: kafka, worker, task, provider'
+        'workers: unknown key; did you mean "worker"?'
+        " allowed: kafka, worker, task, provider, limit_groups, prices"
     ),
     f"{WORKER}{TASK}[provider.antropic]\n": (
         'provider.antropic: no task uses it; did you mean "anthropic"?'

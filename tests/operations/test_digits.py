@@ -12,6 +12,7 @@ from streams.model import Item, Unanswered
 from streams.operations import Classify, Completion, Extract
 from streams.providers.anthropic import completion_of
 from streams.providers.port import json_of
+from streams.providers.prices import price_of
 from tests.operations.conftest import items_of
 from tests.records.samples import NOW_MS, released
 
@@ -28,7 +29,7 @@ RAW = b'{"text":"a"}'
 
 
 def completion(body: bytes) -> Completion:
-    return completion_of("claude-haiku-5-5", json_of(body))
+    return completion_of(price_of("claude-haiku-5-5"), json_of(body))
 
 
 def body_of(text: str, **more: Any) -> bytes:

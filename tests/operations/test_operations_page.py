@@ -24,13 +24,14 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding
 
 def test_the_price_table_is_the_one_that_is_counted_with():
     rows = re.findall(r"^\| (claude-[^|]+|voyage-[^|]+) \|([\d. |]+)\|$", PAGE, re.MULTILINE)
-    told = {
-        name: prices.Price(*(int(Decimal(cell.strip()) * 1000) for cell in cells.split("|")))
-        for name, cells in rows
-    }
-    counted = dict(prices._PRICES)
-    for name, price in prices._LONG_PROMPT_PRICES.items():
-        counted[f"{name}, prompt above {prices.LONG_PROMPT_TOKENS:,} tokens"] = price
+    told = {name: tuple(Decimal(cell.strip()) for cell in cells.split("|")) for name, cells in rows}
+    counted = {}
+    for name, price in prices._PRICES.items():
+        row = tuple(Decimal(each) / 1_000_000 for each in price[:5])
+        counted[name] = row
+        if price.long_above is not None:
+            long = tuple(each * Decimal(price.long_factor) for each in row)
+            counted[f"{name}, prompt above {price.long_above:,} tokens"] = long
     assert told == counted
     assert prices.AS_OF in PAGE
 

@@ -122,14 +122,6 @@ def test_a_clock_that_goes_back_gives_no_second_budget() -> None:
     assert budget.reserve(1, NOON - 1) == NOON + HOUR
 
 
-def test_what_other_workers_spent_counts() -> None:
-    budget = Budget(Budgets(hour=100, total=1_000), "pause", NOON)
-    budget.hear("b", {"hour": Spent(int(NOON // HOUR) - 1, 90), "total": Spent(0, 90)})
-    assert budget.left_nano_usd(NOON) == Budgets(hour=100, total=910)
-    budget.hear("b", {"hour": Spent(int(NOON // HOUR), 30), "total": Spent(0, 120)})
-    assert budget.left_nano_usd(NOON) == Budgets(hour=70, total=880)
-
-
 def test_a_negative_budget_is_an_error() -> None:
     with pytest.raises(ValueError, match="day"):
         Budget(Budgets(day=-1), "pause", NOON)

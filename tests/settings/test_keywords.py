@@ -67,7 +67,10 @@ def test_every_order_is_taken(order: str) -> None:
         ({"mode": "x"}, 'mode: must be "envelope", "merge" or "result", not "x"'),
         ({"sink": "a"}, 'sink: must be another topic than source, not "a"'),
         ({"order": "any"}, 'order: must be "partition", "key" or "none", not "any"'),
-        ({"requests_per_minute": 5}, "requests_per_minute: is not available in this version"),
+        (
+            {"requests_per_minute": 0},
+            "requests_per_minute: must be a whole number from 1 to 1000000000, not 0",
+        ),
         ({"id": 3}, 'id: must be a JSON Pointer as "/id", not 3'),
     ],
 )
@@ -97,7 +100,7 @@ def test_a_pipelines_task_has_no_keys_of_calls_and_microbatches() -> None:
     with pytest.raises(ConfigError) as caught:
         task_from_keywords(
             "vectors", pipeline=True, source="a", sink="b", max_items=5, timeout_s=3, max_tokens=9,
-            too_large="truncate", labels=["x"],
+            too_large="truncate", labels=["x"], key="/tenant", flush_by="/by",
         )  # fmt: skip
     assert list(caught.value.problems) == [
         "max_items: a pipeline's stages have their own: give it to streams.stage(...)",
@@ -105,7 +108,9 @@ def test_a_pipelines_task_has_no_keys_of_calls_and_microbatches() -> None:
         "max_tokens: a pipeline's stages have their own: give it to streams.stage(...)",
         "too_large: a pipeline takes texts of any size; streams.chunk(...) cuts them",
         "labels: unknown keyword; allowed: source, sink, dead_letter, text, id, order, tombstones, "
-        "version, mode, embedding",
+        "priority, version, mode, embedding",
+        "key: the calls of a pipeline's stages are for any items",
+        "flush_by: a pipeline's stages wait as streams.stage(...) says",
     ]
 
 

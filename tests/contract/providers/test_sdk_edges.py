@@ -108,5 +108,5 @@ def test_what_the_voyage_sdk_or_its_session_raises_has_a_fault(error, fault):
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b"\xff", b"null"])
 def test_a_body_that_is_no_json_object_is_a_bad_reply(body):
     with pytest.raises(CallError) as caught:
-        claude.completion_of("claude-haiku-5-5", json_of(body))
+        claude.completion_of(None, json_of(body))
     assert caught.value.fault is Fault.BAD_REPLY
