@@ -1,7 +1,7 @@
 """How much the engine costs per item: slots made, arrived, cut, answered, released, settled.
 
-    python -m benchmarks.engine [--items N] [--batch N] [--lanes N] [--order key] [--usage]
-        [--limits]
+    python -m benchmarks.engine [--items N] [--batch N] [--lanes N] [--keys N] [--order key]
+                                [--usage] [--limits] [--runs N]
 
 One process, no I/O. CPU time, so that a busy machine counts less; prints items/s and us per item,
 the best and the median of several runs. `--limits`: what the account's limits, the packing by
@@ -22,6 +22,7 @@ from streams.core import (
     Arrived,
     Delivered,
     Engine,
+    Flush,
     Limits,
     Opened,
     Release,
@@ -53,9 +54,16 @@ def limited_account(limits: Limits) -> Account:
 
 
 def run(
-    items: int, batch: int, lanes: int, order: str, usage: Usage | None, limited: bool = False
+    items: int,
+    batch: int,
+    lanes: int,
+    keys: int,
+    order: str,
+    usage: Usage | None,
+    limited: bool = False,
 ) -> tuple[float, float]:
-    """Seconds spent in the engine and seconds spent making slots."""
+    """Seconds spent in the engine and seconds spent making slots. `keys`: call keys, each with a
+    window of its own; those left open at the end are flushed."""
     said = SAID if limited else None
     limits = Limits(
         max_items=batch,
@@ -76,17 +84,29 @@ def run(
     answers = list(range(batch))
     payload = object()
     calls: deque = deque()
-    released = made_s = engine_s = 0.0
+    released, made_s, engine_s = 0, 0.0, 0.0
     for start in range(0, items, CHUNK):
         lane = start // CHUNK % lanes
         seq = start // CHUNK // lanes * CHUNK
         t0 = process_time()
         slots = [
-            Slot(lane, seq + i, payload, 50, 200, 400, start * 1e-6, order_key=i % 50)
+            Slot(
+                lane,
+                seq + i,
+                payload,
+                50,
+                200,
+                400,
+                start * 1e-6,
+                (start + i) % keys,
+                order_key=i % 50,
+            )
             for i in range(CHUNK)
         ]
         t1 = process_time()
         todo = deque(engine.handle(Arrived(slots), start * 1e-6))
+        if start + CHUNK >= items:
+            todo.extend(engine.handle(Flush(), start * 1e-6))
         while todo or (len(calls) > 8 or (calls and start + CHUNK >= items)):
             if not todo:
                 call = calls.popleft()
@@ -102,7 +122,7 @@ def run(
                     todo.extend(engine.handle(Delivered(action.lane, action.slots), start * 1e-6))
         engine_s += process_time() - t1
         made_s += t1 - t0
-    assert released >= items - batch * lanes, released
+    assert released == items, released
     return engine_s, made_s
 
 
@@ -112,7 +132,7 @@ def show_limits(args: argparse.Namespace) -> None:
     costs = []
     for _ in range(args.runs):
         pair = [
-            run(args.items, args.batch, args.lanes, args.order, usage, limited)[0]
+            run(args.items, args.batch, args.lanes, args.keys, args.order, usage, limited)[0]
             for limited in (False, True)
         ]
         costs.append([seconds / args.items * 1e6 for seconds in pair])
@@ -128,6 +148,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=200_000)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--lanes", type=int, default=8)
+    parser.add_argument("--keys", type=int, default=1, help="call keys (`[task.batch] key`)")
     parser.add_argument("--order", default="partition", choices=["partition", "key", "none"])
     parser.add_argument("--usage", action="store_true", help="answers carry usage to be shared")
     parser.add_argument("--limits", action="store_true", help="what all limits cost in addition")
@@ -138,7 +159,10 @@ def main() -> None:
     if args.limits:
         show_limits(args)
         return
-    runs = [run(args.items, args.batch, args.lanes, args.order, usage) for _ in range(args.runs)]
+    runs = [
+        run(args.items, args.batch, args.lanes, args.keys, args.order, usage)
+        for _ in range(args.runs)
+    ]
     for name, seconds in (
         ("engine", [engine_s for engine_s, _ in runs]),
         ("making slots", [made_s for _, made_s in runs]),

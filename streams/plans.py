@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from streams.codec.call_terms import CallTerms
 from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, TextLimit
@@ -62,7 +63,9 @@ def caller_of(
     `PipelineCaller`. Raises ConfigError."""
     task = plan.task
     if plan.pipeline is not None:
-        of_task = PipelineTask(task.name, task.source, task.order, task.version, stage_bytes)
+        of_task = PipelineTask(
+            task.name, task.source, task.order, task.version, stage_bytes, task.priority
+        )
         return PipelineCaller(plan.pipeline, of_task, on_defect)
     if plan.function is not None:
         limit = task.calls.max_in_flight
@@ -108,6 +111,8 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
         account=account_of_caller(caller.account, limits, allowed_by(task, settings)),
         has_price=can_price(task),
         call_bytes=0 if pipeline is None else CALL_BYTES,
+        # What a replay does again was to be back long ago: its windows fill as those of any item.
+        terms=CallTerms(task.batch.key, task.batch.flush_by, reads_flush_by=not run),
     )
 
 
@@ -134,6 +139,7 @@ def _limits(task: TaskSettings) -> Limits:
         max_attempts=calls.max_attempts,
         adaptive=batch.adaptive and task.operation != "custom",
         slow_s=calls.timeout_s / 2,
+        priority=task.priority,
         order=task.order,
         breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
         max_beyond_bytes=MAX_BEYOND_BYTES,

@@ -16,7 +16,6 @@ Rules for this file and its neighbours:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
@@ -84,7 +83,7 @@ class Engine:
         self.windows = Windows(limits)
         self.lanes = Lanes(limits, self.windows)
         account = account or Account(limits.backoff, limits.account_backoff, random)
-        seat = Seat(account, limits.max_in_flight, wake, adaptive=limits.adaptive)
+        seat = Seat(account, limits, wake)
         self.admission = Admission(limits, call_prefix, random, seat, self.windows.packing)
         self.sizing = Sizing(limits, self.windows, self.admission)
         self._retries = Retries(limits, random)
@@ -189,8 +188,7 @@ class Engine:
         return []
 
     def _limits_changed(self, event: LimitsChanged, now: float) -> list[Action]:
-        changes = {name: value for name, value in asdict(event).items() if value is not None}
-        self.limits = replace(self.limits, **changes)
+        self.limits = event.applied_to(self.limits)
         self.sizing.change(self.limits)
         return []
 
@@ -229,6 +227,7 @@ class Engine:
         if lane is None:
             return []
         self.lanes.settle(lane, event.slots)
+        self.windows.lead.delivered(event.slots, now)
         self._note(event.slots, now, "delivered")
         return self._release(lane, [], now) if lane.waits_for_watermark else []
 
@@ -250,6 +249,7 @@ class Engine:
             return []
         if len(event.answers) != call.size:
             return self._failed(event.miscounted(call.size), now)
+        self.windows.lead.answered(call, now)
         self.admission.learn(call, event.usage, event.rate_limits, now)
         call.share(event.usage)
         answered, unanswered = call.answer(event.answers)

@@ -46,6 +46,8 @@ MetricName = Literal[
     "streams_token_estimate_error",
     "streams_cost_usd_total",
     "streams_latency_seconds",
+    "streams_late_items_total",
+    "streams_invalid_flush_by_total",
 ]
 
 
@@ -140,6 +142,12 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
     "streams_latency_seconds": Metric(
         "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."
     ),
+    "streams_late_items_total": Metric(
+        "counter", "items", "Items whose outcome was acknowledged after their flush_by."
+    ),
+    "streams_invalid_flush_by_total": Metric(
+        "counter", "items", "Items whose flush_by is no time; they wait as items without one."
+    ),
 }
 
 LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
@@ -188,17 +196,21 @@ def _item_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
     dead_letters = _counter("streams_dead_letters_total")
     tokens = _counter("streams_tokens_total")
     cost = _counter("streams_cost_usd_total")
+    late = _counter("streams_late_items_total")
+    invalid = _counter("streams_invalid_flush_by_total")
     for task in tasks:
         name, tally, calls = task.parts.name, task.tally, task.call_tally
         items.add_metric([name, "result"], tally.results + tally.forwarded)
         items.add_metric([name, "dead_letter"], sum(tally.dead_letters.values()))
         items.add_metric([name, "drop"], tally.drops)
         _add_each(dead_letters, name, tally.dead_letters)
+        late.add_metric([name], tally.late)
+        invalid.add_metric([name], tally.invalid_flush_bys)
         tokens.add_metric([name, "input"], calls.input_tokens)
         tokens.add_metric([name, "output"], calls.output_tokens)
         if calls.cost_usd is not None:
             cost.add_metric([name], calls.cost_usd)
-    return (items, dead_letters, tokens, cost)
+    return (items, dead_letters, tokens, cost, late, invalid)
 
 
 def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:

@@ -129,14 +129,16 @@ class CallTally:
 
 class Tally:
     """Counts of one task or one worker since its start; times in the monotonic clock's seconds.
-    `from_ledger`: items whose answer had been paid for before they arrived."""
+    `from_ledger`: items whose answer had been paid for before they arrived. `late`: items whose
+    outcome was durable after their `flush_by`; `invalid_flush_bys`: items that say none that is a
+    time."""
 
     def __init__(self) -> None:
         self.results = 0
         self.dead_letters = CodeCounts()
         self.drops = 0
         self.forwarded = 0
-        self.from_ledger = 0
+        self.from_ledger = self.late = self.invalid_flush_bys = 0
         self.first_arrival_s: float | None = None
         self.last_delivery_s: float | None = None
         self.latencies = Latencies()
@@ -150,6 +152,8 @@ class Tally:
         """These outcomes are durable; `now_ms`: since the epoch, `now`: the monotonic clock."""
         results = 0
         for slot in slots:
+            if slot.flush_by is not None and slot.flush_by < now:
+                self.late += 1
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
                 self.dead_letters.add(outcome.code)
@@ -199,6 +203,7 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
         "items_per_s": round(items / elapsed_s, 1) if elapsed_s else 0.0,
         "latency_ms_p50": latencies.percentile(0.5),
         "latency_ms_p99": latencies.percentile(0.99),
+        "late_items": sum(tally.late for tally in tallies),
         "input_tokens": sum(task.calls.input_tokens for task in tasks),
         "output_tokens": sum(task.calls.output_tokens for task in tasks),
         "cost_usd": _cost_usd(tasks),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from streams.codec.answers import restore
+from streams.codec.call_terms import FlushBys
 from streams.codec.committed import Committed
 from streams.codec.records import weigh
 from streams.codec.scripts import script_of
@@ -211,10 +212,12 @@ class TaskShell:
         weights = weigh(decoded.items)
         result_bytes = int(RESULT_COPIES * self._outcomes.result_bytes)
         further_bytes = result_bytes + self.parts.call_bytes
+        keys = self.parts.terms.call_keys(decoded.items)
         slots = [
-            Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now)
-            for item, tokens, size, memory in zip(decoded.items, *weights, strict=True)
+            Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now, key)
+            for item, tokens, size, memory, key in zip(decoded.items, *weights, keys, strict=True)
         ]
+        self._set_flush_by(slots, self.parts.terms.flush_bys(decoded.items), now)
         if self.parts.limits.call_shape is not None:
             for slot in slots:
                 slot.script = script_of(slot.item.text, slot.size)
@@ -227,6 +230,22 @@ class TaskShell:
             for slot in slots:
                 slot.order_key = slot.item.key
         return slots
+
+    def _set_flush_by(self, slots: Sequence[Slot], found: FlushBys, now: float) -> None:
+        """What is no time counts as none: the item is done all the same, and nothing is lost."""
+        ahead_s = now - time.time()
+        for place, at_ms in found.at_ms.items():
+            slots[place].flush_by = at_ms / 1000 + ahead_s
+        if found.invalid:
+            if not self.tally.invalid_flush_bys:
+                where = "/".join(map(str, slots[found.invalid[0]].item.position))
+                logger.warning(
+                    "task %s: the flush_by of %s is no time, and counts as none; later ones are"
+                    " counted and not logged",
+                    self.parts.name,
+                    where,
+                )
+            self.tally.invalid_flush_bys += len(found.invalid)
 
     def _recall(self, partition: Partition, slots: Sequence[Slot]) -> None:
         """Settle the items that an earlier owner of the partition has an answer for."""

@@ -39,7 +39,7 @@ def summary(texts: list[str], times: float = 1.0, **more: Any) -> dict[str, Any]
     found = Estimate(task(**more))
     for text in texts:
         found.add(text)
-    found.close_call()
+    found.close_calls()
     return found.summary(times)
 
 
@@ -184,7 +184,7 @@ def test_what_results_took_corrects_the_estimate() -> None:
     estimate = Estimate(task(), found)
     for _ in range(20):
         estimate.add("a text")
-    estimate.close_call()
+    estimate.close_calls()
     counted = estimate.summary()
     assert (counted["input_tokens"], counted["output_tokens"]) == (2_000, 600)
 

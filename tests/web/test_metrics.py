@@ -35,8 +35,10 @@ CONTRACT = {
     "streams_tokens_total": {"kind"},
     "streams_cost_usd_total": set(),
     "streams_latency_seconds": set(),
+    "streams_late_items_total": set(),
+    "streams_invalid_flush_by_total": set(),
 }
-"""Section 8 of the contract: each name and its labels besides `task`."""
+"""Section 8 of the contract, and what issue 12 adds: each name and its labels besides `task`."""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

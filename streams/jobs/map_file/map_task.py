@@ -51,6 +51,11 @@ def _configured(settings: Settings, name: str | None) -> TaskSettings:
             f"--task {task.name}: its function is in an application of yours;"
             " for a file there is streams.map_batches"
         )
+    if task.batch.key is not None:
+        raise UsageError(
+            f"--task {task.name}: its batch.key keeps items apart, which map cannot; for a file"
+            " whose rows may share calls leave it out"
+        )
     return task
 
 

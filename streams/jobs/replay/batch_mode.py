@@ -84,8 +84,7 @@ class BatchMode:
         drops = DropNotes(drops_of(state))
         door = self._door = ReplayDoor(
             context,
-            parts.decoder,
-            parts.encoder,
+            parts,
             route_of_run(context),
             sink,
             (onward, anew),

@@ -79,6 +79,7 @@ class StateView:
                 "dead_letters": sum(tally.dead_letters.values()),
                 "drops": tally.drops,
                 "from_ledger": tally.from_ledger,
+                "late": tally.late,
                 "waiting": statistics.waiting + statistics.parked,
                 "retrying": statistics.retrying,
                 "reordering": statistics.reordering,
