@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from streams.core.call import Call, Slot
 from streams.core.ranges import Ranges
-from streams.errors import CallError
+from streams.errors import CallError, Fault
 from streams.model import Answer, RateLimits, Usage
 
 
@@ -89,6 +89,10 @@ class Cancelled:
     """A call that a `CancelCall` named has ended without a reply."""
 
     call_id: str
+
+
+CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)
+"""What that is to the engine."""
 
 
 @dataclass(frozen=True, slots=True)
