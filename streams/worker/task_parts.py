@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.account import Account
+from streams.core.call_money import CallMoney
 from streams.core.limits import Limits
 from streams.model import Caller
 from streams.running.pipeline_caller import PipelineCaller
@@ -16,8 +17,9 @@ from streams.running.pipeline_caller import PipelineCaller
 class TaskParts:
     """The parts of a task. `timeout_s`: of a call, in seconds; None: as long as it takes.
     `fingerprint`: `codec/fingerprint.py`. `account`: the API's, shared by the tasks that use it;
-    None: its own. `has_price`: whether its calls' price is known. `call_bytes`: memory that each
-    item takes besides its record, its result and its slot."""
+    None: its own. `has_price`: whether its calls' price is known. `money`: what they may cost;
+    None: anything. `call_bytes`: memory that each item takes besides its record, its result and
+    its slot."""
 
     name: str
     source: str
@@ -29,6 +31,7 @@ class TaskParts:
     fingerprint: str = ""
     account: Account | None = None
     has_price: bool = True
+    money: CallMoney | None = None
     call_bytes: int = 0
 
     @property
