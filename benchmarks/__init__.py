@@ -11,6 +11,7 @@
 
     python -m benchmarks.poison       what bad items cost, in calls (no broker, unless `--kafka`)
     python -m benchmarks.outage       an API that is down for ten minutes
+    python -m benchmarks.limits       how much of an API's limits is used (no broker)
     python -m benchmarks.map_kills    `streams map` under `kill -9` (no broker)
     python -m benchmarks.map_batch_kills    the same in Message Batches (no broker)
     python -m benchmarks.batch_api    Message Batches: whether the loop stays free (no broker)

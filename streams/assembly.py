@@ -27,7 +27,6 @@ from streams.observe.web import WebServer
 from streams.open_files import need_files
 from streams.plans import Plan, caller_of, parts_of, route_of
 from streams.providers import task_price
-from streams.providers.call_tokens import cost_line
 from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
@@ -82,19 +81,16 @@ class Assembly:
         callers = await self._start_callers(plans, worker)
         facts = await self._topics([plan.task for plan in plans])
         producers = Producers(self._producer_keywords())
-        sink = self._sink = Sink(
-            producers, on_defect=worker.on_defect, may_write=worker.lease.holds
-        )
+        on_defect, holds = worker.on_defect, worker.lease.holds
+        sink = self._sink = Sink(producers, on_defect=on_defect, may_write=holds)
         await connect(sink, self.kafka.bootstrap_servers)
         # The embedded broker's end offsets are wrong, too.
         worker.checks_log_end = producers.idempotent
         if not producers.idempotent:
             warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
-        parts = [
-            parts_of(plan, caller, self._settings)
-            for plan, caller in zip(plans, callers, strict=True)
-        ]
+        pairs = zip(plans, callers, strict=True)
+        parts = [parts_of(plan, caller, self._settings) for plan, caller in pairs]
         parts = await self._with_budgets(worker, plans, parts, shared=producers.idempotent)
         if self._settings.worker.ledger:
             await self._begin_ledger(worker, parts, facts, sink)
@@ -215,7 +211,7 @@ class Assembly:
         for task in limited:
             price = task_price(task)
             assert price is not None, "a budget without a price has been refused"
-            money[task.name] = budgets.add(task, cost_line(task, price), shared=shared)
+            money[task.name] = budgets.add(task, price, shared=shared)
         topic = budget_topic(self._settings.worker.id)
         await budgets.start(
             partial(BudgetTopic, topic, client_arguments(self.kafka)) if shared else None

@@ -14,6 +14,7 @@ from streams.errors import ConfigError
 from streams.kafka.topics import TopicFacts
 from streams.policies.breaker import BreakerLimits
 from streams.providers import (
+    TaskCaller,
     can_price,
     function_caller,
     make_caller,
@@ -84,6 +85,8 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
     digest = fingerprint(**described)
     pipeline = caller if isinstance(caller, PipelineCaller) else None
     limits = _limits(task) if pipeline is None else _limits_of_pipeline(task, pipeline)
+    if isinstance(caller, TaskCaller):
+        limits = caller.fitted(limits)
     truncates = task.too_large == "truncate"
     return TaskParts(
         name=task.name,

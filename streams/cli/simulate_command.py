@@ -31,6 +31,23 @@ def simulate(
     voyage_rpm: Annotated[int | None, typer.Option(metavar="N", help="Voyage's requests.")] = None,
     voyage_tpm: Annotated[int | None, typer.Option(metavar="N", help="Voyage's tokens.")] = None,
     burst_s: Annotated[float, typer.Option(help="Seconds of a limit usable at once.")] = 60.0,
+    request_burst_s: Annotated[
+        float | None, typer.Option(metavar="S", help="The same, of requests alone.")
+    ] = None,
+    limits_at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="S:FACTOR", help="Limits from S seconds after the first call on."),
+    ] = None,
+    others_share: Annotated[float, typer.Option(help="Of the limits, taken by others.")] = 0.0,
+    acceleration: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Refuse sharper increases of use.")
+    ] = None,
+    max_concurrent: Annotated[
+        int | None, typer.Option(metavar="N", help="Calls at once; more get 529.")
+    ] = None,
+    limit_headers: Annotated[
+        str, typer.Option(help="Of the moment of the answer, the arrival, or none.")
+    ] = "answer",
     ledger: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Takes a JSON line for each request.")
     ] = None,
@@ -44,6 +61,7 @@ def simulate(
     """
     from streams.errors import UsageError
     from streams.simulator import SimulatorSettings, run, run_program
+    from streams.simulator.simulator_settings import changes_of
 
     settings = SimulatorSettings(
         port=port,
@@ -58,6 +76,12 @@ def simulate(
         voyage_requests_per_minute=voyage_rpm,
         voyage_tokens_per_minute=voyage_tpm,
         burst_s=burst_s,
+        request_burst_s=request_burst_s,
+        limit_changes=changes_of(limits_at),
+        others_share=others_share,
+        acceleration=acceleration,
+        max_concurrent=max_concurrent,
+        limit_headers=limit_headers,  # type: ignore[arg-type]  # checked there
         ledger_path=ledger,
         answers=answers,  # type: ignore[arg-type]  # checked there
     )

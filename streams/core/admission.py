@@ -14,7 +14,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
-from streams.core.call import Call, Slot, State
+from streams.core.call import Call, Slot, State, tokens_by_script
 from streams.core.call_money import CallMoney
 from streams.core.demands import Demands
 from streams.core.left_over import has_failed, is_suspected, nothing_but
@@ -24,10 +24,12 @@ from streams.core.retries import within
 from streams.core.seat import Seat
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict, verdict
-from streams.core.windows import Window, Windows
-from streams.errors import CallError
+from streams.core.window import Window
+from streams.core.windows import Windows
+from streams.errors import CallError, Fault
 from streams.model import RateLimits, Usage
 from streams.policies.budget import Over
+from streams.policies.packing import Packing
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
 IN_FLIGHT = State.IN_FLIGHT
@@ -47,13 +49,14 @@ class Admission:
     def __init__(
         self,
         limits: Limits,
-        call_prefix: str,
+        prefix: str,
         random: Callable[[], float],
         seat: Seat,
+        packing: Packing,
         money: CallMoney | None = None,
     ) -> None:
         self.money = money
-        self._prefix = call_prefix
+        self._prefix = prefix
         self._limits = limits
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
@@ -61,7 +64,7 @@ class Admission:
         self._probes_new = self._calls_new = False
         self.seat = seat
         self.pauses = TaskPause(limits, random, seat)
-        self.demands = Demands()
+        self.demands = Demands(packing)
         self.calls: dict[str, Call] = {}
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
@@ -88,17 +91,22 @@ class Admission:
             self.seat.withdraw()
             return None
         limit = self.pauses.new_items_limit
-        size, tokens = (due.size, due.tokens) if isinstance(due, Call) else due.next_cut(limit)
-        pays_at = -inf if self.money is None else self.money.ready_at(size, tokens, now)
+        if isinstance(due, Call):
+            due.tokens_by_script = tokens_by_script(due.slots)
+            size, demand = float(due.size), self.demands.of_call(due)
+        else:
+            size, weight = due.next_cut(limit)
+            demand = self.demands.of(size, weight)
+        pays_at = -inf if self.money is None else self.money.ready_at(size, demand, now)
         if isinstance(pays_at, Over) or pays_at > now:
             self.seat.withdraw()
             return self._take(due, windows, now, limit) if isinstance(pays_at, Over) else None
-        reservation = self.seat.reserve(self.demands.of(size, tokens), now)
+        reservation = self.seat.reserve(demand, now)
         if isinstance(reservation, float):
             return None
         call = self._take(due, windows, now, limit)
         if isinstance(due, Window):
-            self.seat.amend(reservation, self.demands.of(call.size, call.tokens))
+            self.seat.amend(reservation, self.demands.of_call(call))
         self._start(call, reservation, now)
         return call
 
@@ -182,8 +190,7 @@ class Admission:
     ) -> None:
         """A call was answered: what that says about limits, before its end is told."""
         took = self.demands.took(usage, call.reservation.demand)
-        if usage is not None:
-            self.demands.learn(call.size, call.tokens, took)
+        self.demands.learn(call, usage)
         self.seat.learn(call.reservation, took, rate_limits, now)
         if self.money is not None:
             self.money.ended(call, usage)
@@ -191,6 +198,7 @@ class Admission:
     def learn_failure(self, call: Call, error: CallError, now: float) -> None:
         """The same of a call that failed."""
         took = self.demands.took(error.usage, call.reservation.demand)
+        self.demands.learn(call, error.usage, answered=error.fault is Fault.TRUNCATED)
         self.seat.learn_failure(call.reservation, error, took, now)
         if self.money is not None:
             self.money.ended(call, error.usage, error)

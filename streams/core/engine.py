@@ -86,7 +86,7 @@ class Engine:
         self.lanes = Lanes(limits, self.windows)
         account = account or Account(limits.backoff, limits.account_backoff, random)
         seat = Seat(account, limits.max_in_flight, wake, adaptive=limits.adaptive)
-        self.admission = Admission(limits, call_prefix, random, seat, money)
+        self.admission = Admission(limits, call_prefix, random, seat, self.windows.packing, money)
         if money is not None:
             money.wake = wake
         self._retries = Retries(limits, random)

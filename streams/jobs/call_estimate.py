@@ -1,17 +1,26 @@
-"""What calls would take, without making one (`streams.providers.call_tokens`), corrected by what
-results of the same task really took, where there are some. A call takes the time that `Pace` says,
-as many at once as the task may make, within its limits.
+"""What calls would take, without making one: the requests are those that would be sent.
+
+Tokens are counted by `likely_tokens`; what an answer takes is what its schema says
+(`streams.operations.expected_answers`). Both are corrected by what results of the same task really
+took, where there are some. A call takes the time that `Pace` says, as many at once as the task may
+make, within its limits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import Any, Final, NamedTuple
 
+from streams.codec.likely_tokens import likely_tokens
 from streams.codec.records import estimate_tokens, text_bytes
-from streams.model import Usage, added
+from streams.model import Item, Usage, added
+from streams.operations import make_operation
+from streams.operations.exchange import Prompt
+from streams.operations.expected_answers import ExpectedRecord
 from streams.providers import has_batches, task_price
-from streams.providers.call_tokens import CallModel
+from streams.providers.anthropic import message_params, traits
+from streams.providers.call_shape import REPLY_TOKENS, constant_tokens
 from streams.providers.prices import claude_usage, voyage_usage
 from streams.settings import TaskSettings
 
@@ -39,6 +48,51 @@ class Correction(NamedTuple):
 
 
 NO_CORRECTION: Final = Correction()
+
+
+class CallTokens(NamedTuple):
+    """`cached`: the part of the input that is read from the prompt cache, or written to it."""
+
+    input: float
+    output: float
+    cached: float = 0.0
+
+
+class CallModel:
+    """Estimates one call at a time. What a function or a pipeline takes, nobody knows."""
+
+    def __init__(self, task: TaskSettings) -> None:
+        self._task = task
+        self._operation = None if task.operation == "custom" else make_operation(task)
+        self._constants: CallTokens | None = None
+        self._record: ExpectedRecord | None = None
+
+    def tokens(self, texts: Sequence[str]) -> CallTokens:
+        """Of the call for items with these texts, at least one."""
+        if self._operation is None:
+            return CallTokens(0.0, 0.0)
+        request = self._operation.request([_item(text) for text in texts])
+        if not isinstance(request, Prompt):
+            return CallTokens(sum(map(likely_tokens, request.texts)), 0.0)
+        if self._constants is None or self._record is None:
+            self._constants = _constants(self._task.model, request)
+            self._record = ExpectedRecord(request.schema)
+        user = likely_tokens(request.user)
+        answers = sum(map(self._record.tokens, texts))
+        return CallTokens(
+            self._constants.input + user, REPLY_TOKENS + answers, self._constants.cached
+        )
+
+
+def _constants(model: str, prompt: Prompt) -> CallTokens:
+    """What every call of the task has: the system's text, the schema, the frame of a turn."""
+    params = message_params(model, traits(model), prompt)
+    cached = likely_tokens(prompt.system) if isinstance(params["system"], list) else 0.0
+    return CallTokens(constant_tokens(prompt), 0.0, cached)
+
+
+def _item(text: str) -> Item:
+    return Item(None, text, None, None, (), "", 0, 0, 0, None)
 
 
 class Estimate:

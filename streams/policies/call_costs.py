@@ -1,65 +1,73 @@
-"""What a task's next call costs, before it is made: a straight line, corrected by what calls cost.
+"""What a task's next call costs, before it is made.
 
-    (base + items x per item + tokens x per token) x (ratio + SPREADS x spread)
+    (input tokens x price + output tokens x price) x (ratio + SPREADS x spread)
 
-`ratio` is what calls really cost, as a part of the line, and `spread` how far single calls are from
-it: what is reserved is seldom too little, and what it is too much comes back with the reply.
+The tokens are those of its demand (`streams.policies.packing` learns them). `ratio` is what calls
+really cost, as a part of that (the prompt cache makes them cheaper), and `spread` how far single
+calls are from it: what is reserved is seldom too little, and what it is too much comes back with
+the reply. Before its first reply a process goes by what others have told of the task.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from streams.policies.rate import Demand
+
 SPREADS: Final = 2.0
 FIRST_SPREAD: Final = 0.5
 LEAST_SPREAD: Final = 0.005
 SHARE: Final = 0.1
-"""Weight of the latest call in both means."""
-
-
-class CostLine(NamedTuple):
-    """Nano-dollars of a call: by itself, for each item, and for each token of its items."""
-
-    base: float
-    per_item: float
-    per_token: float
+"""Weight of the latest call in each mean."""
 
 
 class Learned(NamedTuple):
-    """What replies have taught; it can be told to others. `replies`: that it learned from."""
+    """What replies have taught, as others are told. `per_item`: nano-dollars. `spread`: how far
+    single calls are from the mean, as a part of it. `replies`: that it learned from."""
 
-    ratio: float = 1.0
+    per_item: float = 0.0
     spread: float = FIRST_SPREAD
     replies: int = 0
 
 
 class CallCosts:
-    """Of one task. `learned`: assign what another process of the task has learned."""
+    """Of one task. `input`, `output`: nano-dollars per token. `told`: what another process has
+    learned; it counts before the first reply here."""
 
-    def __init__(self, line: CostLine) -> None:
-        self._line = line
-        self.learned = Learned()
+    def __init__(self, input: float, output: float) -> None:
+        self._input, self._output = input, output
+        self.told = Learned()
+        self._ratio, self._spread, self._per_item = 1.0, FIRST_SPREAD, 0.0
+        self._replies = 0
 
-    def of(self, items: float, tokens: float) -> int:
-        """A call for so many items, of so many tokens by their estimate: at most, as a rule."""
-        ratio, spread, _ = self.learned
-        return round(self._expected(items, tokens) * (ratio + SPREADS * spread))
+    @property
+    def learned(self) -> Learned:
+        """For others."""
+        if not self._replies:
+            return self.told
+        return Learned(self._per_item, self._spread / self._ratio, self._replies)
 
-    def learn(self, items: float, tokens: float, nano_usd: int) -> None:
+    def of(self, items: float, demand: Demand) -> int:
+        """A call for so many items: at most, as a rule."""
+        if not self._replies and self.told.replies:
+            return round(items * self.told.per_item * (1 + SPREADS * self.told.spread))
+        return round(self._expected(demand) * (self._ratio + SPREADS * self._spread))
+
+    def learn(self, items: int, demand: Demand, nano_usd: int) -> None:
         """What such a call really cost."""
-        expected = self._expected(items, tokens)
-        if expected <= 0:
+        expected = self._expected(demand)
+        if expected <= 0 or items <= 0 or nano_usd <= 0:
             return
-        ratio, spread, replies = self.learned
-        share = max(SHARE, 1 / (replies + 1))
-        off = nano_usd / expected - ratio
-        if replies == 0:
-            spread = abs(off) / 2
-        self.learned = Learned(
-            ratio + share * off,
-            max(LEAST_SPREAD * ratio, spread + share * (abs(off) - spread)) if replies else spread,
-            replies + 1,
-        )
+        share = max(SHARE, 1 / (self._replies + 1))
+        off = nano_usd / expected - self._ratio
+        if self._replies:
+            self._spread += share * (abs(off) - self._spread)
+        else:
+            self._spread = abs(off) / 2
+        self._ratio += share * off
+        self._spread = max(LEAST_SPREAD * self._ratio, self._spread)
+        self._per_item += share * (nano_usd / items - self._per_item)
+        self._replies += 1
 
-    def _expected(self, items: float, tokens: float) -> float:
-        return self._line.base + items * self._line.per_item + tokens * self._line.per_token
+    def _expected(self, demand: Demand) -> float:
+        return demand.input_tokens * self._input + demand.output_tokens * self._output

@@ -46,7 +46,7 @@ AFTER_SIGNAL: Final = 4.0
 IDLE_S: Final = 30.0
 CALLS_PER_S: Final = 1.0
 """The slow start is never slower."""
-FIRST_CALLS: Final = 10
+FIRST_CALLS: Final = 5
 CALL_SHARE: Final = 0.1
 """Weight of the latest call in the mean time of calls."""
 

@@ -9,8 +9,9 @@ state that requests share); Claude: `messages`, `prompt`, `validation`, `schemas
 `cache`, `catalogue` (models and prices), `models`; batches: `batches`, `batch_course`,
 `batch_work`, `batch_endpoints`, `submissions`; answers: `synthesis` (values for any schema),
 `encoder`, `text_pieces`, `tokens`; Voyage: `embeddings`, `unit_vectors`; what goes wrong: `script`,
-`fault_names`, `fault_replies`, `corruption`, `rate_limits`; accounts: `journal`, `control`; start
-and stop: `simulator_settings`, `running_server`, `program`.
+`fault_names`, `fault_replies`, `corruption`; limits: `account_limits`, `rate_limits`,
+`acceleration`; accounts: `journal`, `control`; start and stop: `simulator_settings`,
+`running_server`, `program`.
 """
 
 from streams.simulator.program import run_program

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from streams.errors import UsageError
 from streams.simulator import SimulatorSettings, run
+from streams.simulator.simulator_settings import changes_of
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -34,6 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     ):
         add(option, dest=name, type=int, metavar="N")
     add("--burst-s", type=float, default=default.burst_s)
+    add("--request-burst-s", type=float, metavar="S")
+    add("--limits-at", action="append", metavar="S:FACTOR", help="seconds after the first call")
+    add("--others-share", type=float, default=default.others_share)
+    add("--acceleration", type=float, metavar="FACTOR")
+    add("--max-concurrent", type=int, metavar="N")
+    choices = ("answer", "arrival", "none")
+    add("--limit-headers", choices=choices, default=default.limit_headers)
     add("--ledger", dest="ledger_path", type=Path, metavar="FILE")
     add("--ledger-size", type=int, default=default.ledger_size)
     add("--answers", choices=("auto", "offline", "hash"), default=default.answers)
@@ -50,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the simulator; returns the exit code."""
     settings = vars(_parser().parse_args(arguments))
     try:
+        settings["limit_changes"] = changes_of(settings.pop("limits_at"))
         return run(SimulatorSettings(**settings), as_json=True)
     except UsageError as error:
         sys.stderr.write(f"{error}\n")

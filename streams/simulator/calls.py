@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streams.simulator.prompt import PromptItem
+from streams.simulator.rate_limits import Buckets
 from streams.simulator.wire import Provider
 
 
@@ -17,7 +18,9 @@ class Call:
     embeddings, ...), so it counts in `concurrent`. `concurrent`: how many such calls were open when
     it came, itself included. `items`: those
     of its prompt, or the texts to embed. `answered`: how many of them its reply answers.
-    `argument`: the id in its path. `delay_s`: what the script adds to its latency.
+    `argument`: the id in its path. `delay_s`: what the script adds to its latency. `limit`: the
+    limit that refused it, "" for none. `buckets`: those it was admitted to, while it is open.
+    `limit_headers`: what they said then, for its reply.
     """
 
     __slots__ = (
@@ -25,6 +28,7 @@ class Call:
         "argument",
         "arrived_at",
         "body",
+        "buckets",
         "concurrent",
         "cost_nano_usd",
         "counted",
@@ -36,6 +40,8 @@ class Call:
         "host",
         "input_tokens",
         "items",
+        "limit",
+        "limit_headers",
         "method",
         "model",
         "n",
@@ -76,6 +82,9 @@ class Call:
         self.concurrent = 0
         self.status = 0
         self.fault = ""
+        self.limit = ""
+        self.buckets: Buckets | None = None
+        self.limit_headers: Mapping[str, str] = {}
         self.answered = 0
         self.input_tokens = 0
         self.output_tokens = 0

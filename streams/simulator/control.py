@@ -1,5 +1,5 @@
 """The simulator's own endpoints, under /simulator/: state, ledger (the journal), batches and
-requests (the journal of the Message Batches), reset, script.
+requests (the journal of the Message Batches), limits, reset, script.
 
 They need no key, get no faults and are not in the journal.
 """
@@ -13,6 +13,7 @@ import orjson
 from streams.errors import UsageError
 from streams.simulator.encoder import READ_CHARACTERS
 from streams.simulator.script import load_script
+from streams.simulator.simulator_settings import SimulatorSettings
 from streams.simulator.wire import Reply
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ def control(
             return _lines(simulation.submissions.batches())
         case "GET", "requests":
             return _lines(simulation.submissions.requests(query.get("batch")))
+        case "GET", "limits":
+            return _json(simulation.limits.state(simulation.now()))
+        case "POST", "limits":
+            return _limits(simulation, body)
         case "POST", "reset":
             simulation.reset()
             return _json({"reset": True})
@@ -72,6 +77,27 @@ def _journal(simulation: Simulation, since: str) -> Reply:
 def _lines(records: Iterable[object]) -> Reply:
     lines = [orjson.dumps(record) + b"\n" for record in records]
     return Reply(200, b"".join(lines), content_type="application/x-ndjson")
+
+
+def _limits(simulation: Simulation, body: bytes) -> Reply:
+    """Changes the limits: `factor`, `others_share`; what is not given stays."""
+    try:
+        wanted = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        return _json({"error": f"not JSON: {error}"}, 400)
+    limits, now = simulation.limits, simulation.now()
+    fields = {"factor": limits.factor, "others_share": limits.others_share}
+    if not isinstance(wanted, dict) or not wanted.keys() <= fields.keys():
+        return _json({"error": "an object with `factor`, `others_share` or both is expected"}, 400)
+    fields |= wanted
+    try:
+        SimulatorSettings(
+            limit_changes=[(0, fields["factor"])], others_share=fields["others_share"]
+        )
+    except (TypeError, UsageError) as error:
+        return _json({"error": str(error)}, 400)
+    limits.change(fields["factor"], fields["others_share"], now)
+    return _json(limits.state(now))
 
 
 def _script(simulation: Simulation, body: bytes) -> Reply:

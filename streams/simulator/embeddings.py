@@ -10,7 +10,6 @@ import orjson
 from streams.simulator.calls import Call
 from streams.simulator.catalogue import CONTEXTUALIZED, MULTIMODAL, RERANKERS, VOYAGE, VoyageModel
 from streams.simulator.prompt import PromptItem
-from streams.simulator.rate_limits import Buckets, admit
 from streams.simulator.tokens import cut, estimate
 from streams.simulator.unit_vectors import DTYPES, encoded, quantized, unit_vectors
 from streams.simulator.wire import RefusalError, Reply
@@ -191,13 +190,8 @@ def _charged_tokens(texts: Sequence[str], model: VoyageModel, truncation: Any) -
 
 
 def _admit(simulation: Simulation, call: Call, model: VoyageModel, tokens: int) -> None:
-    """Asks the limits (429 without any header) and notes the cost."""
-    buckets: Buckets = simulation.voyage_buckets(model.name)
-    if buckets.limited:
-        try:
-            admit(buckets, model.name, tokens, simulation.now(), simulation.wall())
-        except RefusalError as refusal:
-            raise RefusalError(429, refusal.message) from None
+    """Asks the limits and notes the cost."""
+    simulation.limits.admit(call, model.name, tokens, simulation.now(), simulation.wall())
     call.input_tokens = tokens
     call.cost_nano_usd = tokens * model.price
 

@@ -7,6 +7,7 @@ calls a second on one core.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -74,12 +75,12 @@ class Server:
         except asyncio.CancelledError:
             call.status = CLIENT_CLOSED
             raise
-        except Exception:
-            # A defect of this server: aiohttp logs it and answers 500.
+        except Exception:  # a defect of this server: aiohttp logs it and answers 500
             call.status = 500
             raise
         finally:
             self._open.discard(task)
+            self._end(call)
             call.ended_at = simulation.wall()
             journal.end(call)
 
@@ -102,10 +103,12 @@ class Server:
             reply = faults.corrupt_body(await endpoint.respond(self.simulation, call, rule), rule)
         except RefusalError as refusal:
             call.answered = call.cost_nano_usd = 0
+            call.limit = refusal.limit
             await self._wait(call, call.delay_s)
             return _sent(call, refuse(refusal, call.provider, call.request_id))
         if endpoint.counted:
             await self._wait(call, self.simulation.due_s(call))
+            reply = reply._replace(headers={**reply.headers, **self._end(call)})
         elif call.delay_s:
             await self._wait(call, call.delay_s)
         if rule is not None and rule.billed:
@@ -119,6 +122,11 @@ class Server:
         if faults.breaks_off(rule):
             return await self._break_off(request, call, reply, rule)
         return _sent(call, reply)
+
+    def _end(self, call: Call) -> Mapping[str, str]:
+        """Tells the limits that the call is over."""
+        simulation = self.simulation
+        return simulation.limits.end(call, simulation.now(), simulation.wall())
 
     async def _wait(self, call: Call, due_s: float) -> None:
         """Sleeps until `due_s` after the call's arrival."""

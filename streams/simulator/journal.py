@@ -45,6 +45,7 @@ class Journal:
         self.by_endpoint: Counter[str] = Counter()
         self.by_status: Counter[int] = Counter()
         self.by_fault: Counter[str] = Counter()
+        self.by_limit: Counter[str] = Counter()
         self.totals: Counter[str] = Counter()
         self.answers_per_item: Counter[str] = Counter()
 
@@ -75,6 +76,8 @@ class Journal:
         self.by_status[call.status] += 1
         if call.fault:
             self.by_fault[call.fault] += 1
+        if call.limit:
+            self.by_limit[call.limit] += 1
         self.bill(call)
         hashes = [item_hash(item.text) for item in call.items]
         if self._count_items and call.answered:
@@ -112,6 +115,7 @@ class Journal:
             "by_endpoint": dict(self.by_endpoint),
             "by_status": {str(status): count for status, count in self.by_status.items()},
             "by_fault": dict(self.by_fault),
+            "by_limit": dict(self.by_limit),
             "items": totals["items"],
             "items_answered": totals["items_answered"],
             "input_tokens": totals["input_tokens"],
@@ -163,6 +167,7 @@ def _record(call: Call, hashes: Iterable[str]) -> dict[str, Any]:
         "model": call.model,
         "status": call.status,
         "fault": call.fault,
+        "limit": call.limit,
         "concurrent": call.concurrent,
         "attempt": int(call.headers.get("x-stainless-retry-count") or 0),
         "items": hashes,

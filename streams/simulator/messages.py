@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streams.simulator import rate_limits as limits
 from streams.simulator.cache import CacheTokens
 from streams.simulator.calls import Call, Draft
 from streams.simulator.catalogue import CLAUDE, Model, Tokens, cost_nano_usd
@@ -37,21 +36,15 @@ _SIGNATURE: Final = "c2ltdWxhdGVk"
 async def create(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:
     """POST /v1/messages."""
     model = check_message(call.body, call.headers.get("anthropic-version", ""))
-    now, wall = simulation.now(), simulation.wall()
+    now = simulation.now()
     tokens = call.input_tokens or input_tokens(call.body)
     if tokens > model.max_input:
         raise RefusalError(400, f"prompt is too long: {tokens} tokens > {model.max_input} maximum")
-    buckets = simulation.claude_buckets(model.name)
     cached = simulation.cache.use(call.body, model, now)
-    if buckets.limited:
-        limits.admit(buckets, model.name, max(tokens - cached.read, 0), now, wall)
+    counted = max(tokens - cached.read, 0)
+    simulation.limits.admit(call, model.name, counted, now, simulation.wall())
     message = await answer(simulation, call, model, tokens, cached, rule)
-    after: Mapping[str, str] = {}
-    if buckets.limited:
-        if buckets.output_tokens is not None:
-            buckets.output_tokens.take(call.output_tokens, now)
-        after = limits.headers(buckets, now, wall)
-    return Reply(200, orjson.dumps(message), after)
+    return Reply(200, orjson.dumps(message))
 
 
 async def count_tokens(simulation: Simulation, call: Call, rule: Rule | None) -> Reply:

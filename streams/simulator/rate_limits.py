@@ -2,8 +2,8 @@
 
 A bucket holds `limit * burst_s / 60` at most and is refilled by `limit / 60` a second. A call needs
 one request and its input tokens, which are taken out when it starts; output tokens are taken out
-when they have been generated, so that a call starts while any are left (as the API does: it does
-not reserve `max_tokens`) and the bucket may go below zero.
+when it is answered, so that a call starts while any are left (as the API does: it does not reserve
+`max_tokens`) and the bucket may go below zero.
 """
 
 from __future__ import annotations
@@ -19,21 +19,37 @@ _ROUNDED_TO: Final = 1000
 
 
 class Bucket:
-    """One token bucket. All times are seconds of the same clock; full at `now`."""
+    """One token bucket. All times are seconds of the same clock; full at `now`.
 
-    __slots__ = ("_at", "_level", "capacity", "limit", "rate_per_s")
+    `others_share`: of the limit, what another program takes, evenly. The API does not know that it
+    goes on: `wait_s` and `full_in_s` are as if it ended now.
+    """
 
-    def __init__(self, limit: int, burst_s: float, now: float) -> None:
+    __slots__ = ("_at", "_burst_s", "_level", "_others_share", "capacity", "limit", "rate_per_s")
+
+    def __init__(self, limit: int, burst_s: float, now: float, others_share: float = 0.0) -> None:
+        self._burst_s = burst_s
+        self._at = now
+        self._set(limit, others_share)
+        self._level = self.capacity
+
+    def _set(self, limit: int, others_share: float) -> None:
         self.limit = limit
         self.rate_per_s = limit / 60
-        self.capacity = max(1.0, limit * burst_s / 60)
-        self._level = self.capacity
-        self._at = now
+        self.capacity = max(1.0, limit * self._burst_s / 60)
+        self._others_share = others_share
+
+    def change(self, limit: int, others_share: float, now: float) -> None:
+        """Another limit from now on; what is above its capacity is lost."""
+        level = self.level(now)
+        self._set(limit, others_share)
+        self._level = min(level, self.capacity)
 
     def level(self, now: float) -> float:
         """The current level; below zero if more was taken than it held."""
         if now > self._at:
-            self._level = min(self.capacity, self._level + (now - self._at) * self.rate_per_s)
+            gained = (now - self._at) * self.rate_per_s * (1 - self._others_share)
+            self._level = min(self.capacity, self._level + gained)
             self._at = now
         return self._level
 
@@ -50,7 +66,7 @@ class Bucket:
 
 
 class Buckets(NamedTuple):
-    """The limits of one model; None: no limit of that kind."""
+    """The limits of one group of models; None: no limit of that kind."""
 
     requests: Bucket | None = None
     input_tokens: Bucket | None = None
@@ -66,19 +82,21 @@ def admit(buckets: Buckets, model: str, input_tokens: int, now: float, wall: flo
     headers of the limits) if a bucket lacks them; then nothing is taken."""
     demands = (
         (buckets.requests, 1, "requests"),
-        (buckets.input_tokens, input_tokens, "input tokens"),
-        (buckets.output_tokens, 1, "output tokens"),
+        (buckets.input_tokens, input_tokens, "input_tokens"),
+        (buckets.output_tokens, 1, "output_tokens"),
     )
-    for bucket, amount, name in demands:
+    for bucket, amount, kind in demands:
         if bucket is None or bucket.level(now) >= amount:
             continue
         wait_s = max(bucket.wait_s(amount, now), 0.001)
         message = (
-            f"This request would exceed the rate limit of {bucket.limit:,} {name} per minute "
+            f"This request would exceed the rate limit of {bucket.limit:,} "
+            f"{kind.replace('_', ' ')} per minute "
             f"for the model {model}. Please slow down, or ask for a higher limit."
         )
         after = {"retry-after": str(math.ceil(wait_s))}
-        raise RefusalError(429, message, headers={**after, **headers(buckets, now, wall)})
+        found = {**after, **headers(buckets, now, wall)}
+        raise RefusalError(429, message, headers=found, limit=kind)
     for bucket, amount, _ in demands[:2]:
         if bucket is not None:
             bucket.take(amount, now)

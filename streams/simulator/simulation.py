@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from streams.simulator.account_limits import AccountLimits
 from streams.simulator.batches import Batches
 from streams.simulator.cache import PromptCache
 from streams.simulator.calls import Call
 from streams.simulator.encoder import HASH, choose_encoder, digest
 from streams.simulator.journal import Journal
-from streams.simulator.rate_limits import Bucket, Buckets
 from streams.simulator.script import load_script
 from streams.simulator.simulator_settings import SimulatorSettings
 from streams.simulator.submissions import Submissions
@@ -35,7 +35,7 @@ class Simulation:
         self.batches = Batches(settings.batch_queue)
         self.submissions = Submissions()
         self.journal = Journal(settings.ledger_size, settings.ledger_path, settings.count_items)
-        self._buckets: dict[str, Buckets] = {}
+        self.limits = AccountLimits(settings)
 
     def start(self) -> None:
         """Starts loading the encoder."""
@@ -48,38 +48,6 @@ class Simulation:
         if self.encoder is not None:
             self.encoder.stop()
         self.journal.close()
-
-    def claude_buckets(self, model: str) -> Buckets:
-        """The limits of a Claude model."""
-        settings = self.settings
-        return self._of(
-            model,
-            settings.requests_per_minute,
-            settings.input_tokens_per_minute,
-            settings.output_tokens_per_minute,
-        )
-
-    def voyage_buckets(self, model: str) -> Buckets:
-        """The limits of a Voyage model."""
-        settings = self.settings
-        return self._of(
-            model, settings.voyage_requests_per_minute, settings.voyage_tokens_per_minute, None
-        )
-
-    def _of(
-        self, model: str, requests: int | None, input_tokens: int | None, output: int | None
-    ) -> Buckets:
-        found = self._buckets.get(model)
-        if found is None:
-            now = self.now()
-            burst_s = self.settings.burst_s
-            found = self._buckets[model] = Buckets(
-                *(
-                    None if limit is None else Bucket(limit, burst_s, now)
-                    for limit in (requests, input_tokens, output)
-                )
-            )
-        return found
 
     def due_s(self, call: Call) -> float:
         """How long the call takes in all, in seconds: the latency model and the script's delay."""
@@ -112,4 +80,4 @@ class Simulation:
         self.batches.stop()
         self.batches = Batches(self.settings.batch_queue)
         self.submissions = Submissions()
-        self._buckets.clear()
+        self.limits = AccountLimits(self.settings)

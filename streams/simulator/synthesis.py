@@ -135,7 +135,7 @@ class Plan:
     def _array(self, schema: Mapping[str, Any], path: str) -> Maker:
         record = self._resolved(schema.get("items", {}))
         properties = record.get("properties", {})
-        if "id" in properties:
+        if "id" in properties and _takes_any_id(self._resolved(properties["id"])):
             self.record = self.record or record
             # The id is the item's own: a constant holds its place in the record's order.
             fixed = {**record, "properties": {**properties, "id": {"const": None}}}
@@ -144,6 +144,13 @@ class Plan:
         if "enum" in record:
             return lambda subject: [make(subject)]
         return lambda subject: _values(make, subject, path)
+
+
+def _takes_any_id(identity: Mapping[str, Any]) -> bool:
+    """Whether a member named `id` can hold the id of an item, whatever that is."""
+    if identity.keys() & {"const", "enum", "anyOf", "oneOf", "pattern", "format"}:
+        return False
+    return identity.get("type", "string") in ("string", "integer", "number")
 
 
 def _records(make: Maker, identity: Mapping[str, Any]) -> Maker:

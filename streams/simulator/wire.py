@@ -45,6 +45,7 @@ class RefusalError(Exception):
     """The API refuses: the request gets this status instead of a result.
 
     `error_code`: the value of `error.details.error_code` (Anthropic alone); None: no details.
+    `limit`: the limit that refuses; "": none does.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class RefusalError(Exception):
         *,
         error_code: str | None = None,
         headers: Mapping[str, str] | None = None,
+        limit: str = "",
     ) -> None:
         self.status = status
         self.message = message
         self.error_code = error_code
         self.headers = headers or {}
+        self.limit = limit
         super().__init__(f"{status}: {message}")
 
 

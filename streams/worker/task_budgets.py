@@ -17,8 +17,9 @@ from typing import Final
 from streams.codec.budget_records import BudgetRecord
 from streams.core.call_money import CallMoney
 from streams.policies.budget import Budget, Budgets
-from streams.policies.call_costs import CallCosts, CostLine
+from streams.policies.call_costs import CallCosts
 from streams.policies.shared_budget import SharedBudget
+from streams.providers.prices import Price
 from streams.settings import TaskSettings
 from streams.worker.budget_log import BudgetLog
 from streams.worker.budget_topic import LAST_WITHIN_S, BudgetTopic
@@ -46,7 +47,7 @@ class TaskBudgets:
         self._asked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def add(self, task: TaskSettings, line: CostLine, *, shared: bool) -> CallMoney:
+    def add(self, task: TaskSettings, price: Price, *, shared: bool) -> CallMoney:
         """The money of a task that has a budget."""
         now, budgets, on_budget = self._loop.time(), budgets_of(task), task.limits.on_budget
         budget = Budget(budgets, on_budget, now, epoch_s=self._epoch_s)
@@ -59,7 +60,8 @@ class TaskBudgets:
                 ask=self._asked.set,
                 epoch_s=self._epoch_s,
             )
-        money = self._money[task.name] = CallMoney(budget, CallCosts(line))
+        costs = CallCosts(price.input / 1000, price.output / 1000)
+        money = self._money[task.name] = CallMoney(budget, costs)
         self._logs[task.name] = BudgetLog(task.name)
         return money
 
@@ -98,8 +100,7 @@ class TaskBudgets:
         if money is None or not isinstance(money.budget, SharedBudget):
             return
         money.budget.read(record.worker, record.claim, self._loop.time())
-        if not money.costs.learned.replies:
-            money.costs.learned = record.learned
+        money.costs.told = record.learned
 
     async def _keep(self) -> None:
         """Writes what is asked for; looks on for the log."""

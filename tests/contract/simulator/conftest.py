@@ -14,6 +14,18 @@ from streams.simulator import Simulator, SimulatorSettings, serve  # noqa: E402 
 
 Start = Callable[..., Awaitable[Simulator]]
 
+WALL = 1_767_225_600.0  # 2026-01-01T00:00:00Z
+
+
+class Clock:
+    """Stands still until told otherwise."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
@@ -61,3 +73,21 @@ def voyage() -> Callable[..., Any]:
         return voyageai.AsyncClient(api_key="a key", base_url=simulator.voyage_url, **changes)
 
     return make
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def limited(start: Start, clock: Clock) -> Start:
+    """A simulator with these limits, on the still clock."""
+
+    async def start_limited(**limits: Any) -> Simulator:
+        simulator = await start(**limits)
+        simulator.simulation.now = clock
+        simulator.simulation.wall = lambda: WALL + clock.now - 1000
+        return simulator
+
+    return start_limited

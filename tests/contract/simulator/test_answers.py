@@ -67,8 +67,9 @@ ITEMS = st.lists(st.text(max_size=60), min_size=1, max_size=5).map(
 @given(objects(SCHEMAS), ITEMS, st.integers(0, 9))
 def test_an_answer_satisfies_its_schema_and_has_one_record_per_item(record, items, seed):
     """Whatever the record's schema, the texts and the seed."""
-    properties = {"id": {"type": "string"}, **record["properties"]}
-    record = {**record, "properties": properties, "required": ["id", *record["required"]]}
+    properties = {**record["properties"], "id": {"type": "string"}}
+    required = sorted({"id", *record["required"]})
+    record = {**record, "properties": properties, "required": required}
     schema = {
         "type": "object",
         "properties": {"results": {"type": "array", "items": record}},

@@ -15,36 +15,7 @@ from hypothesis import strategies as st
 from streams.simulator.rate_limits import Bucket, Buckets, admit, headers
 from streams.simulator.wire import RefusalError
 from tests.contract.simulator.asking import microbatch, texts
-
-WALL = 1_767_225_600.0  # 2026-01-01T00:00:00Z
-
-
-class Clock:
-    """Stands still until told otherwise."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def limited(start, clock):
-    """A simulator with these limits, on the still clock."""
-
-    async def start_limited(**limits):
-        simulator = await start(**limits)
-        simulator.simulation.now = clock
-        simulator.simulation.wall = lambda: WALL + clock.now - 1000
-        return simulator
-
-    return start_limited
+from tests.contract.simulator.conftest import WALL
 
 
 async def raw(client, count=1):
