@@ -11,6 +11,7 @@ from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, TextLimit
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
+from streams.errors import ConfigError
 from streams.kafka.topics import TopicFacts
 from streams.policies.breaker import BreakerLimits
 from streams.providers import (
@@ -18,6 +19,7 @@ from streams.providers import (
     can_price,
     function_caller,
     make_caller,
+    price_problem,
     warn_of_price,
 )
 from streams.running.accounts import account_of_caller
@@ -70,6 +72,8 @@ def caller_of(
     if plan.function is not None:
         limit = task.calls.max_in_flight
         return function_caller(plan.function, version=task.version, max_in_flight=limit)
+    if task.limits.has_budget and (problem := price_problem(task)):
+        raise ConfigError([problem])
     caller = make_caller(task, settings.provider.get(task.provider), environ=environ)
     warn_of_price(task)
     return caller

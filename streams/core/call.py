@@ -19,6 +19,7 @@ from streams.core.evidence import Suspicion
 from streams.core.reservation import Reservation
 from streams.errors import ItemError
 from streams.model import Answer, Unanswered, Usage, added
+from streams.policies.budget import OVER, Allowance
 from streams.policies.packing import SCRIPTS
 from streams.policies.sharing import shares
 
@@ -152,10 +153,12 @@ class Call:
     `size`: how many they were. `cause`: why it is called. `reason`: what closed its window:
     "count", "tokens", "bytes", "answers", "time", "deadline" or "flush"; for a repeated call the
     fault that caused it. `started_at`: seconds; 0 until it starts. `ended_at`: when it was
-    answered; None: it was not. `reservation`: the account's leave for it.
+    answered; None: it was not. `reservation`: the account's leave for it. `allowance`: the
+    budget's; None: there is none.
     """
 
     __slots__ = (
+        "allowance",
         "answers",
         "cause",
         "due_at",
@@ -191,6 +194,7 @@ class Call:
         self.reason = reason
         self.started_at = 0.0
         self.ended_at: float | None = None
+        self.allowance: Allowance | None = None
         # For a repeated call: when its last call failed, when it may start, how many failures in a
         # row it had that are not certainly its items', what speaks against these, and how many of
         # the account's calls had been answered by then (None: never failed). `results`: how many of
@@ -228,6 +232,13 @@ class Call:
                 slot.state = ANSWERED
                 answered.append(slot)
         return answered, unanswered
+
+    def give_up(self) -> list[Slot]:
+        """There is no money for it: its items are dead letters without a call. Returns them."""
+        for slot in self.slots:
+            slot.outcome = ItemError(OVER.value, "the budget is spent")
+            slot.state = ANSWERED
+        return self.slots
 
     def conclude(self, final: Sequence[tuple[Slot, ItemError]]) -> list[Slot]:
         """Gives these of its slots their dead letters, and returns them."""

@@ -98,6 +98,10 @@ class Cancelled:
     call_id: str
 
 
+CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)
+"""What that is to the engine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """The outcomes of these released slots are durable."""

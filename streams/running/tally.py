@@ -14,6 +14,7 @@ from streams.core.events import Cancelled, Failed, Replied
 from streams.core.inspect import Statistics
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Usage, added
+from streams.policies.budget import BudgetView
 from streams.policies.code_counts import CodeCounts
 from streams.running.histograms import Distribution, Latencies
 
@@ -176,6 +177,7 @@ class TaskCounts(NamedTuple):
     tally: Tally
     calls: CallTally
     statistics: Statistics
+    budget: BudgetView | None = None
 
 
 def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
@@ -209,7 +211,14 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
         "cost_usd": _cost_usd(tasks),
         "one_call_per_item_s": round(serial_s, 3),
         "speedup": round(serial_s / elapsed_s, 1) if elapsed_s else 0.0,
+        **_budget_left(tasks),
     }
+
+
+def _budget_left(tasks: Sequence[TaskCounts]) -> dict[str, float]:
+    """What the tightest budget has left, where a task has one."""
+    lefts = [task.budget.least_left for task in tasks if task.budget is not None]
+    return {"budget_left_usd": min(lefts) / 1e9} if lefts else {}
 
 
 def _cost_usd(tasks: Sequence[TaskCounts]) -> float | None:

@@ -281,12 +281,17 @@ class Settings(Table):
     @model_validator(mode="after")
     def _price_tasks(self) -> Self:
         for task in self.tasks:
-            task._price = self.price_of(task.model)
+            self.priced(task)
         return self
 
     def price_of(self, model: str) -> PriceSettings | None:
         """What the user says a model costs; None: nothing."""
         return self.prices.get(model) or self.prices.get(DATED.sub("", model))
+
+    def priced(self, task: TaskSettings) -> TaskSettings:
+        """A task that does not stand in the file, with the price of its model."""
+        task._price = self.price_of(task.model)
+        return task
 
     @field_validator("provider")
     @classmethod

@@ -32,6 +32,7 @@ from streams.core.events import (
 from streams.core.inspect import Blocking, Statistics
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
+from streams.policies.budget import BudgetView
 from streams.running.call_task import Ended
 from streams.running.logs import PauseLog
 from streams.running.runner import Runner
@@ -79,6 +80,7 @@ class TaskShell:
             cancels=ledger is None,
             account=parts.account,
             has_price=parts.has_price,
+            money=parts.money,
         )
         self._engine = self._runner.engine
 
@@ -95,6 +97,7 @@ class TaskShell:
         if self._ledger is not None:
             self._ledger.open(partition)
         self._runner.handle(Opened(partition, partition.next_offset, partition.done_before))
+        self._share_budget()
 
     def suspend(self, partition: Partition) -> None:
         """The partition is revoked: no more outcomes go to the sink, its calls go on."""
@@ -126,6 +129,13 @@ class TaskShell:
         if self._ledger is not None:
             self._ledger.close(partition)
         self._runner.handle(Closed(partition))
+        self._share_budget()
+
+    def _share_budget(self) -> None:
+        """Each worker of the group spends at the pace of its partitions."""
+        if self.parts.money is not None:
+            part = len(self._engine.lanes) / self.route.source_partitions
+            self.parts.money.budget.share = min(1.0, max(part, 1e-6))
 
     def halt(self, partitions: Collection[Partition] | None = None) -> None:
         """Start no new microbatch with items of these partitions; None: of any."""
@@ -150,8 +160,13 @@ class TaskShell:
         statistics, pipeline = self._engine.statistics(), self.parts.pipeline
         return statistics if pipeline is None else pipeline.with_stages(statistics)
 
+    def budget(self) -> BudgetView | None:
+        """What its calls may cost yet; None: anything."""
+        money = self.parts.money
+        return None if money is None else money.budget.view(self._runner.now())
+
     def counts(self) -> TaskCounts:
-        return TaskCounts(self.tally, self.call_tally, self.statistics())
+        return TaskCounts(self.tally, self.call_tally, self.statistics(), self.budget())
 
     def blocking(self, partition: Partition) -> Blocking | None:
         """What holds the partition's watermark back, and why."""

@@ -27,7 +27,7 @@ def task_of(settings: Settings, name: str | None, question: Question) -> TaskSet
     """
     given = {key: value for key, value in question.items() if value is not None}
     if name is None and given:
-        return _made_of(given)
+        return settings.priced(_made_of(given))
     if given:
         option = _option(next(iter(given)))
         raise UsageError(f"{option} belongs to --operation; --task {name} has its own")
