@@ -35,7 +35,6 @@ CUT_OFF_S: Final = 3.0
 USED: Final = 0.97
 REFUSED: Final = 0.005
 SHARP: Final = ("--acceleration", "4", "--burst-s", "2")
-SMALL_BURST: Final = ("--burst-s", "5")
 PLACES: Final = 30
 
 OPUS, OPUS_TOO, HAIKU = "claude-opus-4-8", "claude-opus-4-7", "claude-haiku-5-5"
@@ -265,6 +264,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "requests": steady("requests", "requests"),
     "input": steady("input", "input_tokens"),
     "output": steady("output", "output_tokens"),
+    "arrival": steady("arrival", "requests", "--limit-headers", "arrival"),
     "halved": halved,
     "others": steady("others", "requests", "--others-share", "0.3", ours=0.7),
     "cold_start": cold_start,
@@ -272,7 +272,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "one_burst": one_burst,
     "group": group,
     "outage": outage,
-    "voyage": silent("voyage", "--voyage-rpm", "1000", *SMALL_BURST, voyage=True),
-    "silent": silent("silent", *LIMITS, "--limit-headers", "none", *SMALL_BURST, voyage=False),
+    "voyage": silent("voyage", "--voyage-rpm", "1000", "--burst-s", "5", voyage=True),
+    "silent": silent("silent", *LIMITS, "--limit-headers", "none", voyage=False),
     "changing": changing,
 }
