@@ -75,21 +75,16 @@ class Assembly:
         callers = await self._start_callers(plans, worker)
         facts = await self._topics([plan.task for plan in plans])
         producers = Producers(self._producer_keywords())
-        sink = self._sink = Sink(
-            producers,
-            on_defect=worker.on_defect,
-            may_write=worker.lease.holds,
-        )
+        on_defect, holds = worker.on_defect, worker.lease.holds
+        sink = self._sink = Sink(producers, on_defect=on_defect, may_write=holds)
         await connect(sink, self.kafka.bootstrap_servers)
         # The embedded broker's end offsets are wrong, too.
         worker.checks_log_end = producers.idempotent
         if not producers.idempotent:
             warn_of_order(plan.task for plan in plans)
         transactions = self._transactions = self._make_transactions(worker, sink)
-        parts = [
-            parts_of(plan, caller, self._settings)
-            for plan, caller in zip(plans, callers, strict=True)
-        ]
+        pairs = zip(plans, callers, strict=True)
+        parts = [parts_of(plan, caller, self._settings) for plan, caller in pairs]
         if self._settings.worker.ledger:
             await self._begin_ledger(worker, parts, facts, sink)
         outlet = transactions or sink

@@ -12,7 +12,13 @@ from streams.codec.results import Encoder
 from streams.core.limits import Limits
 from streams.kafka.topics import TopicFacts
 from streams.policies.breaker import BreakerLimits
-from streams.providers import can_price, function_caller, make_caller, warn_of_price
+from streams.providers import (
+    TaskCaller,
+    can_price,
+    function_caller,
+    make_caller,
+    warn_of_price,
+)
 from streams.running.accounts import account_of_caller
 from streams.running.api_limits import Limits as ApiLimits
 from streams.running.pipeline import Pipeline
@@ -75,6 +81,8 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
     digest = fingerprint(**described)
     pipeline = caller if isinstance(caller, PipelineCaller) else None
     limits = _limits(task) if pipeline is None else _limits_of_pipeline(task, pipeline)
+    if isinstance(caller, TaskCaller):
+        limits = caller.fitted(limits)
     truncates = task.too_large == "truncate"
     return TaskParts(
         name=task.name,

@@ -4,5 +4,5 @@ Read `records` (an item out of a record) and `results` (a record out of an outco
 `strict_json` (with `numbers`), `pointers`, `splice`, `vectors` and `record_size`. `exact_schema`
 checks values by a JSON Schema, `committed` is what a commit says of a partition, `answers` what the
 call ledger says of an item, `fingerprint` what makes results comparable. `likely_tokens` counts for
-estimates of cost, `script_tokens` the same by script.
+estimates of cost, `scripts` tells what tokenizers differ by.
 """

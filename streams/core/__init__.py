@@ -1,9 +1,9 @@
 """The pure engine: events in, actions out; no clock, no I/O, no asyncio, no logging.
 
 Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
-it the rest in the order an item meets it: `lanes`, `windows` with `cut`, `admission` with
-`demands`, `account` with `seat`, `reservation` and `account_statistics`, `rate_line`, `pauses` and
-`task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`, `beyond`,
+it the rest in the order an item meets it: `lanes`, `windows` with `window` and `cut`, `admission`
+with `demands`, `account` with `seat`, `reservation` and `account_statistics`, `rate_line`, `pauses`
+and `task_pause`, `evidence` and `verdict` (whose fault a failure is), `retries`, `order`, `beyond`,
 `ranges`; `withdrawals` for those who leave early. `inspect` looks on, `history` remembers.
 """
 

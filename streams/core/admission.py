@@ -14,7 +14,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
 
-from streams.core.call import Call, Slot, State
+from streams.core.call import Call, Slot, State, tokens_by_script
 from streams.core.demands import Demands
 from streams.core.limits import Limits
 from streams.core.reservation import Reservation
@@ -22,9 +22,11 @@ from streams.core.retries import within
 from streams.core.seat import Seat
 from streams.core.task_pause import TaskPause
 from streams.core.verdict import EVERYBODY, Verdict, verdict
-from streams.core.windows import Window, Windows
-from streams.errors import CallError
+from streams.core.window import Window
+from streams.core.windows import Windows
+from streams.errors import CallError, Fault
 from streams.model import RateLimits, Usage
+from streams.policies.packing import Packing
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
 IN_FLIGHT = State.IN_FLIGHT
@@ -45,9 +47,9 @@ class Admission:
     `limits_from`: the number of the last call that had started when the limits changed."""
 
     def __init__(
-        self, limits: Limits, call_prefix: str, random: Callable[[], float], seat: Seat
+        self, limits: Limits, prefix: str, random: Callable[[], float], seat: Seat, packing: Packing
     ) -> None:
-        self._prefix = call_prefix
+        self._prefix = prefix
         self._limits = limits
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
         self._tie = count()
@@ -55,7 +57,7 @@ class Admission:
         self._probes_new = self._calls_new = False
         self.seat = seat
         self.pauses = TaskPause(limits, random, seat)
-        self.demands = Demands()
+        self.demands = Demands(packing)
         self.calls: dict[str, Call] = {}
         self.started = 0
         self.started_by_cause: Counter[str] = Counter()
@@ -81,13 +83,17 @@ class Admission:
             self.seat.withdraw()
             return None
         limit = self.pauses.new_items_limit
-        size, tokens = (due.size, due.tokens) if isinstance(due, Call) else due.next_cut(limit)
-        reservation = self.seat.reserve(self.demands.of(size, tokens), now)
+        if isinstance(due, Call):
+            due.tokens_by_script = tokens_by_script(due.slots)
+            demand = self.demands.of_call(due)
+        else:
+            demand = self.demands.of(*due.next_cut(limit))
+        reservation = self.seat.reserve(demand, now)
         if isinstance(reservation, float):
             return None
         if isinstance(due, Window):
             call = windows.cut(due, now, limit)
-            self.seat.amend(reservation, self.demands.of(call.size, call.tokens))
+            self.seat.amend(reservation, self.demands.of_call(call))
         else:
             call = heappop(self._retries)[2]
         self._start(call, reservation, now)
@@ -165,13 +171,13 @@ class Admission:
     ) -> None:
         """A call was answered: what that says about limits, before its end is told."""
         took = self.demands.took(usage, call.reservation.demand)
-        if usage is not None:
-            self.demands.learn(call.size, call.tokens, took)
+        self.demands.learn(call, usage)
         self.seat.learn(call.reservation, took, rate_limits, now)
 
     def learn_failure(self, call: Call, error: CallError, now: float) -> None:
         """The same of a call that failed."""
         took = self.demands.took(error.usage, call.reservation.demand)
+        self.demands.learn(call, error.usage, answered=error.fault is Fault.TRUNCATED)
         self.seat.learn_failure(call.reservation, error, took, now)
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:

@@ -19,6 +19,7 @@ from streams.core.evidence import Suspicion
 from streams.core.reservation import Reservation
 from streams.errors import ItemError
 from streams.model import Answer, Unanswered, Usage, added
+from streams.policies.packing import SCRIPTS
 from streams.policies.sharing import shares
 
 
@@ -56,12 +57,13 @@ call counts as both and calls = new + retry + split + ask."""
 class Slot:
     """One item's place in its lane; made by the shell, filled by the engine.
 
-    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `tokens`: an
-    estimate. `size`: bytes that count for `max_bytes`. `memory`: bytes that it takes until it is
-    settled. `arrived_at`: when it arrived, in the shell's monotonic seconds. `call_key`: items
-    share a call only with equals. `deadline_at`: its window closes no later; None: only
-    `max_wait_s` counts. `order_key`: with order="key", equals keep their order; None: any order.
-    `outcome`: given by the shell for an item that needs no call (undecodable, tombstone).
+    `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `tokens`: a
+    fixed estimate, on the high side. `size`: bytes that count for `max_bytes`. `memory`: bytes that
+    it takes until it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds.
+    `call_key`: items share a call only with equals. `deadline_at`: its window closes no later;
+    None: only `max_wait_s` counts. `order_key`: with order="key", equals keep their order; None:
+    any order. `outcome`: given by the shell for an item that needs no call (undecodable,
+    tombstone). `script`: of its text (`streams.policies.packing`).
 
     Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
@@ -90,6 +92,7 @@ class Slot:
         "outcome",
         "output_tokens",
         "place",
+        "script",
         "seq",
         "size",
         "state",
@@ -112,11 +115,13 @@ class Slot:
         deadline_at: float | None = None,
         order_key: Hashable = None,
         outcome: Any = PENDING,
+        script: int = 0,
     ) -> None:
         self.lane = lane
         self.seq = seq
         self.item = item
         self.tokens = tokens
+        self.script = script
         self.size = size
         self.memory = memory
         self.arrived_at = arrived_at
@@ -144,8 +149,9 @@ class Call:
     `id`: "{prefix}-{n}", n counting calls from 1 in the order they start; "" until it starts.
     `slots`: its items' slots; emptied once the call is over, so that no cycle keeps them in memory.
     `size`: how many they were. `cause`: why it is called. `reason`: what closed its window:
-    "count", "tokens", "bytes", "time", "deadline" or "flush"; for a repeated call the fault that
-    caused it. `started_at`: seconds; 0 until it starts. `reservation`: the account's leave for it.
+    "count", "tokens", "bytes", "answers", "time", "deadline" or "flush"; for a repeated call the
+    fault that caused it. `started_at`: seconds; 0 until it starts. `reservation`: the account's
+    leave for it.
     """
 
     __slots__ = (
@@ -163,11 +169,18 @@ class Call:
         "started_at",
         "strikes",
         "suspicion",
+        "tokens_by_script",
     )
 
     reservation: Reservation  # set when it starts
+    tokens_by_script: Sequence[int]  # of its slots; set when it starts
 
-    def __init__(self, slots: list[Slot], cause: CallCause, reason: str) -> None:
+    def __init__(
+        self,
+        slots: list[Slot],
+        cause: CallCause,
+        reason: str,
+    ) -> None:
         self.id = ""
         self.number = 0
         self.slots = slots
@@ -239,3 +252,11 @@ class Call:
 
     def __repr__(self) -> str:
         return f"<Call {self.id or 'not started'} {self.cause} of {self.size}>"
+
+
+def tokens_by_script(slots: Sequence[Slot]) -> list[int]:
+    """What the slots have in all."""
+    tokens = [0] * SCRIPTS
+    for slot in slots:
+        tokens[slot.script] += slot.tokens
+    return tokens

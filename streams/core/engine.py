@@ -84,7 +84,7 @@ class Engine:
         self.lanes = Lanes(limits, self.windows)
         account = account or Account(limits.backoff, limits.account_backoff, random)
         seat = Seat(account, limits.max_in_flight, wake, adaptive=limits.adaptive)
-        self.admission = Admission(limits, call_prefix, random, seat)
+        self.admission = Admission(limits, call_prefix, random, seat, self.windows.packing)
         self._retries = Retries(limits, random)
         self._history = History() if tracing else None
         self._next_at: float | None = inf  # None: calls flow; computed where it is asked for

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from streams.core.admission import Admission
 from streams.core.beyond import bound, slot_bytes
-from streams.core.call import PENDING, Call, Slot, State
+from streams.core.call import PENDING, Call, Slot, State, tokens_by_script
 from streams.core.limits import Limits
 from streams.core.order import GONE, Lane
 from streams.core.ranges import packed_bytes
@@ -53,6 +53,7 @@ class Statistics:
     `retries` repeat an item after a failure or a missing answer and `splits` are further calls from
     dividing a microbatch; `calls_by_reason`: first calls by what closed their window.
     `paused_until`: in the shell's seconds; None: calls may flow. `buffered_bytes`: of all lanes.
+    `token_estimate_error`: see `Packing.error`.
     """
 
     waiting: int
@@ -71,6 +72,7 @@ class Statistics:
     paused_message: str
     calls_by_reason: Mapping[str, int]
     lanes: Mapping[Hashable, LaneStatistics]
+    token_estimate_error: float | None = None
 
 
 class Blocking(NamedTuple):
@@ -119,6 +121,7 @@ def statistics(engine: Inspected) -> Statistics:
             )
             for key, lane in lanes.items()
         },
+        token_estimate_error=engine.windows.packing.error,
     )
 
 
@@ -187,11 +190,11 @@ def _check_calls(engine: Inspected) -> None:
     for call_id, call in admission.calls.items():
         assert call.id == call_id
     for call in by_limits:
-        _check_call(engine.limits, call)
+        _check_call(engine, call)
     _check_seat(admission)
     for call in admission.retries():
         assert all(slot.state is State.RETRYING for slot in call.slots)
-        _check_call(engine.limits, call)
+        _check_call(engine, call)
 
 
 def _check_seat(admission: Admission) -> None:
@@ -209,10 +212,12 @@ def _check_seat(admission: Admission) -> None:
         assert any(probe in each.reservations for each in account.seats), "nobody's probe"
 
 
-def _check_call(limits: Limits, call: Call) -> None:
+def _check_call(engine: Inspected, call: Call) -> None:
+    limits = engine.limits
     assert 1 <= call.size == len(call.slots) <= limits.max_items, f"{call} of {call.size}"
-    tokens = sum(slot.tokens for slot in call.slots)
-    assert limits.max_tokens is None or tokens <= limits.max_tokens, f"{call}: {tokens} tokens"
+    if limits.max_tokens is not None and not engine.windows.packing.learns:
+        tokens = sum(slot.tokens for slot in call.slots)
+        assert tokens <= limits.max_tokens, f"{call}: {tokens} tokens"
     size = sum(slot.size for slot in call.slots)
     assert limits.max_bytes is None or size <= limits.max_bytes, f"{call}: {size} bytes"
     assert len({slot.call_key for slot in call.slots}) == 1, f"{call} mixes call keys"
@@ -223,7 +228,7 @@ def _check_windows(engine: Inspected) -> None:
         waiting = window.waiting()
         assert waiting, "an empty window is open"
         assert window.count == len(waiting)
-        assert window.tokens == sum(slot.tokens for slot in waiting)
+        assert window.tokens == tokens_by_script(waiting)
         assert window.bytes == sum(slot.size for slot in waiting)
         due = [slot.arrived_at + engine.limits.max_wait_s for slot in waiting]
         due += [slot.deadline_at for slot in waiting if slot.deadline_at is not None]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from streams.policies.breaker import BreakerLimits
+from streams.policies.packing import CallShape
 from streams.policies.retry import Backoff, FunctionErrors
 
 Order = Literal["partition", "key", "none"]
@@ -26,7 +27,9 @@ class Limits:
     """The limits of one task; `ValueError` where one is out of range.
 
     A microbatch has at most `max_items`, `max_tokens` (by estimate; None: any) and `max_bytes`
-    (sum of sizes; None: any); a slot above them alone is a dead letter "too_large". Its window is
+    (sum of sizes; None: any); a slot above them alone, by its own tokens and size, is a dead letter
+    "too_large". `call_shape`: tokens are those of a whole call, weighed by what replies say
+    (`streams.policies.packing`); None: those of its slots, as they are. Its window is
     open for at most `max_wait_s` from its oldest item's arrival (0: never waits) while a call may
     start. At most `max_in_flight` calls at any moment. `max_attempts`, `max_asks`: see
     `streams.policies.retry`. `function_errors`: whether what a function raises for an item alone is
@@ -51,6 +54,7 @@ class Limits:
     adaptive: bool = True
     breaker: BreakerLimits | None = None
     max_beyond_bytes: int | None = None
+    call_shape: CallShape | None = None
     backoff: Backoff = field(default_factory=Backoff)
     account_backoff: Backoff = field(default_factory=lambda: Backoff(base_s=30.0, cap_s=300.0))
 

@@ -12,9 +12,7 @@ from collections.abc import Sequence
 from math import ceil
 from typing import Any, Final, NamedTuple
 
-import orjson
-
-from streams.codec.likely_tokens import ASCII_CHARACTERS, likely_tokens
+from streams.codec.likely_tokens import likely_tokens
 from streams.codec.records import estimate_tokens, text_bytes
 from streams.model import Item, Usage, added
 from streams.operations import make_operation
@@ -22,13 +20,10 @@ from streams.operations.exchange import Prompt
 from streams.operations.expected_answers import ExpectedRecord
 from streams.providers import has_batches, task_price
 from streams.providers.anthropic import message_params, traits
+from streams.providers.call_shape import REPLY_TOKENS, constant_tokens
 from streams.providers.prices import claude_usage, voyage_usage
 from streams.settings import TaskSettings
 
-TURN_TOKENS: Final = 4
-"""Around one turn of a conversation."""
-REPLY_TOKENS: Final = 14 / ASCII_CHARACTERS
-"""Around the records of a reply."""
 BATCH_S: Final = 3600.0
 BATCH_REQUESTS: Final = 200_000
 """Most batches end within an hour; so many requests may wait at once."""
@@ -92,10 +87,8 @@ class CallModel:
 def _constants(model: str, prompt: Prompt) -> CallTokens:
     """What every call of the task has: the system's text, the schema, the frame of a turn."""
     params = message_params(model, traits(model), prompt)
-    system = likely_tokens(prompt.system)
-    schema = len(orjson.dumps(params["output_config"])) / ASCII_CHARACTERS
-    cached = system if isinstance(params["system"], list) else 0.0
-    return CallTokens(system + schema + TURN_TOKENS, 0.0, cached)
+    cached = likely_tokens(prompt.system) if isinstance(params["system"], list) else 0.0
+    return CallTokens(constant_tokens(prompt), 0.0, cached)
 
 
 def _item(text: str) -> Item:

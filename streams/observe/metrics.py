@@ -24,7 +24,7 @@ from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
 Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["items", "calls", "seconds", "tokens", "dollars"]
+Unit = Literal["items", "calls", "seconds", "tokens", "dollars", "ratio"]
 
 MetricName = Literal[
     "streams_items_total",
@@ -43,6 +43,7 @@ MetricName = Literal[
     "streams_throttled_seconds_total",
     "streams_dead_letters_total",
     "streams_tokens_total",
+    "streams_token_estimate_error",
     "streams_cost_usd_total",
     "streams_latency_seconds",
 ]
@@ -124,6 +125,12 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
     "streams_tokens_total": Metric(
         "counter", "tokens", "Tokens of calls, counted at their reply: input or output.", ("kind",)
     ),
+    "streams_token_estimate_error": Metric(
+        "gauge",
+        "ratio",
+        "How far the latest estimates of calls' input tokens were off, as a part of what was used: "
+        "0.1 is a tenth above or below; no sample before the first reply.",
+    ),
     "streams_cost_usd_total": Metric(
         "counter",
         "dollars",
@@ -202,6 +209,7 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
     throttled = _counter("streams_throttled_seconds_total")
     in_flight = _gauge("streams_in_flight_calls")
     limit = _gauge("streams_in_flight_limit")
+    error = _gauge("streams_token_estimate_error")
     for task in tasks:
         name, statistics = task.parts.name, task.statistics()
         _add_each(calls, name, task.call_tally.by_status)
@@ -211,7 +219,9 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
         throttled.add_metric([name], task.call_tally.throttled_s(now))
         in_flight.add_metric([name], statistics.in_flight)
         limit.add_metric([name], task.parts.max_in_flight)
-    return (calls, flushes, retries, splits, throttled, in_flight, limit)
+        if statistics.token_estimate_error is not None:
+            error.add_metric([name], statistics.token_estimate_error)
+    return (calls, flushes, retries, splits, throttled, in_flight, limit, error)
 
 
 def _histograms(tasks: Sequence[TaskShell]) -> Sequence[Family]:

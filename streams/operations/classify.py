@@ -10,8 +10,8 @@ import orjson
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
 from streams.operations.prompts import (
+    answer_room,
     constant_text,
-    output_tokens,
     reply_schema,
     system_text,
     user_turn,
@@ -38,11 +38,12 @@ class Classify:
             f"Labels: {orjson.dumps(list(labels)).decode()}",
         )
         self._schema = reply_schema("label", {"type": "string", "enum": list(labels)}, {})
-        self._each = _FRAME_TOKENS_EACH + max(len(label.encode()) for label in labels)
+        longest = max(len(label.encode()) for label in labels)
+        self.answer_room = answer_room(_FRAME_TOKENS_EACH + longest)
         self._labels = Words(labels)
 
     def request(self, items: Sequence[Item]) -> Prompt:
-        tokens = output_tokens(len(items), each=self._each)
+        tokens = self.answer_room.tokens(len(items))
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
     def read(self, items: Sequence[Item], response: Response) -> list[Answer]:

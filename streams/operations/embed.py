@@ -21,6 +21,8 @@ class Embed:
     `dimension`: None: the model's own. `input_type`: "document", "query" or None.
     """
 
+    answer_room = None
+
     def __init__(self, dimension: int | None = None, input_type: str | None = None) -> None:
         self._dimension = dimension
         self._input_type = input_type

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from streams.model import Answer, Item, Usage
+from streams.policies.packing import AnswerRoom
 
 
 class Prompt(NamedTuple):
@@ -59,6 +60,11 @@ Response = Completion | Vectors
 class Operation(Protocol):
     """What a task does to its items, in two steps, so that the request can be sent as a call or
     within a Message Batch. Pure: no clock, no I/O, no state between microbatches."""
+
+    @property
+    def answer_room(self) -> AnswerRoom | None:
+        """The room for answers that its requests have; None: their answers are no tokens."""
+        ...
 
     def request(self, items: Sequence[Item]) -> Request:
         """The one request for this microbatch, which holds at least one item."""

@@ -11,8 +11,8 @@ from streams.errors import ConfigError, ItemError
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
 from streams.operations.prompts import (
+    answer_room,
     constant_text,
-    output_tokens,
     reply_schema,
     system_text,
     user_turn,
@@ -51,6 +51,7 @@ class Extract:
             instructions.strip(),
         )
         self.example = prepared.example
+        self.answer_room = answer_room(_TOKENS_EACH, _TOKENS_AT_LEAST)
         self._schema = reply_schema("data", prepared.schema, prepared.defs)
         self._request_schema = schema
         self._validator = exact()(schema)
@@ -69,7 +70,7 @@ class Extract:
         return found
 
     def request(self, items: Sequence[Item]) -> Prompt:
-        tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
+        tokens = self.answer_room.tokens(len(items))
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
     def read(self, items: Sequence[Item], response: Response) -> list[Answer]:

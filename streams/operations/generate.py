@@ -8,8 +8,8 @@ from typing import Any, Final
 from streams.model import Answer, Item, Unanswered
 from streams.operations.exchange import Prompt, Response
 from streams.operations.prompts import (
+    answer_room,
     constant_text,
-    output_tokens,
     reply_schema,
     system_text,
     user_turn,
@@ -31,9 +31,10 @@ class Generate:
             instructions.strip(),
         )
         self._schema = reply_schema("text", {"type": "string"}, {})
+        self.answer_room = answer_room(_TOKENS_EACH, _TOKENS_AT_LEAST)
 
     def request(self, items: Sequence[Item]) -> Prompt:
-        tokens = output_tokens(len(items), each=_TOKENS_EACH, at_least=_TOKENS_AT_LEAST)
+        tokens = self.answer_room.tokens(len(items))
         return Prompt(self._system, user_turn(items), self._schema, tokens)
 
     def read(self, items: Sequence[Item], response: Response) -> list[Answer]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from streams.model import Item
+from streams.policies.packing import AnswerRoom
 
 MAX_OUTPUT_TOKENS: Final = 21_332
 """The SDK refuses calls without streaming above this (3600 s x max_tokens / 128,000 > 600 s)."""
@@ -90,7 +91,7 @@ def reply_schema(name: str, schema: dict[str, Any], defs: dict[str, Any]) -> dic
     return whole
 
 
-def output_tokens(count: int, *, each: int, at_least: int = 0) -> int:
-    """`max_tokens` for `count` records. Only written tokens are charged or counted, so extra room
+def answer_room(each: int, at_least: int = 0) -> AnswerRoom:
+    """What `max_tokens` of a request is. Only written tokens are charged or counted, so extra room
     costs nothing; the limit bounds the cost of a model that does not stop."""
-    return min(MAX_OUTPUT_TOKENS, FRAME_TOKENS + max(at_least, count * each))
+    return AnswerRoom(each, at_least, FRAME_TOKENS, MAX_OUTPUT_TOKENS)

@@ -1,112 +1,185 @@
-"""How many tokens items will take in a call, corrected by what the replies of a task say they took.
+"""How many items a call takes, in tokens: weighed by a fast estimate that replies correct.
 
-    a call's features:  1   latin tokens   wide tokens   code tokens     by the codec's fixed counts
-    times our factors:  f0  f1             f2            f3              1 each (f0: `overhead`)
-    -> input tokens; the difference to the reply's usage corrects the factors
+    an item:  tokens by its script's fixed count   x factor of the script + frame    = its weight
+    a call:   overhead + weights                                      <= max_tokens, less the margin
+    answers:  answer x items + answer share x weights         <= room for answers of such a request
 
 Rules:
-1. One `Correction` per model and task, for input and for output each: tokenizers, prompts and
-   answers differ. Recursive least squares with a prior: the first replies move the factors as far
-   as they can say, and no further; old ones fade over some hundred calls.
-2. A script that no call had keeps its factor. Factors stay within a quarter and four times.
-3. `room` is what a microbatch may be filled to, by estimate, so that the call keeps to its limit:
-   the limit less what the latest estimates were off by. Before the first reply that is a fifth.
+1. Tokens in are those that the API counts: instructions, schema and frames too, whether they come
+   from the prompt cache or not. Where they take more than `1 - LEAST_ROOM` of `max_tokens`, items
+   have that part of it all the same: else most of what is paid would be instructions.
+2. An item alone is called, whatever it weighs by now: `too_large` is decided by the fixed count
+   when it arrives (`streams.core.cut.screen`), and is the same for the same text every time.
+3. Predicted answers are bounded by items and weights: as many as the room takes of such items as
+   wait now. So no reply is cut, and nothing is computed for it item by item.
+4. A function's items weigh what the function says, exactly: without a `CallShape` all factors are 1
+   and nothing is learned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
+from math import inf
 from typing import Final, NamedTuple
 
-FADE: Final = 0.995
-"""Weight of each earlier reply beside the next one."""
-DOUBT: Final = 0.25
-"""Standard deviation of the factors before the first reply."""
-NOISE: Final = 0.05
-"""The same of a reply around its estimate with the right factors, as a part of it."""
-LEAST, MOST = 0.25, 4.0
-FIRST_ERROR: Final = 0.1
-ERROR_SHARE: Final = 0.1
-ERRORS: Final = 2.0
-"""A room is left of so many times the usual error."""
+from streams.model import Usage
+from streams.policies.correction import Correction, Factor
+
+LATIN, WIDE, CODE = range(3)
+"""Scripts of texts: prose in ASCII or nearly; what is beyond ASCII (Chinese, Cyrillic, emoji); code
+and JSON. Tokenizers differ most between these."""
+SCRIPTS: Final = 3
+
+LEAST_ROOM: Final = 0.25
+SCRIPT: Final = Factor(likely=1.0, doubt=0.25)
+"""The fixed count is on the high side: the first calls are below their limit, not above."""
+CONSTANT_DOUBT: Final = 0.25
+LEAST_DOUBT: Final = 0.25
+SHARE_DOUBT: Final = 0.2
+"""Of the answer's tokens for each token of its item: 0 for a label, above 1 for a translation."""
 
 
-class ScriptTokens(NamedTuple):
-    """Tokens of a text by script, by fixed counts (`streams.codec.script_tokens`): ASCII prose,
-    what is beyond ASCII (Chinese, Cyrillic, emoji), and code with JSON."""
+class AnswerRoom(NamedTuple):
+    """Output tokens that a request allows for its answers. `frame`: around them, whatever their
+    number. `most`: the model's, or the SDK's, limit."""
 
-    latin: float
-    wide: float
-    code: float
+    each: int
+    at_least: int
+    frame: int
+    most: int
 
-
-class Correction:
-    """Factors of the features of calls. `overhead`: tokens of a call beside its items, before the
-    first reply; 0: none. `error`: how far estimates are off, as a part of what was used (0.1: by a
-    tenth, above or below), the latest ones counting most; `replies`: that it learned from."""
-
-    def __init__(self, features: int, overhead: float = 0.0) -> None:
-        if features < 1 or not overhead >= 0:
-            raise ValueError(f"{features} features and an overhead of {overhead} cannot be")
-        self._overhead = overhead
-        size = features + (overhead > 0)
-        self._factors = [1.0] * size
-        self._spread = [[DOUBT**2 * (n == m) for m in range(size)] for n in range(size)]
-        self._square = FIRST_ERROR**2
-        self.replies = 0
+    def tokens(self, count: int) -> int:
+        return min(self.most, self.frame + max(self.at_least, count * self.each))
 
     @property
-    def error(self) -> float:
-        return sqrt(self._square)
+    def doubt(self) -> float:
+        """How little is known of an answer: much room is for what may be long, or for thinking."""
+        return self.each / 4 + self.frame / 32
+
+    def limit(self, each: float) -> float:
+        """Up to which sum answers of `each` tokens fit, whatever their number is."""
+        fits = each <= self.each
+        return self.most if fits else min(self.most, self.frame + self.at_least)
+
+
+class CallShape(NamedTuple):
+    """What is known of a task's calls before the first reply, in tokens. `overhead`: input of each
+    call beside its items; `frame`: around each item. `answer`: output for an item. `room`: for the
+    answers; None: they are no tokens."""
+
+    overhead: float = 0.0
+    frame: float = 0.0
+    answer: float = 0.0
+    room: AnswerRoom | None = None
+
+
+class Bounds(NamedTuple):
+    """Of one microbatch: its items, and the sum of their weights."""
+
+    items: int
+    weight: float
+
+
+class Packing:
+    """What one task's items weigh, by what its replies said so far. `shape`: None: as much as their
+    tokens say, always. `max_tokens`: of a call; None: any number.
+
+    `factors`: by script. `frame`: of each item. `overhead`: of a call beside its items. `room`: the
+    sum of weights that a call may have.
+    """
+
+    def __init__(self, shape: CallShape | None, max_tokens: int | None) -> None:
+        self._limit: float = inf if max_tokens is None else max_tokens
+        self._input: Correction | None = None
+        self._output: Correction | None = None
+        self._answer_room: AnswerRoom | None = None
+        self.factors: Sequence[float] = (1,) * SCRIPTS
+        self.frame: float = 0
+        self.overhead: float = 0
+        self.room = self._limit
+        self._share = self._answer = 0.0
+        if shape is not None:
+            around = [_constant(shape.frame), _constant(shape.overhead)]
+            self._input = Correction([SCRIPT] * SCRIPTS + around)
+            self._answer_room = shape.room
+            if shape.room is not None:
+                answer = Factor(shape.answer, shape.room.doubt)
+                self._output = Correction([Factor(0.0, SHARE_DOUBT), answer])
+            self._refresh()
 
     @property
-    def factors(self) -> Sequence[float]:
-        """Of the items' features, within their bounds."""
-        factors = self._factors[1:] if self._overhead else self._factors
-        return [min(MOST, max(LEAST, factor)) for factor in factors]
+    def learns(self) -> bool:
+        """Whether it has a shape."""
+        return self._input is not None
 
     @property
-    def overhead(self) -> float:
-        """Tokens of a call beside its items."""
-        return self._overhead * min(MOST, max(0.0, self._factors[0])) if self._overhead else 0.0
+    def error(self) -> float | None:
+        """How far estimates of input are off, as a part of what was used (0.1: by a tenth); None:
+        no reply has said it."""
+        learned = self._input is not None and self._input.replies > 0
+        return self._input.error if learned and self._input is not None else None
 
-    def item(self, features: Sequence[float]) -> float:
-        """What an item takes, without its call's overhead."""
-        return sum(factor * amount for factor, amount in zip(self.factors, features, strict=True))
+    # -- before a call ---------------------------------------------------------------------------
 
-    def call(self, features: Sequence[float]) -> float:
-        """What a call takes; `features`: the sums of its items'."""
-        return self.overhead + self.item(features)
+    def weight(self, tokens: Sequence[int], count: int) -> float:
+        """Of `count` items with these tokens in all, by script."""
+        latin, wide, code = self.factors
+        return tokens[0] * latin + tokens[1] * wide + tokens[2] * code + count * self.frame
 
-    def room(self, limit: float) -> float:
-        """Up to which sum of items a call of this limit is filled; at least 1."""
-        return max(1.0, limit / (1 + ERRORS * self.error) - self.overhead)
+    def answers(self, weight: float, count: float) -> float:
+        """Output tokens of `count` items of this weight in all."""
+        return self._share * weight + self._answer * count
 
-    def learn(self, features: Sequence[float], used: float) -> None:
-        """A reply: its call's features, and the tokens that its usage says. One that says none is
-        ignored."""
-        estimate = self.call(features)
-        if used <= 0 or estimate <= 0:
+    def answers_fill(self, weight: float, count: int) -> bool:
+        """Whether the answers to these items, at least one, take all the room that a call has."""
+        room = self._answer_room
+        if room is None:
+            return False
+        answers = self.answers(weight, count)
+        return answers > room.frame and answers >= self._answer_limit(answers / count)
+
+    def bounds(self, weight: float, count: int, max_items: int) -> Bounds:
+        """Of the next microbatch, of `max_items` or fewer, where `count` items of this weight in
+        all wait; never below one item."""
+        each = self.answers(weight, count) / count
+        if self._answer_room is None or not each:
+            return Bounds(max_items, self.room)
+        limit = self._answer_limit(each)
+        items = max(1, min(max_items, int(limit / each)))
+        left = limit - items * self._answer
+        if self._share * self.room <= max(0.0, left):
+            return Bounds(items, self.room)
+        return Bounds(items, max(0.0, left / self._share))
+
+    def _answer_limit(self, each: float) -> float:
+        assert self._answer_room is not None
+        assert self._output is not None
+        margin = 1 + self._output.margin
+        return self._answer_room.limit(each * margin) / margin
+
+    # -- after a call ----------------------------------------------------------------------------
+
+    def learn(self, tokens: Sequence[int], count: int, usage: Usage, *, answered: bool) -> None:
+        """What a call with these items took. `answered`: all of its answers were written, or as
+        many as there was room for."""
+        if self._input is None or usage.calls != 1:
             return
-        self.replies += 1
-        off = min(1.0, abs(estimate - used) / used)
-        share = max(ERROR_SHARE, 1 / (self.replies + 1))
-        self._square += share * (off**2 - self._square)
-        row = [self._overhead, *features] if self._overhead else list(features)
-        self._fit([amount / estimate for amount in row], used / estimate)
+        weight = self.weight(tokens, count)
+        changed = self._input.learn([*tokens, count, 1], usage.input_tokens)
+        if answered and self._output is not None:
+            changed |= self._output.learn([weight, count], usage.output_tokens)
+        if changed:
+            self._refresh()
 
-    def _fit(self, row: Sequence[float], target: float) -> None:
-        """One step of recursive least squares: `row` times the factors is to be `target`."""
-        gains = [sum(p * x for p, x in zip(line, row, strict=True)) for line in self._spread]
-        doubt = sum(gain * x for gain, x in zip(gains, row, strict=True))
-        miss = target - sum(f * x for f, x in zip(self._factors, row, strict=True))
-        total = doubt + NOISE**2
-        for n, gain in enumerate(gains):
-            self._factors[n] += gain / total * miss
-            line = self._spread[n]
-            for m, other in enumerate(gains):
-                line[m] -= gain * other / total
-                # Old replies fade, but what no reply speaks of gets no more doubtful than at first.
-                if n == m:
-                    line[m] = min(line[m] / FADE, DOUBT**2)
+    def _refresh(self) -> None:
+        assert self._input is not None
+        *factors, self.frame, self.overhead = self._input.factors
+        self.factors = tuple(factors)
+        room = self._limit / (1 + self._input.margin) - self.overhead
+        self.room = max(LEAST_ROOM * self._limit, room)
+        if self._output is not None:
+            self._share, self._answer = self._output.factors
+
+
+def _constant(likely: float) -> Factor:
+    return Factor(likely, CONSTANT_DOUBT * likely + LEAST_DOUBT)

@@ -4,8 +4,8 @@
     function_caller(function)            ──► FunctionCaller: items ─► function ─► Reply
 
 Reading order: `port` (what a provider must do), `batch_port` (what takes requests in batches),
-`task_caller` (one call), `anthropic` and `voyage` (the two APIs), `egress` (their way out:
-`addresses`, `proxies`, `api_key`), `sdk_faults` and `connection_faults` (what each failure means),
+`task_caller` (one call) with `call_shape`, `anthropic` and `voyage` (the two APIs), `egress` (their
+way out: `addresses`, `proxies`, `api_key`), `sdk_faults` and `connection_faults` (what each means),
 `response_headers` (waits and limits), `redirects` (which are followed), `prices` (what a call
 costs), `secrecy` (what no message may hold), `registry` (which providers there are), `functions`
 (custom functions; those that block run in `threads`). Message Batches: `anthropic_batches`,

@@ -17,6 +17,7 @@ from streams.providers.api_key import ApiKey
 from streams.providers.connection_faults import connection_failure
 from streams.providers.egress import Egress, sdk_and_egress
 from streams.providers.port import (
+    CallFacts,
     Params,
     ProviderSettings,
     TaskModel,
@@ -109,6 +110,7 @@ class AnthropicProvider:
         self._model = model
         self._price = price
         self._traits = traits(model)
+        self.call_facts = CallFacts(thinking_tokens=self._traits.thinking_tokens)
         base_url = str(line.client.base_url)
         self.account = account_of("anthropic", base_url, line.key.source, model)
 

@@ -34,8 +34,19 @@ class WireReply(NamedTuple):
     rate_limits: RateLimits | None = None
 
 
+class CallFacts(NamedTuple):
+    """What an API says of the calls of one model. `max_items`, `max_tokens`: of one call, input;
+    None: more than anybody sends. `thinking_tokens`: room that a request has for thinking, beside
+    that for its answers."""
+
+    max_items: int | None = None
+    max_tokens: int | None = None
+    thinking_tokens: int = 0
+
+
 class Provider(Protocol):
-    """One API behind one task. Made outside the event loop, used in one loop, closed once."""
+    """One API behind one task. Made outside the event loop, used in one loop, closed once. It may
+    have `call_facts`, a `CallFacts`; without them its calls have no limits of their own."""
 
     @property
     def operations(self) -> frozenset[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from streams.core.limits import Limits
 from streams.errors import CallError, Fault
 from streams.model import Item, Reply, Usage
 from streams.operations.exchange import Completion, Operation, Response, Vectors
-from streams.providers.port import Account, Params, Provider, WireReply
+from streams.providers.call_shape import fitted
+from streams.providers.port import Account, CallFacts, Params, Provider, WireReply
 from streams.providers.prices import Price
 from streams.providers.secrecy import reworded, without_texts
 from streams.user_code import PASSES
@@ -40,6 +42,11 @@ class TaskCaller:
     def account(self) -> Account:
         """The account that the calls' limits belong to; it does not show the key."""
         return self._provider.account
+
+    def fitted(self, limits: Limits) -> Limits:
+        """The task's limits with the shape of its calls, and within what its API takes."""
+        facts = getattr(self._provider, "call_facts", None) or CallFacts()
+        return fitted(limits, self._operation, facts)
 
     def request(self, items: Sequence[Item]) -> Params:
         """The one request for these items, at least one."""

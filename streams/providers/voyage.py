@@ -22,6 +22,7 @@ from streams.operations.exchange import Request, Texts, Vectors
 from streams.providers.connection_faults import connection_failure
 from streams.providers.egress import Egress, sdk_and_egress
 from streams.providers.port import (
+    CallFacts,
     Params,
     ProviderSettings,
     TaskModel,
@@ -37,6 +38,24 @@ from streams.providers.secrecy import reworded, without_keys
 
 _SDK_TIMEOUT_FACTOR: Final = 1.25
 _CONNECT_S: Final = 10.0
+
+MAX_TEXTS: Final = 1_000
+"""In one call, of any model.
+https://www.mongodb.com/docs/api/doc/atlas-embedding-and-reranking-api/"""
+MAX_TOKENS: Final[
+    Mapping[str, int]
+] = {  # in one call; the longest prefix of the model's name counts
+    "voyage-4-lite": 1_000_000,
+    "voyage-3.5-lite": 1_000_000,
+    "voyage-4-large": 120_000,
+    "voyage-4": 320_000,
+    "voyage-3.5": 320_000,
+    "": 120_000,
+}
+
+
+def max_tokens(model: str) -> int:
+    return MAX_TOKENS[max((p for p in MAX_TOKENS if model.startswith(p)), key=len)]
 
 
 class VoyageProvider:
@@ -59,6 +78,7 @@ class VoyageProvider:
         self._price = price
         self._way = way
         self._session = session
+        self.call_facts = CallFacts(MAX_TEXTS, max_tokens(model))
         self.account = account_of("voyage", way.base_url, way.key.source, model)
 
     def request(self, request: Request) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from streams.codec.pointers import MissingError, Text
 from streams.codec.records import estimate_tokens, text_bytes
+from streams.codec.scripts import script_of
 from streams.core.account import Account
 from streams.core.call import Slot
 from streams.core.limits import Limits
@@ -220,11 +221,11 @@ class ApiWork:
         timeout_s: float,
         allowed: ApiLimits | None,
     ) -> None:
-        self.limits = limits
         self.timeout_s: float | None = timeout_s
         self.has_price = process.has_price
         self._process = process
         self.task_caller = process.use()
+        self.limits = limits = self.task_caller.fitted(limits)
         self.account: Account | None = account_of_caller(self.task_caller.account, limits, allowed)
 
     async def caller(self, items: list[Any]) -> Reply:
@@ -248,6 +249,7 @@ class ApiWork:
                 slot.item = TextItem(text)
                 slot.tokens = estimate_tokens(text)
                 slot.size = text_bytes(text)
+                slot.script = script_of(text, slot.size)
 
     def results(self, slots: Sequence[Slot]) -> list[Any]:
         return self._process.values(slot.outcome for slot in slots)

@@ -8,7 +8,13 @@ from typing import NamedTuple
 from streams.running.caller_places import Places
 from streams.running.runner import Runner
 
-REASONS = {"count": "full", "bytes": "tokens", "deadline": "flush", "flush": "close"}
+REASONS = {
+    "count": "full",
+    "bytes": "tokens",
+    "answers": "tokens",
+    "deadline": "flush",
+    "flush": "close",
+}
 """The engine's reasons in a caller's words; others are the same."""
 
 

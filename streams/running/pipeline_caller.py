@@ -195,9 +195,10 @@ class PipelineCaller:
 
     def with_stages(self, task: Statistics) -> Statistics:
         """The counts of the task's items, with the calls and pauses of the stages. The most calls
-        in flight are those of each stage, together."""
+        in flight are those of each stage, together; the error of estimates is that of the worst."""
         engines = [(stage.name, stage.runner.engine.statistics()) for stage in self._run.stages]
         counts = [each for _, each in engines]
+        errors = [error for each in counts if (error := each.token_estimate_error) is not None]
         reasons: Counter[str] = Counter()
         for each in counts:
             reasons.update(each.calls_by_reason)
@@ -210,6 +211,7 @@ class PipelineCaller:
             max_in_flight_seen=sum(each.max_in_flight_seen for each in counts),
             buffered_bytes=task.buffered_bytes + self._load.bytes,
             calls_by_reason=reasons,
+            token_estimate_error=max(errors, default=None),
         )
         for name, each in engines:
             if each.paused_reason is not None and task.paused_reason is None:

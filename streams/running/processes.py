@@ -249,6 +249,7 @@ class _Validated:
     def __init__(self, operation: Operation, validate: Callable[[Any], Any]) -> None:
         self._operation = operation
         self._validate = validate
+        self.answer_room = operation.answer_room
 
     def request(self, items: Sequence[Item]) -> Request:
         return self._operation.request(items)

@@ -201,7 +201,7 @@ class StageRun:
         if call.cause != "new":
             return self.runner.now() - call.failed_at
         max_items = self.runner.engine.limits.max_items
-        fill = 1.0 if call.reason in ("tokens", "bytes") else call.size / max_items
+        fill = 1.0 if call.reason in ("tokens", "bytes", "answers") else call.size / max_items
         return fill * (self.runner.now() - call.started_at)
 
     def _pause(self, news: Paused | Resumed, now: float) -> None:

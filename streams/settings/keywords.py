@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from streams.errors import ConfigError
 from streams.settings.problems import TABLES, keys_of, lines_of, nearest
-from streams.settings.rules import LATER, broken
+from streams.settings.rules import broken
 from streams.settings.tables import TaskSettings
 from streams.settings.task_rules import (
     BUDGETS,
@@ -18,7 +18,7 @@ from streams.settings.task_rules import (
 )
 
 _TABLES = [path for path in TABLES if path[:1] == ("task",)]
-_NOT_FOR_FUNCTIONS = {"name", "operation", "batch", "calls", "limits", "output"} | {
+_NOT_FOR_FUNCTIONS = {"name", "operation", "batch", "calls", "limits", "output", "adaptive"} | {
     key for key, operations in OPERATIONS_OF_KEY.items() if "custom" not in operations
 }
 TABLE_OF_KEYWORD = {
@@ -27,14 +27,17 @@ TABLE_OF_KEYWORD = {
 """Where each keyword stands below [[task]]: `("batch",)` for max_items, `()` for source."""
 
 
+PER_MINUTE = [key for key in keys_of(("task", "limits")) if key.endswith("_per_minute")]
+
 _OWN = "a pipeline's stages have their own: give it to streams.stage(...)"
+_OWN_LIMITS = "a pipeline's stages have their own: streams.stage(..., limits=streams.Limits(...))"
 _OF_STAGES = {
     "too_large": "a pipeline takes texts of any size; streams.chunk(...) cuts them",
     "max_tokens": _OWN,
     "max_bytes": "a pipeline takes items of any size; streams.stage(...) has max_tokens",
     **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
     **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
-    **dict.fromkeys(keys_of(("task", "limits")), LATER),
+    **dict.fromkeys(PER_MINUTE, _OWN_LIMITS),
     **dict.fromkeys((*BUDGETS, "on_budget"), NO_PRICE),
 }
 """Keywords that a pipeline's task does not have, and what stands in for each."""

@@ -21,7 +21,6 @@ from streams.settings.values import (
 )
 
 Found = Iterator[tuple[Location, str]]
-LATER = "is not available in this version"
 
 
 def broken(raw: Mapping[str, Any], *, need_tasks: bool) -> Found:

@@ -16,6 +16,7 @@ from typing import Any
 from streams.codec.answers import restore
 from streams.codec.committed import Committed
 from streams.codec.records import weigh
+from streams.codec.scripts import script_of
 from streams.core.call import PENDING, Call, Slot
 from streams.core.events import (
     Arrived,
@@ -214,6 +215,9 @@ class TaskShell:
             Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now)
             for item, tokens, size, memory in zip(decoded.items, *weights, strict=True)
         ]
+        if self.parts.limits.call_shape is not None:
+            for slot in slots:
+                slot.script = script_of(slot.item.text, slot.size)
         for index, outcome in decoded.settled.items():
             slots[index].outcome = outcome
         if partition.answers:

@@ -29,7 +29,6 @@ TASK_KEYS = (
     " dimension, input_type, text, id, order, tombstones, too_large, version, batch, calls, limits,"
     " output"
 )
-LATER = "is not available in this version"
 
 KAFKA_CASES = {
     'bootstrap_servers = "localhost"': (
@@ -183,8 +182,9 @@ TASK_CASES = {
     "[task.calls]\nmax_attempts = -1": (
         "task.sentiment.calls.max_attempts: must be a whole number from 1 to 100, not -1"
     ),
-    "[task.limits]\nrequests_per_minute = 10": (
-        f"task.sentiment.limits.requests_per_minute: {LATER}"
+    "[task.limits]\nrequests_per_minute = 0": (
+        "task.sentiment.limits.requests_per_minute: must be a whole number from 1 to 1000000000, "
+        "not 0"
     ),
     '[task.output]\nmode = "full"': (
         'task.sentiment.output.mode: must be "envelope", "merge" or "result", not "full"'

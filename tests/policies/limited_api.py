@@ -46,8 +46,8 @@ class ApiBucket:
 @dataclass
 class Api:
     """`burst_s`: of its buckets. `headers_of`: the moment that `remaining` is of. `sharp`: more
-    than so many times the calls of the mean second of the last five in one second, and more than a
-    fifth of the limit, are refused; inf: never. `at_once`: more calls in flight are refused without
+    than so many times the calls of the mean second of the last five in one second, and more than
+    five, are refused; inf: never. `at_once`: more calls in flight are refused without
     headers."""
 
     limits: Limits = MINUTE_LIMITS
@@ -91,7 +91,7 @@ class Api:
             return False
         recent = [at for at in self.started if at > now - 6]
         last = sum(at > now - 1 for at in recent)
-        return last > max(self.buckets[0].per_minute / 300, self.sharp * (len(recent) - last) / 5)
+        return last > max(5, self.sharp * (len(recent) - last) / 5)
 
     def answer(self, demand: Demand, now: float) -> None:
         for bucket in self.buckets:

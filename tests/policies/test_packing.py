@@ -1,137 +1,133 @@
-"""The token estimate of a task learns from its replies."""
+"""How many items a call takes follows from what its predecessors took."""
 
 from __future__ import annotations
 
 from random import Random
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from streams.policies.packing import LEAST, MOST, Correction, ScriptTokens
+from streams.model import Usage
+from streams.policies.packing import (
+    CODE,
+    LATIN,
+    LEAST_ROOM,
+    WIDE,
+    AnswerRoom,
+    CallShape,
+    Packing,
+)
 
-ENGLISH, CHINESE, CODE = ScriptTokens(1, 0, 0), ScriptTokens(0, 1, 0), ScriptTokens(0, 0, 1)
-TRUTH = {ENGLISH: 0.8, CHINESE: 1.35, CODE: 1.25}
-OVERHEAD = 310.0
-
-
-def features_of(random: Random, scripts: list[ScriptTokens], items: int = 20) -> list[float]:
-    """Of a call with items of 5 to 2,000 tokens, each in one of the scripts."""
-    sums = [0.0, 0.0, 0.0]
-    for _ in range(items):
-        tokens, script = 5 * 400 ** random.random(), random.choice(scripts)
-        sums = [total + tokens * part for total, part in zip(sums, script, strict=True)]
-    return sums
-
-
-def used(random: Random, features: list[float]) -> float:
-    """What the API counts: three tokenizers in one, each call 3 % off."""
-    items = sum(f * a for f, a in zip(TRUTH.values(), features, strict=True))
-    return (OVERHEAD + items) * random.gauss(1, 0.03)
+SHAPE = CallShape(
+    overhead=300, frame=7, answer=9, room=AnswerRoom(each=32, at_least=0, frame=64, most=21_332)
+)
+LONG = SHAPE._replace(room=AnswerRoom(each=1_024, at_least=8_192, frame=64, most=21_332))
+TRUTH = (0.8, 1.2, 0.95)
 
 
-def trained(random: Random, scripts: list[ScriptTokens], calls: int) -> Correction:
-    correction = Correction(3, overhead=250.0)
+def used(tokens: list[int], count: int, each: float = 9, share: float = 0.0) -> Usage:
+    items = sum(f * a for f, a in zip(TRUTH, tokens, strict=True))
+    return Usage(round(350 + 6 * count + items), round(each * count + share * items), None)
+
+
+def item_of(random: Random) -> list[int]:
+    """Of 5 to 2,000 tokens, in any script."""
+    tokens = [0, 0, 0]
+    tokens[random.choice([LATIN, WIDE, CODE])] = round(5 * 400 ** random.random())
+    return tokens
+
+
+def trained(random: Random, shape: CallShape, calls: int = 60, **answers: float) -> Packing:
+    packing = Packing(shape, 8_000)
     for _ in range(calls):
-        features = features_of(random, scripts, random.randint(1, 20))
-        correction.learn(features, used(random, features))
-    return correction
+        items = [item_of(random) for _ in range(random.randint(1, 20))]
+        tokens = [sum(each) for each in zip(*items, strict=True)]
+        count = len(items)
+        packing.learn(tokens, count, used(tokens, count, **answers), answered=True)
+    return packing
 
 
-@pytest.mark.parametrize("scripts", [[ENGLISH], [CHINESE], [CODE], [ENGLISH, CHINESE, CODE]])
-def test_after_50_calls_it_is_within_a_tenth(scripts: list[ScriptTokens], seed: int) -> None:
-    random = Random(seed)
-    correction = trained(random, scripts, 50)
-    for items in (1, 5, 20):
-        features = features_of(random, scripts, items)
-        truth = OVERHEAD + sum(f * a for f, a in zip(TRUTH.values(), features, strict=True))
-        assert correction.call(features) == pytest.approx(truth, rel=0.1)
-    assert correction.error < 0.06
+def test_without_a_shape_items_weigh_what_their_tokens_say() -> None:
+    packing = Packing(None, 8_000)
+    assert packing.weight([10, 20, 30], 3) == 60
+    assert (packing.room, packing.learns, packing.error) == (8_000, False, None)
+    packing.learn([10, 20, 30], 3, Usage(1_000, 1_000, 1), answered=True)
+    assert packing.weight([10, 20, 30], 3) == 60
+    assert packing.bounds(60, 3, 20) == (20, 8_000)
+    assert Packing(None, None).room == float("inf")
 
 
-def test_before_the_first_reply_it_is_the_fixed_count() -> None:
-    correction = Correction(3, overhead=250.0)
-    assert correction.call([10, 20, 30]) == 310
-    assert correction.item([10, 20, 30]) == 60
-    assert correction.factors == [1, 1, 1]
-
-
-def test_a_script_that_no_call_had_keeps_its_factor(seed: int) -> None:
-    correction = trained(Random(seed), [ENGLISH], 200)
-    assert correction.factors[0] == pytest.approx(TRUTH[ENGLISH], rel=0.05)
-    assert correction.factors[1:] == [1, 1]
+def test_the_instructions_and_the_frames_count_against_max_tokens() -> None:
+    packing = Packing(SHAPE, 8_000)
+    assert packing.overhead == 300
+    assert packing.weight([100, 0, 0], 2) == 100 + 2 * 7
+    assert packing.room == pytest.approx(8_000 / 1.1 - 300)
 
 
 def test_calls_are_filled_well_and_none_is_over_its_limit(seed: int) -> None:
-    random = Random(seed)
-    correction = trained(random, [ENGLISH, CODE], 100)
-    fills = []
+    random, fills = Random(seed), []
+    packing = trained(random, SHAPE)
     for _ in range(200):
-        room, features = correction.room(8_000), [0.0, 0.0, 0.0]
-        while True:
-            item = features_of(random, [ENGLISH, CODE], items=1)
-            more = [a + b for a, b in zip(features, item, strict=True)]
-            if correction.item(more) > room:
-                break
-            features = more
-        took = OVERHEAD + sum(f * a for f, a in zip(TRUTH.values(), features, strict=True))
-        fills.append(took / 8_000)
-        correction.learn(features, took * random.gauss(1, 0.01))
+        tokens, count, fits = [0, 0, 0], 0, 0
+        while fits < 16:  # as many behind one that does not fit are looked at
+            more = [a + b for a, b in zip(tokens, item_of(random), strict=True)]
+            if packing.weight(more, count + 1) > packing.room:
+                fits += 1
+                continue
+            tokens, count = more, count + 1
+        usage = used(tokens, count)
+        fills.append(usage.input_tokens / 8_000)
+        packing.learn(tokens, count, usage, answered=True)
     assert max(fills) <= 1
-    assert sum(fills) / len(fills) >= 0.88
+    assert sum(fills) / len(fills) >= 0.95
+    assert packing.error is not None
+    assert packing.error < 0.02
 
 
-def test_another_tokenizer_is_learned_within_a_few_hundred_calls(seed: int) -> None:
-    random = Random(seed)
-    correction = trained(random, [ENGLISH], 500)
-    for _ in range(300):
-        features = features_of(random, [ENGLISH])
-        correction.learn(features, 1.3 * used(random, features))
-    features = features_of(random, [ENGLISH])
-    truth = 1.3 * (OVERHEAD + TRUTH[ENGLISH] * features[0])
-    assert correction.call(features) == pytest.approx(truth, rel=0.1)
+def test_items_have_a_part_of_max_tokens_however_long_the_instructions_are() -> None:
+    packing = Packing(SHAPE._replace(overhead=20_000), 8_000)
+    assert packing.room == LEAST_ROOM * 8_000
 
 
-def test_the_error_is_how_far_estimates_are_off() -> None:
-    correction = Correction(1)
-    before = correction.error
-    for n in range(100):
-        correction.learn([100], 120 if n % 2 else 80)
-    assert correction.error == pytest.approx(0.22, abs=0.05)
-    assert correction.error > before
-    assert correction.room(1_000) < 800
+def test_labels_never_bound_a_call(seed: int) -> None:
+    """Each has the room for the longest one."""
+    packing = trained(Random(seed), SHAPE)
+    assert packing.bounds(2_000, 100, 20) == (20, packing.room)
+    assert not packing.answers_fill(2_000, 100)
 
 
-def test_a_reply_that_says_no_usage_teaches_nothing() -> None:
-    correction = Correction(1)
-    correction.learn([100], 0)
-    correction.learn([0], 50)
-    assert (correction.replies, correction.factors) == (0, [1])
+def test_long_answers_bound_the_items_of_a_call(seed: int) -> None:
+    """A request has room for 1,024 tokens each, or for 8,192 in all: of answers of 2,000 tokens it
+    takes four."""
+    packing = trained(Random(seed), LONG, each=2_000)
+    items, _ = packing.bounds(800, 8, 8)
+    assert items in (3, 4)
+    assert packing.answers_fill(800, 8)
+    assert not packing.answers_fill(200, 2)
 
 
-@pytest.mark.parametrize(("features", "overhead"), [(0, 0.0), (1, -1.0), (1, float("nan"))])
-def test_what_cannot_be_is_an_error(features: int, overhead: float) -> None:
-    with pytest.raises(ValueError, match="cannot be"):
-        Correction(features, overhead)
+def test_answers_as_long_as_their_items_bound_the_weight_of_a_call(seed: int) -> None:
+    packing = trained(Random(seed), LONG, each=10, share=1.5)
+    long, short = packing.bounds(16_000, 8, 8), packing.bounds(400, 8, 8)
+    assert short == (8, packing.room)
+    predicted = packing.answers(long.weight, long.items)
+    assert predicted <= 64 + 8_192
+    assert predicted >= 0.7 * (64 + 8_192)
 
 
-@settings(max_examples=60)
-@given(
-    st.lists(
-        st.tuples(
-            st.lists(st.floats(0, 1e6), min_size=3, max_size=3),
-            st.floats(0, 1e9),
-        ),
-        max_size=60,
-    )
-)
-def test_whatever_replies_say_the_estimate_stays_within_its_bounds(
-    replies: list[tuple[list[float], float]],
-) -> None:
-    correction = Correction(3, overhead=100.0)
-    for features, tokens in replies:
-        correction.learn(features, tokens)
-        assert all(LEAST <= factor <= MOST for factor in correction.factors)
-        assert 0 <= correction.overhead <= MOST * 100
-        assert 0 <= correction.error <= 1
-        assert 1 <= correction.room(8_000) <= 8_000
+def test_answers_that_were_cut_short_by_a_refusal_teach_nothing_about_answers(seed: int) -> None:
+    packing = trained(Random(seed), SHAPE)
+    before = packing.answers(1_000, 10)
+    packing.learn([1_000, 0, 0], 10, Usage(1_200, 1, None), answered=False)
+    assert packing.answers(1_000, 10) == pytest.approx(before, rel=1e-6)
+
+
+def test_there_is_always_room_for_one_item() -> None:
+    packing = Packing(LONG._replace(answer=100_000), 8_000)
+    assert packing.bounds(10, 1, 20).items == 1
+    assert packing.answers_fill(10, 1)
+
+
+def test_the_usage_of_several_calls_says_nothing_of_one() -> None:
+    packing = Packing(SHAPE, 8_000)
+    packing.learn([100, 0, 0], 1, Usage(5_000, 10, 1, calls=3), answered=True)
+    assert packing.error is None

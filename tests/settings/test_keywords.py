@@ -41,7 +41,7 @@ def test_every_keyword_finds_its_table() -> None:
     assert (task.source, task.sink, task.dead_letter) == ("reviews", "reviews.topics", "bin")
     assert (task.text, task.id) == ("/body", "/key")
     assert (task.tombstones, task.too_large) == ("drop", "truncate")
-    assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000)
+    assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000, True)
     assert tuple(task.calls.model_dump().values()) == (10, 2.5, 2)
     assert task.output.mode == "result"
 
@@ -65,7 +65,10 @@ def test_every_order_is_taken(order: str) -> None:
         ({"mode": "x"}, 'mode: must be "envelope", "merge" or "result", not "x"'),
         ({"sink": "a"}, 'sink: must be another topic than source, not "a"'),
         ({"order": "any"}, 'order: must be "partition", "key" or "none", not "any"'),
-        ({"requests_per_minute": 5}, "requests_per_minute: is not available in this version"),
+        (
+            {"requests_per_minute": 0},
+            "requests_per_minute: must be a whole number from 1 to 1000000000, not 0",
+        ),
         ({"id": 3}, 'id: must be a JSON Pointer as "/id", not 3'),
     ],
 )

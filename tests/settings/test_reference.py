@@ -49,7 +49,11 @@ def test_the_reference_names_every_range() -> None:
             bounds = re.search(r"number from (\S+) to (\S+)$", field.description or "")
             if bounds is None or path in (("task", "limits"), ("prices",)):
                 continue
-            line = next(line for line in TEXT.splitlines() if line.startswith(f"{name} = "))
+            line = next(
+                line
+                for line in TEXT.splitlines()
+                if line.removeprefix("# ").startswith(f"{name} = ")
+            )
             assert f"{bounds[1]} to {bounds[2]}" in line, line
 
 
@@ -73,6 +77,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_wait_ms": 50,
         "max_tokens": 8000,
         "max_bytes": 1_000_000,
+        "adaptive": True,
     }
     assert task.calls.model_dump() == {"max_in_flight": 5, "timeout_s": 60, "max_attempts": 6}
     assert task.output.model_dump() == {"mode": "envelope", "embedding": "floats"}

@@ -93,7 +93,7 @@ class StateView:
                 "p50": tally.latencies.percentile(0.5),
                 "p99": tally.latencies.percentile(0.99),
             },
-            "tokens": {"input": calls.input_tokens, "output": calls.output_tokens},
+            "tokens": _tokens(task, statistics),
             "cost_usd": calls.cost_usd,
             "held_bytes": statistics.buffered_bytes,
             "partitions": [
@@ -146,6 +146,15 @@ def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
         "splits": statistics.splits,
         "by_status": dict(task.call_tally.by_status),
         "mean_items": round(items / calls, 2) if calls else None,
+    }
+
+
+def _tokens(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
+    calls, error = task.call_tally, statistics.token_estimate_error
+    return {
+        "input": calls.input_tokens,
+        "output": calls.output_tokens,
+        "estimate_error": None if error is None else round(error, 3),
     }
 
 

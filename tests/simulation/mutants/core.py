@@ -34,9 +34,9 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     begin = Cut.__init__
 
-    def roomy(self: Cut, max_items: int, max_tokens: float, max_bytes: float) -> None:
-        begin(self, max_items, max_tokens, max_bytes)
-        self.max_tokens *= 2
+    def roomy(self: Cut, *args: Any) -> None:
+        begin(self, *args)
+        self.max_weight *= 2
 
     patch.setattr(Cut, "__init__", roomy)
     patch.setattr("tests.simulation.watch.CHECK_EVERY", 10**9)

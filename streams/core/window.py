@@ -1,0 +1,207 @@
+"""One open window: what waits for a call with others of its call key, lane by lane.
+
+1. A cut is fair: lanes take turns, each gives an equal share per round, and the next microbatch
+   begins at the next lane. A backlog of 100,000 in one lane delays another lane's new item by one
+   round at most.
+2. What waits is counted in tokens by script, never weighed: factors change with each reply, and
+   nothing is counted anew (`streams.policies.packing`).
+3. Where the next slot does not fit for its size, smaller ones behind it may, a few places far; it
+   begins the next cut.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count, islice
+from math import inf
+
+from streams.core.call import Slot, State, tokens_by_script
+from streams.core.cut import Cut
+from streams.core.limits import Limits
+from streams.core.order import Lane
+from streams.policies.packing import SCRIPTS, Packing
+
+COMPACT_ABOVE = 1000
+"""Compact a window's queues above 1,000 withdrawn slots, and more of them than wait."""
+
+LOOK_AHEAD = 16
+"""Slots behind one that does not fit, of all lanes, that may."""
+
+WAITING = State.WAITING
+
+
+class Window:
+    """`key`: the call key. `count`, `tokens` (by script), `bytes`: of what waits. `due_at`: when it
+    closes by time; inf: empty."""
+
+    def __init__(self, limits: Limits, key: Hashable, packing: Packing) -> None:
+        self.limits = limits
+        self.key = key
+        self._packing = packing
+        self.max_bytes = inf if limits.max_bytes is None else limits.max_bytes
+        # A slot taken out of turn (deadline) stays in its queue, one taken in turn stays in
+        # _deadlines, until it is seen there; its state tells that it no longer waits.
+        self._queues: dict[Lane, deque[Slot]] = {}
+        self._rotation: deque[Lane] = deque()  # the keys of _queues; the next cut starts at [0]
+        self._deadlines: list[tuple[float, int, Slot]] = []  # a heap
+        self._tie = count()
+        self._withdrawn = 0  # since the queues were compact
+        self.count = 0
+        self.tokens = [0] * SCRIPTS
+        self.bytes = 0
+        self.due_at = inf
+
+    def add(self, lane: Lane, slots: Sequence[Slot]) -> None:
+        """Slots of one lane, at least one, after those that the lane already has here."""
+        queue = self._queues.get(lane)
+        if queue is None:
+            queue = self._queues[lane] = deque()
+            self._rotation.append(lane)
+        queue.extend(slots)
+        self.count += len(slots)
+        tokens, size = self.tokens, 0
+        due_at = min(self.due_at, slots[0].arrived_at + self.limits.max_wait_s)
+        for slot in slots:
+            tokens[slot.script] += slot.tokens
+            size += slot.size
+            if slot.deadline_at is not None:
+                heappush(self._deadlines, (slot.deadline_at, next(self._tie), slot))
+                due_at = min(due_at, slot.deadline_at)
+        self.bytes += size
+        self.due_at = due_at
+
+    def remove(self, lane: Lane) -> list[Slot]:
+        """Takes a lane out; returns its waiting slots, in order."""
+        queue = self._queues.pop(lane, None)
+        if queue is None:
+            return []
+        self._rotation.remove(lane)
+        slots = [slot for slot in queue if slot.state is WAITING]
+        self._deadlines = [entry for entry in self._deadlines if entry[2].home is not lane]
+        heapify(self._deadlines)
+        self._leave(slots)
+        return slots
+
+    def withdraw(self, slots: list[Slot]) -> None:
+        """These slots waited here, and are DROPPED now: their places in the queues are passed by,
+        or go when they are more than what waits."""
+        self._withdrawn += len(slots)
+        if self._withdrawn > COMPACT_ABOVE and self._withdrawn > self.count:
+            self._withdrawn = 0
+            for queue in self._queues.values():
+                waiting = [slot for slot in queue if slot.state is WAITING]
+                queue.clear()
+                queue.extend(waiting)
+        self._leave(slots)
+
+    def expedite(self, slot: Slot, deadline_at: float) -> None:
+        heappush(self._deadlines, (deadline_at, next(self._tie), slot))
+        self.due_at = min(self.due_at, deadline_at)
+
+    def change(self, limits: Limits) -> None:
+        self.limits = limits
+        self._set_due()
+
+    def waiting(self) -> list[Slot]:
+        """Every slot that waits here, lane by lane, in order."""
+        return [slot for queue in self._queues.values() for slot in queue if slot.state is WAITING]
+
+    def closes(self, now: float, flush: bool) -> str | None:
+        """Why the window closes now (the call's flush reason); None: it stays open."""
+        if self.count >= self.limits.max_items:
+            return "count"
+        weight = self.weight
+        if weight >= self._packing.room:
+            return "tokens"
+        if self.bytes >= self.max_bytes:
+            return "bytes"
+        if self.count and self._packing.answers_fill(weight, self.count):
+            return "answers"
+        if self.due_at <= now:
+            return "deadline" if self._deadlines and self._deadlines[0][0] <= now else "time"
+        return "flush" if flush and self.count else None
+
+    @property
+    def weight(self) -> float:
+        """Of what waits, as things stand."""
+        return self._packing.weight(self.tokens, self.count)
+
+    def next_cut(self, limit: int) -> tuple[float, float]:
+        """About how many items, and weight of theirs, the next microbatch of `limit` items or fewer
+        has."""
+        weight = self.weight
+        items, max_weight = self._packing.bounds(weight, self.count, limit)
+        if self.count <= items and weight <= max_weight:
+            return self.count, weight
+        part = min(1.0, items / self.count, max_weight / max(1, weight))
+        return max(1.0, part * self.count), part * weight
+
+    def cut(self, now: float, limit: int) -> Cut:
+        """Takes out the next microbatch, of `limit` items or fewer; never empty where something
+        waits."""
+        weight = self.weight
+        bounds = self._packing.bounds(weight, self.count, limit)
+        cut = Cut(self._packing, bounds, self.max_bytes)
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now and not cut.full:
+            slot = deadlines[0][2]
+            if slot.state is not WAITING or cut.take(deque((slot,)), 1):
+                heappop(deadlines)
+        left = self.count - len(cut.slots)
+        while left and not cut.full:
+            left -= self._take_round(cut, left, weight)
+        if left and len(cut.slots) < bounds.items:
+            for lane in islice(self._rotation, LOOK_AHEAD):
+                cut.take_smaller(self._queues[lane], max(1, LOOK_AHEAD // len(self._rotation)))
+        self._take_out(len(cut.slots), cut.tokens, cut.bytes)
+        return cut
+
+    def _take_round(self, cut: Cut, left: int, weight: float) -> int:
+        """Every lane's equal share of the room; how many slots were taken."""
+        before = len(cut.slots)
+        share = max(1, cut.room_for(left, weight, self.bytes) // len(self._rotation))
+        for _ in range(len(self._rotation)):
+            lane = self._rotation[0]
+            queue = self._queues[lane]
+            took = cut.take(queue, share)
+            if not queue:
+                self._rotation.popleft()
+                del self._queues[lane]
+            elif took:  # one whose head did not fit and that gave nothing begins the next cut
+                self._rotation.rotate(-1)
+            if cut.full:
+                break
+        return len(cut.slots) - before
+
+    def _leave(self, slots: list[Slot]) -> None:
+        """These no longer wait here, uncalled."""
+        self._take_out(len(slots), tokens_by_script(slots), sum(slot.size for slot in slots))
+
+    def _take_out(self, count: int, tokens: Sequence[int], size: int) -> None:
+        self.count -= count
+        self.bytes -= size
+        for script, number in enumerate(tokens):
+            self.tokens[script] -= number
+        self._set_due()
+
+    def _set_due(self) -> None:
+        """After slots have left."""
+        due_at = self._next_deadline() if self._deadlines else inf
+        for queue in self._queues.values():
+            while queue and queue[0].state is not WAITING:
+                queue.popleft()
+            if queue:
+                due_at = min(due_at, queue[0].arrived_at + self.limits.max_wait_s)
+        self.due_at = due_at
+
+    def _next_deadline(self) -> float:
+        """The earliest deadline of what waits; forgets those of slots that were taken."""
+        deadlines = self._deadlines
+        if len(deadlines) > 2 * self.count + 16:
+            deadlines[:] = [entry for entry in deadlines if entry[2].state is WAITING]
+            heapify(deadlines)
+        while deadlines and deadlines[0][2].state is not WAITING:
+            heappop(deadlines)
+        return deadlines[0][0] if deadlines else inf
