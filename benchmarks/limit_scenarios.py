@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from itertools import cycle, takewhile
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -240,10 +240,11 @@ def silent(name: str, *options: str, voyage: bool) -> Scenario:
 
 
 async def changing(seconds: float | None, plot: Path | None) -> Report:
-    """Other limits every 30 s."""
-    end, each_s = seconds or 300.0, 30.0
-    times = takewhile(lambda at: at < end, (each_s * n for n in range(1, 1000)))
-    changes = list(zip(times, cycle((0.5, 1.0, 0.25, 0.75)), strict=False))
+    """Other limits every 30 s, ten in all."""
+    end = seconds or 300.0
+    each_s = end / 10
+    factors = islice(cycle((0.5, 1.0, 0.25, 0.75)), 9)
+    changes = [(each_s * n, factor) for n, factor in enumerate(factors, 1)]
     options = [word for at, factor in changes for word in ("--limits-at", f"{at}:{factor}")]
     async with api(*LIMITS, *options) as at:
         await call_for(end + CUT_OFF_S, classifier(at), TEXTS["requests"])
@@ -251,7 +252,8 @@ async def changing(seconds: float | None, plot: Path | None) -> Report:
     if plot is not None:
         draw(plot, journal, changes, end)
     settled = [
-        share(journal, "requests", at + SETTLE_S, at + each_s) / factor for at, factor in changes
+        share(journal, "requests", at + each_s * 2 / 3, at + each_s) / factor
+        for at, factor in changes
     ]
     bars = [
         Bar("used 20 to 30 s after a change", sum(settled) / len(settled), "at least", USED),
