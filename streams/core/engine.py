@@ -53,6 +53,7 @@ from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
 from streams.core.retries import Aftermath, Retries
 from streams.core.seat import Seat
+from streams.core.sizing import Sizing
 from streams.core.windows import Windows
 from streams.core.withdrawals import withdraw
 from streams.errors import CallError, Fault
@@ -84,6 +85,7 @@ class Engine:
         account = account or Account(limits.backoff, limits.account_backoff, random)
         seat = Seat(account, limits, wake)
         self.admission = Admission(limits, call_prefix, random, seat, self.windows.packing)
+        self.sizing = Sizing(limits, self.windows, self.admission)
         self._retries = Retries(limits, random)
         self._history = History() if tracing else None
         self._next_at: float | None = inf  # None: calls flow; computed where it is asked for
@@ -187,8 +189,7 @@ class Engine:
 
     def _limits_changed(self, event: LimitsChanged, now: float) -> list[Action]:
         self.limits = event.applied_to(self.limits)
-        self.windows.change(self.limits)
-        self.admission.change(self.limits)
+        self.sizing.change(self.limits)
         return []
 
     # -- arrival and delivery --------------------------------------------------------------------
@@ -247,15 +248,12 @@ class Engine:
         if call is None:
             return []
         if len(event.answers) != call.size:
-            message = f"{len(event.answers)} answers for {call.size} items"
-            error = CallError(
-                Fault.BAD_REPLY, message, usage=event.usage, rate_limits=event.rate_limits
-            )
-            return self._failed(Failed(event.call_id, error), now)
+            return self._failed(event.miscounted(call.size), now)
         self.windows.lead.answered(call, now)
         self.admission.learn(call, event.usage, event.rate_limits, now)
         call.share(event.usage)
         answered, unanswered = call.answer(event.answers)
+        self.sizing.replied(call, [why for _, why in unanswered], now)
         results, failures = results_and_failures(event.answers)
         self.admission.succeeded(call, now, result=results > 0)
         aftermath = self._retries.after_unanswered(call, unanswered)
@@ -267,6 +265,7 @@ class Engine:
         if call is None:
             return []
         self.admission.learn_failure(call, event.error, now)
+        self.sizing.failed(call, event.error, now)
         step, verdict = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
         live = [slot for slot in call.slots if slot.state is IN_FLIGHT]

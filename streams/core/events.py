@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from streams.core.call import Call, Slot
 from streams.core.limits import Limits
 from streams.core.ranges import Ranges
-from streams.errors import CallError
+from streams.errors import CallError, Fault
 from streams.model import Answer, RateLimits, Usage
 
 
@@ -75,6 +75,12 @@ class Replied:
     answers: Sequence[Answer]
     usage: Usage | None = None
     rate_limits: RateLimits | None = None
+
+    def miscounted(self, size: int) -> Failed:
+        """What it is where the call has so many items, and other answers."""
+        message = f"{len(self.answers)} answers for {size} items"
+        error = CallError(Fault.BAD_REPLY, message, usage=self.usage, rate_limits=self.rate_limits)
+        return Failed(self.call_id, error)
 
 
 @dataclass(frozen=True, slots=True)

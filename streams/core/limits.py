@@ -39,6 +39,7 @@ class Limits:
     (None: any); outcomes that could make it more wait for the watermark (`streams.core.beyond`).
     `priority`: the engines that share an account and wait for it go in its order, the higher first.
     `adaptive`: calls in flight and the items of one become fewer while the API takes no more.
+    `slow_s`: a call that takes longer may have too many items; None: none is too slow.
     `breaker`: when dead letters pause the task; None: never.
     """
 
@@ -53,7 +54,8 @@ class Limits:
     split: bool = True
     order: Order = "partition"
     priority: int = 0
-    adaptive: bool = True
+    adaptive: bool = False
+    slow_s: float | None = None
     breaker: BreakerLimits | None = None
     max_beyond_bytes: int | None = None
     call_shape: CallShape | None = None
