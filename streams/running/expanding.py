@@ -40,25 +40,24 @@ ALONE_SHARE: Final = 0.25
 
 
 class Intake:
-    """Of one stage. `load`: of the whole run. `limits`: of its calls."""
+    """Of one stage. `load`: of the whole run. `limits`: of its calls, as they are now: small ones
+    at first."""
 
     def __init__(self, load: Load, limits: Limits) -> None:
         self._load = load
-        self._limits = limits
-        self._most = ROUNDS * limits.max_items * limits.max_in_flight
+        self._calls = ROUNDS * limits.max_in_flight
+        self._most = self._calls * limits.max_items
         self._inside: set[Element] = set()  # not measured
-        self._measured = 0
         self._growth = 0.0
+        self.limits = limits
+        self._allow(FIRST_ITEMS)
 
-    @property
-    def limits(self) -> Limits:
-        """Of its calls as they are now: small ones at first."""
-        max_items = self._limit // (ROUNDS * self._limits.max_in_flight)
-        return replace(self._limits, max_items=max(1, max_items))
-
-    @property
-    def _limit(self) -> int:
-        return min(self._most, FIRST_ITEMS + MORE_ITEMS * self._measured)
+    def _allow(self, items: int) -> None:
+        """So many in the stage, if there is room."""
+        self._limit = min(self._most, items)
+        max_items = max(1, self._limit // self._calls)
+        if max_items != self.limits.max_items:
+            self.limits = replace(self.limits, max_items=max_items)
 
     @property
     def room(self) -> int:
@@ -71,9 +70,9 @@ class Intake:
         return max(1, self._room(ALONE_SHARE * self._load.limit_bytes))
 
     def _room(self, free_bytes: float) -> int:
-        limit = self._limit
+        limit, free_bytes = self._limit, max(0, free_bytes)
         if self._growth * limit > free_bytes:
-            limit = int(max(0, free_bytes) / self._growth)
+            limit = int(free_bytes / self._growth)
         return max(0, limit - len(self._inside))
 
     def take(self, elements: Iterable[Element]) -> None:
@@ -86,7 +85,8 @@ class Intake:
         self._inside.difference_update(elements)
         if known == len(self._inside):
             return
-        self._measured += known - len(self._inside)
+        if self._limit < self._most:
+            self._allow(self._limit + MORE_ITEMS * (known - len(self._inside)))
         growth = (size - sum(each.memory for each in elements)) / len(elements)
         self._growth = max(growth, self._growth + CALL_SHARE * (growth - self._growth))
 

@@ -172,7 +172,9 @@ class PipelineRun:
             if len(self._queues[number]) >= next_capacity:
                 return 0
         room = stage.room
-        return stage.room_alone if not room and self._is_idle_from(number) else room
+        if stage.intake is not None and not room and self._is_idle_from(number):
+            return stage.room_alone
+        return room
 
     def _is_idle_from(self, number: int) -> bool:
         """Whether nothing is in this stage or behind it."""

@@ -139,7 +139,7 @@ class StageRun:
     @property
     def room_alone(self) -> int:
         """The same while nothing is in it or behind it."""
-        return 0 if self.intake is None else min(self._buffer, self.intake.room_alone)
+        return self.room if self.intake is None else min(self._buffer, self.intake.room_alone)
 
     @property
     def is_empty(self) -> bool:
