@@ -81,7 +81,7 @@ class PipelineCaller:
             stages_of_task(pipeline, task.order),
             self._trips(),
             pauses=self._pauses,
-            bounded=False,
+            load=self._load,
         )
 
     async def start(self) -> None:
