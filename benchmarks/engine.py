@@ -1,6 +1,6 @@
 """How much the engine costs per item: slots made, arrived, cut, answered, released, settled.
 
-    python benchmarks/engine.py [--items N] [--batch N] [--lanes N] [--order key] [--usage] [--packing]
+    python benchmarks/engine.py [--items N] [--batch N] [--lanes N] [--order key] [--packing]
 
 One process, no I/O. CPU time, so that a busy machine counts less; prints items/s and us per item,
 the best and the median of several runs.
