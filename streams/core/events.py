@@ -8,9 +8,10 @@ by one `Delivered` once its outcome is durable, in one list or several.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from streams.core.call import Call, Slot
+from streams.core.limits import Limits
 from streams.core.ranges import Ranges
 from streams.errors import CallError, Fault
 from streams.model import Answer, RateLimits, Usage
@@ -97,6 +98,10 @@ class Cancelled:
     call_id: str
 
 
+CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)
+"""What that is to the engine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """The outcomes of these released slots are durable."""
@@ -140,6 +145,11 @@ class LimitsChanged:
     max_items: int | None = None
     max_wait_s: float | None = None
     max_in_flight: int | None = None
+
+    def applied_to(self, limits: Limits) -> Limits:
+        """Raises ValueError where one is out of range."""
+        changes = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(limits, **changes)
 
 
 Event = (

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from math import inf
 
 from streams.core.account import Account
+from streams.core.limits import Limits
 from streams.core.reservation import Reservation
 from streams.errors import CallError, Fault
 from streams.model import RateLimits
@@ -21,22 +22,22 @@ NOTHING = Demand(0.0, 0.0, 0.0)
 
 class Seat:
     """One member's place. `adaptive`: whether it keeps to what the API takes at once; False: to
-    its own bound. `reservations`: of its calls in flight. `asks_at`: when it is to ask
-    again, where the account makes it wait; `rate_at`: the same where the limits per minute do.
-    `announced_pause`: whether it is to hear of the pause's end."""
+    its own bound. `priority`: the higher goes first where members wait. `reservations`: of its
+    calls in flight. `asks_at`: when it is to ask again, where the account makes it wait; `rate_at`:
+    the same where the limits per minute do. `announced_pause`: whether it is to hear of the pause's
+    end."""
 
     def __init__(
         self,
         account: Account,
-        max_in_flight: int,
+        limits: Limits,
         wake: Callable[[], None],
-        *,
-        adaptive: bool = True,
     ) -> None:
         self.account = account
-        self.max_in_flight = max_in_flight
+        self.max_in_flight = limits.max_in_flight
         self.wake = wake
-        self.adaptive = adaptive
+        self.adaptive = limits.adaptive
+        self.priority = limits.priority
         self.reservations: set[Reservation] = set()
         self.asks_at: float | None = None
         self.rate_at: float | None = None
@@ -70,7 +71,7 @@ class Seat:
                 account.probe = None
             self.has_left = True
             self.reservations.clear()
-            account.line.pop(self, None)
+            account.line.leave(self)
             self._leave_rate_line()
             account.seats.remove(self)
             account.bound_calls()
@@ -122,7 +123,7 @@ class Seat:
 
     def _stand_in_line(self, asks_at: float) -> None:
         if not self.has_left:
-            self.account.line.setdefault(self)
+            self.account.line.stand(self)
             self.asks_at = asks_at
 
     def withdraw(self) -> None:
@@ -130,8 +131,8 @@ class Seat:
         self.asks_at = None
         self._leave_rate_line()
         line = self.account.line
-        if line and self in line:
-            del line[self]
+        if self in line:
+            line.leave(self)
             self.account.wake_others(self)
 
     def next_at(self, due_at: float) -> float:

@@ -51,6 +51,7 @@ class Options:
     API takes no more.
 
     `max_wait_s`: how long a window stays open; inf: until it is full, or the input ends.
+    `priority`: see `streams.core.limits`.
     """
 
     max_items: int | None = None
@@ -64,6 +65,7 @@ class Options:
     adaptive: bool = True
     max_wait_s: float = inf
     order: Order = "none"
+    priority: int = 0
 
 
 class LimitOptions(TypedDict, Generic[T], total=False):
@@ -202,6 +204,7 @@ def limits_of(
         function_errors="counted",
         split=bool(_first(options.split, split)),
         order=options.order,
+        priority=options.priority,
     )
 
 

@@ -37,7 +37,7 @@ def learned(s: Scenario, rounds: int, each: float, lane: str = "z", **slot: Any)
         count = 1 + n % 3
         items = " ".join(f"{lane}{seq + m}" for m in range(count))
         seq += count
-        s.arrive(items, tokens=100, deadline_at=s.now, **slot)
+        s.arrive(items, tokens=100, flush_by=s.now, **slot)
         (call,) = s.calls()
         s.reply(call, usage=used(call, each=each))
 
@@ -106,7 +106,7 @@ def test_smaller_items_behind_one_that_does_not_fit_fill_the_call() -> None:
     s.calls()
     s.reply("z0", usage=None)
     assert s.calls() == ["a0 a1 a3 a4 a5"]
-    s.arrive("a6", tokens=100, deadline_at=s.now)
+    s.arrive("a6", tokens=100, flush_by=s.now)
     s.reply("a0 a1 a3 a4 a5", usage=None)
     assert s.calls() == ["a6 a2"]
 
@@ -129,7 +129,7 @@ def test_answers_that_would_be_cut_close_the_window_and_bound_the_call() -> None
     room = AnswerRoom(each=100, at_least=1_000, frame=0, most=2_000)
     s = scenario(shape=SHAPE._replace(room=room), max_tokens=100_000)
     for n in range(30):
-        s.arrive(f"z{n}", tokens=10, deadline_at=s.now)
+        s.arrive(f"z{n}", tokens=10, flush_by=s.now)
         (call,) = s.calls()
         s.reply(call, usage=Usage(115, 400, None))
     s.arrive("a0", tokens=10)
@@ -163,7 +163,7 @@ def test_the_error_of_estimates_is_in_the_statistics() -> None:
 def test_calls_reserve_what_they_weigh_with_their_instructions() -> None:
     s = scenario()
     learned(s, 30, each=60)
-    s.arrive(words("a", 5), tokens=100, deadline_at=s.now)
+    s.arrive(words("a", 5), tokens=100, flush_by=s.now)
     (call,) = s.engine.admission.calls.values()
     assert call.reservation.demand.input_tokens == pytest.approx(100 + 5 * 60, rel=0.05)
     assert call.reservation.demand.output_tokens == pytest.approx(5 * 9, rel=0.1)
