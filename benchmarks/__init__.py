@@ -9,6 +9,8 @@
     python -m benchmarks.budget_kills    a budget for four workers under `kill -9`
     python -m benchmarks.replay_beside_live    live traffic while a replay uses its account
 
+    python -m benchmarks.flush_by     items that say when their result is to be back
+
     python -m benchmarks.poison       what bad items cost, in calls (no broker, unless `--kafka`)
     python -m benchmarks.outage       an API that is down for ten minutes
     python -m benchmarks.limits       how much of an API's limits is used (no broker)

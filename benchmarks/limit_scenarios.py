@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from itertools import cycle, takewhile
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,7 +35,6 @@ CUT_OFF_S: Final = 3.0
 USED: Final = 0.97
 REFUSED: Final = 0.005
 SHARP: Final = ("--acceleration", "4", "--burst-s", "2")
-SMALL_BURST: Final = ("--burst-s", "5")
 PLACES: Final = 30
 
 OPUS, OPUS_TOO, HAIKU = "claude-opus-4-8", "claude-opus-4-7", "claude-haiku-5-5"
@@ -241,10 +240,11 @@ def silent(name: str, *options: str, voyage: bool) -> Scenario:
 
 
 async def changing(seconds: float | None, plot: Path | None) -> Report:
-    """Other limits every 30 s."""
-    end, each_s = seconds or 300.0, 30.0
-    times = takewhile(lambda at: at < end, (each_s * n for n in range(1, 1000)))
-    changes = list(zip(times, cycle((0.5, 1.0, 0.25, 0.75)), strict=False))
+    """Other limits every 30 s, ten in all."""
+    end = seconds or 300.0
+    each_s = end / 10
+    factors = islice(cycle((0.5, 1.0, 0.25, 0.75)), 9)
+    changes = [(each_s * n, factor) for n, factor in enumerate(factors, 1)]
     options = [word for at, factor in changes for word in ("--limits-at", f"{at}:{factor}")]
     async with api(*LIMITS, *options) as at:
         await call_for(end + CUT_OFF_S, classifier(at), TEXTS["requests"])
@@ -252,7 +252,8 @@ async def changing(seconds: float | None, plot: Path | None) -> Report:
     if plot is not None:
         draw(plot, journal, changes, end)
     settled = [
-        share(journal, "requests", at + SETTLE_S, at + each_s) / factor for at, factor in changes
+        share(journal, "requests", at + each_s * 2 / 3, at + each_s) / factor
+        for at, factor in changes
     ]
     bars = [
         Bar("used 20 to 30 s after a change", sum(settled) / len(settled), "at least", USED),
@@ -265,6 +266,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "requests": steady("requests", "requests"),
     "input": steady("input", "input_tokens"),
     "output": steady("output", "output_tokens"),
+    "arrival": steady("arrival", "requests", "--limit-headers", "arrival"),
     "halved": halved,
     "others": steady("others", "requests", "--others-share", "0.3", ours=0.7),
     "cold_start": cold_start,
@@ -272,7 +274,7 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "one_burst": one_burst,
     "group": group,
     "outage": outage,
-    "voyage": silent("voyage", "--voyage-rpm", "1000", *SMALL_BURST, voyage=True),
-    "silent": silent("silent", *LIMITS, "--limit-headers", "none", *SMALL_BURST, voyage=False),
+    "voyage": silent("voyage", "--voyage-rpm", "1000", "--burst-s", "5", voyage=True),
+    "silent": silent("silent", *LIMITS, "--limit-headers", "none", voyage=False),
     "changing": changing,
 }

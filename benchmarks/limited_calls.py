@@ -38,7 +38,9 @@ OPTIONS: Final[dict[str, dict[str, int]]] = {
 }
 MAX_IN_FLIGHT: Final = 200
 PER_MINUTE: Final = {"requests": 1_000, "input_tokens": 2_000_000, "output_tokens": 400_000}
-LIMITS: Final = ("--rpm", "1000", "--itpm", "2000000", "--otpm", "400000")
+LIMITS: Final = ("--rpm", "1000", "--itpm", "2000000", "--otpm", "400000", "--burst-s", "5")
+"""With a minute's worth at once, as the simulator has it by itself, what is used too much, or by
+others, would show after minutes only."""
 
 
 class Seen(NamedTuple):

@@ -4,10 +4,10 @@
 
 The client is the library: `map_batches_iter` of `streams.classify` (or `embed`) over texts without
 end, through the SDK, up to 200 calls in flight, told nothing of the limits. The API is the
-simulator in another process: 1,000 requests, 2 M input and 400,000 output tokens a minute, calls of
-0.6 to 1.4 s; every figure comes from its journal. Each scenario has a simulator of its own and
-takes about four minutes, `outage` twelve; with `--seconds` each measures for so long, for a trial:
-the bars are meant for the default. `--plot`: a picture of `changing`.
+simulator in another process: 1,000 requests, 2 M input and 400,000 output tokens a minute, 5 s
+worth of them at once, calls of 0.6 to 1.4 s; every figure comes from its journal. Each scenario has
+a simulator of its own and takes about four minutes, `outage` twelve; with `--seconds` each measures
+for so long, for a trial: the bars are meant for the default. `--plot`: a picture of `changing`.
 """
 
 from __future__ import annotations

@@ -50,6 +50,14 @@ def test_tokens_are_counted_by_script(text: str, tokens: float) -> None:
     assert likely_tokens(text) == pytest.approx(tokens)
 
 
+def test_items_with_other_call_keys_are_in_other_calls() -> None:
+    estimate = Estimate(task())
+    for number in range(100):
+        estimate.add("a text", number % 4)
+    estimate.close_calls()
+    assert estimate.summary()["calls"] == 8  # 25 items of each, 20 at most
+
+
 def test_a_batch_costs_half_and_only_claude_has_one() -> None:
     found = summary(["a text"] * 100)
     assert (found["items"], found["calls"]) == (100, 5)

@@ -84,18 +84,10 @@ class BatchMode:
         sink = await open_sink(context, stack, self._fail)
         onward, anew = await self._scanner(stack), await self._scanner(stack)
         drops = DropNotes(drops_of(state))
-        door = self._door = ReplayDoor(
-            context,
-            parts,
-            route_of_run(context),
-            sink,
-            (onward, anew),
-            written,
-            drops,
-        )
-        api = make_batch_api(
-            task, context.settings.provider.get(task.provider), environ=context.environ
-        )
+        route, ways = route_of_run(context), (onward, anew)
+        door = self._door = ReplayDoor(context, parts, route, sink, ways, written, drops)
+        provider = context.settings.provider.get(task.provider)
+        api = make_batch_api(task, provider, environ=context.environ)
         stack.push_async_callback(api.aclose)
         limit = context.facts.max_cost_usd
         terms = _terms(task, None if limit is None else int(limit * 1e9))
