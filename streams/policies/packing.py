@@ -155,7 +155,8 @@ class Packing:
         """Of the next microbatch, of `max_items` or fewer, where `count` items of this weight in
         all wait; never below one item."""
         each = self._share * weight / count + self._answer
-        most = self._share * self.room + self._answer * max_items
+        by_weight = self._share * self.room if self._share else 0.0  # where there is no limit
+        most = by_weight + self._answer * max_items
         if each <= self._enough_each and most <= self._enough:
             return Bounds(max_items, self.room)
         limit = self._answer_limit(each)
