@@ -154,6 +154,8 @@ class Packing:
     def bounds(self, weight: float, count: int, max_items: int) -> Bounds:
         """Of the next microbatch, of `max_items` or fewer, where `count` items of this weight in
         all wait; never below one item."""
+        if self._answer_room is None:
+            return Bounds(max_items, self.room)
         each = self._share * weight / count + self._answer
         most = self._share * self.room + self._answer * max_items
         if each <= self._enough_each and most <= self._enough:
