@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from streams.errors import CallError, Fault, ItemError
 from streams.model import Item
-from streams.observe.metrics import METRICS, MetricName, WorkerMetrics
+from streams.observe.metric_table import METRICS, MetricName
+from streams.observe.metrics import WorkerMetrics
 from streams.observe.web.state import StateView
 from streams.policies.budget import Budgets
 from streams.policies.code_counts import MAX_CODES
