@@ -157,13 +157,14 @@ class Packing:
         if self._answer_room is None:
             return Bounds(max_items, self.room)
         each = self._share * weight / count + self._answer
-        most = self._share * self.room + self._answer * max_items
+        by_weight = self._share * self.room if self._share else 0.0  # the room may be infinite
+        most = by_weight + self._answer * max_items
         if each <= self._enough_each and most <= self._enough:
             return Bounds(max_items, self.room)
         limit = self._answer_limit(each)
         items = max(1, min(max_items, int(limit / each)))
         left = limit - items * self._answer
-        if self._share * self.room <= max(0.0, left):
+        if by_weight <= max(0.0, left):
             return Bounds(items, self.room)
         return Bounds(items, max(0.0, left / self._share))
 

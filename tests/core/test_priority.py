@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streams.core.rate_line import RateLine
 from streams.errors import Fault
-from streams.policies.rate import PerMinute, Rate
+from streams.policies.demand import PerMinute
+from streams.policies.rate import Rate
 
 from .scenario import Company, words
 
