@@ -23,6 +23,7 @@ import psutil
 from benchmarks.ground import Topics
 
 LOOK_S = 0.05
+BATCH_KEYS = ("max_items", "max_wait_ms", "key", "flush_by")
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 30.0
 
@@ -168,7 +169,7 @@ def worker(
     an API. Without an `operation` it is the function of `benchmarks.programs.worker`.
     """
     tables = {
-        "batch": {key: task.pop(key) for key in ("max_items", "max_wait_ms") if key in task},
+        "batch": {key: task.pop(key) for key in BATCH_KEYS if key in task},
         "calls": {key: task.pop(key) for key in ("max_in_flight",) if key in task},
     }
     tables["batch"]["max_tokens"] = 1_000_000  # the figures are about `max_items`

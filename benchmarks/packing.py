@@ -49,8 +49,10 @@ INSTRUCTIONS = ("Judge the opinion of whoever wrote the text, and of nobody whom
 ]
 MODULES = (argparse, asyncio.base_events, inspect, random, statistics, textwrap)
 CHINESE = (
-    "电池可以用两天，但是屏幕一周后就坏了。", "我还会再买一次，价格很合适！", "快递用了九天，客服什么都不知道。",
-    "说明书写得很清楚，安装只用了十分钟。", "颜色和照片上的不一样，我已经退货了。",
+    "电池可以用两天，但是屏幕一周后就坏了。",
+    "我还会再买一次，价格很合适！",
+    "快递用了九天，客服什么都不知道。",
+    "说明书写得很清楚，安装只用了十分钟。",
 )  # fmt: skip
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -24,12 +26,15 @@ from streams.kafka.topics import TopicFacts, TopicSpec, prepare_with_retries
 from streams.observe.web import WebServer
 from streams.open_files import need_files
 from streams.plans import Plan, caller_of, parts_of, route_of
+from streams.providers import task_price
 from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings, TaskSettings
 from streams.settings.values import ledger_topic
+from streams.worker.budget_topic import BudgetTopic, budget_spec, budget_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.intake import Budget
 from streams.worker.task import TaskShell
+from streams.worker.task_budgets import TaskBudgets
 from streams.worker.task_parts import TaskParts
 from streams.worker.worker import Worker
 
@@ -57,6 +62,7 @@ class Assembly:
         self._sink: Sink | None = None
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
+        self._budgets: TaskBudgets | None = None
         self._web: WebServer | None = None
         self.begins_anyway = False
 
@@ -85,15 +91,13 @@ class Assembly:
         transactions = self._transactions = self._make_transactions(worker, sink)
         pairs = zip(plans, callers, strict=True)
         parts = [parts_of(plan, caller, self._settings) for plan, caller in pairs]
+        parts = await self._with_budgets(worker, plans, parts, shared=producers.idempotent)
         if self._settings.worker.ledger:
             await self._begin_ledger(worker, parts, facts, sink)
-        outlet = transactions or sink
-        shells = {
-            each.source: TaskShell(
-                each, route_of(plan.task, facts), outlet, worker.on_room, self._ledger
-            )
-            for plan, each in zip(plans, parts, strict=True)
-        }
+        shells = {}
+        for plan, each in zip(plans, parts, strict=True):
+            route, outlet = route_of(plan.task, facts), transactions or sink
+            shells[each.source] = TaskShell(each, route, outlet, worker.on_room, self._ledger)
         worker.begin(shells, sink, transactions, self._ledger)
         if address := self._settings.worker.web:
             self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
@@ -114,7 +118,7 @@ class Assembly:
             await self._web.stop()
         if self._worker is not None:
             await self._worker.close()
-        for part in (self._transactions, self._sink, self._ledger):
+        for part in (self._transactions, self._sink, self._ledger, self._budgets):
             if part is not None:
                 await part.stop()
         while self._callers:
@@ -147,6 +151,8 @@ class Assembly:
             specs.append(TopicSpec(task.dead_letter, task.source, compacts=False))
             if self._settings.worker.ledger:
                 specs.append(self._ledger_spec(task.source))
+            if task.limits.has_budget:
+                specs.append(budget_spec(self._settings.worker.id, task.source))
         sources = [task.source for task in tasks]
         admin = Admin(**client_arguments(self.kafka))
         try:
@@ -190,6 +196,27 @@ class Assembly:
             batch_bytes=min(facts[name].max_message_bytes for name in names),
         )
         await self._ledger.start()
+
+    async def _with_budgets(
+        self, worker: Worker, plans: Sequence[Plan], parts: list[TaskParts], *, shared: bool
+    ) -> list[TaskParts]:
+        """The parts with what their calls may cost. `shared`: by the group's workers."""
+        limited = [plan.task for plan in plans if plan.task.limits.has_budget]
+        if not limited:
+            return parts
+        if not shared and not self.embedded:
+            refuse_on_embedded("end_offsets", f"task.{limited[0].name}.limits: a budget")
+        budgets = self._budgets = TaskBudgets(worker.on_defect)
+        money = {}
+        for task in limited:
+            price = task_price(task)
+            assert price is not None, "a budget without a price has been refused"
+            money[task.name] = budgets.add(task, price, shared=shared)
+        topic = budget_topic(self._settings.worker.id)
+        await budgets.start(
+            partial(BudgetTopic, topic, client_arguments(self.kafka)) if shared else None
+        )
+        return [replace(each, money=money.get(each.name)) for each in parts]
 
     def _producer_keywords(self) -> dict[str, Any]:
         return {

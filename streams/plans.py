@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from streams.codec.call_terms import CallTerms
 from streams.codec.committed import MAX_BEYOND_BYTES
 from streams.codec.fingerprint import fingerprint
 from streams.codec.records import Decoder, TextLimit
 from streams.codec.results import Encoder
 from streams.core.limits import Limits
+from streams.errors import ConfigError
 from streams.kafka.topics import TopicFacts
 from streams.policies.breaker import BreakerLimits
 from streams.providers import (
@@ -17,6 +19,7 @@ from streams.providers import (
     can_price,
     function_caller,
     make_caller,
+    price_problem,
     warn_of_price,
 )
 from streams.running.accounts import account_of_caller
@@ -62,11 +65,15 @@ def caller_of(
     `PipelineCaller`. Raises ConfigError."""
     task = plan.task
     if plan.pipeline is not None:
-        of_task = PipelineTask(task.name, task.source, task.order, task.version, stage_bytes)
+        of_task = PipelineTask(
+            task.name, task.source, task.order, task.version, stage_bytes, task.priority
+        )
         return PipelineCaller(plan.pipeline, of_task, on_defect)
     if plan.function is not None:
         limit = task.calls.max_in_flight
         return function_caller(plan.function, version=task.version, max_in_flight=limit)
+    if task.limits.has_budget and (problem := price_problem(task)):
+        raise ConfigError([problem])
     caller = make_caller(task, settings.provider.get(task.provider), environ=environ)
     warn_of_price(task)
     return caller
@@ -108,6 +115,8 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
         account=account_of_caller(caller.account, limits, allowed_by(task, settings)),
         has_price=can_price(task),
         call_bytes=0 if pipeline is None else CALL_BYTES,
+        # What a replay does again was to be back long ago: its windows fill as those of any item.
+        terms=CallTerms(task.batch.key, task.batch.flush_by, reads_flush_by=not run),
     )
 
 
@@ -132,7 +141,9 @@ def _limits(task: TaskSettings) -> Limits:
         max_bytes=batch.max_bytes,
         max_in_flight=calls.max_in_flight,
         max_attempts=calls.max_attempts,
-        adaptive=batch.adaptive,
+        adaptive=batch.adaptive and task.operation != "custom",
+        slow_s=calls.timeout_s / 2,
+        priority=task.priority,
         order=task.order,
         breaker=BreakerLimits.for_rounds_of(batch.max_items * calls.max_in_flight),
         max_beyond_bytes=MAX_BEYOND_BYTES,

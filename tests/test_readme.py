@@ -44,7 +44,7 @@ def test_the_doors_without_kafka_run_as_a_program():
     with simulated(latency_ms=0) as api:
         environ = {**os.environ, **api.variables}
         command = [sys.executable, "-W", "error", "-c", _blocks("python")[0]]
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=180)
         assert done.returncode == 0, done.stderr
         asked = [len(call["items"]) for call in api.journal() if call["endpoint"] == "messages"]
     assert sorted(asked) == [10, 10, 20, 20, 20, 20]

@@ -123,7 +123,8 @@ def _arriving(calls: Sequence[Call]) -> list[Slot]:
     for number, call in enumerate(calls):
         keeps = call.cause != "new" and call.reason != Fault.RETRY.value
         for slot in call.slots:
-            slot.call_key = number if keeps else None
+            if keeps:
+                slot.call_key = slot.call_key, number
             slot.state, slot.outcome = State.WAITING, PENDING
         slots += call.slots
     slots.sort(key=_place)

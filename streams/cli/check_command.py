@@ -50,6 +50,7 @@ def check(
             tell(f"    {_shown(examples[task.name])}")
     facts["warnings"] = [
         f"task.{task.name}.model: the price of {task.model} is not known: its cost_usd is null"
+        f' until [prices."{task.model}"] says it'
         for task in settings.tasks
         if not can_price(task)
     ]
@@ -70,6 +71,7 @@ def _try_operations(settings: Settings) -> dict[str, Any]:
     Returns an example of each extraction's answers by its task, None where none was found. Raises
     ConfigError with every problem."""
     from streams.operations import Extract, make_operation
+    from streams.providers import price_problem
 
     problems = _egress_problems(settings)
     examples: dict[str, Any] = {}
@@ -81,6 +83,8 @@ def _try_operations(settings: Settings) -> dict[str, Any]:
                     examples[task.name] = operation.example
             except ConfigError as error:
                 problems.extend(error.problems)
+        if task.limits.has_budget and (problem := price_problem(task)):
+            problems.append(problem)
     if problems:
         raise ConfigError(problems)
     return examples

@@ -4,9 +4,11 @@ the next call. When calls may start at all is in `pauses.py`; what the limits pe
 
 Each engine is a member and has a `Member`. Rules:
 1. `reserve` grants a call, or names the time to ask again; inf: only an event can tell that time.
-2. A member that asks and must wait stands in line, and the next call is that of the first in line.
-   So members take turns, with probes too. While others are in line nobody ramps up beyond an equal
-   share. Who has nothing to call, may not call for reasons of its own, or leaves, is not in line.
+2. A member that asks and must wait stands in line, and the next call is that of the member whose
+   turn it is (`line.py`). Equals take turns; and so do all with probes, whatever their priority, or
+   the items of one alone would judge the API. While others are in line nobody ramps up beyond an
+   equal share, but the first. Who has nothing to call, may not call for reasons of its own, or
+   leaves, is not in line.
 3. The account calls `wake` once when a member that waits may ask earlier than it was told, and when
    the pause that it announced is over. It does not wake the member whose event is being handled:
    that one looks again by itself. `wake` returns before its engine handles anything. Who waits for
@@ -24,13 +26,15 @@ from typing import Protocol
 
 from streams.core.account_statistics import AccountStatistics
 from streams.core.evidence import Evidence
+from streams.core.line import Line
 from streams.core.pauses import Pause, Pauses
 from streams.core.rate_line import RateLine, Waiting
 from streams.core.reservation import Reservation
 from streams.errors import CallError, Fault
 from streams.model import RateLimits
 from streams.policies.concurrency import Concurrency
-from streams.policies.rate import Demand, Grant
+from streams.policies.demand import Demand
+from streams.policies.rate import Grant
 from streams.policies.retry import Backoff
 
 
@@ -68,7 +72,7 @@ class Account:
         self.pauses = Pauses(backoff, account_backoff, random)
         self.evidence = Evidence()
         self.seats: list[Member] = []
-        self.line: dict[Member, None] = {}  # an ordered set
+        self.line: Line[Member] = Line()
         self.probe: Reservation | None = None
         self.calls = 0  # also the number of the last one
         self.rate_limits: RateLimits | None = None
@@ -83,6 +87,11 @@ class Account:
     def pause(self) -> Pause | None:
         """The pause that ends last; None: calls may flow."""
         return self.pauses.current
+
+    @property
+    def held_by(self) -> str:
+        """What stops a member that may not call now."""
+        return "in_flight" if self.pause is None else self.pause.cause.value
 
     @property
     def in_flight(self) -> int:
@@ -116,10 +125,11 @@ class Account:
             return -inf
         pause = self.pauses.current
         ramp = self.pauses.limit if seat.adaptive else self.pauses.ramp
-        line = [*self.line] if seat in self.line else [*self.line, seat]
-        ahead = line.index(seat)
         if pause is not None:
-            return inf if ahead or self.probe is not None else pause.until
+            is_first = next(iter(self.line), seat) is seat
+            return pause.until if is_first and self.probe is None else inf
+        line = self.line.turns(seat)
+        ahead = line.index(seat)
         fair = not ahead or len(seat.reservations) < ramp / len(line)
         if (fair and self.in_flight + ahead < ramp) or self._bypasses(seat, line):
             return -inf
@@ -140,8 +150,8 @@ class Account:
         if reservation.in_pause:
             self.probe = reservation
         seat.reservations.add(reservation)
-        if seat in self.line:
-            del self.line[seat]
+        if len(self.line):
+            self.line.serve(seat)
             self.wake_others(seat)
         return reservation
 

@@ -15,7 +15,9 @@ from itertools import count
 from math import inf
 
 from streams.core.call import Call, Slot, State, tokens_by_script
+from streams.core.call_money import CallMoney
 from streams.core.demands import Demands
+from streams.core.left_over import has_failed, is_suspected, nothing_but
 from streams.core.limits import Limits
 from streams.core.reservation import Reservation
 from streams.core.retries import within
@@ -26,6 +28,8 @@ from streams.core.window import Window
 from streams.core.windows import Windows
 from streams.errors import CallError, Fault
 from streams.model import RateLimits, Usage
+from streams.policies.budget import Over
+from streams.policies.demand import Demand
 from streams.policies.packing import Packing
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
@@ -38,17 +42,22 @@ STUBBORN_STRIKES = 3
 LIMITED_STRIKES = 15
 """What waits for a limit is given so many tries before it is divided."""
 
-FAIR_WARNING = 2
-"""A microbatch that failed so often says no more about its account than the first of them did."""
-
 
 class Admission:
     """`calls`: what is in flight, by id. `results`: calls so far that gave an item a result.
-    `limits_from`: the number of the last call that had started when the limits changed."""
+    `limits_from`: the number of the last call that had started when the limits changed. `latest`:
+    the size of the last one, and what it takes by estimate."""
 
     def __init__(
-        self, limits: Limits, prefix: str, random: Callable[[], float], seat: Seat, packing: Packing
+        self,
+        limits: Limits,
+        prefix: str,
+        random: Callable[[], float],
+        seat: Seat,
+        packing: Packing,
+        money: CallMoney | None = None,
     ) -> None:
+        self.money = money
         self._prefix = prefix
         self._limits = limits
         self._retries: list[tuple[float, int, Call]] = []  # a heap by due time, then by failure
@@ -66,6 +75,7 @@ class Admission:
         self._at_refusal = inf  # answers to others when the account refused this task last
         self.max_in_flight_seen = 0
         self.limits_from = 0
+        self.latest: tuple[int, Demand] | None = None
 
     def change(self, limits: Limits) -> None:
         """Other limits: calls in flight end as they are, repeated ones keep to the new size."""
@@ -77,27 +87,36 @@ class Admission:
             self._queue(call)
 
     def start_next(self, windows: Windows, now: float) -> Call | None:
-        """Starts the next call, if one is due and may start."""
+        """Starts the next call, if one is due and may start. One without an id does not start:
+        there is no money for it."""
         due = None if self._own_opens_at() > now else self._due(windows, now)
         if due is None:
-            self.seat.withdraw()
+            self.seat.withdraw(now)
             return None
         limit = self.pauses.new_items_limit
         if isinstance(due, Call):
             due.tokens_by_script = tokens_by_script(due.slots)
-            demand = self.demands.of_call(due)
+            size, demand = float(due.size), self.demands.of_call(due)
         else:
-            demand = self.demands.of(*due.next_cut(limit))
+            size, weight = due.next_cut(limit)
+            demand = self.demands.of(size, weight)
+        pays_at = -inf if self.money is None else self.money.ready_at(size, demand, now)
+        if isinstance(pays_at, Over) or pays_at > now:
+            self.seat.withdraw(now)
+            return self._take(due, windows, now, limit) if isinstance(pays_at, Over) else None
         reservation = self.seat.reserve(demand, now)
         if isinstance(reservation, float):
             return None
+        call = self._take(due, windows, now, limit)
         if isinstance(due, Window):
-            call = windows.cut(due, now, limit)
             self.seat.amend(reservation, self.demands.of_call(call))
-        else:
-            call = heappop(self._retries)[2]
         self._start(call, reservation, now)
         return call
+
+    def _take(self, due: Call | Window, windows: Windows, now: float, limit: int) -> Call:
+        if isinstance(due, Window):
+            return windows.cut(due, now, limit)
+        return heappop(self._retries)[2]
 
     def _due(self, windows: Windows, now: float) -> Call | Window | None:
         """What is to be called now: a retry, or a new microbatch of a window."""
@@ -123,7 +142,8 @@ class Admission:
 
     def _own_opens_at(self) -> float:
         pauses = self.pauses
-        return pauses.opens_at if len(self.calls) < pauses.limit else inf
+        opens_at = pauses.opens_at if len(self.calls) < pauses.limit else inf
+        return opens_at if self.money is None else max(opens_at, self.money.opens_at)
 
     def _prefers_new(self) -> bool:
         """Whether a new microbatch goes before a retry. In general it does not; but where the next
@@ -132,7 +152,7 @@ class Admission:
         if self.pauses.probing:
             return self._probes_new
         retry = self._retries[0][2]
-        return self._calls_new and (retry.strikes >= STUBBORN_STRIKES or _is_suspected(retry))
+        return self._calls_new and (retry.strikes >= STUBBORN_STRIKES or is_suspected(retry))
 
     def retries(self) -> Iterator[Call]:
         return (entry[2] for entry in self._retries)
@@ -144,6 +164,8 @@ class Admission:
         call.id = f"{self._prefix}-{self.started}"
         call.started_at = now
         call.reservation = reservation
+        if self.money is not None:
+            self.money.pay(call, now)
         if call.answers is None:
             call.answers = self.seat.account.evidence.answers
         suspicion = call.suspicion
@@ -162,6 +184,7 @@ class Admission:
         else:
             self._calls_new = call.cause != "new"
         self.calls[call.id] = call
+        self.latest = call.size, reservation.demand
         if len(self.calls) > self.max_in_flight_seen:
             self.max_in_flight_seen = len(self.calls)
         self.pauses.started(call)
@@ -173,12 +196,16 @@ class Admission:
         took = self.demands.took(usage, call.reservation.demand)
         self.demands.learn(call, usage)
         self.seat.learn(call.reservation, took, rate_limits, now)
+        if self.money is not None:
+            self.money.ended(call, usage)
 
     def learn_failure(self, call: Call, error: CallError, now: float) -> None:
         """The same of a call that failed."""
         took = self.demands.took(error.usage, call.reservation.demand)
         self.demands.learn(call, error.usage, answered=error.fault is Fault.TRUNCATED)
         self.seat.learn_failure(call.reservation, error, took, now)
+        if self.money is not None:
+            self.money.ended(call, error.usage, error)
 
     def succeeded(self, call: Call, now: float, *, result: bool) -> None:
         """A call was answered: it gives its place back. `result`: whether an item got one."""
@@ -210,7 +237,7 @@ class Admission:
     def _verdict(self, call: Call, cause: Cause, now: float, windows: Windows) -> Verdict:
         if cause is Cause.ACCOUNT and not self.pauses.answers and self._others_answered(call):
             return Verdict(Blame.TASK)
-        left_over = self._nothing_but(_is_suspected, call, windows)
+        left_over = nothing_but(is_suspected, call, self.retries(), windows, self.seat)
         return verdict(self.seat, call, cause, now, left_over=left_over)
 
     def _others_answered(self, call: Call) -> bool:
@@ -231,21 +258,7 @@ class Admission:
         limited = Cause.THROTTLED in suspicion.failures and evidence.has_recovered(Cause.THROTTLED)
         if limited and call.strikes < LIMITED_STRIKES:
             return False
-        return self._nothing_but(_has_failed, call, windows)
-
-    def _nothing_but(self, rest: Callable[[Call], bool], ended: Call, windows: Windows) -> bool:
-        """Whether only calls like these are left: here, and in flight at the account."""
-        account = self.seat.account
-        return (
-            not windows.count
-            and all(rest(retry) for retry in self.retries())
-            and all(seat is self.seat for seat in account.line)
-            and all(
-                each.suspected or each is ended.reservation
-                for seat in account.seats
-                for each in seat.reservations
-            )
-        )
+        return nothing_but(has_failed, call, self.retries(), windows, self.seat)
 
     def failed_alone(self, call: Call, step: Step) -> bool:
         """Whether other calls gave results while this microbatch had its counted attempts. Those
@@ -285,11 +298,3 @@ class Admission:
             if all(slot.state is DROPPED for slot in call.slots)
             and any(slot in slots for slot in call.slots)
         ]
-
-
-def _has_failed(call: Call) -> bool:
-    return call.strikes >= FAIR_WARNING
-
-
-def _is_suspected(call: Call) -> bool:
-    return call.suspicion is not None and call.suspicion.repeats > 0

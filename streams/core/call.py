@@ -19,6 +19,7 @@ from streams.core.evidence import Suspicion
 from streams.core.reservation import Reservation
 from streams.errors import ItemError
 from streams.model import Answer, Unanswered, Usage, added
+from streams.policies.budget import OVER, Allowance
 from streams.policies.packing import SCRIPTS
 from streams.policies.sharing import shares
 
@@ -60,10 +61,11 @@ class Slot:
     `lane`, `seq`: strictly increasing within a lane, gaps allowed. `item`: opaque. `tokens`: a
     fixed estimate, on the high side. `size`: bytes that count for `max_bytes`. `memory`: bytes that
     it takes until it is settled. `arrived_at`: when it arrived, in the shell's monotonic seconds.
-    `call_key`: items share a call only with equals. `deadline_at`: its window closes no later;
-    None: only `max_wait_s` counts. `order_key`: with order="key", equals keep their order; None:
-    any order. `outcome`: given by the shell for an item that needs no call (undecodable,
-    tombstone). `script`: of its text (`streams.policies.packing`).
+    `call_key`: items share a call only with equals. `flush_by`: when its outcome is to be back, in
+    the same seconds: its window closes earlier by the time that takes (`streams.core.lead`); None:
+    only `max_wait_s` counts. `order_key`: with order="key", equals keep their order; None: any
+    order. `outcome`: given by the shell for an item that needs no call (undecodable, tombstone).
+    `script`: of its text (`streams.policies.packing`).
 
     Filled by the engine: `state`; `outcome`; `call`, the call that gave it, and `index`, its place
     in that call; `calls` it was in; `faults`, attempts that may be its fault; `asks`, how often it
@@ -80,8 +82,8 @@ class Slot:
         "call_key",
         "calls",
         "cost_nano_usd",
-        "deadline_at",
         "faults",
+        "flush_by",
         "home",
         "index",
         "input_tokens",
@@ -112,7 +114,7 @@ class Slot:
         memory: int = 0,
         arrived_at: float = 0.0,
         call_key: Hashable = None,
-        deadline_at: float | None = None,
+        flush_by: float | None = None,
         order_key: Hashable = None,
         outcome: Any = PENDING,
         script: int = 0,
@@ -126,7 +128,7 @@ class Slot:
         self.memory = memory
         self.arrived_at = arrived_at
         self.call_key = call_key
-        self.deadline_at = deadline_at
+        self.flush_by = flush_by
         self.order_key = order_key
         self.outcome = outcome
         self.state = WAITING
@@ -150,14 +152,17 @@ class Call:
     `slots`: its items' slots; emptied once the call is over, so that no cycle keeps them in memory.
     `size`: how many they were. `cause`: why it is called. `reason`: what closed its window:
     "count", "tokens", "bytes", "answers", "time", "deadline" or "flush"; for a repeated call the
-    fault that caused it. `started_at`: seconds; 0 until it starts. `reservation`: the account's
-    leave for it.
+    fault that caused it. `started_at`: seconds; 0 until it starts. `ended_at`: when it was
+    answered; None: it was not. `reservation`: the account's leave for it. `allowance`: the
+    budget's; None: there is none.
     """
 
     __slots__ = (
+        "allowance",
         "answers",
         "cause",
         "due_at",
+        "ended_at",
         "failed_at",
         "id",
         "number",
@@ -188,6 +193,8 @@ class Call:
         self.cause: CallCause = cause
         self.reason = reason
         self.started_at = 0.0
+        self.ended_at: float | None = None
+        self.allowance: Allowance | None = None
         # For a repeated call: when its last call failed, when it may start, how many failures in a
         # row it had that are not certainly its items', what speaks against these, and how many of
         # the account's calls had been answered by then (None: never failed). `results`: how many of
@@ -225,6 +232,13 @@ class Call:
                 slot.state = ANSWERED
                 answered.append(slot)
         return answered, unanswered
+
+    def give_up(self) -> list[Slot]:
+        """There is no money for it: its items are dead letters without a call. Returns them."""
+        for slot in self.slots:
+            slot.outcome = ItemError(OVER.value, "the budget is spent")
+            slot.state = ANSWERED
+        return self.slots
 
     def conclude(self, final: Sequence[tuple[Slot, ItemError]]) -> list[Slot]:
         """Gives these of its slots their dead letters, and returns them."""

@@ -16,7 +16,6 @@ Rules for this file and its neighbours:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import asdict, replace
 from math import inf
 from typing import Any
 
@@ -24,8 +23,10 @@ from streams.core import inspect
 from streams.core.account import Account
 from streams.core.admission import Admission
 from streams.core.call import Call, Slot, State
+from streams.core.call_money import CallMoney
 from streams.core.cut import screen
 from streams.core.events import (
+    CANCELLED,
     Action,
     Arrived,
     CancelCall,
@@ -52,14 +53,12 @@ from streams.core.lanes import Lanes
 from streams.core.limits import Limits
 from streams.core.order import Lane, by_lane
 from streams.core.ranges import Range
-from streams.core.retries import Aftermath, Retries
+from streams.core.retries import NOTHING, Aftermath, Retries
 from streams.core.seat import Seat
+from streams.core.sizing import Sizing
 from streams.core.windows import Windows
 from streams.core.withdrawals import withdraw
-from streams.errors import CallError, Fault
 from streams.policies.breaker import results_and_failures
-
-IN_FLIGHT = State.IN_FLIGHT
 
 
 class Engine:
@@ -67,7 +66,8 @@ class Engine:
     [0, 1), the only source of chance. `tracing`: record what happens to each item (`history`).
 
     `account`: that of its API, which others may share; None: one of its own. It calls `wake()` when
-    the engine is to have a `Tick` soon, in a later turn of the loop (`account.py`, rule 3)."""
+    the engine is to have a `Tick` soon, in a later turn of the loop (`account.py`, rule 3), and so
+    does `money`: what its calls may cost; None: anything."""
 
     def __init__(
         self,
@@ -78,13 +78,17 @@ class Engine:
         tracing: bool = False,
         account: Account | None = None,
         wake: Callable[[], None] = lambda: None,
+        money: CallMoney | None = None,
     ) -> None:
         self.limits = limits
         self.windows = Windows(limits)
         self.lanes = Lanes(limits, self.windows)
         account = account or Account(limits.backoff, limits.account_backoff, random)
-        seat = Seat(account, limits.max_in_flight, wake, adaptive=limits.adaptive)
-        self.admission = Admission(limits, call_prefix, random, seat, self.windows.packing)
+        seat = Seat(account, limits, wake)
+        self.admission = Admission(limits, call_prefix, random, seat, self.windows.packing, money)
+        self.sizing = Sizing(limits, self.windows, self.admission)
+        if money is not None:
+            money.wake = wake
         self._retries = Retries(limits, random)
         self._history = History() if tracing else None
         self._next_at: float | None = inf  # None: calls flow; computed where it is asked for
@@ -97,7 +101,7 @@ class Engine:
             Passed: self._passed,
             Replied: self._replied,
             Failed: self._failed,
-            Cancelled: lambda event, now: self._failed(Failed(event.call_id, _CANCELLED), now),
+            Cancelled: lambda event, now: self._failed(Failed(event.call_id, CANCELLED), now),
             Delivered: self._delivered,
             Tick: lambda _event, _now: [],
             Flush: self._flush,
@@ -187,10 +191,8 @@ class Engine:
         return []
 
     def _limits_changed(self, event: LimitsChanged, now: float) -> list[Action]:
-        changes = {name: value for name, value in asdict(event).items() if value is not None}
-        self.limits = replace(self.limits, **changes)
-        self.windows.change(self.limits)
-        self.admission.change(self.limits)
+        self.limits = event.applied_to(self.limits)
+        self.sizing.change(self.limits)
         return []
 
     # -- arrival and delivery --------------------------------------------------------------------
@@ -206,8 +208,7 @@ class Engine:
         return self._release(lane, answered, now) if answered else []
 
     def _withdrawn(self, event: Withdrawn, now: float) -> list[Action]:
-        limits = self.limits
-        free = limits.order == "none" and limits.max_beyond_bytes is None
+        free = self.limits.order == "none" and self.limits.max_beyond_bytes is None
         assert free, "items can be withdrawn only where nothing waits for them"
         self._note(event.slots, now, "withdrawn")
         memory, calls = withdraw(event.slots, self.windows, self.admission)
@@ -228,6 +229,7 @@ class Engine:
         if lane is None:
             return []
         self.lanes.settle(lane, event.slots)
+        self.windows.lead.delivered(event.slots, now)
         self._note(event.slots, now, "delivered")
         return self._release(lane, [], now) if lane.waits_for_watermark else []
 
@@ -240,6 +242,9 @@ class Engine:
 
     def _start_calls(self, actions: list[Action], now: float) -> None:
         while (call := self.admission.start_next(self.windows, now)) is not None:
+            if not call.id:
+                actions += self._conclude(call, call.give_up(), NOTHING, now)
+                continue
             self._note(call.slots, now, "call {0.id} ({0.cause}, {0.reason})", call)
             actions.append(StartCall(call))
 
@@ -248,14 +253,12 @@ class Engine:
         if call is None:
             return []
         if len(event.answers) != call.size:
-            message = f"{len(event.answers)} answers for {call.size} items"
-            error = CallError(
-                Fault.BAD_REPLY, message, usage=event.usage, rate_limits=event.rate_limits
-            )
-            return self._failed(Failed(event.call_id, error), now)
+            return self._failed(event.miscounted(call.size), now)
+        self.windows.lead.answered(call, now)
         self.admission.learn(call, event.usage, event.rate_limits, now)
         call.share(event.usage)
         answered, unanswered = call.answer(event.answers)
+        self.sizing.replied(call, [why for _, why in unanswered], now)
         results, failures = results_and_failures(event.answers)
         self.admission.succeeded(call, now, result=results > 0)
         aftermath = self._retries.after_unanswered(call, unanswered)
@@ -267,9 +270,10 @@ class Engine:
         if call is None:
             return []
         self.admission.learn_failure(call, event.error, now)
+        self.sizing.failed(call, event.error, now)
         step, verdict = self.admission.failed(call, event.error, now, self.windows)
         call.share(event.error.usage)  # a refusal is billed
-        live = [slot for slot in call.slots if slot.state is IN_FLIGHT]
+        live = [slot for slot in call.slots if slot.state is State.IN_FLIGHT]
         self._note(live, now, "{} failed: {}", call.id, event.error)
         only = self.admission.nothing_else(self.windows, call)
         aftermath = self._retries.after_failure(call, live, event.error, step, verdict, only=only)
@@ -287,14 +291,9 @@ class Engine:
             self.admission.retry(retry, now, wait_s)
             self._note(retry.slots, now, "{0.cause} in {1:.3f} s", retry, wait_s)
         call.slots = []
-        actions: list[Action] = []
-        for lane, group in by_lane(answered).items():
-            actions += self._release(lane, group, now)
-        return actions
+        groups = by_lane(answered).items()
+        return [action for lane, group in groups for action in self._release(lane, group, now)]
 
     def _note(self, slots: Iterable[Slot], now: float, what: str, *about: object) -> None:
         if self._history is not None:
             self._history.note(slots, now, what.format(*about))
-
-
-_CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)

@@ -8,11 +8,12 @@ by one `Delivered` once its outcome is durable, in one list or several.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from streams.core.call import Call, Slot
+from streams.core.limits import Limits
 from streams.core.ranges import Ranges
-from streams.errors import CallError
+from streams.errors import CallError, Fault
 from streams.model import Answer, RateLimits, Usage
 
 
@@ -75,6 +76,12 @@ class Replied:
     usage: Usage | None = None
     rate_limits: RateLimits | None = None
 
+    def miscounted(self, size: int) -> Failed:
+        """What it is where the call has so many items, and other answers."""
+        message = f"{len(self.answers)} answers for {size} items"
+        error = CallError(Fault.BAD_REPLY, message, usage=self.usage, rate_limits=self.rate_limits)
+        return Failed(self.call_id, error)
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -89,6 +96,10 @@ class Cancelled:
     """A call that a `CancelCall` named has ended without a reply."""
 
     call_id: str
+
+
+CANCELLED = CallError(Fault.RETRY, "cancelled", retry_after_s=0.0)
+"""What that is to the engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +145,11 @@ class LimitsChanged:
     max_items: int | None = None
     max_wait_s: float | None = None
     max_in_flight: int | None = None
+
+    def applied_to(self, limits: Limits) -> Limits:
+        """Raises ValueError where one is out of range."""
+        changes = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(limits, **changes)
 
 
 Event = (

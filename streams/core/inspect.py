@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple, Protocol
 
 from streams.core.admission import Admission
@@ -224,16 +225,26 @@ def _check_call(engine: Inspected, call: Call) -> None:
 
 
 def _check_windows(engine: Inspected) -> None:
+    due_at = inf
     for window in engine.windows:
         waiting = window.waiting()
         assert waiting, "an empty window is open"
         assert window.count == len(waiting)
         assert window.tokens == tokens_by_script(waiting)
         assert window.bytes == sum(slot.size for slot in waiting)
-        due = [slot.arrived_at + engine.limits.max_wait_s for slot in waiting]
-        due += [slot.deadline_at for slot in waiting if slot.deadline_at is not None]
-        assert window.due_at == min(due), f"due at {window.due_at}, not {min(due)}"
+        until = min(slot.arrived_at + engine.limits.max_wait_s for slot in waiting)
+        assert window.wait_until == until, f"waits until {window.wait_until}, not {until}"
+        urgent = [
+            max(slot.flush_by, slot.arrived_at) for slot in waiting if slot.flush_by is not None
+        ]
+        assert window.flush_by == min(urgent, default=inf), f"{window.flush_by}: {urgent}"
         assert not any(slot.home.halted for slot in waiting), "a halted lane's slot may be cut"
+        closes = window.full is not None or engine.windows.flushing
+        due_at = min(
+            due_at, -inf if closes else min(until, window.flush_by - engine.windows.lead.s)
+        )
+    assert engine.windows.count == sum(window.count for window in engine.windows)
+    assert engine.windows.next_at() == due_at, f"{engine.windows.next_at()}, not {due_at}"
 
 
 def _check_lane(engine: Inspected, lane: Lane) -> None:

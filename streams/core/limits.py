@@ -37,7 +37,9 @@ class Limits:
     outcomes leave in arrival order of the lane, of equal order keys, or at once.
     `max_beyond_bytes`: in the last two, what the ranges settled beyond a lane's watermark may take
     (None: any); outcomes that could make it more wait for the watermark (`streams.core.beyond`).
+    `priority`: the engines that share an account and wait for it go in its order, the higher first.
     `adaptive`: calls in flight and the items of one become fewer while the API takes no more.
+    `slow_s`: a call that takes longer may have too many items; None: none is too slow.
     `breaker`: when dead letters pause the task; None: never.
     """
 
@@ -51,7 +53,9 @@ class Limits:
     function_errors: FunctionErrors = "final"
     split: bool = True
     order: Order = "partition"
-    adaptive: bool = True
+    priority: int = 0
+    adaptive: bool = False
+    slow_s: float | None = None
     breaker: BreakerLimits | None = None
     max_beyond_bytes: int | None = None
     call_shape: CallShape | None = None

@@ -2,8 +2,8 @@
 
 Rules:
 1. A member asks here last: when neither a pause nor its account's calls in flight stop it.
-2. Who must wait stands in line, over all accounts; only the first is told a time, the others wait
-   until it has gone (inf). So members take turns.
+2. Who must wait stands in line, over all accounts; only the one whose turn it is (`line.py`) is
+   told a time, the others wait until it has gone (inf).
 3. What a response says may let the first go earlier: it is woken, and asks again.
 4. A member leaves the line when it has nothing to call, or something else stops it.
 """
@@ -13,45 +13,47 @@ from __future__ import annotations
 from math import inf
 from typing import Protocol
 
+from streams.core.line import Line
 from streams.errors import CallError
 from streams.model import RateLimits
-from streams.policies.rate import Demand, Grant, Rate
+from streams.policies.demand import Demand
+from streams.policies.rate import Grant, Rate
 
 
 class Waiting(Protocol):
-    """A member, as the line sees it."""
+    """A member, as the line sees it. `priority`: the higher goes first."""
+
+    priority: int
 
     def wake(self) -> None: ...
 
 
 class RateLine:
-    """`rate`: the limits. `line`: who waits, the next one first."""
+    """`rate`: the limits. `line`: who waits."""
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
-        self.line: dict[Waiting, None] = {}  # an ordered set
+        self.line: Line[Waiting] = Line()
 
     def reserve(self, member: Waiting, demand: Demand, now: float) -> Grant | float:
         """The right to start a call now; or the time to ask again, and the member is in line."""
         line = self.line
-        if line and next(iter(line)) is not member:
-            line.setdefault(member)
+        if len(line) and line.turns(member)[0] is not member:
+            line.stand(member)
             return inf
         answer = self.rate.reserve(demand, now)
-        if isinstance(answer, Grant):
-            self.leave(member)
-        else:
-            line.setdefault(member)
+        if isinstance(answer, float):
+            line.stand(member)
+        elif len(line):
+            line.serve(member)
+            self._wake_first(member)
         return answer
 
     def leave(self, member: Waiting) -> None:
         """It does not wait here, or does no longer."""
-        line = self.line
-        if member in line:
-            is_first = next(iter(line)) is member
-            del line[member]
-            if is_first:
-                self._wake_first(member)
+        if member in self.line:
+            self.line.leave(member)
+            self._wake_first(member)
 
     def answered(
         self,
@@ -73,6 +75,6 @@ class RateLine:
         self._wake_first(member)
 
     def _wake_first(self, handled: Waiting) -> None:
-        first = next(iter(self.line), None)
+        first = next(iter(self.line.turns()), None)
         if first is not None and first is not handled:
             first.wake()

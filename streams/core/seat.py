@@ -9,10 +9,12 @@ from collections.abc import Callable
 from math import inf
 
 from streams.core.account import Account
+from streams.core.limits import Limits
 from streams.core.reservation import Reservation
+from streams.core.waits import Waits
 from streams.errors import CallError, Fault
 from streams.model import RateLimits
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 from streams.policies.retry import Cause
 
 OVERLOADED = 529
@@ -21,27 +23,28 @@ NOTHING = Demand(0.0, 0.0, 0.0)
 
 class Seat:
     """One member's place. `adaptive`: whether it keeps to what the API takes at once; False: to
-    its own bound. `reservations`: of its calls in flight. `asks_at`: when it is to ask
-    again, where the account makes it wait; `rate_at`: the same where the limits per minute do.
-    `announced_pause`: whether it is to hear of the pause's end."""
+    its own bound. `priority`: the higher goes first where members wait. `reservations`: of its
+    calls in flight. `asks_at`: when it is to ask again, where the account makes it wait; `rate_at`:
+    the same where the limits per minute do. `announced_pause`: whether it is to hear of the pause's
+    end. `waits`: how long its calls waited, and for what."""
 
     def __init__(
         self,
         account: Account,
-        max_in_flight: int,
+        limits: Limits,
         wake: Callable[[], None],
-        *,
-        adaptive: bool = True,
     ) -> None:
         self.account = account
-        self.max_in_flight = max_in_flight
+        self.max_in_flight = limits.max_in_flight
         self.wake = wake
-        self.adaptive = adaptive
+        self.adaptive = limits.adaptive
+        self.priority = limits.priority
         self.reservations: set[Reservation] = set()
         self.asks_at: float | None = None
         self.rate_at: float | None = None
         self.announced_pause = False
         self.has_left = False
+        self.waits = Waits()
         account.seats.append(self)
         account.bound_calls()
 
@@ -70,7 +73,7 @@ class Seat:
                 account.probe = None
             self.has_left = True
             self.reservations.clear()
-            account.line.pop(self, None)
+            account.line.leave(self)
             self._leave_rate_line()
             account.seats.remove(self)
             account.bound_calls()
@@ -98,15 +101,18 @@ class Seat:
             if opens_at > now:
                 self._leave_rate_line()
                 self._stand_in_line(opens_at)
+                self.waits.begin(account.held_by, now)
                 return opens_at
         grant = None
         if account.rates is not None:
             answer = account.rates.reserve(self, demand, now)
             if isinstance(answer, float):
                 self.asks_at, self.rate_at = None, answer
+                self.waits.begin(account.rates.rate.held_by(now), now)
                 return answer
             grant = answer
         self.asks_at = self.rate_at = None
+        self.waits.end(now)
         return account.admit(self, demand, grant)
 
     def amend(self, reservation: Reservation, demand: Demand) -> None:
@@ -122,16 +128,17 @@ class Seat:
 
     def _stand_in_line(self, asks_at: float) -> None:
         if not self.has_left:
-            self.account.line.setdefault(self)
+            self.account.line.stand(self)
             self.asks_at = asks_at
 
-    def withdraw(self) -> None:
+    def withdraw(self, now: float) -> None:
         """It has nothing to call now, or may not for reasons of its own."""
         self.asks_at = None
+        self.waits.end(now)
         self._leave_rate_line()
         line = self.account.line
-        if line and self in line:
-            del line[self]
+        if self in line:
+            line.leave(self)
             self.account.wake_others(self)
 
     def next_at(self, due_at: float) -> float:

@@ -3,9 +3,11 @@
 1. A cut is fair: lanes take turns, each gives an equal share per round, and the next microbatch
    begins at the next lane. A backlog of 100,000 in one lane delays another lane's new item by one
    round at most.
-2. What waits is counted in tokens by script, never weighed: factors change with each reply, and
+2. What has to leave now to be back by its `flush_by` is taken out of turn, the earliest first. It
+   gets half of a microbatch at most, so that rule 1 holds where every item of a lane is urgent.
+3. What waits is counted in tokens by script, never weighed: factors change with each reply, and
    nothing is counted anew (`streams.policies.packing`).
-3. Where the next slot does not fit for its size, smaller ones behind it may, a few places far; it
+4. Where the next slot does not fit for its size, smaller ones behind it may, a few places far; it
    begins the next cut.
 """
 
@@ -19,6 +21,7 @@ from math import inf
 
 from streams.core.call import Slot, State, tokens_by_script
 from streams.core.cut import Cut
+from streams.core.lead import Lead
 from streams.core.limits import Limits
 from streams.core.order import Lane
 from streams.policies.packing import SCRIPTS, Packing
@@ -33,25 +36,28 @@ WAITING = State.WAITING
 
 
 class Window:
-    """`key`: the call key. `count`, `tokens` (by script), `bytes`: of what waits. `due_at`: when it
-    closes by time; inf: empty."""
+    """`key`: the call key. `count`, `tokens` (by script), `bytes`: of what waits. `wait_until`:
+    when its oldest item has waited long enough; `flush_by`: when its first outcome is to be back.
+    Both inf where nothing waits for that."""
 
-    def __init__(self, limits: Limits, key: Hashable, packing: Packing) -> None:
+    def __init__(self, limits: Limits, key: Hashable, packing: Packing, lead: Lead) -> None:
         self.limits = limits
         self.key = key
-        self._packing = packing
+        self._packing, self._lead = packing, lead
         self.max_bytes = inf if limits.max_bytes is None else limits.max_bytes
-        # A slot taken out of turn (deadline) stays in its queue, one taken in turn stays in
-        # _deadlines, until it is seen there; its state tells that it no longer waits.
+        # A slot taken out of turn stays in its queue, one taken in turn stays in _deadlines, until
+        # it is seen there; its state tells that it no longer waits.
         self._queues: dict[Lane, deque[Slot]] = {}
         self._rotation: deque[Lane] = deque()  # the keys of _queues; the next cut starts at [0]
         self._deadlines: list[tuple[float, int, Slot]] = []  # a heap
         self._tie = count()
+        self._is_odd = False  # where a call has one item, every second is for an urgent one
         self._withdrawn = 0  # since the queues were compact
         self.count = 0
         self.tokens = [0] * SCRIPTS
         self.bytes = 0
-        self.due_at = inf
+        self.wait_until = inf
+        self.flush_by = inf
 
     def add(self, lane: Lane, slots: Sequence[Slot]) -> None:
         """Slots of one lane, at least one, after those that the lane already has here."""
@@ -62,15 +68,13 @@ class Window:
         queue.extend(slots)
         self.count += len(slots)
         tokens, size = self.tokens, 0
-        due_at = min(self.due_at, slots[0].arrived_at + self.limits.max_wait_s)
+        self.wait_until = min(self.wait_until, slots[0].arrived_at + self.limits.max_wait_s)
         for slot in slots:
             tokens[slot.script] += slot.tokens
             size += slot.size
-            if slot.deadline_at is not None:
-                heappush(self._deadlines, (slot.deadline_at, next(self._tie), slot))
-                due_at = min(due_at, slot.deadline_at)
+            if slot.flush_by is not None:
+                self.expedite(slot)
         self.bytes += size
-        self.due_at = due_at
 
     def remove(self, lane: Lane) -> list[Slot]:
         """Takes a lane out; returns its waiting slots, in order."""
@@ -96,9 +100,13 @@ class Window:
                 queue.extend(waiting)
         self._leave(slots)
 
-    def expedite(self, slot: Slot, deadline_at: float) -> None:
-        heappush(self._deadlines, (deadline_at, next(self._tie), slot))
-        self.due_at = min(self.due_at, deadline_at)
+    def expedite(self, slot: Slot) -> None:
+        """The slot has a `flush_by`. One before its arrival is no more urgent than that: else old
+        ones of a lane or a key would always go first."""
+        assert slot.flush_by is not None
+        flush_by = max(slot.flush_by, slot.arrived_at)
+        heappush(self._deadlines, (flush_by, next(self._tie), slot))
+        self.flush_by = min(self.flush_by, flush_by)
 
     def change(self, limits: Limits) -> None:
         self.limits = limits
@@ -108,8 +116,9 @@ class Window:
         """Every slot that waits here, lane by lane, in order."""
         return [slot for queue in self._queues.values() for slot in queue if slot.state is WAITING]
 
-    def closes(self, now: float, flush: bool) -> str | None:
-        """Why the window closes now (the call's flush reason); None: it stays open."""
+    @property
+    def full(self) -> str | None:
+        """The limit that closes it at once; None: there is room."""
         if self.count >= self.limits.max_items:
             return "count"
         weight = self.weight
@@ -117,11 +126,15 @@ class Window:
             return "tokens"
         if self.bytes >= self.max_bytes:
             return "bytes"
-        if self.count and self._packing.answers_fill(weight, self.count):
-            return "answers"
-        if self.due_at <= now:
-            return "deadline" if self._deadlines and self._deadlines[0][0] <= now else "time"
-        return "flush" if flush and self.count else None
+        return "answers" if self.count and self._packing.answers_fill(weight, self.count) else None
+
+    def closes(self, now: float) -> str:
+        """Why a window that closes now does (the call's flush reason)."""
+        if full := self.full:
+            return full
+        if self.flush_by - self._lead.s <= now:
+            return "deadline"
+        return "time" if self.wait_until <= now else "flush"
 
     @property
     def weight(self) -> float:
@@ -144,11 +157,8 @@ class Window:
         weight = self.weight
         bounds = self._packing.bounds(weight, self.count, limit)
         cut = Cut(self._packing, bounds, self.max_bytes)
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now and not cut.full:
-            slot = deadlines[0][2]
-            if slot.state is not WAITING or cut.take(deque((slot,)), 1):
-                heappop(deadlines)
+        if self.flush_by - self._lead.s <= now:
+            self._take_urgent(cut, now)
         left = self.count - len(cut.slots)
         while left and not cut.full:
             left -= self._take_round(cut, left, weight)
@@ -157,6 +167,17 @@ class Window:
                 cut.take_smaller(self._queues[lane], max(1, LOOK_AHEAD // len(self._rotation)))
         self._take_out(len(cut.slots), cut.tokens, cut.bytes)
         return cut
+
+    def _take_urgent(self, cut: Cut, now: float) -> None:
+        """Those whose time has come, as rule 2 has it."""
+        self._is_odd = not self._is_odd
+        deadlines, most = self._deadlines, (cut.max_items + self._is_odd) // 2
+        while deadlines and deadlines[0][0] - self._lead.s <= now:
+            slot = deadlines[0][2]
+            has_room = len(cut.slots) < most
+            if slot.state is WAITING and not (has_room and cut.take(deque((slot,)), 1)):
+                return
+            heappop(deadlines)
 
     def _take_round(self, cut: Cut, left: int, weight: float) -> int:
         """Every lane's equal share of the room; how many slots were taken."""
@@ -188,16 +209,17 @@ class Window:
 
     def _set_due(self) -> None:
         """After slots have left."""
-        due_at = self._next_deadline() if self._deadlines else inf
+        self.flush_by = self._next_deadline() if self._deadlines else inf
+        wait_until = inf
         for queue in self._queues.values():
             while queue and queue[0].state is not WAITING:
                 queue.popleft()
             if queue:
-                due_at = min(due_at, queue[0].arrived_at + self.limits.max_wait_s)
-        self.due_at = due_at
+                wait_until = min(wait_until, queue[0].arrived_at + self.limits.max_wait_s)
+        self.wait_until = wait_until
 
     def _next_deadline(self) -> float:
-        """The earliest deadline of what waits; forgets those of slots that were taken."""
+        """The earliest `flush_by` of what waits; forgets those of slots that were taken."""
         deadlines = self._deadlines
         if len(deadlines) > 2 * self.count + 16:
             deadlines[:] = [entry for entry in deadlines if entry[2].state is WAITING]

@@ -8,7 +8,8 @@ make, within its limits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,8 @@ from streams.settings import TaskSettings
 BATCH_S: Final = 3600.0
 BATCH_REQUESTS: Final = 200_000
 """Most batches end within an hour; so many requests may wait at once."""
+MAX_OPEN: Final = 10_000
+"""Calls that are open at once, one for each call key; then the oldest is closed."""
 
 
 class Pace(NamedTuple):
@@ -95,6 +98,13 @@ def _item(text: str) -> Item:
     return Item(None, text, None, None, (), "", 0, 0, 0, None)
 
 
+@dataclass(slots=True)
+class _OpenCall:
+    texts: list[str] = field(default_factory=list)
+    tokens: int = 0
+    bytes: int = 0
+
+
 class Estimate:
     """Adds up calls. `items`: that would be asked about."""
 
@@ -109,30 +119,39 @@ class Estimate:
         self._input = self._output = 0
         self._cost: int | None = 0
         self._seconds = 0.0
-        self._open: list[str] = []
-        self._open_tokens = self._open_bytes = 0
+        self._open: dict[Hashable, _OpenCall] = {}
 
-    def add(self, text: str) -> None:
-        """One more item, in the call that is open or in the next."""
+    def add(self, text: str, key: Hashable = None) -> None:
+        """One more item, in the call that is open for its call key or in the next."""
         batch = self._task.batch
         tokens, size = estimate_tokens(text), text_bytes(text)
         if tokens > batch.max_tokens or size > batch.max_bytes:
             return  # it would be refused before any call
-        if (
-            len(self._open) >= batch.max_items
-            or self._open_tokens + tokens > batch.max_tokens
-            or self._open_bytes + size > batch.max_bytes
+        call = self._open.get(key)
+        if call is not None and (
+            len(call.texts) >= batch.max_items
+            or call.tokens + tokens > batch.max_tokens
+            or call.bytes + size > batch.max_bytes
         ):
-            self.close_call()
-        self._open.append(text)
-        self._open_tokens += tokens
-        self._open_bytes += size
+            self._count(self._open.pop(key).texts)
+            call = None
+        if call is None:
+            if len(self._open) >= MAX_OPEN:
+                self._count(self._open.pop(next(iter(self._open))).texts)
+            call = self._open[key] = _OpenCall()
+        call.texts.append(text)
+        call.tokens += tokens
+        call.bytes += size
         self.items += 1
 
-    def close_call(self) -> None:
-        if not self._open:
-            return
-        estimated = self._model.tokens(self._open)
+    def close_calls(self) -> None:
+        """There are no more items."""
+        for call in self._open.values():
+            self._count(call.texts)
+        self._open.clear()
+
+    def _count(self, texts: list[str]) -> None:
+        estimated = self._model.tokens(texts)
         tokens = round(estimated.input * self._correction.input)
         output = round(estimated.output * self._correction.output)
         cached = round(estimated.cached * self._correction.input)
@@ -142,7 +161,6 @@ class Estimate:
         self._output += output
         self._cost = added(self._cost, usage.cost_nano_usd)
         self._seconds += self._pace.call_s + output / self._pace.tokens_per_s
-        self._open, self._open_tokens, self._open_bytes = [], 0, 0
 
     def summary(self, times: float = 1.0) -> dict[str, Any]:
         """As `replay --dry-run` has it. `times`: the whole is so many times what was added.

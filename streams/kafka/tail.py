@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from streams.codec.moments import iso_ms
 from streams.errors import BrokerError, UsageError
 from streams.kafka.broker.tansu import refuse_on_embedded
 from streams.kafka.client import LEADER_WITHIN_S, broker_answer, client_arguments, connected
@@ -58,14 +59,11 @@ def parse_start(text: str, now: datetime, option: str = "--from") -> Start:
 def parse_time(text: str, now: datetime) -> int:
     """Milliseconds since the epoch of an ISO 8601 time, or of how long ago. Raises ValueError."""
     ago = _AGO.fullmatch(text)
+    if ago is None or not any(ago.groups()):
+        return max(0, int(iso_ms(text)))
+    days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
     try:
-        if ago is not None and any(ago.groups()):
-            days, hours, minutes, seconds = (int(part or 0) for part in ago.groups())
-            moment = now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        else:
-            moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
+        moment = now - timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         return max(0, int(moment.timestamp() * 1000))
     except OverflowError as error:
         raise ValueError(str(error)) from None

@@ -45,7 +45,10 @@ MetricName = Literal[
     "streams_tokens_total",
     "streams_token_estimate_error",
     "streams_cost_usd_total",
+    "streams_budget_left_usd",
     "streams_latency_seconds",
+    "streams_late_items_total",
+    "streams_invalid_flush_by_total",
 ]
 
 
@@ -137,8 +140,21 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
         "Cost of calls, counted at their reply, by the price list; no sample where a model's price "
         "is not known.",
     ),
+    "streams_budget_left_usd": Metric(
+        "gauge",
+        "dollars",
+        "What a budget of the task's group has left, less what calls under way and claims of other "
+        "workers may cost: of the hour, of the day, in total; no sample without a budget.",
+        ("period",),
+    ),
     "streams_latency_seconds": Metric(
         "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."
+    ),
+    "streams_late_items_total": Metric(
+        "counter", "items", "Items whose outcome was acknowledged after their flush_by."
+    ),
+    "streams_invalid_flush_by_total": Metric(
+        "counter", "items", "Items whose flush_by is no time; they wait as items without one."
     ),
 }
 
@@ -188,17 +204,26 @@ def _item_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
     dead_letters = _counter("streams_dead_letters_total")
     tokens = _counter("streams_tokens_total")
     cost = _counter("streams_cost_usd_total")
+    late = _counter("streams_late_items_total")
+    invalid = _counter("streams_invalid_flush_by_total")
+    budget = _gauge("streams_budget_left_usd")
     for task in tasks:
         name, tally, calls = task.parts.name, task.tally, task.call_tally
         items.add_metric([name, "result"], tally.results + tally.forwarded)
         items.add_metric([name, "dead_letter"], sum(tally.dead_letters.values()))
         items.add_metric([name, "drop"], tally.drops)
         _add_each(dead_letters, name, tally.dead_letters)
+        late.add_metric([name], tally.late)
+        invalid.add_metric([name], tally.invalid_flush_bys)
         tokens.add_metric([name, "input"], calls.input_tokens)
         tokens.add_metric([name, "output"], calls.output_tokens)
         if calls.cost_usd is not None:
             cost.add_metric([name], calls.cost_usd)
-    return (items, dead_letters, tokens, cost)
+        if (view := task.budget()) is not None:
+            for period, left in view.left._asdict().items():
+                if left is not None:
+                    budget.add_metric([name, period], left / 1e9)
+    return (items, dead_letters, tokens, cost, budget, late, invalid)
 
 
 def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:

@@ -64,7 +64,7 @@ class BatchSize:
         self._begun_at_cut = 0
         self._fine = 0
         self._replies = 0  # since the latest cut; and of the latest of them, the means of
-        self._means = {Sign.LEFT_OUT: 0.0, Sign.SLOW: 0.0}  # the part left out, and of seconds
+        self._part = self._took_s = 0.0  # left out, and how long they took
         self._trial: _Trial | None = None
         self._deaf_until = dict.fromkeys(Sign, -inf)
 
@@ -104,15 +104,18 @@ class BatchSize:
             self._cut(begun, sign, now)
 
     def _measure(self, part: float, took_s: float) -> None:
-        self._replies += 1
-        share = 1 / min(self._replies, COMPARED)
-        for sign, value in ((Sign.LEFT_OUT, part), (Sign.SLOW, took_s)):
-            self._means[sign] += share * (value - self._means[sign])
+        self._replies = replies = self._replies + 1
+        share = 1 / replies if replies < COMPARED else 1 / COMPARED
+        self._part += share * (part - self._part)
+        self._took_s += share * (took_s - self._took_s)
+
+    def _mean(self, sign: Sign) -> float:
+        return self._took_s if sign is Sign.SLOW else self._part
 
     def _cut(self, begun: int, sign: Sign, now: float) -> None:
         before = float(self.limit)
         if sign in BETTER and self._trial is None:
-            self._trial = _Trial(before, sign, self._means[sign])
+            self._trial = _Trial(before, sign, self._mean(sign))
         self._ceiling, self._ceiling_until = before, now + REMEMBERED_S
         self._size = max(1.0, CUT * before)
         self._begun_at_cut, self._fine, self._replies = begun, 0, 0
@@ -120,7 +123,7 @@ class BatchSize:
     def _judge(self, trial: _Trial, now: float) -> None:
         """Did the cut help?"""
         self._trial = None
-        if self._means[trial.sign] > BETTER[trial.sign] * trial.measure:
+        if self._mean(trial.sign) > BETTER[trial.sign] * trial.measure:
             self._size, self._ceiling = trial.size, inf
             self._deaf_until[trial.sign] = now + REMEMBERED_S
 

@@ -131,6 +131,17 @@ class Bucket:
             at = max(at, _full_at(need + late - self.api, per_s, now))
         return at
 
+    def room(self, call_s: float) -> float:
+        """What a call may take now in any case, at full pace; both levels are up to date."""
+        if self.per_s == inf and self.api is None:
+            return inf
+        room = self.own
+        if self.api is not None:
+            margin = max(self._margin_s, (1 - self._share) * BURST_S) * (self._learned or 0.0) / 60
+            late = max(0.0, self._pending - self._api_per_s * call_s)
+            room = min(room, self.api - min(margin, self._highest / 2) - late)
+        return room
+
     def take(self, amount: float) -> None:
         """A call starts."""
         self.own -= amount

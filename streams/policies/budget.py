@@ -73,13 +73,19 @@ class BudgetView(NamedTuple):
     """One moment, for logs and pages. `left`: of each budget, what calls and claims of others have
     not taken; below 0 where estimates were too low. `binding`: the period whose budget the latest
     call does not fit; None: it fits all. `opens_at`: when that one begins anew, in the shell's
-    seconds; inf: never."""
+    seconds; inf: never. `is_slowed`: calls wait for their turn, so that the money lasts."""
 
     budgets: Budgets
     left: Budgets
     on_budget: OnBudget
     binding: str | None
     opens_at: float
+    is_slowed: bool
+
+    @property
+    def least_left(self) -> int:
+        """What the tightest budget has left."""
+        return min(left for left in self.left if left is not None)
 
 
 class Budget:
@@ -103,7 +109,7 @@ class Budget:
         self.share = 1.0
         """Of the pace of `slow`, where others have the rest."""
         self.changes = 0
-        self._epoch_s = epoch_s
+        self.epoch_s = epoch_s
         self._own = [(recorded or {}).get(name, Spent(0, 0)) for name in PERIODS_S]
         self._next_at = -inf
         self._latest = 0  # what the latest call that asked costs
@@ -177,7 +183,8 @@ class Budget:
             if amount is not None and self._latest > amount:
                 binding = name
         opens_at = now if binding is None else self._opens_at(self._latest)
-        return BudgetView(self.budgets, left, self.on_budget, binding, opens_at)
+        slowed = binding is None and self._next_at > now
+        return BudgetView(self.budgets, left, self.on_budget, binding, opens_at, slowed)
 
     # -- what shared budgets do differently ------------------------------------------------------
 
@@ -204,7 +211,7 @@ class Budget:
     def _turn(self, now: float) -> None:
         """Begins the periods that have come."""
         for n, length_s in enumerate(PERIODS_S.values()):
-            period = 0 if length_s == inf else int((now + self._epoch_s) // length_s)
+            period = 0 if length_s == inf else int((now + self.epoch_s) // length_s)
             if period > self._own[n].period:
                 self._own[n] = Spent(period, 0)
                 self._next_at = -inf
@@ -230,7 +237,7 @@ class Budget:
             left = self._left(n)
             if left is not None and nano_usd > left:
                 fits_ever = nano_usd <= (self.budgets[n] or 0)
-                ends_at = (self._own[n].period + 1) * length_s - self._epoch_s
+                ends_at = (self._own[n].period + 1) * length_s - self.epoch_s
                 at = max(at, ends_at if fits_ever else inf)
         return at
 
@@ -240,6 +247,6 @@ class Budget:
         for n, length_s in enumerate(PERIODS_S.values()):
             left = self._left(n)
             if left and length_s < inf:
-                rest_s = (self._own[n].period + 1) * length_s - (now + self._epoch_s)
+                rest_s = (self._own[n].period + 1) * length_s - (now + self.epoch_s)
                 spacings.append(rest_s * nano_usd / left)
         return max(spacings)

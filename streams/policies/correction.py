@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from operator import mul
+from operator import add, mul
 from typing import Final, NamedTuple
 
 FADE: Final = 0.995
@@ -31,8 +31,11 @@ FIRST_ERROR: Final = 0.1
 ERROR_SHARE: Final = 0.1
 """Weight of the latest reply in the mean error."""
 FIRST_MARGIN: Final = 0.1
-FIRST_FADE: Final = 0.9
+FIRST_FADE: Final = 0.8
+"""With each of the first replies."""
 LEAST_MARGIN: Final = 0.02
+FIRST_REPLIES: Final = 3
+"""They say how wrong the first factors were, not how wrong those are that they taught."""
 WORST_FADE: Final = 0.98
 ERRORS: Final = 3.0
 """A margin is no more than so many times the usual error."""
@@ -88,31 +91,33 @@ class Correction:
         """A reply: its call's features, and the tokens that its usage says. One that says none is
         ignored. Returns whether factors or margin are others now."""
         estimate = sum(map(mul, self.factors, features))
-        if used <= 0 or estimate <= 0:
+        if used < 1 or estimate <= 0:
             return False
-        self.replies += 1
+        self.replies = replies = self.replies + 1
         self._measure(estimate, used)
-        self._pending = [a + b for a, b in zip(self._pending, features, strict=True)]
+        self._pending = list(map(add, self._pending, features))
         self._pending_used += used
-        together = 1 if self.replies <= SINGLE else TOGETHER
-        if self.replies % together:
+        if replies > SINGLE and replies % TOGETHER:
             return False
-        estimate = sum(map(mul, self.factors, self._pending))
-        row = [amount / estimate for amount in self._pending]
-        self._fit(row, self._pending_used / estimate, together)
-        self._pending = [0.0] * len(row)
-        self._pending_used = 0.0
+        self._fit(1 if replies <= SINGLE else TOGETHER)
         return True
 
     def _measure(self, estimate: float, used: float) -> None:
         off = (used - estimate) / used
-        share = max(ERROR_SHARE, 1 / (self.replies + 1))
+        share = ERROR_SHARE
+        if self.replies < 1 / ERROR_SHARE:
+            share = 1 / (self.replies + 1)
+            self._first_margin *= FIRST_FADE
         self._square += share * (min(1.0, off * off) - self._square)
-        self._first_margin *= FIRST_FADE
-        self._worst = max(WORST_FADE * self._worst, used / estimate - 1)
+        self._worst *= WORST_FADE
+        if off > 0 and self.replies > FIRST_REPLIES:
+            self._worst = max(self._worst, used / estimate - 1)
 
-    def _fit(self, row: Sequence[float], target: float, replies: int) -> None:
-        """One step of recursive least squares: `row` times the values is to be `target`."""
+    def _fit(self, replies: int) -> None:
+        """One step of recursive least squares, by the replies since the last one: their features
+        times the values are to be what they used."""
+        estimate = sum(map(mul, self.factors, self._pending))
+        row, target = [each / estimate for each in self._pending], self._pending_used / estimate
         gains = [sum(map(mul, line, row)) for line in self._spread]
         miss = target - sum(map(mul, self._values, row))
         total = sum(map(mul, gains, row)) + NOISE**2 / replies
@@ -126,3 +131,4 @@ class Correction:
             self._spread[n] = line
         bounded = zip(self._first, self._values, strict=True)
         self.factors = tuple(first.bounded(value) for first, value in bounded)
+        self._pending, self._pending_used = [0.0] * len(row), 0.0

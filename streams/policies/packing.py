@@ -23,13 +23,16 @@ from math import inf
 from typing import Final, NamedTuple
 
 from streams.model import Usage
-from streams.policies.correction import Correction, Factor
+from streams.policies.correction import SINGLE, Correction, Factor
 
 LATIN, WIDE, CODE = range(3)
 """Scripts of texts: prose in ASCII or nearly; what is beyond ASCII (Chinese, Cyrillic, emoji); code
 and JSON. Tokenizers differ most between these."""
 SCRIPTS: Final = 3
 
+EVERY: Final = 4
+"""After the first replies every fourth teaches, and each that took more than its margin allows:
+what the others say is known, and items wait for the engine."""
 LEAST_ROOM: Final = 0.25
 SCRIPT: Final = Factor(likely=1.0, doubt=0.25)
 """The fixed count is on the high side: the first calls are below their limit, not above."""
@@ -57,9 +60,11 @@ class AnswerRoom(NamedTuple):
         return self.each / 4 + self.frame / 32
 
     def limit(self, each: float) -> float:
-        """Up to which sum answers of `each` tokens fit, whatever their number is."""
-        fits = each <= self.each
-        return self.most if fits else min(self.most, self.frame + self.at_least)
+        """Up to which sum answers of `each` tokens fit."""
+        if each <= self.each:
+            return self.most
+        beside = self.frame * each / (each - self.each)  # they need of the frame, too
+        return min(self.most, max(self.frame + self.at_least, beside))
 
 
 class CallShape(NamedTuple):
@@ -89,6 +94,8 @@ class Packing:
     """
 
     def __init__(self, shape: CallShape | None, max_tokens: int | None) -> None:
+        self._calls = 0
+        self._margin = 1.0  # times an estimate: what a call hardly takes
         self._limit: float = inf if max_tokens is None else max_tokens
         self._input: Correction | None = None
         self._output: Correction | None = None
@@ -97,15 +104,19 @@ class Packing:
         self.frame: float = 0
         self.overhead: float = 0
         self.room = self._limit
+        # Of answers: for each unit of weight, for each item; what to allow for where they are
+        # longer; up to which all of them, and each, fit for sure.
         self._share = self._answer = 0.0
+        self._slack, self._enough, self._enough_each = 1.0, inf, inf
         if shape is not None:
             around = [_constant(shape.frame), _constant(shape.overhead)]
             self._input = Correction([SCRIPT] * SCRIPTS + around)
             self._answer_room = shape.room
+            self._refresh(self._input)
             if shape.room is not None:
                 answer = Factor(shape.answer, shape.room.doubt)
                 self._output = Correction([Factor(0.0, SHARE_DOUBT), answer])
-            self._refresh()
+                self._refresh_answers(self._output, shape.room)
 
     @property
     def learns(self) -> bool:
@@ -135,27 +146,29 @@ class Packing:
         room = self._answer_room
         if room is None:
             return False
-        answers = self.answers(weight, count)
-        return answers > room.frame and answers >= self._answer_limit(answers / count)
+        answers = self._share * weight + self._answer * count
+        if answers < self._enough and answers < self._enough_each * count:
+            return False
+        return answers >= self._answer_limit(answers / count)
 
     def bounds(self, weight: float, count: int, max_items: int) -> Bounds:
         """Of the next microbatch, of `max_items` or fewer, where `count` items of this weight in
         all wait; never below one item."""
-        each = self.answers(weight, count) / count
-        if self._answer_room is None or not each:
+        each = self._share * weight / count + self._answer
+        by_weight = self._share * self.room if self._share else 0.0  # the room may be infinite
+        most = by_weight + self._answer * max_items
+        if each <= self._enough_each and most <= self._enough:
             return Bounds(max_items, self.room)
         limit = self._answer_limit(each)
         items = max(1, min(max_items, int(limit / each)))
         left = limit - items * self._answer
-        if self._share * self.room <= max(0.0, left):
+        if by_weight <= max(0.0, left):
             return Bounds(items, self.room)
         return Bounds(items, max(0.0, left / self._share))
 
     def _answer_limit(self, each: float) -> float:
-        assert self._answer_room is not None
-        assert self._output is not None
-        margin = 1 + self._output.margin
-        return self._answer_room.limit(each * margin) / margin
+        room, slack = self._answer_room, self._slack
+        return inf if room is None else room.limit(each * slack) / slack
 
     # -- after a call ----------------------------------------------------------------------------
 
@@ -164,21 +177,29 @@ class Packing:
         many as there was room for."""
         if self._input is None or usage.calls != 1:
             return
-        weight = self.weight(tokens, count)
-        changed = self._input.learn([*tokens, count, 1], usage.input_tokens)
+        self._calls += 1
+        most = (self.overhead + self.weight(tokens, count)) * self._margin
+        if self._calls > SINGLE and self._calls % EVERY and usage.input_tokens <= most:
+            return
+        if self._input.learn([*tokens, count, 1], usage.input_tokens):
+            self._refresh(self._input)
         if answered and self._output is not None:
-            changed |= self._output.learn([weight, count], usage.output_tokens)
-        if changed:
-            self._refresh()
+            weight = self.weight(tokens, count)
+            if self._output.learn([weight, count], usage.output_tokens):
+                self._refresh_answers(self._output, self._answer_room)
 
-    def _refresh(self) -> None:
-        assert self._input is not None
-        *factors, self.frame, self.overhead = self._input.factors
+    def _refresh(self, learned: Correction) -> None:
+        *factors, self.frame, self.overhead = learned.factors
         self.factors = tuple(factors)
-        room = self._limit / (1 + self._input.margin) - self.overhead
+        self._margin = 1 + learned.margin
+        room = self._limit / self._margin - self.overhead
         self.room = max(LEAST_ROOM * self._limit, room)
-        if self._output is not None:
-            self._share, self._answer = self._output.factors
+
+    def _refresh_answers(self, learned: Correction, room: AnswerRoom | None) -> None:
+        assert room is not None
+        self._share, self._answer = learned.factors
+        self._slack = 1 + learned.margin
+        self._enough, self._enough_each = room.most / self._slack, room.each / self._slack
 
 
 def _constant(likely: float) -> Factor:

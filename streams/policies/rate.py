@@ -19,24 +19,23 @@ Rules:
 6. Where nothing is configured and the API says its limits, `FIRST_CALLS` start and their first
    response is waited for: the time to ask again is inf, since only an event can tell it.
 7. Reads of the prompt cache are no input here: `correct` is told what counts against the limits.
+8. At full pace the buckets are looked at every `LOOK_S` alone, and whenever they may not have
+   enough. In between only sums are kept, and what responses say is passed by: at thousands of calls
+   a second all say the same.
 
-How an account uses it (`streams.core.account`; not wired yet): accounts whose models share limits
-(`streams.policies.model_groups`) share one `Rate`. `Seat.reserve(demand, now)` asks it last, when
-pauses and the line of members let the call start, stores the `Grant` in its `Reservation`, and
-gives the time to ask again back as it does for a pause; the member stands in line meanwhile.
-`next_at` and `opens_at` use `ready_at`, the same question without taking. `succeeded` and
-`answered` correct and then learn; `failed` with THROTTLED is `refused` and then learns; a call that
-was cancelled or timed out took what it reserved, as far as we know: the API began it.
+Accounts whose models share limits share one `Rate` (`streams.core.rate_line`). A call that failed
+in another way, or was cancelled, took what it reserved, as far as we know: the API began it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, log
-from typing import Final, NamedTuple
+from typing import Final
 
 from streams.model import RateLimits
 from streams.policies.bucket import Bucket
+from streams.policies.demand import KINDS, Demand, PerMinute
 from streams.policies.retry import MAX_WAIT_S, requested_wait_s
 
 SLOW_START: Final = 0.1
@@ -47,51 +46,31 @@ IDLE_S: Final = 30.0
 CALLS_PER_S: Final = 1.0
 """The slow start is never slower."""
 FIRST_CALLS: Final = 5
+LOOK_S: Final = 0.01
 CALL_SHARE: Final = 0.1
 """Weight of the latest call in the mean time of calls."""
-
-
-class Kind(NamedTuple):
-    """See `Bucket`."""
-
-    rounded_to: int
-    late: bool
-
-
-KINDS: Final = {
-    "requests": Kind(rounded_to=1, late=False),
-    "input_tokens": Kind(rounded_to=1000, late=False),
-    "output_tokens": Kind(rounded_to=1000, late=True),
-}
-"""The fields of `Demand`, `PerMinute` and `RateLimits`, in their order, and how the API counts."""
-
-
-class Demand(NamedTuple):
-    """What a call takes, or took: input that is not read from the prompt cache, and output that is
-    generated (`max_tokens` is not reserved)."""
-
-    requests: float
-    input_tokens: float
-    output_tokens: float
-
-
-class PerMinute(NamedTuple):
-    """Configured limits; None: only what the API says counts."""
-
-    requests: float | None = None
-    input_tokens: float | None = None
-    output_tokens: float | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Grant:
     """The right to start one call. `number`: counts the calls from 1. `paths`: of each bucket,
-    after the call took its estimate."""
+    after the call took its estimate; None: what its response says is passed by."""
 
     number: int
     demand: Demand
     started_at: float
-    paths: tuple[float, ...]
+    paths: tuple[float, ...] | None
+
+
+class _Sums:
+    """What calls took, and what they were expected to, since the buckets heard of it."""
+
+    __slots__ = ("expected", "room", "started", "took")
+
+    def __init__(self) -> None:
+        self.started, self.expected, self.took = ([0.0] * len(KINDS) for _ in range(3))
+        self.room = [0.0] * len(KINDS)
+        """What calls may take before the buckets are to be asked; 0: not at full pace."""
 
 
 class Rate:
@@ -126,10 +105,21 @@ class Rate:
         self._call_s = 0.0
         self._is_blind = says_limits and None in configured
         self._calls = self._calls_at_refusal = 0
+        self._sums = _Sums()
+        self._look_at = -inf
         self._buckets = tuple(
             Bucket(limit, now, share=limit_share, **kind._asdict())
             for limit, kind in zip(configured, KINDS.values(), strict=True)
         )
+
+    @property
+    def per_minute(self) -> PerMinute:
+        """Our limits now; None: not known, or none."""
+        return PerMinute(*[60 * b.per_s if b.per_s < inf else None for b in self._buckets])
+
+    def held_by(self, now: float) -> str:
+        """What the latest question waited for."""
+        return self.binding or ("retry_after" if now < self.blocked_until else "first_replies")
 
     def restrict(self, configured: PerMinute, share: float, now: float) -> None:
         """Further limits, and a further share: of each the lower one counts from now on."""
@@ -141,6 +131,9 @@ class Rate:
     def reserve(self, demand: Demand, now: float) -> Grant | float:
         """The right to start a call now, which takes this much by estimate; or the time to ask
         again, later than now: asking then is granted unless something happened meanwhile."""
+        if now < self._look_at and self._fits(demand):
+            self._calls += 1
+            return Grant(self._calls, demand, now, None)
         at = self.ready_at(demand, now)
         if at > now:
             return at
@@ -153,7 +146,32 @@ class Rate:
             bucket.take(amount)
         self._granted_at = now
         self._calls += 1
+        if self.pace == 1.0:
+            self._look_at = now + LOOK_S
+            self._sums.room = [each.room(self._call_s) for each in self._buckets]
         return Grant(self._calls, demand, now, tuple(each.path for each in self._buckets))
+
+    def _fits(self, demand: Demand) -> bool:
+        """Whether there is surely enough; then it is taken."""
+        sums = self._sums
+        (room_0, room_1, room_2), (need_0, need_1, need_2) = sums.room, demand
+        if need_0 > room_0 or need_1 > room_1 or need_2 > room_2:
+            return False
+        sums.room = [room_0 - need_0, room_1 - need_1, room_2 - need_2]
+        started = sums.started
+        started[0] += need_0
+        started[1] += need_1
+        started[2] += need_2
+        return True
+
+    def _hear(self) -> None:
+        """Tells the buckets what the sums hold; they are at full pace no longer, until a look."""
+        if self._look_at > -inf:
+            sums, self._sums, self._look_at = self._sums, _Sums(), -inf
+            rows = zip(self._buckets, sums.started, sums.expected, sums.took, strict=True)
+            for bucket, began, expected, took in rows:
+                bucket.take(began)
+                bucket.settle(expected, took)
 
     def ready_at(self, demand: Demand, now: float) -> float:
         """The same question, without taking anything; -inf: now."""
@@ -175,15 +193,28 @@ class Rate:
 
     def amend(self, grant: Grant, demand: Demand) -> None:
         """What the call will take by a better estimate, just after its `reserve`."""
-        for bucket, amount, before in zip(self._buckets, demand, grant.demand, strict=True):
-            bucket.take(amount - before)
-        grant.demand = demand
+        before, grant.demand = grant.demand, demand
+        if grant.paths is None:
+            started, room = self._sums.started, self._sums.room
+            for n in range(len(KINDS)):
+                more = demand[n] - before[n]
+                started[n] += more
+                room[n] -= more
+            return
+        for bucket, amount, earlier in zip(self._buckets, demand, before, strict=True):
+            bucket.take(amount - earlier)
         grant.paths = tuple(each.path for each in self._buckets)
 
     def correct(self, grant: Grant, took: Demand | None, now: float) -> None:
         """The call is over and took this much; None: nothing, since it was refused or never sent.
         Before `learn` of the same response."""
         self._is_blind = False
+        if took is not None and grant.paths is None and now < self._look_at:
+            reserved, used = self._sums.expected, self._sums.took
+            for n in range(len(KINDS)):
+                reserved[n] += grant.demand[n]
+                used[n] += took[n]
+            return
         self._advance(now)
         if took is not None:
             self._call_s += CALL_SHARE * (now - grant.started_at - self._call_s)
@@ -193,7 +224,7 @@ class Rate:
 
     def learn(self, limits: RateLimits | None, grant: Grant, now: float) -> None:
         """What the headers of a reply or of a refusal say; `grant`: of its call."""
-        if limits is None:
+        if limits is None or grant.paths is None:
             return
         self._advance(now)
         rose = 1.0
@@ -221,6 +252,7 @@ class Rate:
             bucket.empty(self.blocked_until)
 
     def _advance(self, now: float) -> None:
+        self._hear()
         pace = max(self.pace, self._least_pace)
         for bucket in self._buckets:
             bucket.advance(now, pace)

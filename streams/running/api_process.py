@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
@@ -144,7 +145,7 @@ class ApiProcess(OwnWork, Generic[R]):
 
     def limits(self, options: Options) -> Limits:
         suits = self._suits
-        return limits_of(
+        limits = limits_of(
             options,
             max_items=suits.max_items,
             max_attempts=MAX_ATTEMPTS,
@@ -152,6 +153,8 @@ class ApiProcess(OwnWork, Generic[R]):
             max_tokens=suits.max_tokens,
             max_bytes=suits.max_bytes,
         )
+        timeout_s = suits.timeout_s if options.timeout_s is None else options.timeout_s
+        return replace(limits, adaptive=options.adaptive, slow_s=timeout_s / 2)
 
     # -- for its works -------------------------------------------------------------------------
 

@@ -53,6 +53,7 @@ class PipelineTask:
     order: Order
     version: str
     room_bytes: int
+    priority: int = 0
 
 
 class PipelineCaller:
@@ -78,7 +79,7 @@ class PipelineCaller:
         self._load = Load(task.room_bytes)
         self._taking: asyncio.Task[None] | None = None
         self._run = PipelineRun(
-            stages_of_task(pipeline, task.order),
+            stages_of_task(pipeline, task.order, task.priority),
             self._trips(),
             pauses=self._pauses,
             bounded=False,

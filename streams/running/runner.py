@@ -26,6 +26,7 @@ from typing import Any
 
 from streams.core.account import Account
 from streams.core.call import Call, Slot
+from streams.core.call_money import CallMoney
 from streams.core.engine import Engine
 from streams.core.events import (
     Action,
@@ -61,7 +62,7 @@ class Runner:
     failed call with `Fault.FUNCTION`.
     `cancels`: whether a call ends when nobody owns its items any more. `account`: that of the API
     that `caller` calls, where others call it, too; None: one of its own. `has_price`: whether what
-    a call costs can be known.
+    a call costs can be known. `money`: what calls may cost; None: anything.
     """
 
     def __init__(
@@ -78,15 +79,13 @@ class Runner:
         cancels: bool = True,
         account: Account | None = None,
         has_price: bool = True,
+        money: CallMoney | None = None,
     ) -> None:
         if timeout_s is not None and not timeout_s > 0:  # also refuses NaN
             raise ValueError(f"timeout_s must be above 0, not {timeout_s}")
-        self._caller = caller
-        self._timeout_s = timeout_s
-        self._on_release = on_release
-        self._on_ended = on_ended
-        self._on_defect = on_defect
-        self._on_pause = on_pause
+        self._caller, self._timeout_s = caller, timeout_s
+        self._on_release, self._on_ended = on_release, on_ended
+        self._on_defect, self._on_pause = on_defect, on_pause
         self._cancels = cancels
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
@@ -98,7 +97,12 @@ class Runner:
         self._wake_handle: asyncio.Handle | None = None
         self._ended = False
         self.engine = Engine(
-            limits, call_prefix=call_prefix, random=random, account=account, wake=self._wake
+            limits,
+            call_prefix=call_prefix,
+            random=random,
+            account=account,
+            wake=self._wake,
+            money=money,
         )
         self.tally = CallTally(has_price=has_price)
 

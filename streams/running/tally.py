@@ -14,6 +14,7 @@ from streams.core.events import Cancelled, Failed, Replied
 from streams.core.inspect import Statistics
 from streams.errors import ItemError
 from streams.model import DROP, FORWARD, Usage, added
+from streams.policies.budget import BudgetView
 from streams.policies.code_counts import CodeCounts
 from streams.running.histograms import Distribution, Latencies
 
@@ -129,14 +130,16 @@ class CallTally:
 
 class Tally:
     """Counts of one task or one worker since its start; times in the monotonic clock's seconds.
-    `from_ledger`: items whose answer had been paid for before they arrived."""
+    `from_ledger`: items whose answer had been paid for before they arrived. `late`: items whose
+    outcome was durable after their `flush_by`; `invalid_flush_bys`: items that say none that is a
+    time."""
 
     def __init__(self) -> None:
         self.results = 0
         self.dead_letters = CodeCounts()
         self.drops = 0
         self.forwarded = 0
-        self.from_ledger = 0
+        self.from_ledger = self.late = self.invalid_flush_bys = 0
         self.first_arrival_s: float | None = None
         self.last_delivery_s: float | None = None
         self.latencies = Latencies()
@@ -150,6 +153,8 @@ class Tally:
         """These outcomes are durable; `now_ms`: since the epoch, `now`: the monotonic clock."""
         results = 0
         for slot in slots:
+            if slot.flush_by is not None and slot.flush_by < now:
+                self.late += 1
             outcome = slot.outcome
             if isinstance(outcome, ItemError):
                 self.dead_letters.add(outcome.code)
@@ -172,6 +177,7 @@ class TaskCounts(NamedTuple):
     tally: Tally
     calls: CallTally
     statistics: Statistics
+    budget: BudgetView | None = None
 
 
 def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
@@ -199,12 +205,20 @@ def summary(tasks: Sequence[TaskCounts]) -> dict[str, Any]:
         "items_per_s": round(items / elapsed_s, 1) if elapsed_s else 0.0,
         "latency_ms_p50": latencies.percentile(0.5),
         "latency_ms_p99": latencies.percentile(0.99),
+        "late_items": sum(tally.late for tally in tallies),
         "input_tokens": sum(task.calls.input_tokens for task in tasks),
         "output_tokens": sum(task.calls.output_tokens for task in tasks),
         "cost_usd": _cost_usd(tasks),
         "one_call_per_item_s": round(serial_s, 3),
         "speedup": round(serial_s / elapsed_s, 1) if elapsed_s else 0.0,
+        **_budget_left(tasks),
     }
+
+
+def _budget_left(tasks: Sequence[TaskCounts]) -> dict[str, float]:
+    """What the tightest budget has left, where a task has one."""
+    lefts = [task.budget.least_left for task in tasks if task.budget is not None]
+    return {"budget_left_usd": min(lefts) / 1e9} if lefts else {}
 
 
 def _cost_usd(tasks: Sequence[TaskCounts]) -> float | None:

@@ -51,17 +51,19 @@ def connections_of(pipeline: Pipeline) -> int:
     )
 
 
-def stages_of_task(pipeline: Pipeline, order: Order) -> list[tuple[Stage, Sequence[Step]]]:
+def stages_of_task(
+    pipeline: Pipeline, order: Order, priority: int
+) -> list[tuple[Stage, Sequence[Step]]]:
     """The stages as they run. Behind the last one the task restores the order itself."""
     *before, (last, steps) = pipeline.stages
-    stages = [(_stage_of_task(stage, order), steps) for stage, steps in before]
-    return [*stages, (_stage_of_task(last, "none"), steps)]
+    stages = [(_stage_of_task(stage, order, priority), steps) for stage, steps in before]
+    return [*stages, (_stage_of_task(last, "none", priority), steps)]
 
 
-def _stage_of_task(stage: Stage, order: Order) -> Stage:
+def _stage_of_task(stage: Stage, order: Order, priority: int) -> Stage:
     """The stage keeps the order that its task keeps. Its function is treated as a task's: one that
     raises is halved down to the item that causes it, and a `sys.exit()` is an error, too."""
-    options = stage.options
+    options = replace(stage.options, priority=priority)
     if options.order == "partition":
         options = replace(options, order=order)
     if isinstance(stage.process, OwnWork):

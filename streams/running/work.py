@@ -47,8 +47,11 @@ class Options:
     None: once, for an operation 6 times. `split`: first halve such a call, at once, until the item
     that causes it is alone; `max_attempts` counts for that item; None: no, for an operation yes.
     `limits`: what the API allows, per minute (`streams.Limits`); None: what it says itself.
+    `adaptive`: whether an operation has fewer items in a call, and fewer calls in flight, while its
+    API takes no more.
 
     `max_wait_s`: how long a window stays open; inf: until it is full, or the input ends.
+    `priority`: see `streams.core.limits`.
     """
 
     max_items: int | None = None
@@ -59,8 +62,10 @@ class Options:
     max_attempts: int | None = None
     split: bool | None = None
     limits: ApiLimits | None = None
+    adaptive: bool = True
     max_wait_s: float = inf
     order: Order = "none"
+    priority: int = 0
 
 
 class LimitOptions(TypedDict, Generic[T], total=False):
@@ -74,6 +79,7 @@ class LimitOptions(TypedDict, Generic[T], total=False):
     max_attempts: int | None
     split: bool | None
     limits: ApiLimits | None
+    adaptive: bool
 
 
 class Work(Protocol):
@@ -198,6 +204,7 @@ def limits_of(
         function_errors="counted",
         split=bool(_first(options.split, split)),
         order=options.order,
+        priority=options.priority,
     )
 
 

@@ -35,6 +35,8 @@ _OF_STAGES = {
     "too_large": "a pipeline takes texts of any size; streams.chunk(...) cuts them",
     "max_tokens": _OWN,
     "max_bytes": "a pipeline takes items of any size; streams.stage(...) has max_tokens",
+    "key": "the calls of a pipeline's stages are for any items",
+    "flush_by": "a pipeline's stages wait as streams.stage(...) says",
     **dict.fromkeys(("max_items", "max_wait_ms"), _OWN),
     **dict.fromkeys(("max_in_flight", "timeout_s", "max_attempts"), _OWN),
     **dict.fromkeys(PER_MINUTE, _OWN_LIMITS),

@@ -112,13 +112,17 @@ class WorkerSettings(Table):
 
 class BatchSettings(Table):
     """When a microbatch is full: the first limit reached closes it. `adaptive`: fewer items, and
-    fewer calls in flight, while the API takes no more; false: the numbers hold as they are."""
+    fewer calls in flight, while the API takes no more; false: the numbers hold as they are. `key`:
+    only items with equal values there share one. `flush_by`: where an item says when its outcome is
+    to be back."""
 
     max_items: int = whole(20, 1, 10_000)
     max_wait_ms: int = whole(50, 0, 3_600_000)
     max_tokens: int = whole(8000, 1, 10_000_000)
     max_bytes: int = whole(1_000_000, 1, 1_000_000_000)
     adaptive: bool = truth(True)
+    key: values.PointerText | None = string(None, 'a JSON Pointer as "/tenant"')
+    flush_by: values.PointerText | None = string(None, 'a JSON Pointer as "/deadline"')
 
 
 class CallSettings(Table):
@@ -142,7 +146,8 @@ class TaskSettings(Table):
 
     `schema`: the resolved JSON Schema of an extraction's answers, None for other operations.
     `dimension` (None: the model's own) and `input_type` count for "embed" only. `version`: of a
-    custom function, part of its results' fingerprint. `model`: "" for custom functions.
+    custom function, part of its results' fingerprint. `priority`: of tasks that share an account,
+    the higher goes first where a limit binds. `model`: "" for custom functions.
     """
 
     name: str = string(..., values.TOPIC_ALLOWED)
@@ -160,12 +165,13 @@ class TaskSettings(Table):
     dimension: Literal[256, 512, 1024, 2048] | None = choice(None, 256, 512, 1024, 2048)
     input_type: Literal["document", "query"] = choice("document", "document", "query")
     text: str = string("/text", 'a JSON Pointer as "/text", or a template as "{/title}: {/body}"')
-    id: str = string("/id", 'a JSON Pointer as "/id"')
+    id: values.PointerText = string("/id", 'a JSON Pointer as "/id"')
     order: Order = choice("partition", "partition", "key", "none")
     tombstones: Literal["forward", "drop", "dead_letter"] = choice(
         "forward", "forward", "drop", "dead_letter"
     )
     too_large: Literal["dead_letter", "truncate"] = choice("dead_letter", "dead_letter", "truncate")
+    priority: int = whole(0, -1000, 1000)
     version: str = string("")
     batch: BatchSettings = table(BatchSettings, "a table, [task.batch]")
     calls: CallSettings = table(CallSettings, "a table, [task.calls]")
@@ -201,11 +207,6 @@ class TaskSettings(Table):
     @classmethod
     def _text(cls, value: str) -> str:
         return values.pointer_or_template(value)
-
-    @field_validator("id")
-    @classmethod
-    def _id(cls, value: str) -> str:
-        return values.pointer(value)
 
     @field_validator("answer_schema", mode="before")
     @classmethod
@@ -280,12 +281,17 @@ class Settings(Table):
     @model_validator(mode="after")
     def _price_tasks(self) -> Self:
         for task in self.tasks:
-            task._price = self.price_of(task.model)
+            self.priced(task)
         return self
 
     def price_of(self, model: str) -> PriceSettings | None:
         """What the user says a model costs; None: nothing."""
         return self.prices.get(model) or self.prices.get(DATED.sub("", model))
+
+    def priced(self, task: TaskSettings) -> TaskSettings:
+        """A task that does not stand in the file, with the price of its model."""
+        task._price = self.price_of(task.model)
+        return task
 
     @field_validator("provider")
     @classmethod

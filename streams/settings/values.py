@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 MAX_TOPIC_CHARACTERS = 249
 _TOPIC = re.compile(rf"[a-zA-Z0-9._-]{{1,{MAX_TOPIC_CHARACTERS}}}")
@@ -74,6 +76,9 @@ def pointer(value: str) -> str:
     if re.search(r"~(?![01])", value):
         raise ValueError(f'must be a JSON Pointer, where "~" is written "~0", not {shown(value)}')
     return value
+
+
+PointerText = Annotated[str, AfterValidator(pointer)]
 
 
 def pointer_or_template(value: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from streams.codec.answers import restore
+from streams.codec.call_terms import FlushBys
 from streams.codec.committed import Committed
 from streams.codec.records import weigh
 from streams.codec.scripts import script_of
@@ -31,6 +32,7 @@ from streams.core.events import (
 from streams.core.inspect import Blocking, Statistics
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
+from streams.policies.budget import BudgetView
 from streams.running.call_task import Ended
 from streams.running.logs import PauseLog
 from streams.running.runner import Runner
@@ -78,6 +80,7 @@ class TaskShell:
             cancels=ledger is None,
             account=parts.account,
             has_price=parts.has_price,
+            money=parts.money,
         )
         self._engine = self._runner.engine
 
@@ -94,6 +97,7 @@ class TaskShell:
         if self._ledger is not None:
             self._ledger.open(partition)
         self._runner.handle(Opened(partition, partition.next_offset, partition.done_before))
+        self._share_budget()
 
     def suspend(self, partition: Partition) -> None:
         """The partition is revoked: no more outcomes go to the sink, its calls go on."""
@@ -125,6 +129,13 @@ class TaskShell:
         if self._ledger is not None:
             self._ledger.close(partition)
         self._runner.handle(Closed(partition))
+        self._share_budget()
+
+    def _share_budget(self) -> None:
+        """Each worker of the group spends at the pace of its partitions."""
+        if self.parts.money is not None:
+            part = len(self._engine.lanes) / self.route.source_partitions
+            self.parts.money.budget.share = min(1.0, max(part, 1e-6))
 
     def halt(self, partitions: Collection[Partition] | None = None) -> None:
         """Start no new microbatch with items of these partitions; None: of any."""
@@ -149,8 +160,13 @@ class TaskShell:
         statistics, pipeline = self._engine.statistics(), self.parts.pipeline
         return statistics if pipeline is None else pipeline.with_stages(statistics)
 
+    def budget(self) -> BudgetView | None:
+        """What its calls may cost yet; None: anything."""
+        money = self.parts.money
+        return None if money is None else money.budget.view(self._runner.now())
+
     def counts(self) -> TaskCounts:
-        return TaskCounts(self.tally, self.call_tally, self.statistics())
+        return TaskCounts(self.tally, self.call_tally, self.statistics(), self.budget())
 
     def blocking(self, partition: Partition) -> Blocking | None:
         """What holds the partition's watermark back, and why."""
@@ -211,10 +227,12 @@ class TaskShell:
         weights = weigh(decoded.items)
         result_bytes = int(RESULT_COPIES * self._outcomes.result_bytes)
         further_bytes = result_bytes + self.parts.call_bytes
+        keys = self.parts.terms.call_keys(decoded.items)
         slots = [
-            Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now)
-            for item, tokens, size, memory in zip(decoded.items, *weights, strict=True)
+            Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now, key)
+            for item, tokens, size, memory, key in zip(decoded.items, *weights, keys, strict=True)
         ]
+        self._set_flush_by(slots, self.parts.terms.flush_bys(decoded.items), now)
         if self.parts.limits.call_shape is not None:
             for slot in slots:
                 slot.script = script_of(slot.item.text, slot.size)
@@ -227,6 +245,22 @@ class TaskShell:
             for slot in slots:
                 slot.order_key = slot.item.key
         return slots
+
+    def _set_flush_by(self, slots: Sequence[Slot], found: FlushBys, now: float) -> None:
+        """What is no time counts as none: the item is done all the same, and nothing is lost."""
+        ahead_s = now - time.time()
+        for place, at_ms in found.at_ms.items():
+            slots[place].flush_by = at_ms / 1000 + ahead_s
+        if found.invalid:
+            if not self.tally.invalid_flush_bys:
+                where = "/".join(map(str, slots[found.invalid[0]].item.position))
+                logger.warning(
+                    "task %s: the flush_by of %s is no time, and counts as none; later ones are"
+                    " counted and not logged",
+                    self.parts.name,
+                    where,
+                )
+            self.tally.invalid_flush_bys += len(found.invalid)
 
     def _recall(self, partition: Partition, slots: Sequence[Slot]) -> None:
         """Settle the items that an earlier owner of the partition has an answer for."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from streams.codec.call_terms import CallTerms
 from streams.codec.records import Decoder
 from streams.codec.results import Encoder
 from streams.core.account import Account
+from streams.core.call_money import CallMoney
 from streams.core.limits import Limits
 from streams.model import Caller
 from streams.running.pipeline_caller import PipelineCaller
@@ -16,8 +18,10 @@ from streams.running.pipeline_caller import PipelineCaller
 class TaskParts:
     """The parts of a task. `timeout_s`: of a call, in seconds; None: as long as it takes.
     `fingerprint`: `codec/fingerprint.py`. `account`: the API's, shared by the tasks that use it;
-    None: its own. `has_price`: whether its calls' price is known. `call_bytes`: memory that each
-    item takes besides its record, its result and its slot."""
+    None: its own. `has_price`: whether its calls' price is known. `money`: what they may cost;
+    None: anything. `call_bytes`: memory that each item takes besides its record, its result and
+    its slot. `terms`: where items say with which others they share a call, and when they are to be
+    back."""
 
     name: str
     source: str
@@ -29,7 +33,9 @@ class TaskParts:
     fingerprint: str = ""
     account: Account | None = None
     has_price: bool = True
+    money: CallMoney | None = None
     call_bytes: int = 0
+    terms: CallTerms = field(default_factory=CallTerms)
 
     @property
     def pipeline(self) -> PipelineCaller | None:

@@ -37,6 +37,7 @@ def slots_of(lanes: list[list[tuple[int, bool]]]) -> list[list[Slot]]:
                     size=3 * tokens,
                     memory=10,
                     outcome=DROP if done else PENDING,
+                    call_key=tokens // 20,
                 )
                 for place, (tokens, done) in enumerate(items)
             ]
@@ -76,7 +77,7 @@ def test_every_item_is_in_one_chunk_in_order_and_no_chunk_passes_its_bounds(
 
 
 @given(st.lists(sizes, min_size=1, max_size=3))
-def test_a_request_keeps_to_the_limits_and_to_one_lane_and_is_as_full_as_it_can_be(
+def test_a_request_keeps_to_the_limits_a_lane_and_a_call_key_and_is_as_full_as_a_run_can_be(
     lanes: list[list[tuple[int, bool]]],
 ) -> None:
     slots = list(chain.from_iterable(slots_of(lanes)))
@@ -89,7 +90,7 @@ def test_a_request_keeps_to_the_limits_and_to_one_lane_and_is_as_full_as_it_can_
         assert call.size <= 3
         assert call.tokens <= 20
         assert sum(slot.size for slot in call.slots) <= 60
-        assert len({slot.lane for slot in call.slots}) == 1
+        assert len({(slot.lane, slot.call_key) for slot in call.slots}) == 1
     for one, following in pairwise(calls):
         first = following.slots[0]
         full = (
@@ -97,7 +98,8 @@ def test_a_request_keeps_to_the_limits_and_to_one_lane_and_is_as_full_as_it_can_
             or one.tokens + first.tokens > 20
             or sum(slot.size for slot in one.slots) + first.size > 60
         )
-        assert full or first.lane != one.slots[0].lane
+        last = one.slots[-1]
+        assert full or (first.lane, first.call_key) != (last.lane, last.call_key)
 
 
 @given(st.lists(sizes, min_size=1, max_size=3))

@@ -26,8 +26,8 @@ SECRETS = (
 )
 TASK_KEYS = (
     "name, source, sink, dead_letter, operation, provider, model, labels, instructions, schema,"
-    " dimension, input_type, text, id, order, tombstones, too_large, version, batch, calls, limits,"
-    " output"
+    " dimension, input_type, text, id, order, tombstones, too_large, priority, version, batch,"
+    " calls, limits, output"
 )
 
 KAFKA_CASES = {
@@ -171,7 +171,7 @@ TASK_CASES = {
     ),
     "[task.batch]\nmax_wait_s = 1": (
         'task.sentiment.batch.max_wait_s: unknown key; did you mean "max_wait_ms"?'
-        " allowed: max_items, max_wait_ms, max_tokens, max_bytes"
+        " allowed: max_items, max_wait_ms, max_tokens, max_bytes, adaptive, key, flush_by"
     ),
     "[task.calls]\nmax_in_flight = true": (
         "task.sentiment.calls.max_in_flight: must be a whole number from 1 to 10000, not true"
@@ -208,7 +208,7 @@ FILES = {
     f"{WORKER}{TASK}[batch]\n": ("batch: unknown key here; it belongs in [[task]]"),
     f"{WORKER}{TASK}[workers]\n": (
         'workers: unknown key; did you mean "worker"?'
-        " allowed: kafka, worker, task, provider, prices"
+        " allowed: kafka, worker, task, provider, limit_groups, prices"
     ),
     f"{WORKER}{TASK}[provider.antropic]\n": (
         'provider.antropic: no task uses it; did you mean "anthropic"?'

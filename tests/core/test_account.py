@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from streams.core import Paused, Resumed
+from streams.core import Limits, Paused, Resumed
 from streams.core.account import Account
 from streams.core.reservation import Reservation
 from streams.core.seat import Seat
 from streams.errors import Fault
 from streams.model import Quota, RateLimits
 from streams.policies.breaker import BreakerLimits
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 from streams.policies.retry import Backoff
 
 from .scenario import Company, Scenario, words
@@ -459,7 +459,7 @@ def throttled(shared: Account, retry_after_s: float) -> None:
 
 def test_a_reservation_is_granted_while_calls_flow_and_counts_its_tokens() -> None:
     shared = account()
-    seat = Seat(shared, 2, lambda: None)
+    seat = Seat(shared, Limits(max_in_flight=2), lambda: None)
     first, second = seat.reserve(Demand(1, 100, 0), 0.0), seat.reserve(Demand(1, 20, 0), 0.0)
     assert isinstance(first, Reservation)
     assert isinstance(second, Reservation)
@@ -471,7 +471,7 @@ def test_a_reservation_is_granted_while_calls_flow_and_counts_its_tokens() -> No
 def test_a_reservation_in_a_pause_names_the_time_to_ask_again() -> None:
     shared = account()
     throttled(shared, 5.0)
-    seat = Seat(shared, 1, lambda: None)
+    seat = Seat(shared, Limits(max_in_flight=1), lambda: None)
     assert seat.reserve(Demand(1, 1, 0), 4.9) == 5.0
     probe = seat.reserve(Demand(1, 1, 0), 5.0)
     assert isinstance(probe, Reservation)
@@ -481,12 +481,13 @@ def test_a_reservation_in_a_pause_names_the_time_to_ask_again() -> None:
 def test_who_cannot_know_the_time_is_woken_once_when_it_may_ask() -> None:
     shared, woken = account(), []
     throttled(shared, 5.0)
-    one, other = (Seat(shared, 1, lambda name=name: woken.append(name)) for name in "ab")  # type: ignore[misc]
+    limits = Limits(max_in_flight=1)
+    one, other = (Seat(shared, limits, lambda name=name: woken.append(name)) for name in "ab")  # type: ignore[misc]
     probe = one.reserve(Demand(1, 1, 0), 5.0)
     assert isinstance(probe, Reservation)
     assert other.reserve(Demand(1, 1, 0), 5.0) == float("inf")
     one.succeeded(probe, 6.0)
-    one.withdraw()
+    one.withdraw(6.0)
     assert woken == ["b"]
     assert isinstance(other.reserve(Demand(1, 1, 0), 6.0), Reservation)
 

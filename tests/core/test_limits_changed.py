@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streams.core import Expedited, Flush, Halt, LimitsChanged, Resume
+from streams.core.lead import MARGIN_S
 from streams.errors import Fault
 
 from .scenario import Company, Scenario, words
@@ -47,9 +48,10 @@ def test_a_wait_that_is_over_by_the_new_limit_ends_now() -> None:
 
 def test_a_deadline_stands_whatever_the_wait_becomes() -> None:
     s = Scenario(max_wait_s=0.05)
-    s.arrive("a0", deadline_at=0.01)
+    s.arrive("z0").at(0.05).reply("z0")  # a call takes no time
+    s.arrive("a0", flush_by=0.08)
     s.handle(LimitsChanged(max_wait_s=9.0))
-    assert s.engine.next_deadline() == 0.01
+    assert s.engine.next_deadline() == 0.08 - MARGIN_S
 
 
 def test_more_calls_in_flight_start_at_once() -> None:

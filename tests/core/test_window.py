@@ -241,37 +241,6 @@ def test_the_oldest_item_is_reached_while_places_are_free_however_many_lanes_the
     assert s.now == 0.05
 
 
-# -- deadlines ---------------------------------------------------------------------------------
-
-
-def test_a_window_closes_no_later_than_an_items_own_deadline() -> None:
-    s = Scenario(max_wait_s=1.0)
-    s.arrive("a0").arrive("a1", deadline_at=0.2).at(0.19)
-    assert s.calls() == []
-    s.at(0.2)
-    (batch,) = s.batches()
-    assert batch.reason == "deadline"
-    assert sorted(batch.items) == ["a0", "a1"]
-
-
-def test_an_item_whose_deadline_has_come_goes_before_the_backlog_of_its_lane() -> None:
-    s = Scenario(max_items=3, max_wait_s=10, max_in_flight=1)
-    s.arrive("z0 z1 z2").arrive(words("a", 20)).arrive("a20", deadline_at=0.1).at(0.1)
-    s.calls()
-    s.reply("z0 z1 z2")
-    assert s.calls() == ["a20 a0 a1"]
-    s.reply("a20 a0 a1")
-    assert s.released()[1:] == ["a0 a1"]  # it still leaves in its turn
-    assert s.calls() == ["a2 a3 a4"]
-
-
-def test_a_deadline_of_an_item_that_has_been_taken_closes_nothing() -> None:
-    s = Scenario(max_items=2, max_wait_s=10, max_in_flight=5)
-    s.arrive("a0 a1", deadline_at=0.1).arrive("a2")
-    assert s.calls() == ["a0 a1"]
-    assert s.engine.next_deadline() == 10.0
-
-
 # -- flush, halt, resume -----------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from streams.policies.correction import (
     FIRST_MARGIN,
     LEAST_MARGIN,
     SINGLE,
+    TOGETHER,
     Correction,
     Factor,
 )
@@ -118,8 +119,8 @@ def test_a_reply_that_says_no_usage_teaches_nothing() -> None:
 
 def test_the_first_replies_teach_one_by_one_and_later_ones_together() -> None:
     correction = Correction([Factor(1.0, 0.25)])
-    taught = [correction.learn([100], 100 + n) for n in range(SINGLE + 16)]
-    assert taught == [True] * SINGLE + ([False] * 7 + [True]) * 2
+    taught = [correction.learn([100], 100 + n) for n in range(SINGLE + 2 * TOGETHER)]
+    assert taught == [True] * SINGLE + ([False] * (TOGETHER - 1) + [True]) * 2
 
 
 @pytest.mark.parametrize("factors", [[], [Factor(-1.0, 0.1)], [Factor(1.0, 0.0)]])

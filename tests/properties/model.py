@@ -81,6 +81,7 @@ class Model:
     decided: list[bool] = field(default_factory=list)  # what calls gave: a result or a dead letter
     results: int = 0  # calls that gave a result
     most_in_flight: int = 0  # what the limits have ever allowed
+    lead_s: float = 0.0  # what the engine says; `tests/core/test_flush_by.py` judges it
 
     def __post_init__(self) -> None:
         self.most_in_flight = self.limits.max_in_flight
@@ -347,8 +348,9 @@ class Model:
         for item in self.waiting():
             slot = item.slot
             groups.setdefault(slot.call_key, []).append(slot)
-            deadline_at = float("inf") if slot.deadline_at is None else slot.deadline_at
-            due_at = min(due_at, slot.arrived_at + self.limits.max_wait_s, deadline_at)
+            due_at = min(due_at, slot.arrived_at + self.limits.max_wait_s)
+            if slot.flush_by is not None:
+                due_at = min(due_at, max(slot.flush_by, slot.arrived_at) - self.lead_s)
         for slots in groups.values():
             full = (
                 self.flushing

@@ -68,6 +68,8 @@ ITEMS = [
     PLAIN | {"call_key": "k"},
     PLAIN | {"call_key": "k", "order_key": "x"},
     PLAIN | {"deadline_in_s": 0.01},
+    PLAIN | {"deadline_in_s": 3.0},
+    PLAIN | {"deadline_in_s": -5.0, "call_key": "k"},
     PLAIN | {"outcome": None, "order_key": "y"},
     PLAIN | {"outcome": ItemError("no_text")},
 ]
@@ -115,6 +117,7 @@ class EngineMachine(RuleBasedStateMachine):
     def handle(self, event: Event) -> list[Action]:
         actions = self.engine.handle(event, self.now)
         self.heard = actions
+        self.model.lead_s = self.engine.windows.lead.s
         return actions
 
     def judge(self, actions: list[Action], *, answered_by_api: bool = False) -> None:
@@ -184,7 +187,7 @@ class EngineMachine(RuleBasedStateMachine):
             for first, last in self.model.done[lane]:
                 seq = last + 1 if first <= seq <= last else seq
             if "deadline_in_s" in fields:
-                fields["deadline_at"] = self.now + fields.pop("deadline_in_s")
+                fields["flush_by"] = self.now + fields.pop("deadline_in_s")
             slots.append(Slot(lane, seq, None, arrived_at=self.now, **fields))
             seq += 1
         decided = [slot.outcome is not PENDING for slot in slots]
@@ -223,7 +226,7 @@ class EngineMachine(RuleBasedStateMachine):
         items = self.model.lanes.get(lane, [])[first::step]
         self.judge(self.handle(Expedited([item.slot for item in items])))
         for item in items:
-            at = item.slot.deadline_at
+            at = item.slot.flush_by
             assert item.place != "waiting" or (at is not None and at <= self.now), "it may wait"
 
     @rule(change=st.sampled_from(CHANGES))

@@ -39,7 +39,7 @@ def summary(texts: list[str], times: float = 1.0, **more: Any) -> dict[str, Any]
     found = Estimate(task(**more))
     for text in texts:
         found.add(text)
-    found.close_call()
+    found.close_calls()
     return found.summary(times)
 
 
@@ -48,6 +48,14 @@ def summary(texts: list[str], times: float = 1.0, **more: Any) -> dict[str, Any]
 )
 def test_tokens_are_counted_by_script(text: str, tokens: float) -> None:
     assert likely_tokens(text) == pytest.approx(tokens)
+
+
+def test_items_with_other_call_keys_are_in_other_calls() -> None:
+    estimate = Estimate(task())
+    for number in range(100):
+        estimate.add("a text", number % 4)
+    estimate.close_calls()
+    assert estimate.summary()["calls"] == 8  # 25 items of each, 20 at most
 
 
 def test_a_batch_costs_half_and_only_claude_has_one() -> None:
@@ -184,7 +192,7 @@ def test_what_results_took_corrects_the_estimate() -> None:
     estimate = Estimate(task(), found)
     for _ in range(20):
         estimate.add("a text")
-    estimate.close_call()
+    estimate.close_calls()
     counted = estimate.summary()
     assert (counted["input_tokens"], counted["output_tokens"]) == (2_000, 600)
 

@@ -32,6 +32,8 @@ def test_every_keyword_finds_its_table() -> None:
         max_wait_ms=10,
         max_tokens=100,
         max_bytes=1000,
+        key="/tenant",
+        flush_by="/by",
         max_in_flight=10,
         timeout_s=2.5,
         max_attempts=2,
@@ -41,7 +43,7 @@ def test_every_keyword_finds_its_table() -> None:
     assert (task.source, task.sink, task.dead_letter) == ("reviews", "reviews.topics", "bin")
     assert (task.text, task.id) == ("/body", "/key")
     assert (task.tombstones, task.too_large) == ("drop", "truncate")
-    assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000, True)
+    assert tuple(task.batch.model_dump().values()) == (96, 10, 100, 1000, True, "/tenant", "/by")
     assert tuple(task.calls.model_dump().values()) == (10, 2.5, 2)
     assert task.output.mode == "result"
 
@@ -98,7 +100,7 @@ def test_a_pipelines_task_has_no_keys_of_calls_and_microbatches() -> None:
     with pytest.raises(ConfigError) as caught:
         task_from_keywords(
             "vectors", pipeline=True, source="a", sink="b", max_items=5, timeout_s=3, max_tokens=9,
-            too_large="truncate", labels=["x"],
+            too_large="truncate", labels=["x"], key="/tenant", flush_by="/by",
         )  # fmt: skip
     assert list(caught.value.problems) == [
         "max_items: a pipeline's stages have their own: give it to streams.stage(...)",
@@ -106,7 +108,9 @@ def test_a_pipelines_task_has_no_keys_of_calls_and_microbatches() -> None:
         "max_tokens: a pipeline's stages have their own: give it to streams.stage(...)",
         "too_large: a pipeline takes texts of any size; streams.chunk(...) cuts them",
         "labels: unknown keyword; allowed: source, sink, dead_letter, text, id, order, tombstones, "
-        "version, mode, embedding",
+        "priority, version, mode, embedding",
+        "key: the calls of a pipeline's stages are for any items",
+        "flush_by: a pipeline's stages wait as streams.stage(...) says",
     ]
 
 

@@ -78,6 +78,8 @@ def test_the_defaults_are_those_of_the_contract() -> None:
         "max_tokens": 8000,
         "max_bytes": 1_000_000,
         "adaptive": True,
+        "key": None,
+        "flush_by": None,
     }
     assert task.calls.model_dump() == {"max_in_flight": 5, "timeout_s": 60, "max_attempts": 6}
     assert task.output.model_dump() == {"mode": "envelope", "embedding": "floats"}

@@ -12,15 +12,18 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder
 from streams.codec.results import Encoder
+from streams.core.call_money import CallMoney
 from streams.core.limits import Limits
 from streams.errors import CallError
 from streams.kafka.consume.lease import Lease
 from streams.kafka.produce.parcels import Parcel
 from streams.model import Item, Reply
 from streams.policies.breaker import BreakerLimits
+from streams.policies.budget import Budget, Budgets
+from streams.policies.call_costs import CallCosts, Learned
 from streams.policies.retry import Backoff
 from streams.providers.functions import function_caller
-from streams.worker.intake import Budget
+from streams.worker.intake import Budget as Memory
 from streams.worker.output import Route
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
@@ -124,9 +127,18 @@ class Steered:
         self.calls[place][1].set_exception(error)
 
 
+def money(budgets: Budgets) -> CallMoney:
+    """A budget whose calls cost 30 nano-dollars for each item, by what was told before the first
+    reply."""
+    now = asyncio.get_running_loop().time()
+    costs = CallCosts(1, 1)
+    costs.told = Learned(30.0, 0.0, 1)
+    return CallMoney(Budget(budgets, "pause", now), costs)
+
+
 class Played:
     """One task of a real `Worker`. `function`: its custom function; `caller`: instead of one.
-    `beside`: a second task of this name, and with this source."""
+    `beside`: a second task of this name, and with this source. `money`: see `money`."""
 
     def __init__(
         self,
@@ -142,6 +154,7 @@ class Played:
         breaker: BreakerLimits | None = None,
         beside: str | None = None,
         has_price: bool = True,
+        money: CallMoney | None = None,
     ) -> None:
         self.sink, self.consumer = PlayedSink(), PlayedConsumer()
         self.worker = Worker(
@@ -151,7 +164,7 @@ class Played:
             checks_log_end=True,
             commit_interval_s=3600,
             drain_s=1,
-            budget=Budget(64_000_000),
+            budget=Memory(64_000_000),
             lease=Lease(10),
             on_fatal=lambda error: None,
         )
@@ -172,6 +185,7 @@ class Played:
             encoder=Encoder(task=name, model=None, fingerprint="f"),
             caller=caller if function is None else function_caller(function),
             has_price=has_price,
+            money=money,
         )
         route = Route(f"{SOURCE}.sink", f"{SOURCE}.dead", 4, 4, 4, 1_000_000, 1_000_000)
         sink: Any = self.sink

@@ -13,8 +13,9 @@ from streams.errors import CallError, Fault, ItemError
 from streams.model import Item
 from streams.observe.metrics import METRICS, MetricName, WorkerMetrics
 from streams.observe.web.state import StateView
+from streams.policies.budget import Budgets
 from streams.policies.code_counts import MAX_CODES
-from tests.web.assembly import Played, Steered
+from tests.web.assembly import Played, Steered, money
 
 CONTRACT = {
     "streams_items_total": {"outcome"},
@@ -34,9 +35,12 @@ CONTRACT = {
     "streams_dead_letters_total": {"code"},
     "streams_tokens_total": {"kind"},
     "streams_cost_usd_total": set(),
+    "streams_budget_left_usd": {"period"},
     "streams_latency_seconds": set(),
+    "streams_late_items_total": set(),
+    "streams_invalid_flush_by_total": set(),
 }
-"""Section 8 of the contract: each name and its labels besides `task`."""
+"""Section 8 of the contract, and what issue 12 adds: each name and its labels besides `task`."""
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -75,7 +79,7 @@ async def judge(items: Sequence[Item]) -> list[Any]:
 
 async def worked() -> Played:
     """Six items in calls of two: three results, a drop, a dead letter, a breaking item."""
-    played = Played(judge)
+    played = Played(judge, money=money(Budgets(day=10**9, total=10**10)))
     (lane,) = played.assign(3)
     played.arrive(lane, "a", "bad", "drop", "b", "breaks", "c")
     await played.until_settled(6)
@@ -114,6 +118,15 @@ async def test_items_are_counted_by_outcome_and_dead_letters_by_code() -> None:
     outcomes = {"result": 3.0, "dead_letter": 2.0, "drop": 1.0}
     assert by(samples, "streams_items_total") == outcomes
     assert by(samples, "streams_dead_letters_total") == {"odd": 1.0, "function_error": 1.0}
+
+
+async def test_what_a_budget_has_left_is_told_by_period() -> None:
+    async with await worked() as played:
+        left = by(scrape(played), "streams_budget_left_usd")
+    assert set(left) == {"day", "total"}
+    assert 0.9 < left["day"] < 1
+    async with Played(judge) as played:
+        assert by(scrape(played), "streams_budget_left_usd") == {}
 
 
 async def test_a_tombstone_that_is_passed_on_is_a_result() -> None:

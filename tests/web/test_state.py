@@ -11,8 +11,9 @@ from streams.errors import CallError, Fault, ItemError
 from streams.model import Item
 from streams.observe.web.state import StateView
 from streams.policies.breaker import BreakerLimits
+from streams.policies.budget import Budgets
 from streams.policies.retry import Backoff
-from tests.web.assembly import Played, Steered
+from tests.web.assembly import Played, Steered, money
 
 
 def state_of(played: Played) -> dict[str, Any]:
@@ -54,6 +55,28 @@ async def test_it_says_whose_state_it_is_and_where_items_come_from_and_go() -> N
     (task,) = state["tasks"]
     assert (task["name"], task["source"]) == ("sentiment", "reviews")
     assert (task["sink"], task["dead_letter"]) == ("reviews.sink", "reviews.dead")
+
+
+async def test_a_budget_says_what_is_left_and_what_it_stops() -> None:
+    budgets = Budgets(day=50, total=1_000)
+    async with Played(good, money=money(budgets)) as played:
+        (lane,) = played.assign(0)
+        assert task_of(played)["budget"] == {
+            "on_budget": "pause",
+            "budget_usd": {"day": 5e-8, "total": 1e-6},
+            "left_usd": {"day": 5e-8, "total": 1e-6},
+            "stopped_by": None,
+            "until_ms": None,
+            "slowed": False,
+        }
+        assert StateView(played.worker, "reviews").stopped_budgets() == []
+        played.arrive(lane, "a", "b")
+        assert task_of(played)["budget"]["stopped_by"] == "day"
+        assert blocking(played)["reason"] == "the budget is spent (day)"
+        (stopped,) = StateView(played.worker, "reviews").stopped_budgets()
+        assert (stopped["task"], stopped["stopped_by"]) == ("sentiment", "day")
+    async with Played(good) as played:
+        assert task_of(played)["budget"] is None
 
 
 async def test_counts_are_those_of_the_work_done() -> None:

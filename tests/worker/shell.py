@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from aiokafka import TopicPartition
 
+from streams.codec.call_terms import CallTerms
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder
 from streams.codec.results import Encoder
@@ -19,7 +20,7 @@ from streams.core.ranges import Ranges
 from streams.kafka.consume.open_batches import Share
 from streams.kafka.consume.reader import Allowance
 from streams.kafka.extents import Extent
-from streams.model import Caller, Reply, Usage
+from streams.model import Caller, Headers, Reply, Usage
 from streams.worker.call_ledger import Ledger, LedgerTask, reads_from
 from streams.worker.intake import Budget
 from streams.worker.output import Route
@@ -178,7 +179,7 @@ class Shell:
             may_write=self.worker.lease.holds,
         )
 
-    async def start(self, **limits: Any) -> None:
+    async def start(self, terms: CallTerms | None = None, **limits: Any) -> None:
         await self.sink.start()
         if self.ledger is not None:
             await self.ledger.connect()
@@ -194,6 +195,7 @@ class Shell:
             ),
             caller=self.caller,
             fingerprint=self.fingerprint,
+            terms=terms or CallTerms(),
         )
         route = Route("sink", "dead", 4, 4, 4, 1_000_000, 1_000_000)
         self.task = TaskShell(parts, route, self.sink, self.worker.on_room, self.ledger)
@@ -237,11 +239,22 @@ class Shell:
         size: int = 10,
         first: int | None = None,
         keys: Sequence[bytes | None] = (None,),
+        also: Sequence[Mapping[str, Any]] = ({},),
+        headers: Headers = (),
     ) -> None:
         """So many records from offset `first` on (None: the next ones of the lane), with these keys
-        in turn."""
+        and further members of their values in turn."""
         first = lane.next_offset if first is None else first
-        records = [_record(lane.where, first + n, size, keys[n % len(keys)]) for n in range(count)]
+        records = [
+            _record(
+                lane.where,
+                first + n,
+                {"text": "x" * size, **also[n % len(also)]},
+                keys[n % len(keys)],
+                headers,
+            )
+            for n in range(count)
+        ]
         self.worker.on_records([(lane, records, first + count)])
 
     def passed(self, lane: Any, position: int) -> None:
@@ -266,15 +279,17 @@ class Shell:
         return found
 
 
-def _record(partition: TopicPartition, offset: int, size: int, key: bytes | None) -> Any:
+def _record(
+    partition: TopicPartition, offset: int, value: Any, key: bytes | None, headers: Headers
+) -> Any:
     return SimpleNamespace(
         topic=partition.topic,
         partition=partition.partition,
         offset=offset,
         timestamp=0,
         key=key,
-        value=orjson.dumps({"text": "x" * size}),
-        headers=(),
+        value=orjson.dumps(value),
+        headers=headers,
     )
 
 

@@ -16,7 +16,7 @@ from tests.worker.shell import Shell
 KEYS = [
     "items", "results", "dead_letters", "calls", "retries", "splits", "mean_batch_items",
     "max_in_flight_seen", "elapsed_s", "items_per_s", "latency_ms_p50", "latency_ms_p99",
-    "input_tokens", "output_tokens", "cost_usd", "one_call_per_item_s", "speedup",
+    "late_items", "input_tokens", "output_tokens", "cost_usd", "one_call_per_item_s", "speedup",
 ]  # fmt: skip
 
 

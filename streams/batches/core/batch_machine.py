@@ -68,7 +68,7 @@ class BatchMachine:
         self.mode = Mode.RUN
         self.error: str | None = None
         self.chunks = OpenChunks()
-        self.spending = Spending(terms.max_cost_nano_usd)
+        self.spending = Spending(terms.max_cost_nano_usd, terms.batch_share)
         self._deadline = Deadline(
             terms, self.chunks, count=count, max_items=max_items, max_in_flight=max_in_flight
         )

@@ -1,13 +1,14 @@
 """Packs items into requests, and requests into chunks.
 
-1. A request is a microbatch of the task: greedy, in order, within its limits, of one lane.
+1. A request is a microbatch of the task: greedy, in order, within its limits, of one lane and call
+   key. It is a run of items, since a chunk is remembered as ranges.
 2. A chunk ends before the item that would pass one of its bounds, so it is never above them, except
    that it has one item at least.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import inf
@@ -44,7 +45,7 @@ class ChunkBuilder:
         self._max_bytes = inf if limits.max_bytes is None else limits.max_bytes
         self._memory = self._body = 0
         self._count = self._tokens = self._bytes = 0  # of the request that is open
-        self._lane: object = None
+        self._whose: object = None
         self._is_empty = True
         self.slots: list[Slot] = []
         self.requests = 0
@@ -75,7 +76,7 @@ class ChunkBuilder:
         self.requests, self._body, self._memory = requests, body, memory
         if opens:
             self._count = self._tokens = self._bytes = 0
-            self._lane = slot.lane
+            self._whose = _whose(slot)
         if waits:
             self._count += 1
             self._tokens += slot.tokens
@@ -85,24 +86,29 @@ class ChunkBuilder:
     def _opens(self, slot: Slot) -> bool:
         """Whether it begins a request."""
         return (
-            slot.lane != self._lane
+            _whose(slot) != self._whose
             or self._count >= self._limits.max_items
             or self._tokens + slot.tokens > self._max_tokens
             or self._bytes + slot.size > self._max_bytes
         )
 
 
+def _whose(slot: Slot) -> tuple[Hashable, Hashable]:
+    """Equal for slots that may share a request."""
+    return slot.lane, slot.call_key
+
+
 def packed(slots: Sequence[Slot], limits: Limits) -> list[Call]:
-    """The waiting ones among these slots as requests, lane by lane, in order; they are IN_FLIGHT
+    """The waiting ones among these slots as requests, run by run, in order; they are IN_FLIGHT
     now."""
     max_tokens = inf if limits.max_tokens is None else limits.max_tokens
     max_bytes = inf if limits.max_bytes is None else limits.max_bytes
     calls: list[Call] = []
     waiting = [slot for slot in slots if slot.state is State.WAITING]
-    for _, lane in groupby(waiting, lambda slot: slot.lane):
+    for _, run in groupby(waiting, _whose):
         group: list[Slot] = []
         tokens = size = 0
-        for slot in lane:
+        for slot in run:
             tokens += slot.tokens
             size += slot.size
             full = len(group) >= limits.max_items or tokens > max_tokens or size > max_bytes

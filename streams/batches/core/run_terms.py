@@ -15,13 +15,15 @@ class RunTerms:
     back by then, less what live calls need, goes live. None: whenever batches end.
     `max_cost_nano_usd`: the run stops before it spends more; None: any. `reserve_ms`: how long the
     end of a cancelled batch, and all else that is not a call, may take before the deadline.
-    `bounds`: of a chunk. `times`: of polling."""
+    `bounds`: of a chunk. `times`: of polling. `batch_share`: what a batch costs, as a part of live
+    calls' price."""
 
     deadline_at_ms: int | None = None
     max_cost_nano_usd: int | None = None
     reserve_ms: int = 120_000
     bounds: ChunkBounds = field(default_factory=ChunkBounds)
     times: PollTimes = field(default_factory=PollTimes)
+    batch_share: float = 0.5
 
 
 class Mode(Enum):

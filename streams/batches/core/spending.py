@@ -1,7 +1,7 @@
 """What a run costs: by what the canary took, corrected by what batches cost.
 
-1. A batch costs half of the tokens that its requests are estimated to take. What has been read
-   corrects the estimates of what has not.
+1. A batch costs a part, in general half, of the tokens that its requests are estimated to take.
+   What has been read corrects the estimates of what has not.
 2. What is submitted counts as spent, however late it ends. A new chunk begins only where a fifth
    more is left: what it is estimated wrong by, and what a batch leaves to be asked again.
 """
@@ -19,9 +19,10 @@ HEADROOM = 1.2
 
 class Spending:
     """`facts`: None: nothing was called yet. `spent`: by chunks that are read, in nano-dollars;
-    None: not known."""
+    None: not known. `batch_share`: what a batch costs, as a part of live calls' price."""
 
-    def __init__(self, limit_nano_usd: int | None) -> None:
+    def __init__(self, limit_nano_usd: int | None, batch_share: float = 0.5) -> None:
+        self._batch_share = batch_share
         self._limit = limit_nano_usd
         self.facts: CanaryFacts | None = None
         self._expected = self._actual = 0
@@ -34,7 +35,7 @@ class Spending:
         if self.facts is None or self.facts.nano_per_token is None:
             return None
         cost = tokens * self.facts.nano_per_token
-        return int(cost / 2 if batch else cost)
+        return int(cost * self._batch_share if batch else cost)
 
     def read(self, chunk: Chunk) -> None:
         """A chunk's true cost is known."""

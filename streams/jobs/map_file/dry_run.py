@@ -22,7 +22,7 @@ def estimate(job: MapJob) -> dict[str, Any]:
             rows += 1
             if row.problem is None:
                 found.add(row.text)
-        found.close_call()
+        found.close_calls()
     finally:
         source.close()
     return {"rows": rows, **found.summary()}

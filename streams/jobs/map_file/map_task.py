@@ -27,7 +27,7 @@ def task_of(settings: Settings, name: str | None, question: Question) -> TaskSet
     """
     given = {key: value for key, value in question.items() if value is not None}
     if name is None and given:
-        return _made_of(given)
+        return settings.priced(_made_of(given))
     if given:
         option = _option(next(iter(given)))
         raise UsageError(f"{option} belongs to --operation; --task {name} has its own")
@@ -50,6 +50,11 @@ def _configured(settings: Settings, name: str | None) -> TaskSettings:
         raise UsageError(
             f"--task {task.name}: its function is in an application of yours;"
             " for a file there is streams.map_batches"
+        )
+    if task.batch.key is not None:
+        raise UsageError(
+            f"--task {task.name}: its batch.key keeps items apart, which map cannot; for a file"
+            " whose rows may share calls leave it out"
         )
     return task
 

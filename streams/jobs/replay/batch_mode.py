@@ -28,7 +28,7 @@ from streams.jobs.replay.run_facts import CANCEL, PROGRESS, RunProgress
 from streams.jobs.replay.run_parts import open_parts, open_sink, route_of_run
 from streams.kafka.client import connected
 from streams.kafka.tail import reading_consumer
-from streams.providers import make_batch_api
+from streams.providers import make_batch_api, task_price
 
 NOTE_EVERY_S = 2.0
 
@@ -82,22 +82,17 @@ class BatchMode:
         sink = await open_sink(context, stack, self._fail)
         onward, anew = await self._scanner(stack), await self._scanner(stack)
         drops = DropNotes(drops_of(state))
-        door = self._door = ReplayDoor(
-            context,
-            parts.decoder,
-            parts.encoder,
-            route_of_run(context),
-            sink,
-            (onward, anew),
-            written,
-            drops,
-        )
-        api = make_batch_api(
-            task, context.settings.provider.get(task.provider), environ=context.environ
-        )
+        route, ways = route_of_run(context), (onward, anew)
+        door = self._door = ReplayDoor(context, parts, route, sink, ways, written, drops)
+        provider = context.settings.provider.get(task.provider)
+        api = make_batch_api(task, provider, environ=context.environ)
         stack.push_async_callback(api.aclose)
         limit = context.facts.max_cost_usd
-        terms = RunTerms(max_cost_nano_usd=None if limit is None else int(limit * 1e9))
+        price = task_price(task)
+        terms = RunTerms(
+            max_cost_nano_usd=None if limit is None else int(limit * 1e9),
+            batch_share=0.5 if price is None else price.batch,
+        )
         return BatchRun(
             self._head(state),
             operation_of(caller, parts),

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
+from streams.codec.call_terms import CallTerms
 from streams.codec.records import Decoder, TextLimit
 from streams.jobs.call_estimate import Estimate
 from streams.jobs.replay.range_scan import RangeScanner
@@ -66,23 +67,29 @@ async def add_range(
     """Add a sample of the range, or with `exact` all of it; returns how many times of what was
     added the whole range is. Raises BrokerError."""
     chosen = pieces(extents, sum(map(_length, extents.values())) if exact else SAMPLE_OFFSETS)
-    decoder = decoder_of(task)
+    decoder, terms = decoder_of(task), CallTerms(task.batch.key)
     for partition, extent in chosen:
         async for records in scanner.scan(partition, extent):
             inside = records if where is None else where.selected(records)
-            _add(estimate, decoder, task.source, partition, inside)
-    estimate.close_call()
+            _add(estimate, decoder, terms, task.source, partition, inside)
+    estimate.close_calls()
     covered = sum(_length(piece.extent) for piece in chosen)
     return sum(map(_length, extents.values())) / covered if covered else 1.0
 
 
 def _add(
-    estimate: Estimate, decoder: Decoder, topic: str, partition: int, records: list[Any]
+    estimate: Estimate,
+    decoder: Decoder,
+    terms: CallTerms,
+    topic: str,
+    partition: int,
+    records: list[Any],
 ) -> None:
     decoded = decoder.decode(records, topic, partition)
-    for place, item in enumerate(decoded.items):
+    keys = terms.call_keys(decoded.items)
+    for place, (item, key) in enumerate(zip(decoded.items, keys, strict=True)):
         if place not in decoded.settled:
-            estimate.add(item.text)
+            estimate.add(item.text, key)
 
 
 def _length(extent: Extent) -> int:

@@ -18,8 +18,7 @@ from aiokafka import TopicPartition
 
 from streams.batches.batch_door import Cursor, Ranges
 from streams.codec.committed import Committed
-from streams.codec.records import Decoder, weigh
-from streams.codec.results import Encoder
+from streams.codec.records import weigh
 from streams.core.call import Slot
 from streams.jobs.replay.completeness import Completeness
 from streams.jobs.replay.range_scan import RangeScanner
@@ -31,6 +30,7 @@ from streams.kafka.produce.sink import Sink
 from streams.model import DROP
 from streams.worker.output import ENCODED_AT_ONCE, Outcomes, Route
 from streams.worker.partition import Partition
+from streams.worker.task_parts import TaskParts
 
 AT_ONCE = 500
 """Records that are decoded in one turn of the loop (some ms)."""
@@ -44,8 +44,7 @@ class ReplayDoor:
     def __init__(
         self,
         context: RunContext,
-        decoder: Decoder,
-        encoder: Encoder,
+        parts: TaskParts,
         route: Route,
         sink: Sink,
         scanners: tuple[RangeScanner, RangeScanner],
@@ -53,8 +52,8 @@ class ReplayDoor:
         drops: DropNotes,
     ) -> None:
         self._context = context
-        self._decoder = decoder
-        self._outcomes = Outcomes(encoder, route, sink, self._delivered)
+        self._decoder, self._terms = parts.decoder, parts.terms
+        self._outcomes = Outcomes(parts.encoder, route, sink, self._delivered)
         self._onward, self._anew = scanners
         self._written = written
         self._drops = drops
@@ -95,9 +94,10 @@ class ReplayDoor:
 
     def _decoded(self, lane: int, records: Sequence[Any]) -> list[Slot]:
         decoded = self._decoder.decode(records, self._context.facts.source, lane)
+        weights, keys = weigh(decoded.items), self._terms.call_keys(decoded.items)
         slots = [
-            Slot(lane, item.offset, item, tokens, size, memory)
-            for item, tokens, size, memory in zip(decoded.items, *weigh(decoded.items), strict=True)
+            Slot(lane, item.offset, item, tokens, size, memory, call_key=key)
+            for item, tokens, size, memory, key in zip(decoded.items, *weights, keys, strict=True)
         ]
         for index, outcome in decoded.settled.items():
             slots[index].outcome = outcome

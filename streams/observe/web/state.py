@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import Any, Protocol
 
 from streams.core.call import State
 from streams.core.inspect import Blocking, Statistics
+from streams.policies.budget import Budgets, BudgetView
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
@@ -45,7 +47,7 @@ class StateView:
 
     def worker(self) -> dict[str, Any]:
         """The whole of `/state`."""
-        clock = _Clock()
+        clock = Clock()
         worker = self._worker
         return {
             "worker": self._id,
@@ -55,6 +57,16 @@ class StateView:
             "tasks": [self._task(task, clock) for task in worker.tasks],
         }
 
+    def stopped_budgets(self) -> list[dict[str, Any]]:
+        """The tasks that a budget stops, as `/health` has them."""
+        clock, found = Clock(), []
+        for task in self._worker.tasks:
+            state = budget_state(task.budget(), clock)
+            if state is not None and state["stopped_by"] is not None:
+                facts = {key: state[key] for key in ("stopped_by", "until_ms")}
+                found.append({"task": task.parts.name, **facts})
+        return found
+
     @property
     def phase(self) -> str:
         """ "starting" until partitions are assigned, then "running", "stopping" at the end."""
@@ -62,7 +74,7 @@ class StateView:
             return "stopping"
         return "running" if self._worker.ready else "starting"
 
-    def _task(self, task: TaskShell, clock: _Clock) -> dict[str, Any]:
+    def _task(self, task: TaskShell, clock: Clock) -> dict[str, Any]:
         statistics, tally, calls = task.statistics(), task.tally, task.call_tally
         partitions = sorted(
             (partition for partition in self._worker.partitions if partition.task is task),
@@ -79,6 +91,7 @@ class StateView:
                 "dead_letters": sum(tally.dead_letters.values()),
                 "drops": tally.drops,
                 "from_ledger": tally.from_ledger,
+                "late": tally.late,
                 "waiting": statistics.waiting + statistics.parked,
                 "retrying": statistics.retrying,
                 "reordering": statistics.reordering,
@@ -88,6 +101,7 @@ class StateView:
             "calls": _calls(task, statistics),
             **_stages(task),
             "paused": _paused(statistics, clock),
+            "budget": budget_state(task.budget(), clock),
             "throttled_s": round(calls.throttled_s(clock.now), 3),
             "latency_ms": {
                 "p50": tally.latencies.percentile(0.5),
@@ -102,7 +116,7 @@ class StateView:
         }
 
     def _partition(
-        self, task: TaskShell, partition: Partition, statistics: Statistics, clock: _Clock
+        self, task: TaskShell, partition: Partition, statistics: Statistics, clock: Clock
     ) -> dict[str, Any]:
         found = statistics.lanes.get(partition)
         blocking = task.blocking(partition)
@@ -124,7 +138,7 @@ class StateView:
         }
 
 
-class _Clock:
+class Clock:
     """The same moment on both clocks of a worker."""
 
     def __init__(self) -> None:
@@ -166,7 +180,7 @@ def _stages(task: TaskShell) -> dict[str, Any]:
     return {"stages": [each._asdict() for each in now.stages], "bottleneck": now.bottleneck}
 
 
-def _paused(statistics: Statistics, clock: _Clock) -> dict[str, Any] | None:
+def _paused(statistics: Statistics, clock: Clock) -> dict[str, Any] | None:
     if statistics.paused_until is None:
         return None
     return {
@@ -176,8 +190,28 @@ def _paused(statistics: Statistics, clock: _Clock) -> dict[str, Any] | None:
     }
 
 
+def budget_state(view: BudgetView | None, clock: Clock) -> dict[str, Any] | None:
+    """`stopped_by`: "hour", "day" or "total": a call does not fit it; None: calls may start.
+    `until_ms`: when that one begins anew; None: it does not."""
+    if view is None:
+        return None
+    stopped = view.binding is not None
+    return {
+        "on_budget": view.on_budget,
+        "budget_usd": _in_usd(view.budgets),
+        "left_usd": _in_usd(view.left),
+        "stopped_by": view.binding,
+        "until_ms": clock.epoch_ms(view.opens_at) if stopped and view.opens_at < inf else None,
+        "slowed": view.is_slowed,
+    }
+
+
+def _in_usd(budgets: Budgets) -> dict[str, float]:
+    return {name: nano / 1e9 for name, nano in budgets._asdict().items() if nano is not None}
+
+
 def _blocking(
-    blocking: Blocking, statistics: Statistics, task: TaskShell, clock: _Clock
+    blocking: Blocking, statistics: Statistics, task: TaskShell, clock: Clock
 ) -> dict[str, Any]:
     return {
         "offset": blocking.seq,
@@ -219,6 +253,11 @@ def _why_waiting(statistics: Statistics, task: TaskShell) -> str:
     most = task.parts.max_in_flight
     if statistics.paused_reason is not None:
         return f"the task is paused: {statistics.paused_reason}"
+    budget = task.budget()
+    if budget is not None and budget.binding is not None:
+        return f"the budget is spent ({budget.binding})"
+    if budget is not None and budget.is_slowed:
+        return "calls are spread, so that the budget lasts"
     if statistics.parked:
         return "no new calls: the partition is handed back"
     if task.parts.pipeline is not None:

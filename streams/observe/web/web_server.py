@@ -143,6 +143,8 @@ class WebServer:
             "state": self._state.phase,
             "stuck": [each._asdict() for each in stuck],
         }
+        if stopped := self._state.stopped_budgets():  # as it is to be: no fault
+            value["budgets"] = stopped
         if late:
             value["waits_for"] = self._worker.waits_for()
         return _json(value, 503 if stuck or late else 200)

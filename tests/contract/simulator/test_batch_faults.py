@@ -36,7 +36,7 @@ async def test_a_batch_takes_its_own_time_by_script_and_the_others_pass_it(start
 
 async def test_what_is_open_when_a_batch_expires_is_expired_and_not_paid(start, claude):
     rule = {"fault": "stalled_batch", "share": 0.3}
-    simulator = await start(batch_lifetime_ms=60.0, script=[rule])
+    simulator = await start(batch_lifetime_ms=1500.0, script=[rule])
     client = claude(simulator)
     batch = await ended(client, await client.messages.batches.create(requests=requests(200)))
     succeeded, errored, canceled, expired = counts_of(batch)
