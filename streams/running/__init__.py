@@ -10,7 +10,6 @@ a door runs) with `user_function`. The doors: `map` (an iterable in, a list or a
 stages). A task of Kafka has one, too: `pipeline_caller`, with `task_stages`, `trips` (one item's
 way, and what it takes) and `expanding` (what a stage that makes parts may take). `processes` makes
 operations on an API into processes (`api_process`, `item_texts`), whose `accounts` are shared
-(`api_limits`: what they allow).
-`tally` counts calls and outcomes (`histograms`), `logs` limits repeated messages, `collector` the
-work of the garbage collector.
+(`api_limits`: what they allow). `tally` counts calls and outcomes (`histograms`), `logs` limits
+repeated messages, `collector` the work of the garbage collector.
 """
