@@ -171,7 +171,7 @@ def test_calls_reserve_what_they_weigh_with_their_instructions() -> None:
 
 def test_a_lane_whose_last_item_left_out_of_turn_is_as_good_as_new() -> None:
     s = scenario(shape=CallShape(), max_tokens=1_101, max_wait_s=0.05)
-    s.arrive("z0", tokens=1_000)
+    s.arrive("z0", tokens=1_001)
     s.calls()
     s.arrive("a0", tokens=600).arrive("a1", tokens=900).arrive("b0", tokens=100)
     s.reply("z0")
