@@ -72,6 +72,7 @@ class Bucket:
         self._highest = 0.0
         self._margin_s = MARGIN_S
         self._pending = 0.0
+        self._before = 0.0  # what calls took, before a limit was known
         self._shift = 0.0  # of the API's level, by what it said, since the start
         self._doubts = [0.0, 0.0]  # of `remaining` as of the answer, as of the call
         self.api: float | None = None
@@ -85,7 +86,7 @@ class Bucket:
         self._share = min(self._share, share)
         self._set_pace()
         if self.per_s < inf and self.own == inf:
-            self.own = 0.0
+            self._begin()
 
     def _set_pace(self) -> None:
         self.per_s = min(self._configured or inf, self._learned or inf) * self._share / 60
@@ -145,6 +146,7 @@ class Bucket:
     def take(self, amount: float) -> None:
         """A call starts."""
         self.own -= amount
+        self._before += amount
         if self._late:
             self._pending += amount
         elif self.api is not None:
@@ -180,8 +182,12 @@ class Bucket:
         self._highest = 0.0
         if before < inf:
             return max(1.0, self.per_s / before)
-        self.own = min(self.own, 0.0)  # what is not known yet is no burst
+        self._begin()
         return 1.0
+
+    def _begin(self) -> None:
+        """A limit is known from now on: what the first calls took is paid back, and no burst."""
+        self.own = -min(self._before, BURST_S * self.per_s)
 
     def _believe(self, remaining: int, path: float, started_at: float, now: float) -> None:
         below, above = self._slack
