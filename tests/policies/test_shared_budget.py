@@ -312,4 +312,4 @@ def test_no_budget_is_passed_whoever_writes_reads_and_dies_when(
         group.now += 0.2
         if spendable > 20:
             return
-    assert spendable == min(left, 21)
+    assert spendable == max(0, min(left, 21))  # below 0: a claim that died before it was judged
