@@ -33,8 +33,9 @@ from streams.core import (
 from streams.core.account import Account
 from streams.core.rate_line import RateLine
 from streams.model import Quota, RateLimits, Usage
+from streams.policies.demand import PerMinute
 from streams.policies.packing import AnswerRoom, CallShape
-from streams.policies.rate import PerMinute, Rate
+from streams.policies.rate import Rate
 
 CHUNK = 500  # records a shell hands over at a time
 

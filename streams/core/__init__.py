@@ -3,10 +3,10 @@
 Read `call` (what moves), `limits` and `events` (the language), then `engine` (the whole), and after
 it the rest in the order an item meets it: `lanes`, `windows` (`window` with `cut` and `lead`, all
 of them in `window_heap`s), `admission` with `demands`, `sizing`, `account` with `seat`,
-`reservation` and `account_statistics`, `line` and `rate_line`, `pauses` and `task_pause`,
+`reservation`, `waits` and `account_statistics`, `line` and `rate_line`, `pauses` and `task_pause`,
 `call_money` (what calls may cost), `evidence`, `verdict` and `left_over` (whose fault a failure
-is), `retries`, `order`, `beyond`, `ranges`; `withdrawals` for those who leave early. `inspect`
-looks on, `history` remembers.
+is), `retries`, `order`, `beyond`, `ranges`; `withdrawals` for those who leave early. `inspect` and
+`limit_view` look on, `history` remembers.
 """
 
 from streams.core.call import PENDING, Call, Slot, State

@@ -33,7 +33,8 @@ from streams.core.reservation import Reservation
 from streams.errors import CallError, Fault
 from streams.model import RateLimits
 from streams.policies.concurrency import Concurrency
-from streams.policies.rate import Demand, Grant
+from streams.policies.demand import Demand
+from streams.policies.rate import Grant
 from streams.policies.retry import Backoff
 
 
@@ -86,6 +87,11 @@ class Account:
     def pause(self) -> Pause | None:
         """The pause that ends last; None: calls may flow."""
         return self.pauses.current
+
+    @property
+    def held_by(self) -> str:
+        """What stops a member that may not call now."""
+        return "in_flight" if self.pause is None else self.pause.cause.value
 
     @property
     def in_flight(self) -> int:

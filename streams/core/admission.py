@@ -29,6 +29,7 @@ from streams.core.windows import Windows
 from streams.errors import CallError, Fault
 from streams.model import RateLimits, Usage
 from streams.policies.budget import Over
+from streams.policies.demand import Demand
 from streams.policies.packing import Packing
 from streams.policies.retry import RULES, Blame, Cause, Step, rule
 
@@ -44,7 +45,8 @@ LIMITED_STRIKES = 15
 
 class Admission:
     """`calls`: what is in flight, by id. `results`: calls so far that gave an item a result.
-    `limits_from`: the number of the last call that had started when the limits changed."""
+    `limits_from`: the number of the last call that had started when the limits changed. `latest`:
+    the size of the last one, and what it takes by estimate."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class Admission:
         self._at_refusal = inf  # answers to others when the account refused this task last
         self.max_in_flight_seen = 0
         self.limits_from = 0
+        self.latest: tuple[int, Demand] | None = None
 
     def change(self, limits: Limits) -> None:
         """Other limits: calls in flight end as they are, repeated ones keep to the new size."""
@@ -88,7 +91,7 @@ class Admission:
         there is no money for it."""
         due = None if self._own_opens_at() > now else self._due(windows, now)
         if due is None:
-            self.seat.withdraw()
+            self.seat.withdraw(now)
             return None
         limit = self.pauses.new_items_limit
         if isinstance(due, Call):
@@ -99,7 +102,7 @@ class Admission:
             demand = self.demands.of(size, weight)
         pays_at = -inf if self.money is None else self.money.ready_at(size, demand, now)
         if isinstance(pays_at, Over) or pays_at > now:
-            self.seat.withdraw()
+            self.seat.withdraw(now)
             return self._take(due, windows, now, limit) if isinstance(pays_at, Over) else None
         reservation = self.seat.reserve(demand, now)
         if isinstance(reservation, float):
@@ -111,9 +114,9 @@ class Admission:
         return call
 
     def _take(self, due: Call | Window, windows: Windows, now: float, limit: int) -> Call:
-        return (
-            windows.cut(due, now, limit) if isinstance(due, Window) else heappop(self._retries)[2]
-        )
+        if isinstance(due, Window):
+            return windows.cut(due, now, limit)
+        return heappop(self._retries)[2]
 
     def _due(self, windows: Windows, now: float) -> Call | Window | None:
         """What is to be called now: a retry, or a new microbatch of a window."""
@@ -181,6 +184,7 @@ class Admission:
         else:
             self._calls_new = call.cause != "new"
         self.calls[call.id] = call
+        self.latest = call.size, reservation.demand
         if len(self.calls) > self.max_in_flight_seen:
             self.max_in_flight_seen = len(self.calls)
         self.pauses.started(call)

@@ -13,7 +13,7 @@ from streams.errors import CallError, Fault
 from streams.model import Usage
 from streams.policies.budget import Budget, Over
 from streams.policies.call_costs import CallCosts
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 
 UNPAID = frozenset({Fault.THROTTLED, Fault.SERVER, Fault.ACCOUNT, Fault.CLIENT, Fault.REJECTED,
                     Fault.TOO_LARGE})  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Final
 
 from streams.core.call import Call
 from streams.model import Usage
+from streams.policies.demand import Demand
 from streams.policies.packing import Packing
-from streams.policies.rate import Demand
 
 FIRST_OUTPUT: Final = 20.0
 """Tokens for each item, before the first reply, where nobody knows more."""

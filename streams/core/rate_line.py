@@ -16,7 +16,8 @@ from typing import Protocol
 from streams.core.line import Line
 from streams.errors import CallError
 from streams.model import RateLimits
-from streams.policies.rate import Demand, Grant, Rate
+from streams.policies.demand import Demand
+from streams.policies.rate import Grant, Rate
 
 
 class Waiting(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streams.policies.rate import Demand, Grant
+from streams.policies.demand import Demand
+from streams.policies.rate import Grant
 
 
 @dataclass(slots=True, eq=False)

@@ -11,9 +11,10 @@ from math import inf
 from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.core.reservation import Reservation
+from streams.core.waits import Waits
 from streams.errors import CallError, Fault
 from streams.model import RateLimits
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 from streams.policies.retry import Cause
 
 OVERLOADED = 529
@@ -25,7 +26,7 @@ class Seat:
     its own bound. `priority`: the higher goes first where members wait. `reservations`: of its
     calls in flight. `asks_at`: when it is to ask again, where the account makes it wait; `rate_at`:
     the same where the limits per minute do. `announced_pause`: whether it is to hear of the pause's
-    end."""
+    end. `waits`: how long its calls waited, and for what."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Seat:
         self.rate_at: float | None = None
         self.announced_pause = False
         self.has_left = False
+        self.waits = Waits()
         account.seats.append(self)
         account.bound_calls()
 
@@ -99,15 +101,18 @@ class Seat:
             if opens_at > now:
                 self._leave_rate_line()
                 self._stand_in_line(opens_at)
+                self.waits.begin(account.held_by, now)
                 return opens_at
         grant = None
         if account.rates is not None:
             answer = account.rates.reserve(self, demand, now)
             if isinstance(answer, float):
                 self.asks_at, self.rate_at = None, answer
+                self.waits.begin(account.rates.rate.held_by(now), now)
                 return answer
             grant = answer
         self.asks_at = self.rate_at = None
+        self.waits.end(now)
         return account.admit(self, demand, grant)
 
     def amend(self, reservation: Reservation, demand: Demand) -> None:
@@ -126,9 +131,10 @@ class Seat:
             self.account.line.stand(self)
             self.asks_at = asks_at
 
-    def withdraw(self) -> None:
+    def withdraw(self, now: float) -> None:
         """It has nothing to call now, or may not for reasons of its own."""
         self.asks_at = None
+        self.waits.end(now)
         self._leave_rate_line()
         line = self.account.line
         if self in line:

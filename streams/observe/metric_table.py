@@ -1,4 +1,7 @@
-"""Every metric of a worker: its name, what it counts, and its labels."""
+"""Every metric of a worker in one typed table: what it is called, counts and says.
+
+Labels hold names of tasks, partitions, reasons and codes, never anything of an item.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["items", "calls", "seconds", "tokens", "dollars", "ratio"]
+Unit = Literal["items", "calls", "seconds", "tokens", "dollars", "ratio", "per minute"]
 
 MetricName = Literal[
     "streams_items_total",
@@ -31,6 +34,10 @@ MetricName = Literal[
     "streams_latency_seconds",
     "streams_late_items_total",
     "streams_invalid_flush_by_total",
+    "streams_limit_per_minute",
+    "streams_limit_pace",
+    "streams_limit_wait_seconds_total",
+    "streams_batch_items_limit",
 ]
 
 
@@ -71,7 +78,17 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
         "counter", "calls", "New microbatches, by what closed their window.", ("reason",)
     ),
     "streams_in_flight_calls": Metric("gauge", "calls", "Calls without a reply yet."),
-    "streams_in_flight_limit": Metric("gauge", "calls", "The most calls in flight: max_in_flight."),
+    "streams_in_flight_limit": Metric(
+        "gauge",
+        "calls",
+        "The most calls in flight now: max_in_flight, or what the API takes at once.",
+    ),
+    "streams_batch_items_limit": Metric(
+        "gauge",
+        "items",
+        "The most items in a call now: max_items, or fewer while replies show that these are too "
+        "many.",
+    ),
     "streams_reorder_items": Metric(
         "gauge",
         "items",
@@ -134,6 +151,24 @@ METRICS: Final[Mapping[MetricName, Metric]] = {
     ),
     "streams_late_items_total": Metric(
         "counter", "items", "Items whose outcome was acknowledged after their flush_by."
+    ),
+    "streams_limit_per_minute": Metric(
+        "gauge",
+        "per minute",
+        "What the account allows, our share of it: requests, input_tokens, output_tokens; no "
+        "sample for what is not known.",
+        ("limit",),
+    ),
+    "streams_limit_pace": Metric(
+        "gauge", "ratio", "The part of the limits that the slow start allows: 1 after it."
+    ),
+    "streams_limit_wait_seconds_total": Metric(
+        "counter",
+        "seconds",
+        "For how long a call was due and waited, by what held it back: a limit per minute, "
+        "in_flight (what the API takes at once), retry_after, first_replies, or the cause of a "
+        "pause.",
+        ("reason",),
     ),
     "streams_invalid_flush_by_total": Metric(
         "counter", "items", "Items whose flush_by is no time; they wait as items without one."

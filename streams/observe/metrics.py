@@ -1,8 +1,7 @@
-"""Fills the table of a worker's metrics (`metric_table`).
+"""The collector that fills the metrics of a worker (`metric_table`).
 
 Nothing here runs while items are processed: a scrape reads the engines' statistics, the tallies and
-the partitions as they are. Labels hold names of tasks, partitions, reasons and codes, never
-anything of an item.
+the partitions as they are.
 """
 
 from __future__ import annotations
@@ -20,10 +19,13 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from streams.observe.metric_table import METRICS, MetricName
+from streams.policies.demand import KINDS
 from streams.running.histograms import Distribution
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
+REASONS: Final = (*KINDS, "in_flight")
+"""Of waits; those that are always told, so that a rate over them begins at 0."""
 LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
@@ -61,6 +63,7 @@ class WorkerMetrics(Collector):
         now = asyncio.get_running_loop().time()
         yield from _item_metrics(tasks)
         yield from _call_metrics(tasks, now)
+        yield from _limit_metrics(tasks)
         yield from _histograms(tasks)
         yield from _partition_metrics(self._worker)
 
@@ -99,7 +102,6 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
     splits = _counter("streams_splits_total")
     throttled = _counter("streams_throttled_seconds_total")
     in_flight = _gauge("streams_in_flight_calls")
-    limit = _gauge("streams_in_flight_limit")
     error = _gauge("streams_token_estimate_error")
     for task in tasks:
         name, statistics = task.parts.name, task.statistics()
@@ -109,10 +111,27 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
         splits.add_metric([name], statistics.splits)
         throttled.add_metric([name], task.call_tally.throttled_s(now))
         in_flight.add_metric([name], statistics.in_flight)
-        limit.add_metric([name], task.parts.max_in_flight)
         if statistics.token_estimate_error is not None:
             error.add_metric([name], statistics.token_estimate_error)
-    return (calls, flushes, retries, splits, throttled, in_flight, limit, error)
+    return (calls, flushes, retries, splits, throttled, in_flight, error)
+
+
+def _limit_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
+    in_flight = _gauge("streams_in_flight_limit")
+    items = _gauge("streams_batch_items_limit")
+    per_minute = _gauge("streams_limit_per_minute")
+    pace = _gauge("streams_limit_pace")
+    waits = _counter("streams_limit_wait_seconds_total")
+    for task in tasks:
+        name, view = task.parts.name, task.limits()
+        in_flight.add_metric([name], task.parts.calls_now(view.in_flight))
+        items.add_metric([name], view.batch_items)
+        pace.add_metric([name], view.pace)
+        for limit, value in view.per_minute._asdict().items():
+            if value is not None:
+                per_minute.add_metric([name, limit], value)
+        _add_each(waits, name, {**dict.fromkeys(REASONS, 0.0), **view.waited_s})
+    return (in_flight, items, per_minute, pace, waits)
 
 
 def _histograms(tasks: Sequence[TaskShell]) -> Sequence[Family]:
@@ -145,7 +164,7 @@ def _partition_metrics(worker: ObservedWorker) -> Sequence[Family]:
     return (reorder, lag, age)
 
 
-def _add_each(family: CounterMetricFamily, task: str, counts: Mapping[str, int]) -> None:
+def _add_each(family: CounterMetricFamily, task: str, counts: Mapping[str, float]) -> None:
     for label, count in counts.items():
         family.add_metric([task, label], count)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 
 SPREADS: Final = 2.0
 FIRST_SPREAD: Final = 0.5

@@ -23,23 +23,19 @@ Rules:
    enough. In between only sums are kept, and what responses say is passed by: at thousands of calls
    a second all say the same.
 
-How an account uses it (`streams.core.account`; not wired yet): accounts whose models share limits
-(`streams.policies.model_groups`) share one `Rate`. `Seat.reserve(demand, now)` asks it last, when
-pauses and the line of members let the call start, stores the `Grant` in its `Reservation`, and
-gives the time to ask again back as it does for a pause; the member stands in line meanwhile.
-`next_at` and `opens_at` use `ready_at`, the same question without taking. `succeeded` and
-`answered` correct and then learn; `failed` with THROTTLED is `refused` and then learns; a call that
-was cancelled or timed out took what it reserved, as far as we know: the API began it.
+Accounts whose models share limits share one `Rate` (`streams.core.rate_line`). A call that failed
+in another way, or was cancelled, took what it reserved, as far as we know: the API began it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf, log
-from typing import Final, NamedTuple
+from typing import Final
 
 from streams.model import RateLimits
 from streams.policies.bucket import Bucket
+from streams.policies.demand import KINDS, Demand, PerMinute
 from streams.policies.retry import MAX_WAIT_S, requested_wait_s
 
 SLOW_START: Final = 0.1
@@ -53,38 +49,6 @@ FIRST_CALLS: Final = 5
 LOOK_S: Final = 0.01
 CALL_SHARE: Final = 0.1
 """Weight of the latest call in the mean time of calls."""
-
-
-class Kind(NamedTuple):
-    """See `Bucket`."""
-
-    rounded_to: int
-    late: bool
-
-
-KINDS: Final = {
-    "requests": Kind(rounded_to=1, late=False),
-    "input_tokens": Kind(rounded_to=1000, late=False),
-    "output_tokens": Kind(rounded_to=1000, late=True),
-}
-"""The fields of `Demand`, `PerMinute` and `RateLimits`, in their order, and how the API counts."""
-
-
-class Demand(NamedTuple):
-    """What a call takes, or took: input that is not read from the prompt cache, and output that is
-    generated (`max_tokens` is not reserved)."""
-
-    requests: float
-    input_tokens: float
-    output_tokens: float
-
-
-class PerMinute(NamedTuple):
-    """Configured limits; None: only what the API says counts."""
-
-    requests: float | None = None
-    input_tokens: float | None = None
-    output_tokens: float | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -147,6 +111,15 @@ class Rate:
             Bucket(limit, now, share=limit_share, **kind._asdict())
             for limit, kind in zip(configured, KINDS.values(), strict=True)
         )
+
+    @property
+    def per_minute(self) -> PerMinute:
+        """Our limits now; None: not known, or none."""
+        return PerMinute(*[60 * b.per_s if b.per_s < inf else None for b in self._buckets])
+
+    def held_by(self, now: float) -> str:
+        """What the latest question waited for."""
+        return self.binding or ("retry_after" if now < self.blocked_until else "first_replies")
 
     def restrict(self, configured: PerMinute, share: float, now: float) -> None:
         """Further limits, and a further share: of each the lower one counts from now on."""

@@ -14,8 +14,9 @@ from weakref import WeakKeyDictionary
 from streams.core.account import Account
 from streams.core.limits import Limits
 from streams.core.rate_line import RateLine
+from streams.policies.demand import PerMinute
 from streams.policies.model_groups import model_group
-from streams.policies.rate import PerMinute, Rate
+from streams.policies.rate import Rate
 from streams.running.api_limits import Limits as ApiLimits
 
 SAY_LIMITS: Final = {"anthropic"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streams.policies.rate import PerMinute
+from streams.policies.demand import PerMinute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

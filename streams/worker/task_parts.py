@@ -46,3 +46,7 @@ class TaskParts:
     def max_in_flight(self) -> int:
         """The limit of calls; of a pipeline, of those of all its stages."""
         return self.limits.max_in_flight if self.pipeline is None else self.pipeline.max_in_flight
+
+    def calls_now(self, of_engine: int) -> int:
+        """The same as things stand. `of_engine`: what its engine may have in flight now."""
+        return of_engine if self.pipeline is None else self.pipeline.max_in_flight

@@ -11,7 +11,7 @@ from streams.core.seat import Seat
 from streams.errors import Fault
 from streams.model import Quota, RateLimits
 from streams.policies.breaker import BreakerLimits
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 from streams.policies.retry import Backoff
 
 from .scenario import Company, Scenario, words
@@ -487,7 +487,7 @@ def test_who_cannot_know_the_time_is_woken_once_when_it_may_ask() -> None:
     assert isinstance(probe, Reservation)
     assert other.reserve(Demand(1, 1, 0), 5.0) == float("inf")
     one.succeeded(probe, 6.0)
-    one.withdraw()
+    one.withdraw(6.0)
     assert woken == ["b"]
     assert isinstance(other.reserve(Demand(1, 1, 0), 6.0), Reservation)
 

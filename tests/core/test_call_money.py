@@ -22,7 +22,7 @@ from streams.errors import CallError, Fault, ItemError
 from streams.model import Usage
 from streams.policies.budget import Budget, Budgets, OnBudget
 from streams.policies.call_costs import CallCosts, Learned
-from streams.policies.rate import Demand
+from streams.policies.demand import Demand
 
 HOUR = 3600.0
 START = 100 * HOUR

@@ -17,7 +17,8 @@ from typing import Literal
 
 from streams.model import Quota, RateLimits
 from streams.policies.concurrency import Concurrency
-from streams.policies.rate import Demand, Grant, PerMinute, Rate
+from streams.policies.demand import Demand, PerMinute
+from streams.policies.rate import Grant, Rate
 
 Limits = tuple[float, float, float]
 MINUTE_LIMITS: Limits = (1_000, 2_000_000, 400_000)

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from streams.policies.rate import Demand, PerMinute
+from streams.policies.demand import Demand, PerMinute
 
 from .limited_api import MINUTE_LIMITS, SHORT_TEXT, Api, Client
 

@@ -1,0 +1,37 @@
+"""What limits per minute count: requests, input and output tokens, of a call and of an account."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Kind(NamedTuple):
+    """See `Bucket`."""
+
+    rounded_to: int
+    late: bool
+
+
+KINDS: Final = {
+    "requests": Kind(rounded_to=1, late=False),
+    "input_tokens": Kind(rounded_to=1000, late=False),
+    "output_tokens": Kind(rounded_to=1000, late=True),
+}
+"""The fields of `Demand`, `PerMinute` and `RateLimits`, in their order, and how the API counts."""
+
+
+class Demand(NamedTuple):
+    """What a call takes, or took: input that is not read from the prompt cache, and output that is
+    generated (`max_tokens` is not reserved)."""
+
+    requests: float
+    input_tokens: float
+    output_tokens: float
+
+
+class PerMinute(NamedTuple):
+    """Configured limits; None: only what the API says counts."""
+
+    requests: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
