@@ -29,8 +29,8 @@ from streams.plans import Plan, caller_of, parts_of, route_of
 from streams.providers import task_price
 from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings, TaskSettings
-from streams.settings.values import ledger_topic
-from streams.worker.budget_topic import BudgetTopic, budget_spec, budget_topic
+from streams.settings.values import budget_topic, ledger_topic
+from streams.worker.budget_topic import BudgetTopic, budget_spec
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.intake import Budget
 from streams.worker.task import TaskShell

@@ -22,6 +22,7 @@ from streams.kafka.produce.job_writer import JobWriter, job_producers
 from streams.kafka.tail import reading_consumer
 from streams.kafka.topics import TopicSpec
 from streams.running.logs import RepeatLog
+from streams.settings.values import budget_topic
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +40,6 @@ READ_WITHIN_S: Final = 60.0
 AGAIN_S: Final = 1.0
 REPEAT_S: Final = 30.0
 LAST_WITHIN_S: Final = 2.0
-
-
-def budget_topic(worker_id: str) -> str:
-    return f"{worker_id}.budget"
 
 
 def budget_spec(worker_id: str, source: str) -> TopicSpec:
