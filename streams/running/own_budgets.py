@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from streams.core.call_money import CallMoney
 from streams.policies.budget import Budget, Budgets
 from streams.policies.call_costs import CallCosts
-from streams.providers.prices import Price
 from streams.running.api_limits import Limits
+
+if TYPE_CHECKING:
+    from streams.providers.prices import Price
 
 NANO_USD: Final = 1_000_000_000
 
