@@ -91,14 +91,13 @@ class StageRun:
         self.holds = holds = limits.max_items * limits.max_in_flight
         self._buffer = BUFFER_CALLS * holds if stage.buffer is None else stage.buffer
         self.capacity = self._buffer + (1 + ROOM_CALLS) * holds
-        self._load = load
+        self._load, self._pauses = load, pauses
         self._on_release, self._on_ended = on_release, on_ended
         self._seq = self._failed = self._released = 0
         self._open: Counter[Hashable] = Counter()  # not delivered, by lane
         self._busy_s = self._paused_s = 0.0
         self._paused_since: float | None = None
         self._flushed = False
-        self._pauses = pauses
         limits = replace(limits, max_items=min(limits.max_items, self._buffer))
         self.intake = None if load is None or not stage.expands else Intake(load, limits)
         self.runner = Runner(

@@ -81,7 +81,7 @@ async def test_with_pause_what_a_budget_does_not_have_waits(api: Simulator) -> N
     async def label_all() -> None:
         texts = [f"text {n}" for n in range(400)]
         async for result in streams.map_batches_iter(label, texts, max_items=5, limits=limits):
-            done.append(result)
+            done.append(result)  # noqa: PERF401
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(label_all(), 3)
