@@ -37,7 +37,7 @@ def draw(
     for panel, (label, lines) in zip(axes, panels.items(), strict=True):
         for name, values in lines:
             panel.step(steps, values, where="post", label=name, linewidth=1)
-        panel.set_ylim(bottom=0)
+        panel.set_ylim(0, 1.05 * max(1.0, *(max(values) for _, values in lines)))
         panel.set_ylabel(label)
         panel.grid(alpha=0.3)
     axes[0].legend(loc="lower right")

@@ -259,7 +259,9 @@ async def changing(seconds: float | None, plot: Path | None) -> Report:
         Bar("used 20 to 30 s after a change", sum(settled) / len(settled), "at least", USED),
         Bar("429s", journal.refused_share(0, end), "at most", REFUSED),
     ]
-    return report("changing", bars, journal, {"settled": [round(used, 3) for used in settled]})
+    refused_at = sorted({round(call.arrived) for call in journal.calls if call.refused_by})
+    more = {"settled": [round(used, 3) for used in settled], "refused at, s": refused_at}
+    return report("changing", bars, journal, more)
 
 
 SCENARIOS: Final[Mapping[str, Scenario]] = {

@@ -6,8 +6,8 @@
    time has not come is cut after those.
 3. No event costs more for many windows: they stand in heaps. A window is due by the longest wait of
    its items, or by the first `flush_by` less the lead, which is the same for all and so moves none.
-4. What slots weigh changes with replies, and with it which windows are full. Then some are looked
-   at, in turns; the others are found at their next change, or when they are due.
+4. What slots weigh, and how many may share a call, changes with replies, and with it which windows
+   are full. Then some are looked at, in turns; the others at their next change, or when due.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from streams.core.window import Window
 from streams.core.window_heap import WindowHeap
 from streams.policies.packing import Packing
 
-REWEIGHED = 32
-"""Windows that are looked at when slots weigh something else."""
+LOOKED_AT = 32
+"""Windows that are looked at when a change is for all."""
 
 WAITING = State.WAITING
 
@@ -104,9 +104,11 @@ class Windows:
                 self._place(window)
 
     def change(self, limits: Limits) -> None:
-        """Other limits: what waits is cut by them from now on."""
+        """Other limits: what waits is cut by them from now on. Rule 4 holds for `max_items`, which
+        changes more often (`sizing.py`)."""
+        waits_as_before = limits.max_wait_s == self._limits.max_wait_s
         self._limits = limits
-        for window in self._open.values():
+        for window in self._some() if waits_as_before else list(self._open.values()):
             window.change(limits)
             self._place(window)
 
@@ -145,9 +147,15 @@ class Windows:
         """As rule 4 has it."""
         if self._factors is not self.packing.factors:
             self._factors = self.packing.factors
-            for key in list(islice(self._open, REWEIGHED)):
-                window = self._open[key] = self._open.pop(key)  # the last one from now on
+            for window in self._some():
                 self._place(window)
+
+    def _some(self) -> list[Window]:
+        """As many windows as are looked at in one go; others the next time."""
+        keys = list(islice(self._open, LOOKED_AT))
+        windows = [self._open.pop(key) for key in keys]
+        self._open.update(zip(keys, windows, strict=True))  # they are the last from now on
+        return windows
 
     def _place(self, window: Window) -> None:
         """It has changed: an empty one goes, any other stands where it belongs."""
@@ -156,6 +164,7 @@ class Windows:
             for heap in (self._by_wait, self._by_flush_by, self._full):
                 heap.remove(window)
             return
+        window.limits = self._limits
         self._by_wait.place(window, window.wait_until)
         if window.flush_by < inf:
             self._by_flush_by.place(window, window.flush_by)

@@ -1,15 +1,14 @@
-"""Every metric of a worker: one typed table, and the collector that fills it.
+"""The collector that fills the metrics of a worker (`metric_table`).
 
 Nothing here runs while items are processed: a scrape reads the engines' statistics, the tallies and
-the partitions as they are. Labels hold names of tasks, partitions, reasons and codes, never
-anything of an item.
+the partitions as they are.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -19,145 +18,14 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from streams.observe.metric_table import METRICS, MetricName
+from streams.policies.demand import KINDS
 from streams.running.histograms import Distribution
 from streams.worker.partition import Partition
 from streams.worker.task import TaskShell
 
-Kind = Literal["counter", "gauge", "histogram"]
-Unit = Literal["items", "calls", "seconds", "tokens", "dollars", "ratio"]
-
-MetricName = Literal[
-    "streams_items_total",
-    "streams_calls_total",
-    "streams_call_seconds",
-    "streams_batch_items",
-    "streams_batch_wait_seconds",
-    "streams_batch_flush_total",
-    "streams_in_flight_calls",
-    "streams_in_flight_limit",
-    "streams_reorder_items",
-    "streams_lag_items",
-    "streams_watermark_age_seconds",
-    "streams_retries_total",
-    "streams_splits_total",
-    "streams_throttled_seconds_total",
-    "streams_dead_letters_total",
-    "streams_tokens_total",
-    "streams_token_estimate_error",
-    "streams_cost_usd_total",
-    "streams_budget_left_usd",
-    "streams_latency_seconds",
-    "streams_late_items_total",
-    "streams_invalid_flush_by_total",
-]
-
-
-class Metric(NamedTuple):
-    """`labels`: besides `task`, which every metric has."""
-
-    kind: Kind
-    unit: Unit
-    meaning: str
-    labels: tuple[str, ...] = ()
-
-
-METRICS: Final[Mapping[MetricName, Metric]] = {
-    "streams_items_total": Metric(
-        "counter",
-        "items",
-        "Items whose outcome is durable: result (also a tombstone passed on), dead_letter or drop.",
-        ("outcome",),
-    ),
-    "streams_calls_total": Metric(
-        "counter",
-        "calls",
-        "Calls that have ended: ok where they were answered, else what was wrong.",
-        ("status",),
-    ),
-    "streams_call_seconds": Metric(
-        "histogram", "seconds", "How long calls took, also those that failed."
-    ),
-    "streams_batch_items": Metric(
-        "histogram", "items", "Items in each call, also in repeated ones."
-    ),
-    "streams_batch_wait_seconds": Metric(
-        "histogram",
-        "seconds",
-        "From the arrival of a new microbatch's oldest item to the start of its call.",
-    ),
-    "streams_batch_flush_total": Metric(
-        "counter", "calls", "New microbatches, by what closed their window.", ("reason",)
-    ),
-    "streams_in_flight_calls": Metric("gauge", "calls", "Calls without a reply yet."),
-    "streams_in_flight_limit": Metric("gauge", "calls", "The most calls in flight: max_in_flight."),
-    "streams_reorder_items": Metric(
-        "gauge",
-        "items",
-        "Items that have their outcome and wait for an earlier one of their partition.",
-        ("partition",),
-    ),
-    "streams_lag_items": Metric(
-        "gauge",
-        "items",
-        "Offsets from the watermark to the end of the partition as last fetched; no sample before "
-        "the first fetch.",
-        ("partition",),
-    ),
-    "streams_watermark_age_seconds": Metric(
-        "gauge",
-        "seconds",
-        "For how long the watermark has stood still while an item waited behind it; 0 where none "
-        "does.",
-        ("partition",),
-    ),
-    "streams_retries_total": Metric(
-        "counter",
-        "calls",
-        "Calls that repeat an item, by the failure or the missing answer that caused them.",
-        ("reason",),
-    ),
-    "streams_splits_total": Metric(
-        "counter", "calls", "Further calls from dividing one microbatch; none of them is a retry."
-    ),
-    "streams_throttled_seconds_total": Metric(
-        "counter", "seconds", "Time without new calls because the API's limits were reached."
-    ),
-    "streams_dead_letters_total": Metric(
-        "counter", "items", "Dead letters, by their error code: 100 by name.", ("code",)
-    ),
-    "streams_tokens_total": Metric(
-        "counter", "tokens", "Tokens of calls, counted at their reply: input or output.", ("kind",)
-    ),
-    "streams_token_estimate_error": Metric(
-        "gauge",
-        "ratio",
-        "How far the latest estimates of calls' input tokens were off, as a part of what was used: "
-        "0.1 is a tenth above or below; no sample before the first reply.",
-    ),
-    "streams_cost_usd_total": Metric(
-        "counter",
-        "dollars",
-        "Cost of calls, counted at their reply, by the price list; no sample where a model's price "
-        "is not known.",
-    ),
-    "streams_budget_left_usd": Metric(
-        "gauge",
-        "dollars",
-        "What a budget of the task's group has left, less what calls under way and claims of other "
-        "workers may cost: of the hour, of the day, in total; no sample without a budget.",
-        ("period",),
-    ),
-    "streams_latency_seconds": Metric(
-        "histogram", "seconds", "From an item's timestamp to the acknowledgement of its outcome."
-    ),
-    "streams_late_items_total": Metric(
-        "counter", "items", "Items whose outcome was acknowledged after their flush_by."
-    ),
-    "streams_invalid_flush_by_total": Metric(
-        "counter", "items", "Items whose flush_by is no time; they wait as items without one."
-    ),
-}
-
+REASONS: Final = (*KINDS, "in_flight")
+"""Of waits; those that are always told, so that a rate over them begins at 0."""
 LATENCY_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 600, 3600)
 
 
@@ -195,6 +63,7 @@ class WorkerMetrics(Collector):
         now = asyncio.get_running_loop().time()
         yield from _item_metrics(tasks)
         yield from _call_metrics(tasks, now)
+        yield from _limit_metrics(tasks)
         yield from _histograms(tasks)
         yield from _partition_metrics(self._worker)
 
@@ -233,7 +102,6 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
     splits = _counter("streams_splits_total")
     throttled = _counter("streams_throttled_seconds_total")
     in_flight = _gauge("streams_in_flight_calls")
-    limit = _gauge("streams_in_flight_limit")
     error = _gauge("streams_token_estimate_error")
     for task in tasks:
         name, statistics = task.parts.name, task.statistics()
@@ -243,10 +111,27 @@ def _call_metrics(tasks: Sequence[TaskShell], now: float) -> Sequence[Family]:
         splits.add_metric([name], statistics.splits)
         throttled.add_metric([name], task.call_tally.throttled_s(now))
         in_flight.add_metric([name], statistics.in_flight)
-        limit.add_metric([name], task.parts.max_in_flight)
         if statistics.token_estimate_error is not None:
             error.add_metric([name], statistics.token_estimate_error)
-    return (calls, flushes, retries, splits, throttled, in_flight, limit, error)
+    return (calls, flushes, retries, splits, throttled, in_flight, error)
+
+
+def _limit_metrics(tasks: Sequence[TaskShell]) -> Sequence[Family]:
+    in_flight = _gauge("streams_in_flight_limit")
+    items = _gauge("streams_batch_items_limit")
+    per_minute = _gauge("streams_limit_per_minute")
+    pace = _gauge("streams_limit_pace")
+    waits = _counter("streams_limit_wait_seconds_total")
+    for task in tasks:
+        name, view = task.parts.name, task.limits()
+        in_flight.add_metric([name], task.parts.calls_now(view.in_flight))
+        items.add_metric([name], view.batch_items)
+        pace.add_metric([name], view.pace)
+        for limit, value in view.per_minute._asdict().items():
+            if value is not None:
+                per_minute.add_metric([name, limit], value)
+        _add_each(waits, name, {**dict.fromkeys(REASONS, 0.0), **view.waited_s})
+    return (in_flight, items, per_minute, pace, waits)
 
 
 def _histograms(tasks: Sequence[TaskShell]) -> Sequence[Family]:
@@ -279,7 +164,7 @@ def _partition_metrics(worker: ObservedWorker) -> Sequence[Family]:
     return (reorder, lag, age)
 
 
-def _add_each(family: CounterMetricFamily, task: str, counts: Mapping[str, int]) -> None:
+def _add_each(family: CounterMetricFamily, task: str, counts: Mapping[str, float]) -> None:
     for label, count in counts.items():
         family.add_metric([task, label], count)
 

@@ -154,8 +154,10 @@ class Packing:
     def bounds(self, weight: float, count: int, max_items: int) -> Bounds:
         """Of the next microbatch, of `max_items` or fewer, where `count` items of this weight in
         all wait; never below one item."""
+        if self._answer_room is None:
+            return Bounds(max_items, self.room)
         each = self._share * weight / count + self._answer
-        by_weight = self._share * self.room if self._share else 0.0  # the room may be infinite
+        by_weight = self._share * min(self.room, weight)
         most = by_weight + self._answer * max_items
         if each <= self._enough_each and most <= self._enough:
             return Bounds(max_items, self.room)

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from streams.core.call import PENDING, Slot
+from streams.core.call import PENDING, Slot, State
 from streams.errors import Fault, ItemError, StageError
 from streams.running.trips import Trip, memory_of
 
@@ -63,9 +63,9 @@ class Group:
 
 class Element(Slot):
     """An item or a part on its way to a stage, and in it. `trip`: its item's; None: it belongs to
-    no task."""
+    no task. `growth`: bytes by which its outcome takes more while it waits for its turn."""
 
-    __slots__ = ("group", "number", "source", "trip")
+    __slots__ = ("group", "growth", "number", "source", "trip")
 
     def __init__(
         self,
@@ -81,6 +81,7 @@ class Element(Slot):
         if trip is not None:
             self.lane, self.order_key = trip.lane, trip.order_key
         self.group = group
+        self.growth = 0
         self.number = number
         self.source = source
 
@@ -248,6 +249,17 @@ class Queue:
                 sources.append(element.source)
                 element.source = None
         return taken, sources
+
+
+def hold_outcomes(slots: Iterable[Any]) -> list[Element]:
+    """Of the slots of a call that ended those whose outcomes wait for their turn: these count in
+    place of the items from now on."""
+    waiting = [slot for slot in slots if slot.state is State.ANSWERED]
+    for slot in waiting:
+        slot.item = None
+        slot.growth = memory_of(slot.outcome) - slot.memory
+        slot.trip.hold(slot.growth)
+    return waiting
 
 
 def lanes_of(elements: Sequence[Element]) -> Iterable[tuple[Hashable, Sequence[Element]]]:

@@ -83,7 +83,7 @@ class PipelineCaller:
             stages_of_task(pipeline, task.order, task.priority),
             self._trips(),
             pauses=self._pauses,
-            bounded=False,
+            load=self._load,
         )
 
     async def start(self) -> None:

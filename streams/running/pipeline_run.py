@@ -26,7 +26,7 @@ from streams.running.parts import EMPTY, Element, Queue, Step
 from streams.running.stage_run import StageRun, StageStatistics
 from streams.running.stages import Stage
 from streams.running.tally import CallTally
-from streams.running.trips import Trip
+from streams.running.trips import Load, Trip
 
 SOURCE = "<source>"
 TAKER = "<taker>"
@@ -49,7 +49,7 @@ def _pauses(stage: str) -> PauseLog:
 class PipelineRun:
     """`stages`: each with the steps of the queue behind it. `items`: of the first. Used by `async
     with`, which raises what `StageRun` raises, and leaves nothing behind. `pauses`: of a stage,
-    by its name. `bounded`: see `StageRun`."""
+    by its name. `load`: see `StageRun`."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class PipelineRun:
         items: Iterable[Any] | AsyncIterable[Any],
         *,
         pauses: Callable[[str], PauseLog] = _pauses,
-        bounded: bool = True,
+        load: Load | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -71,7 +71,7 @@ class PipelineRun:
         self._lent_at: float | None = None
         self._to_open = stages
         self._pauses = pauses
-        self._bounded = bounded
+        self._load = load
         self.stages: list[StageRun] = []
         self._queues: list[Queue] = []
         self._stack = AsyncExitStack()
@@ -105,15 +105,19 @@ class PipelineRun:
                 on_ended=self._pump,
                 on_defect=self._fail,
                 pauses=self._pauses(name),
-                bounded=self._bounded,
+                load=self._load,
             )
             self._stack.push_async_callback(run.close)
             self.stages.append(run)
             self._queues.append(Queue(steps, name))
 
     def _release(self, number: int, slots: list[Element], values: list[Any]) -> None:
-        if delivered := self._queues[number].put(slots, values):
-            self.stages[number].delivered(delivered)
+        stage, before = self.stages[number], 0 if self._load is None else self._load.bytes
+        delivered = self._queues[number].put(slots, values)
+        if stage.intake is not None and self._load is not None:
+            stage.intake.measure(slots, self._load.bytes - before)
+        if delivered:
+            stage.delivered(delivered)
         self._pump()
 
     # -- what moves ------------------------------------------------------------------------------
@@ -165,8 +169,17 @@ class PipelineRun:
         stage = self.stages[number]
         if stage.expands and number + 1 < len(self.stages):
             next_capacity = self.stages[number + 1].capacity
-            return stage.room if len(self._queues[number]) < next_capacity else 0
-        return stage.room
+            if len(self._queues[number]) >= next_capacity:
+                return 0
+        room = stage.room
+        if stage.intake is not None and not room and self._is_idle_from(number):
+            return stage.room_alone
+        return room
+
+    def _is_idle_from(self, number: int) -> bool:
+        """Whether nothing is in this stage or behind it."""
+        stages, queues = self.stages[number:], self._queues[number:]
+        return all(stage.is_empty for stage in stages) and not any(map(len, queues))
 
     def _flush(self) -> None:
         """A stage whose input has ended does not wait for more."""

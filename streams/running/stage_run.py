@@ -15,13 +15,24 @@ from inspect import isawaitable
 from typing import Any, NamedTuple
 
 from streams.core.call import PENDING, Call, Slot
-from streams.core.events import Arrived, Closed, Delivered, Flush, Opened, Paused, Resumed
+from streams.core.events import (
+    Arrived,
+    Closed,
+    Delivered,
+    Flush,
+    LimitsChanged,
+    Opened,
+    Paused,
+    Resumed,
+)
 from streams.errors import ItemError
 from streams.providers.threads import Threads
+from streams.running.expanding import Intake
 from streams.running.logs import PauseLog
-from streams.running.parts import EMPTY, Element, lanes_of
+from streams.running.parts import EMPTY, Element, hold_outcomes, lanes_of
 from streams.running.runner import Runner
 from streams.running.stages import Stage
+from streams.running.trips import Load
 from streams.running.work import OwnWork, Work, work_of
 from streams.user_code import raised_at
 
@@ -56,8 +67,9 @@ class StageRun:
     call ended, and there may be room. `on_defect`: a function raised what ends the run. `pauses`:
     is told of its account's. In the running loop; raises what `work_of` raises.
 
-    `capacity`: the limit of items in it that are not delivered; where they are not `bounded`, its
-    owner has a limit of its own for results that wait. `holds`: of those in its calls.
+    `load`: that of a task, which has a limit of its own for results that wait; None: `capacity`,
+    items in it that are not delivered, is their limit. `holds`: the limit of those in its calls.
+    `intake`: what a task's stage may take if it expands.
     """
 
     def __init__(
@@ -69,7 +81,7 @@ class StageRun:
         on_ended: Callable[[], None],
         on_defect: Callable[[BaseException], None],
         pauses: PauseLog,
-        bounded: bool = True,
+        load: Load | None = None,
     ) -> None:
         self.name = name
         self.expands = stage.expands
@@ -79,18 +91,19 @@ class StageRun:
         self.holds = holds = limits.max_items * limits.max_in_flight
         self._buffer = BUFFER_CALLS * holds if stage.buffer is None else stage.buffer
         self.capacity = self._buffer + (1 + ROOM_CALLS) * holds
-        self._bounded = bounded
-        self._on_release = on_release
-        self._on_ended = on_ended
+        self._load = load
+        self._on_release, self._on_ended = on_release, on_ended
         self._seq = self._failed = self._released = 0
         self._open: Counter[Hashable] = Counter()  # not delivered, by lane
         self._busy_s = self._paused_s = 0.0
         self._paused_since: float | None = None
         self._flushed = False
         self._pauses = pauses
+        limits = replace(limits, max_items=min(limits.max_items, self._buffer))
+        self.intake = None if load is None or not stage.expands else Intake(load, limits)
         self.runner = Runner(
             self.work.caller,
-            replace(limits, max_items=min(limits.max_items, self._buffer)),
+            limits if self.intake is None else self.intake.limits,
             timeout_s=self.work.timeout_s,
             account=self.work.account,
             has_price=self.work.has_price,
@@ -117,9 +130,16 @@ class StageRun:
     def room(self) -> int:
         """How many more items it takes now."""
         room = self._buffer - self.runner.engine.windows.count
-        if self._bounded:
+        if self._load is None:
             room = min(room, self.capacity - self._open.total())
+        elif self.intake is not None:
+            room = min(room, self.intake.room)
         return max(0, room)
+
+    @property
+    def room_alone(self) -> int:
+        """The same while nothing is in it or behind it."""
+        return self.room if self.intake is None else min(self._buffer, self.intake.room_alone)
 
     @property
     def is_empty(self) -> bool:
@@ -132,7 +152,10 @@ class StageRun:
             element.seq = seq
             element.arrived_at = now
         self._seq = seq + 1
-        self._weigh([each for each in elements if each.outcome is PENDING])
+        to_call = [each for each in elements if each.outcome is PENDING]
+        self._weigh(to_call)
+        if self.intake is not None:
+            self.intake.take(to_call)
         for lane, slots in lanes_of(elements):
             if lane not in self.runner.engine.lanes:
                 self.runner.handle(Opened(lane))
@@ -162,6 +185,8 @@ class StageRun:
         """Nobody waits for its items any more: what waits leaves, and a call that answers nobody
         else is cancelled."""
         self._open.pop(lane, None)
+        if self.intake is not None:
+            self.intake.close_lane(lane)
         self.runner.handle(Closed(lane))
 
     def flush(self) -> None:
@@ -177,7 +202,7 @@ class StageRun:
                 self._failed += 1
         if slots[0].trip is not None:
             for slot in slots:
-                slot.trip.let_go(slot.memory)
+                slot.trip.let_go(slot.memory + slot.growth)
                 slot.trip.add(slot)
         if any(slot.outcome is EMPTY for slot in slots):
             values = [EMPTY if slot.outcome is EMPTY else self._result(slot) for slot in slots]
@@ -193,7 +218,18 @@ class StageRun:
 
     def _ended(self, call: Call, slots: Sequence[Slot], event: Any) -> None:
         self._busy_s += self._used_s(call)
+        if self._load is not None:
+            waiting = hold_outcomes(slots)
+            if self.intake is not None:
+                self._resize(self.intake, waiting)
         self._on_ended()
+
+    def _resize(self, intake: Intake, waiting: Sequence[Element]) -> None:
+        """`waiting`: what the call became and has not gone on."""
+        intake.measure(waiting, sum(each.memory + each.growth for each in waiting))
+        max_items = intake.limits.max_items
+        if max_items != self.runner.engine.limits.max_items:
+            self.runner.handle(LimitsChanged(max_items=max_items))
 
     def _used_s(self, call: Call) -> float:
         """How long a call was in use, by how full it was. A repeated one was no less full, for want

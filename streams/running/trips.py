@@ -31,7 +31,7 @@ class Load:
     more, or would when those under way are as large as others were."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
         self._trips = 0
         self._mean_peak: float = FIRST_TRIP_BYTES
         self.bytes = 0
@@ -40,7 +40,12 @@ class Load:
     def has_room(self) -> bool:
         """Whether one more may begin. The first one always may, however large it becomes."""
         expected = max(self.bytes, self._trips * self._mean_peak)
-        return not self._trips or expected < self._limit_bytes
+        return not self._trips or expected < self.limit_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        """Below 0: they hold more than the limit."""
+        return self.limit_bytes - self.bytes
 
     def begin(self, trip: Trip) -> None:
         trip.lane.trips.add(trip)

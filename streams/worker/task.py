@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from streams.codec.answers import restore
-from streams.codec.call_terms import FlushBys
 from streams.codec.committed import Committed
 from streams.codec.records import weigh
 from streams.codec.scripts import script_of
@@ -30,6 +29,7 @@ from streams.core.events import (
     Resume,
 )
 from streams.core.inspect import Blocking, Statistics
+from streams.core.limit_view import LimitView, limit_view
 from streams.core.ranges import covered
 from streams.kafka.produce.parcels import Outlet
 from streams.policies.budget import BudgetView
@@ -38,6 +38,7 @@ from streams.running.logs import PauseLog
 from streams.running.runner import Runner
 from streams.running.tally import CallTally, Tally, TaskCounts
 from streams.worker.call_ledger import Ledger
+from streams.worker.deadlines import set_flush_bys
 from streams.worker.output import Outcomes, Route
 from streams.worker.partition import Partition
 from streams.worker.task_parts import TaskParts
@@ -165,6 +166,10 @@ class TaskShell:
         money = self.parts.money
         return None if money is None else money.budget.view(self._runner.now())
 
+    def limits(self) -> LimitView:
+        """What holds its calls back now, and what that lets through."""
+        return limit_view(self._engine, self._runner.now())
+
     def counts(self) -> TaskCounts:
         return TaskCounts(self.tally, self.call_tally, self.statistics(), self.budget())
 
@@ -232,7 +237,8 @@ class TaskShell:
             Slot(partition, item.offset, item, tokens, size, memory + further_bytes, now, key)
             for item, tokens, size, memory, key in zip(decoded.items, *weights, keys, strict=True)
         ]
-        self._set_flush_by(slots, self.parts.terms.flush_bys(decoded.items), now)
+        found = self.parts.terms.flush_bys(decoded.items)
+        set_flush_bys(slots, found, now, self.tally, self.parts.name)
         if self.parts.limits.call_shape is not None:
             for slot in slots:
                 slot.script = script_of(slot.item.text, slot.size)
@@ -245,22 +251,6 @@ class TaskShell:
             for slot in slots:
                 slot.order_key = slot.item.key
         return slots
-
-    def _set_flush_by(self, slots: Sequence[Slot], found: FlushBys, now: float) -> None:
-        """What is no time counts as none: the item is done all the same, and nothing is lost."""
-        ahead_s = now - time.time()
-        for place, at_ms in found.at_ms.items():
-            slots[place].flush_by = at_ms / 1000 + ahead_s
-        if found.invalid:
-            if not self.tally.invalid_flush_bys:
-                where = "/".join(map(str, slots[found.invalid[0]].item.position))
-                logger.warning(
-                    "task %s: the flush_by of %s is no time, and counts as none; later ones are"
-                    " counted and not logged",
-                    self.parts.name,
-                    where,
-                )
-            self.tally.invalid_flush_bys += len(found.invalid)
 
     def _recall(self, partition: Partition, slots: Sequence[Slot]) -> None:
         """Settle the items that an earlier owner of the partition has an answer for."""

@@ -56,3 +56,7 @@ class TaskParts:
             return self.pipeline.rate_lines
         line = None if self.account is None else self.account.rates
         return {} if line is None else {line.name or f"task/{self.name}": line}
+
+    def calls_now(self, of_engine: int) -> int:
+        """The same as things stand. `of_engine`: what its engine may have in flight now."""
+        return of_engine if self.pipeline is None else self.pipeline.max_in_flight

@@ -20,6 +20,9 @@ from .scenario import Company, words
 REQUESTS_PER_S = 10
 CALL_S = 1.0
 STEP_S = 0.05
+ONE_ITEM: dict[str, Any] = {
+    "max_items": 1, "max_in_flight": 20, "order": "none", "check": False, "adaptive": True,
+}  # fmt: skip
 
 
 class Shared(Company):
@@ -27,7 +30,7 @@ class Shared(Company):
     at once: ten calls a second together, or so many at once. Each call takes a second."""
 
     def __init__(self, *priorities: int, calls_at_once: int | None = None, **limits: Any) -> None:
-        given = {"max_items": 1, "max_in_flight": 20, "order": "none", "check": False, **limits}
+        given = {**ONE_ITEM, **limits}
         super().__init__(
             **{"abcdef"[n]: {**given, "priority": p} for n, p in enumerate(priorities)}
         )

@@ -95,7 +95,23 @@ def judged() -> list[Any]:
     return [stage(label, max_items=10, max_in_flight=3, max_wait_ms=20)]
 
 
+async def hundredfold(items: Sequence[Item]) -> list[list[str]]:
+    """A hundred parts of 10 kB of each, and nothing is stored before the test has looked."""
+    return [["x" * 10_000 + str(n) for n in range(100)] for _ in items]
+
+
+async def counted(lists: Sequence[list[str]]) -> list[int]:
+    while not os.path.exists(os.environ["TEST_GATE"]):  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.05)
+    return [len(each) for each in lists]
+
+
 STAGES = {
+    "hundredfold": lambda: [
+        expand(hundredfold, max_items=200),
+        gather(),
+        stage(counted, max_items=20),
+    ],
     "documents": documents,
     "enriched": enriched,
     "judged": judged,

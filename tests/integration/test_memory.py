@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from tests.integration.harness import WorkerProcess, eventually
-from tests.integration.running import item, logged, worker
+from tests.integration.running import TRAPS, item, logged, worker
 
 pytestmark = [
     pytest.mark.kafka,
@@ -60,14 +60,18 @@ def _highest_mb(process: WorkerProcess) -> float:
     return int(highest.split()[1]) * 1024 / 1e6
 
 
-async def _peak_mb(broker: Any, source: str, buffered_mb: int, gate: Path) -> float:
+async def _peak_mb(
+    broker: Any, source: str, buffered_mb: int, gate: Path, app: str = TRAPS
+) -> float:
     """The most that a worker takes before its first call ends: until it grows no more."""
     with worker(
         broker,
         source,
+        app=app,
         settings=f"max_buffered_mb = {buffered_mb}",
         TEST_GATE=str(gate),
         TEST_TEXT="/id",
+        TEST_STAGES="hundredfold",
     ) as process:
         await logged(process, f"reading {source}")
         peaks: list[float] = []
@@ -103,3 +107,16 @@ async def test_a_backlog_takes_no_more_than_the_budget_and_a_fifth(
     await _write(broker.bootstrap, source, backlog)
     peak_mb = await _peak_mb(broker, source, backlog.buffered_mb, tmp_path / "gate")
     assert peak_mb - idle_mb[0] < 1.2 * backlog.buffered_mb, (idle_mb, peak_mb)
+
+
+async def test_what_the_stages_of_a_pipeline_make_of_a_backlog_counts_too(
+    broker: Any, topic: Callable[..., Any], tmp_path: Path
+):
+    """Each record becomes 1 MB, and a thousand of them came in before the first was measured."""
+    pipelines = "tests.integration.pipeline_apps:app"
+    backlog = Backlog(4, 500, 100, 1_000_000, None, 64)
+    idle, source = await topic("idle", partitions=4), await topic("backlog", partitions=4)
+    idle_mb = await _peak_mb(broker, idle, 64, tmp_path / "idle", pipelines)
+    await _write(broker.bootstrap, source, backlog)
+    peak_mb = await _peak_mb(broker, source, 64, tmp_path / "gate", pipelines)
+    assert peak_mb - idle_mb < 1.2 * 64, (idle_mb, peak_mb)

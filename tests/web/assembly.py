@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from streams.codec.committed import Committed
 from streams.codec.records import Decoder
 from streams.codec.results import Encoder
+from streams.core.account import Account
 from streams.core.call_money import CallMoney
 from streams.core.limits import Limits
 from streams.errors import CallError
@@ -155,6 +156,7 @@ class Played:
         beside: str | None = None,
         has_price: bool = True,
         money: CallMoney | None = None,
+        account: Account | None = None,
     ) -> None:
         self.sink, self.consumer = PlayedSink(), PlayedConsumer()
         self.worker = Worker(
@@ -186,6 +188,7 @@ class Played:
             caller=caller if function is None else function_caller(function),
             has_price=has_price,
             money=money,
+            account=account,
         )
         route = Route(f"{SOURCE}.sink", f"{SOURCE}.dead", 4, 4, 4, 1_000_000, 1_000_000)
         sink: Any = self.sink

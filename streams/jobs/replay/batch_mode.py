@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from streams.batches.batch_operation import operation_of
@@ -29,6 +30,7 @@ from streams.jobs.replay.run_parts import open_parts, open_sink, route_of_run
 from streams.kafka.client import connected
 from streams.kafka.tail import reading_consumer
 from streams.providers import make_batch_api, task_price
+from streams.settings import TaskSettings
 
 NOTE_EVERY_S = 2.0
 
@@ -88,11 +90,7 @@ class BatchMode:
         api = make_batch_api(task, provider, environ=context.environ)
         stack.push_async_callback(api.aclose)
         limit = context.facts.max_cost_usd
-        price = task_price(task)
-        terms = RunTerms(
-            max_cost_nano_usd=None if limit is None else int(limit * 1e9),
-            batch_share=0.5 if price is None else price.batch,
-        )
+        terms = _terms(task, None if limit is None else int(limit * 1e9))
         return BatchRun(
             self._head(state),
             operation_of(caller, parts),
@@ -168,3 +166,9 @@ class BatchMode:
                 f"more than --max-cost would be spent: {summary.equation};"
                 " with a higher one the run goes on"
             )
+
+
+def _terms(task: TaskSettings, max_cost_nano_usd: int | None) -> RunTerms:
+    price = task_price(task)
+    terms = RunTerms(max_cost_nano_usd=max_cost_nano_usd)
+    return terms if price is None else replace(terms, batch_share=price.batch)

@@ -99,14 +99,12 @@ class StateView:
             },
             "dead_letters": dict(tally.dead_letters),
             "calls": _calls(task, statistics),
+            "limits": _limits(task),
             **_stages(task),
             "paused": _paused(statistics, clock),
             "budget": budget_state(task.budget(), clock),
             "throttled_s": round(calls.throttled_s(clock.now), 3),
-            "latency_ms": {
-                "p50": tally.latencies.percentile(0.5),
-                "p99": tally.latencies.percentile(0.99),
-            },
+            "latency_ms": {f"p{p}": tally.latencies.percentile(p / 100) for p in (50, 99)},
             "tokens": _tokens(task, statistics),
             "cost_usd": calls.cost_usd,
             "held_bytes": statistics.buffered_bytes,
@@ -160,6 +158,22 @@ def _calls(task: TaskShell, statistics: Statistics) -> dict[str, Any]:
         "splits": statistics.splits,
         "by_status": dict(task.call_tally.by_status),
         "mean_items": round(items / calls, 2) if calls else None,
+    }
+
+
+def _limits(task: TaskShell) -> dict[str, Any]:
+    """`binding`: what holds the next call back; None: nothing. `allows_items_per_s`: what the
+    limits per minute let through at most; None: not known."""
+    view = task.limits()
+    allows = view.allows_items_per_s
+    return {
+        "binding": view.binding,
+        "allows_items_per_s": None if allows is None else round(allows, 1),
+        "per_minute": {k: round(v) for k, v in view.per_minute._asdict().items() if v is not None},
+        "pace": round(view.pace, 3),
+        "calls_at_once": task.parts.calls_now(view.in_flight),
+        "items_per_call": view.batch_items,
+        "waited_s": {reason: round(waited_s, 3) for reason, waited_s in view.waited_s.items()},
     }
 
 
@@ -262,6 +276,9 @@ def _why_waiting(statistics: Statistics, task: TaskShell) -> str:
         return "no new calls: the partition is handed back"
     if task.parts.pipeline is not None:
         return "the pipeline has no room for more"
+    binding = task.limits().binding
+    if binding is not None and binding != "in_flight":
+        return f"its call waits for the account: {binding}"
     if statistics.in_flight >= most:
         return f"every call that may run is under way ({most})"
     return "its microbatch is still open"
