@@ -164,7 +164,8 @@ class LimitShares:
             await asyncio.sleep(AGAIN_S)
 
     async def _share(self, start_topic: StartTopic) -> None:
-        topic = await start_topic(self.hear)
+        clock = asyncio.get_running_loop().time
+        topic = await start_topic(lambda record: self.hear(record, clock()))
         self._log.over()
         try:
             async with asyncio.TaskGroup() as group:
@@ -185,8 +186,7 @@ class LimitShares:
         words = [(name, limit.word(now)) for name, limit in self._limits.items()]
         return [LimitRecord(name, self._worker, word) for name, word in words if word is not None]
 
-    def hear(self, record: LimitRecord) -> None:
+    def hear(self, record: LimitRecord, now: float) -> None:
         """A record of the topic."""
         if (limit := self._limits.get(record.limit)) is not None:
-            now = asyncio.get_running_loop().time()
             limit.parts.hear(record.worker, record.word, now)
