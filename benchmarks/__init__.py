@@ -9,7 +9,6 @@
     python -m benchmarks.budget_kills    a budget for four workers under `kill -9`
     python -m benchmarks.limit_workers   one limit of an API for four workers, one is killed
     python -m benchmarks.replay_beside_live    live traffic while a replay uses its account
-
     python -m benchmarks.flush_by     items that say when their result is to be back
 
     python -m benchmarks.poison       what bad items cost, in calls (no broker, unless `--kafka`)

@@ -41,8 +41,8 @@ MAX_ITEMS, MAX_IN_FLIGHT, LATENCY_MS = 20, 5, 1_000.0
 KILL_FROM, KILL_TO = 0.05, 0.9
 """Of the budget: when the kills come."""
 
-QUIET_S = 8.0
-"""Nothing is called for so long, a rebalance and the longest call are over: all have stopped."""
+QUIET_S = 25.0
+"""Nothing is called for so long: all have stopped. A rebalance after a kill takes less."""
 
 WITHIN_S = 300.0
 

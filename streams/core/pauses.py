@@ -30,6 +30,10 @@ RETRY_AFTER_JITTER_S = 0.25
 
 RAMP_START = 2
 
+THROTTLED_CAP_S = 4.0
+"""A limit is over from one second to the next, and one refused call in four seconds harms nobody:
+so that calls go on within five seconds of that."""
+
 QUICK_PROBES = 6
 """So many probes after a refusal of the account follow each other as after an outage, half a minute
 in all: it may have been one item that was refused, and every other would wait for it."""
@@ -141,6 +145,8 @@ def probe_wait_s(
 ) -> float:
     """How long a pause waits for its next probe after so many failures in a row. `draw`: a random
     number in [0, 1)."""
+    if cause is Cause.THROTTLED:
+        return min(THROTTLED_CAP_S, backoff.equal_jitter_s(failures, draw))
     if cause is Cause.ACCOUNT and failures > QUICK_PROBES:
         return account_backoff.ceiling_s(failures - QUICK_PROBES)
     return backoff.equal_jitter_s(failures, draw)

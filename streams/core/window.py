@@ -163,8 +163,7 @@ class Window:
         while left and not cut.full:
             left -= self._take_round(cut, left, weight)
         if left and len(cut.slots) < bounds.items:
-            for lane in islice(self._rotation, LOOK_AHEAD):
-                cut.take_smaller(self._queues[lane], max(1, LOOK_AHEAD // len(self._rotation)))
+            self._take_smaller(cut)
         self._take_out(len(cut.slots), cut.tokens, cut.bytes)
         return cut
 
@@ -178,6 +177,18 @@ class Window:
             if slot.state is WAITING and not (has_room and cut.take(deque((slot,)), 1)):
                 return
             heappop(deadlines)
+
+    def _take_smaller(self, cut: Cut) -> None:
+        """As rule 4 has it."""
+        look_at = max(1, LOOK_AHEAD // len(self._rotation))
+        for lane in list(islice(self._rotation, LOOK_AHEAD)):
+            queue = self._queues[lane]
+            cut.take_smaller(queue, look_at)
+            while queue and queue[0].state is not WAITING:
+                queue.popleft()
+            if not queue:
+                self._rotation.remove(lane)
+                del self._queues[lane]
 
     def _take_round(self, cut: Cut, left: int, weight: float) -> int:
         """Every lane's equal share of the room; how many slots were taken."""

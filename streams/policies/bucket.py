@@ -90,7 +90,7 @@ class Bucket:
         self._share = min(self._share, share)
         self._set_pace()
         if self.per_s < inf and self.own == inf:
-            self.own = 0.0
+            self._begin()
 
     def give(self, part: float) -> float:
         """This part of the limit is ours from now on, above 0. Returns the factor it changed by."""
@@ -198,8 +198,12 @@ class Bucket:
         self._highest = 0.0
         if before < inf:
             return max(1.0, self.per_s / before)
-        self.own = min(self.own, 0.0)  # what is not known yet is no burst
+        self._begin()
         return 1.0
+
+    def _begin(self) -> None:
+        """A limit is known from now on: what the first calls took is paid back, and no burst."""
+        self.own = -min(self.used, BURST_S * self.per_s)
 
     def _believe(self, remaining: int, path: float, started_at: float, now: float) -> None:
         below, above = self._slack

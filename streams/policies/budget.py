@@ -31,6 +31,7 @@ from typing import Final, Literal, NamedTuple
 OnBudget = Literal["pause", "slow", "dead_letter"]
 
 PERIODS_S: Final[Mapping[str, float]] = {"hour": 3600.0, "day": 86400.0, "total": inf}
+LENGTHS_S: Final = tuple(PERIODS_S.values())
 
 
 class Over(Enum):
@@ -110,7 +111,11 @@ class Budget:
         """Of the pace of `slow`, where others have the rest."""
         self.changes = 0
         self.epoch_s = epoch_s
-        self._own = [(recorded or {}).get(name, Spent(0, 0)) for name in PERIODS_S]
+        own = [(recorded or {}).get(name, Spent(0, 0)) for name in PERIODS_S]
+        self._periods = tuple(spent.period for spent in own)
+        self._spent = [spent.nano_usd for spent in own]
+        self._limits = [(n, limit) for n, limit in enumerate(budgets) if limit is not None]
+        self._turns_at = -inf
         self._next_at = -inf
         self._latest = 0  # what the latest call that asked costs
         self._waiting: dict[Callable[[], None], None] = {}
@@ -144,9 +149,8 @@ class Budget:
         """The right to a call, which was ready."""
         if self.on_budget == "slow":
             self._next_at = now + self._spacing_s(nano_usd, now) / self.share
-        allowance = Allowance(nano_usd, tuple(spent.period for spent in self._own))
-        self._add(nano_usd, allowance.periods)
-        return allowance
+        self._add(nano_usd, self._periods)
+        return Allowance(nano_usd, self._periods)
 
     def reserve(self, nano_usd: int, now: float) -> Allowance | float | Over:
         """Both at once: the right to a call, or the time to ask again, or OVER."""
@@ -170,6 +174,10 @@ class Budget:
     def record(self) -> Spending:
         """What is spent, with what calls under way have reserved."""
         return dict(zip(PERIODS_S, self._own, strict=True))
+
+    @property
+    def _own(self) -> list[Spent]:
+        return [Spent(*each) for each in zip(self._periods, self._spent, strict=True)]
 
     def left_nano_usd(self, now: float) -> Budgets:
         """Below 0 where estimates were too low. None: no such budget."""
@@ -210,43 +218,48 @@ class Budget:
 
     def _turn(self, now: float) -> None:
         """Begins the periods that have come."""
+        if now + self.epoch_s < self._turns_at:
+            return
+        periods = list(self._periods)
         for n, length_s in enumerate(PERIODS_S.values()):
             period = 0 if length_s == inf else int((now + self.epoch_s) // length_s)
-            if period > self._own[n].period:
-                self._own[n] = Spent(period, 0)
+            if period > periods[n]:
+                periods[n], self._spent[n] = period, 0
                 self._next_at = -inf
+        self._periods = tuple(periods)
+        self._turns_at = min(map(self._ends_at, range(len(PERIODS_S))))
+
+    def _ends_at(self, n: int) -> float:
+        """When our period ends, in seconds since the epoch; inf: never."""
+        return (self._periods[n] + 1) * LENGTHS_S[n]
 
     def _add(self, nano_usd: int, periods: tuple[int, ...]) -> None:
-        for n, (spent, period) in enumerate(zip(self._own, periods, strict=True)):
-            if spent.period == period:
-                self._own[n] = Spent(period, spent.nano_usd + nano_usd)
+        spent, now = self._spent, self._periods
+        for n, period in enumerate(periods):
+            if period == now[n]:
+                spent[n] += nano_usd
 
     def _left(self, n: int) -> int | None:
         limit = self.budgets[n]
-        return None if limit is None else limit - self._own[n].nano_usd - self._others(n)
+        return None if limit is None else limit - self._spent[n] - self._others(n)
 
     def _fits(self, nano_usd: int) -> bool:
-        return all(
-            left is None or nano_usd <= left for left in map(self._left, range(len(PERIODS_S)))
-        )
+        spent, others = self._spent, self._others
+        return all(nano_usd <= limit - spent[n] - others(n) for n, limit in self._limits)
 
     def _opens_at(self, nano_usd: int) -> float:
         """When a call of this cost fits all budgets; -inf: now."""
         at = -inf
-        for n, length_s in enumerate(PERIODS_S.values()):
-            left = self._left(n)
-            if left is not None and nano_usd > left:
-                fits_ever = nano_usd <= (self.budgets[n] or 0)
-                ends_at = (self._own[n].period + 1) * length_s - self.epoch_s
-                at = max(at, ends_at if fits_ever else inf)
+        for n, limit in self._limits:
+            if nano_usd > limit - self._spent[n] - self._others(n):
+                at = max(at, self._ends_at(n) - self.epoch_s if nano_usd <= limit else inf)
         return at
 
     def _spacing_s(self, nano_usd: int, now: float) -> float:
         """The time that a call's share of what is left takes of the rest of the period."""
         spacings = [0.0]
-        for n, length_s in enumerate(PERIODS_S.values()):
-            left = self._left(n)
-            if left and length_s < inf:
-                rest_s = (self._own[n].period + 1) * length_s - (now + self.epoch_s)
-                spacings.append(rest_s * nano_usd / left)
+        for n, _ in self._limits:
+            left, ends_at = self._left(n), self._ends_at(n)
+            if left and ends_at < inf:
+                spacings.append((ends_at - now - self.epoch_s) * nano_usd / left)
         return max(spacings)

@@ -85,7 +85,9 @@ class SharedBudget(Budget):
         self._trip_s = 0.0
         self._wanted = 0  # by the call that waits for a claim
         self._recent = 0.0  # cost of the calls of late, of those before `MEMORY_S` about a third
-        self._used_at = now
+        self._taken = 0  # by calls since `_since`
+        self._since = self._used_at = now
+        self._low = 0.0  # a rest below it asks for a claim
         self._short_since: float | None = None
 
     # -- the log ---------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ class SharedBudget(Budget):
             return None
         self._turn(now)
         ahead = 0 if ends else self._slice(now)
-        face = [Spent(own.period, own.nano_usd + (ahead or 0)) for own in self._own]
+        face = [Spent(period, nano_usd + (ahead or 0)) for period, nano_usd in self._own]
         if ahead is None or face == self._face == self._held:
             return None
         self._held = [_lower(*each) for each in zip(self._held, face, strict=True)]
@@ -117,8 +119,7 @@ class SharedBudget(Budget):
             self._trip_s += TRIP_SHARE * (min(took_s, 1.0) - self._trip_s)
             if took_s <= JUDGE_WITHIN_S and self._holds():
                 self._held = list(self._face)
-            self._under_way_since = None
-            self._note_use(now)
+            self._under_way_since, self._used_at = None, now
         self._short_since = None
         self._changed()
 
@@ -157,16 +158,17 @@ class SharedBudget(Budget):
             return 0 if rest or behind else None
         if behind:
             return rest
-        return ahead if rest < ahead / 2 and self._fits(ahead) else None
+        return ahead if rest < self._low and self._fits(ahead) else None
 
     def _rest(self) -> int:
         """What is ours and not spent."""
-        rests = [
-            (held.nano_usd if held.period == own.period else 0) - own.nano_usd
-            for held, own, limit in zip(self._held, self._own, self.budgets, strict=True)
-            if limit is not None
-        ]
-        return min(rests, default=0)
+        held, spent, periods = self._held, self._spent, self._periods
+        rest = None
+        for n, _ in self._limits:
+            here = (held[n].nano_usd if held[n].period == periods[n] else 0) - spent[n]
+            if rest is None or here < rest:
+                rest = here
+        return rest or 0
 
     def _is_behind(self) -> bool:
         """Whether our record says more than what is ours: it did not hold."""
@@ -184,19 +186,22 @@ class SharedBudget(Budget):
 
     def _ahead(self, now: float) -> int:
         """What calls will cost until the next claim but one holds; 0: less than one call."""
-        pace = self._recent * exp((self._used_at - now) / MEMORY_S) / MEMORY_S
+        self._recent = self._recent * exp((self._since - now) / MEMORY_S) + self._taken
+        self._taken, self._since = 0, now
+        pace = self._recent / MEMORY_S
         lefts = [left for left in map(self._left, range(len(PERIODS_S))) if left is not None]
         ahead = min(int(pace * (AHEAD_S + 2 * self._trip_s)), *(n // PART for n in lefts))
-        return ahead if ahead >= self._latest else 0
+        ahead = ahead if ahead >= self._latest else 0
+        self._low = ahead / 2
+        return ahead
 
     # -- what calls ask and tell -----------------------------------------------------------------
 
     def take(self, nano_usd: int, now: float) -> Allowance:
-        self._note_use(now)
-        self._recent += nano_usd
-        self._short_since = None
+        self._used_at, self._short_since = now, None
+        self._taken += nano_usd
         allowance = super().take(nano_usd, now)
-        if self._rest() < self._ahead(now) / 2:
+        if self._rest() < self._low:
             self._ask()
         return allowance
 
@@ -205,13 +210,8 @@ class SharedBudget(Budget):
         if self._rest() < 0:
             self._ask()
 
-    def _note_use(self, now: float) -> None:
-        """Somebody has a use for what is ours; the pace fades with time."""
-        self._recent *= exp((self._used_at - now) / MEMORY_S)
-        self._used_at = now
-
     def _others(self, n: int) -> int:
-        return self._sums[n][self._own[n].period]
+        return self._sums[n][self._periods[n]]
 
     def _opens_at(self, nano_usd: int) -> float:
         return -inf if nano_usd <= self._rest() else super()._opens_at(nano_usd)
@@ -219,8 +219,7 @@ class SharedBudget(Budget):
     def _claimed_at(self, nano_usd: int, now: float) -> float:
         if nano_usd <= self._rest():
             return -inf
-        self._wanted = max(self._wanted, nano_usd)
-        self._note_use(now)
+        self._wanted, self._used_at = max(self._wanted, nano_usd), now
         self._ask()
         return inf
 

@@ -16,7 +16,9 @@ from streams.settings.values import (
     EMBEDDED,
     MAX_TOPIC_CHARACTERS,
     TOPIC_ALLOWED,
+    budget_topic,
     ledger_topic,
+    limit_topic,
     shown,
 )
 
@@ -27,6 +29,8 @@ def broken(raw: Mapping[str, Any], *, need_tasks: bool) -> Found:
     """Everything wrong between the tables and inside [kafka], [worker] and [provider]."""
     yield from _broker(_table(raw, "kafka"))
     yield from _worker(raw, need_tasks=need_tasks)
+    yield from _budgets(raw)
+    yield from _shared_limits(raw)
     yield from _providers(raw)
     yield from _names(raw)
     yield from _topics(raw)
@@ -134,6 +138,33 @@ def _ledgers(raw: Mapping[str, Any], worker_id: Any) -> Found:
                         ("task", other, role),
                         f"{shown(name)} is the ledger of task[{index}]; take another topic",
                     )
+
+
+def _budgets(raw: Mapping[str, Any]) -> Found:
+    """The group's topic of budgets needs a name that no other topic has."""
+    worker_id, tasks = _table(raw, "worker").get("id"), tasks_of(raw)
+    limited = [task for _, task in tasks if any("budget" in key for key in _table(task, "limits"))]
+    if not isinstance(worker_id, str) or not limited:
+        return
+    name = budget_topic(worker_id)
+    if len(name) > MAX_TOPIC_CHARACTERS:
+        what = f"is too long for {{id}}.budget; allowed: {MAX_TOPIC_CHARACTERS} characters"
+        yield ("worker", "id"), what
+    for index, task in tasks:
+        for role in ("source", "sink", "dead_letter"):
+            if task.get(role) == name:
+                what = f"{shown(name)} is where workers share their budgets; take another topic"
+                yield ("task", index, role), what
+
+
+def _shared_limits(raw: Mapping[str, Any]) -> Found:
+    """The group's topic of limits, too."""
+    name = limit_topic(str(_table(raw, "worker").get("id")))
+    for index, task in tasks_of(raw):
+        for role in ("source", "sink", "dead_letter"):
+            if task.get(role) == name:
+                what = f"{shown(name)} is where workers share limits; take another topic"
+                yield ("task", index, role), what
 
 
 def _providers(raw: Mapping[str, Any]) -> Found:

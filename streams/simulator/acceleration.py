@@ -2,7 +2,7 @@
 
 Use is measured in seconds' worth of the tightest limit: at the limit, each second uses one. A call
 is refused while the last second used more than `factor` times the mean second of the five before
-it, and more than a fifth of the limit: so slow use may begin at any time. The API publishes no
+it, and more than a quarter of the limit: so slow use may begin at any time. The API publishes no
 rule; it says by its message that there is one, and asks to scale up gradually.
 """
 
@@ -15,7 +15,7 @@ MESSAGE: Final = (
     "This request would exceed the maximum rate of increase of your organization's usage. Please "
     "scale up more gradually, to stay within the acceleration limit."
 )
-_FREE: Final = 0.2
+_FREE: Final = 0.25
 _BEFORE_S: Final = 5.0
 
 

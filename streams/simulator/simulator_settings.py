@@ -30,7 +30,7 @@ class SimulatorSettings:
     then on, e.g. `[(60, 0.5), (120, 1)]`.
     `others_share`: of each limit, what another program on the same key takes, evenly.
     `acceleration`: refuses calls while the last second used more than so many times the mean second
-    of the five before it, and more than a fifth of the limit; None: never.
+    of the five before it, and more than a quarter of the limit; None: never.
     `max_concurrent`: calls at once; more are refused (529); None: any number.
     `limit_headers`: the moment that a reply's headers tell of; "none": no headers, and refusals
     without `retry-after`.

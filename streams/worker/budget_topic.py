@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from streams.codec.budget_records import BudgetRecord, decode_budget, encode_budget
 from streams.kafka.topics import TopicSpec
+from streams.settings.values import budget_topic
 from streams.worker.group_topic import GroupTopic, RecordCodec
 
 SETTINGS: Final = (
@@ -23,10 +24,6 @@ SETTINGS: Final = (
 )
 """Whatever the source has. Who judges a claim must find the records before it; that takes seconds,
 and the lag is an hour."""
-
-
-def budget_topic(worker_id: str) -> str:
-    return f"{worker_id}.budget"
 
 
 def budget_spec(worker_id: str, source: str) -> TopicSpec:

@@ -13,6 +13,7 @@ from streams.codec.limit_records import LimitRecord, decode_limit, encode_limit
 from streams.kafka.admin import Admin
 from streams.kafka.client import connected
 from streams.kafka.topics import TopicSpec, prepare_with_retries
+from streams.settings.values import limit_topic
 from streams.worker.group_topic import GroupTopic, RecordCodec
 
 SETTINGS: Final = (
@@ -26,10 +27,6 @@ SETTINGS: Final = (
 """Whatever the source has."""
 
 MEANWHILE: Final = "Each worker keeps to its own part of the limits meanwhile"
-
-
-def limit_topic(worker_id: str) -> str:
-    return f"{worker_id}.limits"
 
 
 async def start_limit_topic(

@@ -167,3 +167,18 @@ def test_calls_reserve_what_they_weigh_with_their_instructions() -> None:
     (call,) = s.engine.admission.calls.values()
     assert call.reservation.demand.input_tokens == pytest.approx(100 + 5 * 60, rel=0.05)
     assert call.reservation.demand.output_tokens == pytest.approx(5 * 9, rel=0.1)
+
+
+def test_a_lane_whose_last_item_left_out_of_turn_is_as_good_as_new() -> None:
+    s = scenario(shape=CallShape(), max_tokens=1_101, max_wait_s=0.05)
+    s.arrive("z0", tokens=1_001)
+    s.calls()
+    s.arrive("a0", tokens=600).arrive("a1", tokens=900).arrive("b0", tokens=100)
+    s.reply("z0")
+    assert s.calls() == ["a0 b0"]
+    s.reply("a0 b0").at(0.05)
+    assert s.calls() == ["a1"]
+    s.arrive("b1", tokens=100)
+    s.reply("a1")
+    s.at(0.1)
+    assert s.calls() == ["b1"]

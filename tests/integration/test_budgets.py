@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streams.kafka.broker.child import free_port
-from streams.worker.budget_topic import budget_topic
+from streams.settings.values import budget_topic
 from tests.integration.harness import eventually, publish, read
 from tests.integration.running import done, group_of, item, logged, worker
 from tests.integration.simulated import classifies, simulated

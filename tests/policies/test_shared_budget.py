@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from math import inf
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -239,6 +240,25 @@ def test_a_claim_that_was_under_way_for_too_long_is_none() -> None:
     assert group.call("a", 10)
 
 
+def test_slow_spreads_the_groups_money_evenly_by_the_workers_shares() -> None:
+    """One has three quarters of the partitions, and so of the pace."""
+    group = Group(Budgets(hour=36_000), "slow")
+    shares, calls = {"a": 0.75, "b": 0.25}, {"a": [0] * 4, "b": [0] * 4}
+    for name, share in shares.items():
+        group.start(name)
+        group.workers[name].share = share
+    while group.now < NOON + 3600:
+        for name in shares:
+            if group.call(name, 100):
+                calls[name][int((group.now - NOON) // 900)] += 1
+        group.settle()
+        group.now += 1
+    by_quarter = [sum(each) for each in zip(*calls.values(), strict=True)]
+    assert sum(by_quarter) >= 350
+    assert max(by_quarter) - min(by_quarter) <= 20
+    assert sum(calls["a"]) == pytest.approx(3 * sum(calls["b"]), rel=0.1)
+
+
 steps = st.lists(
     st.tuples(
         st.sampled_from(["call", "call", "call", "write", "write", "read", "read", "end", "kill"]),
@@ -292,4 +312,4 @@ def test_no_budget_is_passed_whoever_writes_reads_and_dies_when(
         group.now += 0.2
         if spendable > 20:
             return
-    assert spendable == min(left, 21)
+    assert spendable == max(0, min(left, 21))  # below 0: a claim that died before it was judged

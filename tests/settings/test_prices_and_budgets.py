@@ -97,3 +97,13 @@ def test_a_function_of_ones_own_has_no_price_and_so_no_budget() -> None:
     }
     with pytest.raises(ConfigError, match="a function of your own has none"):
         settings_of(raw, {}, need_tasks=True)
+
+
+def test_no_task_reads_or_writes_the_topic_in_which_budgets_are_shared() -> None:
+    raw = tomllib.loads(TASK.format(limits="budget_usd = 1.0", model="claude-haiku-5-5"))
+    raw["task"][0]["sink"] = "w.budget"
+    with pytest.raises(ConfigError, match=r"task.a.sink: .* is where workers share their budgets"):
+        settings_of(raw, {}, need_tasks=True)
+    raw = tomllib.loads(TASK.format(limits="", model="claude-haiku-5-5"))
+    raw["task"][0]["sink"] = "w.budget"
+    settings_of(raw, {}, need_tasks=True)

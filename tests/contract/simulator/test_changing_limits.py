@@ -166,7 +166,7 @@ async def test_tokens_accelerate_as_requests_do(limited, claude):
     client = claude(await limited(input_tokens_per_minute=600_000, acceleration=2))
     await raw(client)
     await raw(client)
-    await raw(client, 100)
+    await raw(client, 130)
     await refusal(client)
 
 
