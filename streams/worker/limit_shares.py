@@ -36,6 +36,7 @@ LOOK_S: Final = 0.25
 TELL_S: Final = 1.0
 AGAIN_S: Final = 10.0
 REPEAT_S: Final = 300.0
+STOP_WITHIN_S: Final = 1.0
 USE_S: Final = 3.0
 """What is used a second is the mean of so long."""
 
@@ -129,9 +130,11 @@ class LimitShares:
                 running.add_done_callback(self._ended)
 
     async def stop(self) -> None:
+        """Nothing that the topic has yet is of use: a broker that is silent is not waited for."""
         for running in self._running:
             running.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:
+            await asyncio.wait(self._running, timeout=STOP_WITHIN_S)
 
     def _ended(self, running: asyncio.Task[None]) -> None:
         if not running.cancelled() and (error := running.exception()) is not None:

@@ -3,6 +3,7 @@ words go through a list."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from streams.core.rate_line import RateLine
+from streams.errors import BrokerError
 from streams.policies.demand import Demand, PerMinute
 from streams.policies.limit_parts import FRESH_S
 from streams.policies.rate import Grant, Rate
@@ -57,11 +59,12 @@ class OneWorker:
         self.line = RateLine(Rate(LIMITS, 0.0, says_limits=False), "limit")
         self.member = Member(demand)
         self.assigned = partitions
-        task: Any = SimpleNamespace(
+        task = SimpleNamespace(
             parts=SimpleNamespace(source="in", rate_lines={"limit": self.line}),
             route=SimpleNamespace(source_partitions=PARTITIONS),
         )
-        self.shares = LimitShares([task], self.partitions, None, print)
+        self.tasks: Any = [task]
+        self.shares = LimitShares(self.tasks, self.partitions, None, print)
 
     def partitions(self) -> Any:
         return [SimpleNamespace(where=SimpleNamespace(topic="in"))] * self.assigned
@@ -187,3 +190,24 @@ def test_workers_that_are_held_back_by_different_limits_use_up_both() -> None:
     with_short, with_long = rates([short, long], group, 30)
     assert with_short + with_long == pytest.approx(100, rel=0.02)
     assert 10 * with_short + 1_000 * with_long == pytest.approx(10_000, rel=0.02)
+
+
+async def test_a_topic_that_cannot_be_used_stops_nobody_and_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tried = asyncio.Event()
+
+    async def refuse(on_record: Any) -> Any:
+        tried.set()
+        raise BrokerError("no right to create it")
+
+    defects: list[BaseException] = []
+    worker = OneWorker(3)
+    shares = LimitShares(worker.tasks, worker.partitions, refuse, defects.append)
+    shares.start()
+    await asyncio.wait_for(tried.wait(), 10)
+    await asyncio.sleep(0)
+    await shares.stop()
+    assert "no right to create it. Each worker keeps to its own part" in caplog.text
+    assert worker.line.rate.per_minute == PerMinute(1_500, 150_000, None)
+    assert not defects
