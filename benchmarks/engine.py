@@ -42,7 +42,7 @@ CHUNK = 500  # records a shell hands over at a time
 
 ENOUGH = 10**15
 """Limits per minute that nobody meets: what they cost is measured, not what they hold back."""
-SHAPE = CallShape(200.0, 5.0, 5.0, AnswerRoom(50, 1000, 100, 64_000))
+SHAPE = CallShape(200.0, 5.0, 5.0, AnswerRoom(100, 1000, 100, 64_000))
 SAID = RateLimits(*[Quota(ENOUGH, ENOUGH - 1000, 1.0)] * 3)
 
 

@@ -23,11 +23,13 @@ from streams.core.limits import Limits
 from streams.errors import CallError, ConfigError, ItemError
 from streams.model import Reply, Usage
 from streams.providers.batch_port import BatchApi
+from streams.providers.prices import Price
 from streams.providers.task_caller import TaskCaller
 from streams.running.accounts import account_of_caller
 from streams.running.api_limits import Limits as ApiLimits
 from streams.running.item_texts import text_of
 from streams.running.map import map_batches
+from streams.running.own_budgets import check_price, money_of
 from streams.running.work import Options, OwnWork, limits_of
 
 R = TypeVar("R")
@@ -82,7 +84,10 @@ class ApiProcess(OwnWork, Generic[R]):
         priced: bool,
         make_batches: Callable[[], BatchApi] | None = None,
         allowed: ApiLimits | None = None,
+        price: Price | None = None,
     ) -> None:
+        check_price(allowed, price)
+        self.price = price
         self.name = name
         self._make_caller = make_caller
         self._make_batches = make_batches
@@ -128,6 +133,7 @@ class ApiProcess(OwnWork, Generic[R]):
     def check(self, options: Options) -> None:
         if options.tokens is not None:
             raise ValueError("tokens: an operation counts its own")
+        check_price(options.limits, self.price)
         self.limits(options)
 
     def work(self, options: Options) -> ApiWork:
@@ -230,6 +236,7 @@ class ApiWork:
         self.task_caller = process.use()
         self.limits = limits = self.task_caller.fitted(limits)
         self.account: Account | None = account_of_caller(self.task_caller.account, limits, allowed)
+        self.money = money_of(allowed, process.price)
 
     async def caller(self, items: list[Any]) -> Reply:
         try:

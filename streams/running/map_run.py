@@ -61,6 +61,7 @@ class MapRun:
             work.limits,
             timeout_s=work.timeout_s,
             account=work.account,
+            money=work.money,
             on_release=self._release,
             on_ended=lambda *_: self._changed.set(),
             on_defect=self.fail,

@@ -18,7 +18,7 @@ from streams.model import Answer, Item, Unanswered
 from streams.operations import make_operation
 from streams.operations.exchange import Operation, Request, Response
 from streams.providers.batch_port import BatchApi
-from streams.providers.registry import can_price, make_batch_api, make_provider
+from streams.providers.registry import can_price, make_batch_api, make_provider, task_price
 from streams.providers.task_caller import TaskCaller
 from streams.running.api_limits import Limits
 from streams.running.api_process import ApiProcess, Suits
@@ -216,6 +216,7 @@ def _process(
         priced=can_price(named),
         make_batches=make_batches,
         allowed=api.limits,
+        price=task_price(named),
     )
 
 

@@ -100,6 +100,7 @@ class SharedCalls:
             self.work.limits,
             timeout_s=self.work.timeout_s,
             account=self.work.account,
+            money=self.work.money,
             on_release=self._answer,
             on_ended=lambda *_: None,
             on_defect=self._fail,

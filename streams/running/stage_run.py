@@ -106,6 +106,7 @@ class StageRun:
             limits if self.intake is None else self.intake.limits,
             timeout_s=self.work.timeout_s,
             account=self.work.account,
+            money=self.work.money,
             has_price=self.work.has_price,
             on_release=self._release,
             on_ended=self._ended,

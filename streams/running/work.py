@@ -17,11 +17,13 @@ from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 from streams.core.account import Account
 from streams.core.call import Slot
+from streams.core.call_money import CallMoney
 from streams.core.limits import Limits, Order
 from streams.errors import ItemError
 from streams.model import Reply
 from streams.running.accounts import account_of_caller
 from streams.running.api_limits import Limits as ApiLimits
+from streams.running.own_budgets import check_price
 from streams.running.user_function import Process, UserFunction
 
 T = TypeVar("T")
@@ -97,6 +99,11 @@ class Work(Protocol):
         ...
 
     @property
+    def money(self) -> CallMoney | None:
+        """What its calls may cost; None: anything."""
+        ...
+
+    @property
     def has_price(self) -> bool:
         """Whether what its calls cost can be known."""
         ...
@@ -153,9 +160,11 @@ class FunctionWork:
     """A function of this program; what it raises is a counted attempt."""
 
     has_price = True
+    money = None
 
     def __init__(self, process: Process, options: Options) -> None:
         self.limits = limits_of(options, max_items=MAX_ITEMS, max_attempts=1, split=False)
+        check_price(options.limits, None)
         self._allowed = options.limits
         self.timeout_s = options.timeout_s
         self.caller = UserFunction(process, split=self.limits.split)
