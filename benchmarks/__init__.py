@@ -7,6 +7,7 @@
     python -m benchmarks.replay_size  a replay of a million items in batches
     python -m benchmarks.replay_kills    a replay under `kill -9`, live or `--mode batch`
     python -m benchmarks.budget_kills    a budget for four workers under `kill -9`
+    python -m benchmarks.limit_workers   one limit of an API for four workers, one is killed
     python -m benchmarks.replay_beside_live    live traffic while a replay uses its account
     python -m benchmarks.flush_by     items that say when their result is to be back
 

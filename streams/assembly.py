@@ -29,10 +29,12 @@ from streams.plans import Plan, caller_of, parts_of, route_of
 from streams.providers import task_price
 from streams.running.pipeline_caller import PipelineCaller
 from streams.settings import Settings, TaskSettings
-from streams.settings.values import budget_topic, ledger_topic
-from streams.worker.budget_topic import BudgetTopic, budget_spec
+from streams.settings.values import ledger_topic
+from streams.worker.budget_topic import budget_spec, make_budget_topic
 from streams.worker.call_ledger import Ledger, LedgerTask
 from streams.worker.intake import Budget
+from streams.worker.limit_shares import LimitShares
+from streams.worker.limit_topic import start_limit_topic
 from streams.worker.task import TaskShell
 from streams.worker.task_budgets import TaskBudgets
 from streams.worker.task_parts import TaskParts
@@ -63,6 +65,7 @@ class Assembly:
         self._transactions: Transactions | None = None
         self._ledger: Ledger | None = None
         self._budgets: TaskBudgets | None = None
+        self._limits: LimitShares | None = None
         self._web: WebServer | None = None
         self.begins_anyway = False
 
@@ -99,6 +102,7 @@ class Assembly:
             route, outlet = route_of(plan.task, facts), transactions or sink
             shells[each.source] = TaskShell(each, route, outlet, worker.on_room, self._ledger)
         worker.begin(shells, sink, transactions, self._ledger)
+        self._share_limits(worker, shared=producers.idempotent)
         if address := self._settings.worker.web:
             self._web = WebServer(worker, worker_id=self._settings.worker.id, address=address)
             await self._web.start()
@@ -118,7 +122,8 @@ class Assembly:
             await self._web.stop()
         if self._worker is not None:
             await self._worker.close()
-        for part in (self._transactions, self._sink, self._ledger, self._budgets):
+        parts = self._transactions, self._sink, self._ledger, self._budgets, self._limits
+        for part in parts:
             if part is not None:
                 await part.stop()
         while self._callers:
@@ -212,11 +217,19 @@ class Assembly:
             price = task_price(task)
             assert price is not None, "a budget without a price has been refused"
             money[task.name] = budgets.add(task, price, shared=shared)
-        topic = budget_topic(self._settings.worker.id)
-        await budgets.start(
-            partial(BudgetTopic, topic, client_arguments(self.kafka)) if shared else None
-        )
+        identity, keywords = self._settings.worker.id, client_arguments(self.kafka)
+        await budgets.start(partial(make_budget_topic, identity, keywords) if shared else None)
         return [replace(each, money=money.get(each.name)) for each in parts]
+
+    def _share_limits(self, worker: Worker, *, shared: bool) -> None:
+        """`shared`: with other workers of the group, should there be any."""
+        tasks, start_topic = worker.tasks, None
+        if shared:
+            identity, keywords = self._settings.worker.id, client_arguments(self.kafka)
+            source = tasks[0].parts.source
+            start_topic = partial(start_limit_topic, identity, source, keywords)
+        self._limits = LimitShares(tasks, lambda: worker.partitions, start_topic, worker.on_defect)
+        self._limits.start()
 
     def _producer_keywords(self) -> dict[str, Any]:
         return {

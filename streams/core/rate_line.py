@@ -6,17 +6,20 @@ Rules:
    told a time, the others wait until it has gone (inf).
 3. What a response says may let the first go earlier: it is woken, and asks again.
 4. A member leaves the line when it has nothing to call, or something else stops it.
+5. Other workers of the group may share the limits (`streams.worker.limit_shares`): they are told
+   what was used here and what calls wait for, and `give` says what part is ours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Protocol
 
 from streams.core.line import Line
 from streams.errors import CallError
 from streams.model import RateLimits
-from streams.policies.demand import Demand
+from streams.policies.demand import KINDS, Demand, Use
 from streams.policies.rate import Grant, Rate
 
 
@@ -29,10 +32,12 @@ class Waiting(Protocol):
 
 
 class RateLine:
-    """`rate`: the limits. `line`: who waits."""
+    """`rate`: the limits. `name`: the same in each worker; "": those of a function. `line`: who
+    waits."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate, name: str = "") -> None:
         self.rate = rate
+        self.name = name
         self.line: Line[Waiting] = Line()
 
     def reserve(self, member: Waiting, demand: Demand, now: float) -> Grant | float:
@@ -48,6 +53,20 @@ class RateLine:
             line.serve(member)
             self._wake_first(member)
         return answer
+
+    def give(self, parts: Sequence[float], now: float) -> None:
+        """What part of each limit is ours from now on (`Rate.give`)."""
+        self.rate.give(parts, now)
+        self._wake_first()
+
+    def use(self, now: float) -> list[Use]:
+        """`Rate.use`; a limit that somebody waits for counts as waited for, however long ago it
+        asked."""
+        used, binding = self.rate.use(now), self.rate.binding
+        return [
+            use._replace(waits=use.waits or (kind == binding and len(self.line) > 0))
+            for kind, use in zip(KINDS, used, strict=True)
+        ]
 
     def leave(self, member: Waiting) -> None:
         """It does not wait here, or does no longer."""
@@ -74,7 +93,7 @@ class RateLine:
         self.rate.learn(error.rate_limits, grant, now)
         self._wake_first(member)
 
-    def _wake_first(self, handled: Waiting) -> None:
+    def _wake_first(self, handled: Waiting | None = None) -> None:
         first = next(iter(self.line.turns()), None)
         if first is not None and first is not handled:
             first.wake()

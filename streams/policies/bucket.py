@@ -4,7 +4,7 @@ Two levels hold, the lower one at each moment:
 
     level   refills at          at most           says
     ------  ------------------  ----------------  ------------------------------------------------
-    `own`   our limit x pace    2 s worth         how fast we go: what we count ourselves
+    `own`   our part x pace     2 s worth         how fast we go: what we count ourselves
     `api`   API's limit less    what `remaining`  what is left there: the API's word, kept up to
             others' use         ever was          date by what we take meanwhile
 
@@ -24,6 +24,8 @@ Rules:
    over `OTHERS_S`, is expected to go on.
 5. A margin is left at the API for what others take before we hear of it. It doubles at each
    refusal and shrinks again over `CALM_S`.
+6. Other workers of the group have parts of the limit (`limit_parts.py`), which `own` leaves out.
+   To the API's level they are other programs. The lower level holds, so they count once.
 """
 
 from __future__ import annotations
@@ -50,8 +52,9 @@ _ASKED_S: Final = 1e-6
 class Bucket:
     """`configured`: per minute; None: only the API says. `share`: of the limit that is ours.
     `rounded_to`: of the API's `remaining`. `late`: the API charges at the reply.
-    `per_s`: the lower of what is configured and what the API says, our share of it; inf: neither.
-    `others_per_s`: what other programs use. All times are seconds of one clock."""
+    `per_s`: the lower of what is configured and what the API says, our share and part of it; inf:
+    neither. `part`: of our share, without the workers that have the others. `used`: by all calls so
+    far. `others_per_s`: what other programs use. All times are seconds of one clock."""
 
     def __init__(
         self,
@@ -67,12 +70,13 @@ class Bucket:
         self._learned_from = -inf
         self._share = share
         self._late = late
+        self.part = 1.0
+        self.used = 0.0
         self._slack = (0.0, 1.0) if rounded_to == 1 else (rounded_to / 2, rounded_to / 2)
         self._own_at = self._api_at = now
         self._highest = 0.0
         self._margin_s = MARGIN_S
         self._pending = 0.0
-        self._before = 0.0  # what calls took, before a limit was known
         self._shift = 0.0  # of the API's level, by what it said, since the start
         self._doubts = [0.0, 0.0]  # of `remaining` as of the answer, as of the call
         self.api: float | None = None
@@ -88,8 +92,19 @@ class Bucket:
         if self.per_s < inf and self.own == inf:
             self._begin()
 
+    def give(self, part: float) -> float:
+        """This part of the limit is ours from now on, above 0. Returns the factor it changed by."""
+        before, self.part = self.part, part
+        self._set_pace()
+        return part / before
+
     def _set_pace(self) -> None:
-        self.per_s = min(self._configured or inf, self._learned or inf) * self._share / 60
+        self.per_s = self.whole_per_s * self.part
+
+    @property
+    def whole_per_s(self) -> float:
+        """The limit for all workers together."""
+        return min(self._configured or inf, self._learned or inf) * self._share / 60
 
     @property
     def _api_per_s(self) -> float:
@@ -146,7 +161,7 @@ class Bucket:
     def take(self, amount: float) -> None:
         """A call starts."""
         self.own -= amount
-        self._before += amount
+        self.used += amount
         if self._late:
             self._pending += amount
         elif self.api is not None:
@@ -155,6 +170,7 @@ class Bucket:
     def settle(self, expected: float, took: float) -> None:
         """A call that was expected to take so much is over."""
         self.own -= took - expected
+        self.used += took - expected
         if self._late:
             self._pending -= expected
             if self.api is not None:
@@ -187,7 +203,7 @@ class Bucket:
 
     def _begin(self) -> None:
         """A limit is known from now on: what the first calls took is paid back, and no burst."""
-        self.own = -min(self._before, BURST_S * self.per_s)
+        self.own = -min(self.used, BURST_S * self.per_s)
 
     def _believe(self, remaining: int, path: float, started_at: float, now: float) -> None:
         below, above = self._slack

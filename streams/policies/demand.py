@@ -35,3 +35,12 @@ class PerMinute(NamedTuple):
     requests: float | None = None
     input_tokens: float | None = None
     output_tokens: float | None = None
+
+
+class Use(NamedTuple):
+    """Of one kind, by all calls. `amount`: since the start. `waits`: whether a call waits for this
+    limit. `limit_per_s`: for all workers of the group; inf: none is known."""
+
+    amount: float
+    waits: bool
+    limit_per_s: float

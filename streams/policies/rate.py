@@ -22,6 +22,8 @@ Rules:
 8. At full pace the buckets are looked at every `LOOK_S` alone, and whenever they may not have
    enough. In between only sums are kept, and what responses say is passed by: at thousands of calls
    a second all say the same.
+9. Workers of a group share the limits (`limit_parts.py`). A part that grows is approached as a
+   limit that rises is.
 
 Accounts whose models share limits share one `Rate` (`streams.core.rate_line`). A call that failed
 in another way, or was cancelled, took what it reserved, as far as we know: the API began it.
@@ -29,13 +31,14 @@ in another way, or was cancelled, took what it reserved, as far as we know: the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, log
 from typing import Final
 
 from streams.model import RateLimits
 from streams.policies.bucket import Bucket
-from streams.policies.demand import KINDS, Demand, PerMinute
+from streams.policies.demand import KINDS, Demand, PerMinute, Use
 from streams.policies.retry import MAX_WAIT_S, requested_wait_s
 
 SLOW_START: Final = 0.1
@@ -107,6 +110,7 @@ class Rate:
         self._calls = self._calls_at_refusal = 0
         self._sums = _Sums()
         self._look_at = -inf
+        self._waits = dict.fromkeys(KINDS, False)
         self._buckets = tuple(
             Bucket(limit, now, share=limit_share, **kind._asdict())
             for limit, kind in zip(configured, KINDS.values(), strict=True)
@@ -136,6 +140,8 @@ class Rate:
             return Grant(self._calls, demand, now, None)
         at = self.ready_at(demand, now)
         if at > now:
+            if self.binding is not None:
+                self._waits[self.binding] = True
             return at
         worth_s = self._worth_s(demand)
         grown = self.pace + worth_s * log(2) / self._doubling_s
@@ -150,6 +156,22 @@ class Rate:
             self._look_at = now + LOOK_S
             self._sums.room = [each.room(self._call_s) for each in self._buckets]
         return Grant(self._calls, demand, now, tuple(each.path for each in self._buckets))
+
+    def give(self, parts: Sequence[float], now: float) -> None:
+        """The parts of the limits that are ours, by kind, each above 0 and at most 1."""
+        self._advance(now)
+        pairs = zip(self._buckets, parts, strict=True)
+        grown = max(bucket.give(part) for bucket, part in pairs)
+        if grown > 1:
+            self.pace = max(SLOW_START, self.pace / grown)
+
+    def use(self, now: float) -> list[Use]:
+        """What calls have used, by kind, and whether one had to wait since the latest such question
+        was asked."""
+        self._advance(now)
+        waits, self._waits = self._waits, dict.fromkeys(KINDS, False)
+        pairs = zip(self._buckets, waits.values(), strict=True)
+        return [Use(bucket.used, waited, bucket.whole_per_s) for bucket, waited in pairs]
 
     def _fits(self, demand: Demand) -> bool:
         """Whether there is surely enough; then it is taken."""

@@ -7,6 +7,7 @@ An account belongs to the event loop of its members, since it wakes them: each l
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from random import random
 from typing import Final, NamedTuple
 from weakref import WeakKeyDictionary
@@ -52,10 +53,17 @@ def account_of_caller(
     accounts, lines = _by_loop.setdefault(asyncio.get_running_loop(), _Shared({}, {}))
     group = (*key[:-1], model_group(key[-1], allowed.groups))
     if group not in lines:
-        lines[group] = RateLine(Rate(PerMinute(), now, says_limits=key[0] in SAY_LIMITS))
+        rate = Rate(PerMinute(), now, says_limits=key[0] in SAY_LIMITS)
+        lines[group] = RateLine(rate, _name(group))
     lines[group].rate.restrict(allowed.per_minute, allowed.share, now)
     if key not in accounts:
         accounts[key] = Account(
             limits.backoff, limits.account_backoff, random, rates=lines[group], adapts=True
         )
     return accounts[key]
+
+
+def _name(group: Key) -> str:
+    """The same in each worker of one configuration: provider, models, and a digest of all, since an
+    address may hold what is secret."""
+    return f"{group[0]}/{group[-1]}/{sha256(repr(group).encode()).hexdigest()[:8]}"

@@ -17,12 +17,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from streams.core.inspect import Statistics
 from streams.core.limits import Order
+from streams.core.rate_line import RateLine
 from streams.errors import ItemError
 from streams.model import DROP, Item, Reply
 from streams.running.item_texts import plain_json
@@ -176,6 +177,18 @@ class PipelineCaller:
     def max_in_flight(self) -> int:
         """The limit of calls, of all stages together."""
         return sum(stage.runner.engine.limits.max_in_flight for stage in self._run.stages)
+
+    @property
+    def rate_lines(self) -> Mapping[str, RateLine]:
+        """The limits per minute that hold the stages' calls back, by name."""
+        found = [
+            (each.name, each.runner.engine.admission.seat.account) for each in self._run.stages
+        ]
+        return {
+            account.rates.name or f"task/{self._task.name}/{stage}": account.rates
+            for stage, account in found
+            if account.rates is not None
+        }
 
     def describe(self) -> dict[str, Any]:
         """The keywords of `streams.codec.fingerprint.fingerprint`: the operations among the stages

@@ -18,6 +18,7 @@ from streams.settings.values import (
     TOPIC_ALLOWED,
     budget_topic,
     ledger_topic,
+    limit_topic,
     shown,
 )
 
@@ -29,6 +30,7 @@ def broken(raw: Mapping[str, Any], *, need_tasks: bool) -> Found:
     yield from _broker(_table(raw, "kafka"))
     yield from _worker(raw, need_tasks=need_tasks)
     yield from _budgets(raw)
+    yield from _shared_limits(raw)
     yield from _providers(raw)
     yield from _names(raw)
     yield from _topics(raw)
@@ -152,6 +154,16 @@ def _budgets(raw: Mapping[str, Any]) -> Found:
         for role in ("source", "sink", "dead_letter"):
             if task.get(role) == name:
                 what = f"{shown(name)} is where workers share their budgets; take another topic"
+                yield ("task", index, role), what
+
+
+def _shared_limits(raw: Mapping[str, Any]) -> Found:
+    """The group's topic of limits, too."""
+    name = limit_topic(str(_table(raw, "worker").get("id")))
+    for index, task in tasks_of(raw):
+        for role in ("source", "sink", "dead_letter"):
+            if task.get(role) == name:
+                what = f"{shown(name)} is where workers share limits; take another topic"
                 yield ("task", index, role), what
 
 

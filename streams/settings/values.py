@@ -64,6 +64,11 @@ def budget_topic(worker_id: str) -> str:
     return f"{worker_id}.budget"
 
 
+def limit_topic(worker_id: str) -> str:
+    """The topic through which the workers of a group share an API's limits."""
+    return f"{worker_id}.limits"
+
+
 def ledger_topic(worker_id: str, source: str) -> str:
     """Where paid replies of a source's items are recorded."""
     return f"{worker_id}.{source}.ledger"

@@ -22,7 +22,7 @@ from streams.policies.shared_budget import SharedBudget
 from streams.providers.prices import Price
 from streams.settings import TaskSettings
 from streams.worker.budget_log import BudgetLog
-from streams.worker.budget_topic import LAST_WITHIN_S, BudgetTopic
+from streams.worker.group_topic import LAST_WITHIN_S, GroupTopic
 
 LOOK_EVERY_S: Final = 0.1
 NANO_USD: Final = 1_000_000_000
@@ -43,7 +43,7 @@ class TaskBudgets:
         self._worker = secrets.token_hex(6)
         self._money: dict[str, CallMoney] = {}
         self._logs: dict[str, BudgetLog] = {}
-        self._topic: BudgetTopic | None = None
+        self._topic: GroupTopic[BudgetRecord] | None = None
         self._asked = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -70,7 +70,8 @@ class TaskBudgets:
         return time.time() - self._loop.time()
 
     async def start(
-        self, make_topic: Callable[[Callable[[BudgetRecord], None]], BudgetTopic] | None
+        self,
+        make_topic: Callable[[Callable[[BudgetRecord], None]], GroupTopic[BudgetRecord]] | None,
     ) -> None:
         """`make_topic(on_record)`: None: no budget is shared. Raises BrokerError."""
         if make_topic is not None:

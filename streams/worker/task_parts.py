@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streams.codec.call_terms import CallTerms
@@ -10,6 +11,7 @@ from streams.codec.results import Encoder
 from streams.core.account import Account
 from streams.core.call_money import CallMoney
 from streams.core.limits import Limits
+from streams.core.rate_line import RateLine
 from streams.model import Caller
 from streams.running.pipeline_caller import PipelineCaller
 
@@ -46,6 +48,14 @@ class TaskParts:
     def max_in_flight(self) -> int:
         """The limit of calls; of a pipeline, of those of all its stages."""
         return self.limits.max_in_flight if self.pipeline is None else self.pipeline.max_in_flight
+
+    @property
+    def rate_lines(self) -> Mapping[str, RateLine]:
+        """The limits per minute that hold its calls back, by name; a pipeline's: of its stages."""
+        if self.pipeline is not None:
+            return self.pipeline.rate_lines
+        line = None if self.account is None else self.account.rates
+        return {} if line is None else {line.name or f"task/{self.name}": line}
 
     def calls_now(self, of_engine: int) -> int:
         """The same as things stand. `of_engine`: what its engine may have in flight now."""

@@ -198,6 +198,37 @@ def test_a_share_of_the_limits_stays_free() -> None:
     assert len(flood(rate, 100.0, 110.0)) == pytest.approx(800, abs=1)
 
 
+def test_other_workers_have_the_other_parts_of_the_limits() -> None:
+    rate = ready()
+    rate.give((0.25, 0.5, 1.0), 100.0)
+    assert len(flood(rate, 100.0, 110.0)) == pytest.approx(250, abs=2)
+    assert rate.pace == 1.0
+
+
+def test_a_part_that_grows_is_approached_from_what_was_used_before() -> None:
+    rate = ready()
+    rate.give((0.25,) * 3, 100.0)
+    flood(rate, 100.0, 110.0)
+    rate.give((1.0,) * 3, 110.0)
+    by_second = [len(flood(rate, 110.0 + n, 111.0 + n)) for n in range(6)]
+    assert by_second[0] < 50
+    assert by_second[2] == pytest.approx(2 * by_second[0], rel=0.2)
+    assert by_second[-1] == pytest.approx(100, abs=1)
+
+
+def test_what_calls_used_and_waited_for_is_told() -> None:
+    rate = ready()
+    before = rate.use(100.0)
+    grants = flood(rate, 100.0, 101.0)
+    for grant in grants:
+        rate.correct(grant, Demand(1, 50, 20), 102.0)
+    used = [late.amount - early.amount for late, early in zip(rate.use(102.0), before, strict=True)]
+    assert used == pytest.approx([len(grants), 50 * len(grants), 20 * len(grants)])
+    assert [each.waits for each in before] == [True, False, False]
+    assert [each.waits for each in rate.use(103.0)] == [False] * 3
+    assert rate.use(103.0)[0].limit_per_s == pytest.approx(100)
+
+
 def test_a_few_calls_go_ahead_where_nothing_is_known_of_the_limits() -> None:
     rate = Rate(PerMinute(), 0.0)
     first = rate.reserve(CALL, 0.0)
