@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import sysconfig
 from collections.abc import Iterator
 from itertools import cycle, islice
@@ -19,11 +20,23 @@ def docstrings() -> Iterator[dict[str, Any]]:
         if "site-packages" in path.parts or "test" in path.parts or "idlelib" in path.parts:
             continue
         try:
-            tree = ast.parse(path.read_text(encoding="utf-8"))
+            tree = _parse(path.read_text(encoding="utf-8"))
         except (OSError, SyntaxError, ValueError):
             continue
         module = ".".join(path.relative_to(library).with_suffix("").parts)
         yield from _of(tree, module)
+
+
+def _parse(source: str) -> ast.AST:
+    """Without the collector: a finalizer that writes a traceback parses, too, and a parse within a
+    parse is a SystemError in CPython (https://github.com/python/cpython/issues/106905)."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return ast.parse(source)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _of(tree: ast.AST, name: str) -> Iterator[dict[str, Any]]:

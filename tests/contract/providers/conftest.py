@@ -34,6 +34,7 @@ def task_of(operation: str, **more: Any) -> Any:
         "schema": {"type": "object", "properties": {"product": {"type": "string"}}},
         "dimension": 256 if voyage else None,
         "input_type": "document" if voyage else None,
+        "price": None,
         "calls": SimpleNamespace(timeout_s=5.0),
     }
     return SimpleNamespace(**{**fields, **more})
