@@ -129,7 +129,7 @@ def run(
 
 def show_limits(args: argparse.Namespace) -> None:
     """Batches of 20 by default: what is done once per call weighs more there."""
-    usage = Usage(1_301, 97, 1_234_567)
+    usage = Usage(200 + 55 * args.batch, 5 * args.batch, 1_234_567)
     costs = []
     for _ in range(args.runs):
         pair = [

@@ -19,18 +19,27 @@ MARGIN_S: Final = 0.01
 
 
 class Lead:
-    """`s`: the lead in seconds. Refusals and failures are not counted: they are quick, or say
-    nothing of the next call."""
+    """Refusals and failures are not counted: they are quick, or say nothing of the next call."""
 
     def __init__(self) -> None:
         self._calls, self._deliveries = Recent(), Recent()
-        self.s = FIRST_CALL_S
+        self._s: float | None = FIRST_CALL_S
+
+    @property
+    def s(self) -> float:
+        """The lead in seconds; computed where somebody asks, since most tasks have no deadlines."""
+        if self._s is None:
+            call_s, delivery_s = self._calls.p95, self._deliveries.p95
+            self._s = FIRST_CALL_S
+            if call_s is not None:
+                self._s = call_s + (delivery_s or 0.0) + MARGIN_S
+        return self._s
 
     def answered(self, call: Call, now: float) -> None:
         """The call was answered now."""
         call.ended_at = now
         self._calls.add(now - call.started_at)
-        self._compute()
+        self._s = None
 
     def delivered(self, slots: Sequence[Slot], now: float) -> None:
         """The outcomes of these slots, in the order of their release, are durable now. The first is
@@ -38,9 +47,4 @@ class Lead:
         call = slots[0].call if slots else None
         if call is not None and call.ended_at is not None:
             self._deliveries.add(now - call.ended_at)
-            self._compute()
-
-    def _compute(self) -> None:
-        call_s, delivery_s = self._calls.p95, self._deliveries.p95
-        if call_s is not None:
-            self.s = call_s + (delivery_s or 0.0) + MARGIN_S
+            self._s = None

@@ -94,6 +94,5 @@ class RateLine:
         self._wake_first(member)
 
     def _wake_first(self, handled: Waiting | None = None) -> None:
-        first = next(iter(self.line.turns()), None)
-        if first is not None and first is not handled:
+        if len(self.line) and (first := self.line.turns()[0]) is not handled:
             first.wake()

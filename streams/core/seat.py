@@ -122,7 +122,7 @@ class Seat:
             self.account.rates.rate.amend(reservation.grant, demand)
 
     def _leave_rate_line(self) -> None:
-        if self.account.rates is not None:
+        if self.rate_at is not None and self.account.rates is not None:
             self.rate_at = None
             self.account.rates.leave(self)
 

@@ -132,7 +132,7 @@ class Window:
         """Why a window that closes now does (the call's flush reason)."""
         if full := self.full:
             return full
-        if self.flush_by - self._lead.s <= now:
+        if self.flush_by < inf and self.flush_by - self._lead.s <= now:
             return "deadline"
         return "time" if self.wait_until <= now else "flush"
 
@@ -157,7 +157,7 @@ class Window:
         weight = self.weight
         bounds = self._packing.bounds(weight, self.count, limit)
         cut = Cut(self._packing, bounds, self.max_bytes)
-        if self.flush_by - self._lead.s <= now:
+        if self.flush_by < inf and self.flush_by - self._lead.s <= now:
             self._take_urgent(cut, now)
         left = self.count - len(cut.slots)
         while left and not cut.full:

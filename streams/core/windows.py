@@ -140,6 +140,8 @@ class Windows:
     def _first(self) -> tuple[float, Window | None]:
         """The open window that is due first by time, and when; inf and None: none is open."""
         by_wait, by_flush_by = self._by_wait.first(), self._by_flush_by.first()
+        if by_flush_by[1] is None:
+            return by_wait
         flush_at = by_flush_by[0] - self.lead.s
         return by_wait if by_wait[0] <= flush_at else (flush_at, by_flush_by[1])
 

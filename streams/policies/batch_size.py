@@ -59,6 +59,7 @@ class BatchSize:
             raise ValueError(f"a microbatch has at least 1 item, not {configured}")
         self._configured = configured
         self._size = float(configured)
+        self.limit = configured
         self._ceiling = inf
         self._ceiling_until = -inf
         self._begun_at_cut = 0
@@ -68,15 +69,11 @@ class BatchSize:
         self._trial: _Trial | None = None
         self._deaf_until = dict.fromkeys(Sign, -inf)
 
-    @property
-    def limit(self) -> int:
-        return max(1, min(int(self._size), self._configured))
-
     def resize(self, configured: int) -> None:
         """Another configured number; what was cut grows from there."""
         was_all = self.limit == self._configured
         self._configured = max(1, configured)
-        self._size = float(configured) if was_all else min(self._size, configured)
+        self._resize(float(configured) if was_all else self._size)
 
     def ended(
         self,
@@ -117,14 +114,15 @@ class BatchSize:
         if sign in BETTER and self._trial is None:
             self._trial = _Trial(before, sign, self._mean(sign))
         self._ceiling, self._ceiling_until = before, now + REMEMBERED_S
-        self._size = max(1.0, CUT * before)
+        self._resize(CUT * before)
         self._begun_at_cut, self._fine, self._replies = begun, 0, 0
 
     def _judge(self, trial: _Trial, now: float) -> None:
         """Did the cut help?"""
         self._trial = None
         if self._mean(trial.sign) > BETTER[trial.sign] * trial.measure:
-            self._size, self._ceiling = trial.size, inf
+            self._ceiling = inf
+            self._resize(trial.size)
             self._deaf_until[trial.sign] = now + REMEMBERED_S
 
     def _grow(self, now: float) -> None:
@@ -132,4 +130,8 @@ class BatchSize:
         if self._fine >= GROW_AFTER and self.limit < self._configured:
             self._fine = 0
             bound = self._ceiling - 1 if now < self._ceiling_until else inf
-            self._size = max(self._size, min(self.limit + 1.0, bound, float(self._configured)))
+            self._resize(max(self._size, min(self.limit + 1.0, bound)))
+
+    def _resize(self, size: float) -> None:
+        self._size = max(1.0, min(size, float(self._configured)))
+        self.limit = int(self._size)

@@ -89,11 +89,12 @@ class Packing:
     """What one task's items weigh, by what its replies said so far. `shape`: None: as much as their
     tokens say, always. `max_tokens`: of a call; None: any number.
 
-    `factors`: by script. `frame`: of each item. `overhead`: of a call beside its items. `room`: the
-    sum of weights that a call may have.
+    `learns`: whether it has a shape. `factors`: by script. `frame`: of each item. `overhead`: of a
+    call beside its items. `room`: the sum of weights that a call may have.
     """
 
     def __init__(self, shape: CallShape | None, max_tokens: int | None) -> None:
+        self.learns = shape is not None
         self._calls = 0
         self._margin = 1.0  # times an estimate: what a call hardly takes
         self._limit: float = inf if max_tokens is None else max_tokens
@@ -117,11 +118,6 @@ class Packing:
                 answer = Factor(shape.answer, shape.room.doubt)
                 self._output = Correction([Factor(0.0, SHARE_DOUBT), answer])
                 self._refresh_answers(self._output, shape.room)
-
-    @property
-    def learns(self) -> bool:
-        """Whether it has a shape."""
-        return self._input is not None
 
     @property
     def error(self) -> float | None:

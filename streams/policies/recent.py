@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
 from math import ceil
 from typing import Final
@@ -16,13 +15,13 @@ class Recent:
     of them the longest; None: there is none yet."""
 
     def __init__(self) -> None:
-        self._in_turn: deque[float] = deque()
-        self._sorted: list[float] = []
-        self.p95: float | None = None
+        self._latest: deque[float] = deque(maxlen=SIZE)
 
     def add(self, seconds: float) -> None:
-        self._in_turn.append(seconds)
-        insort(self._sorted, seconds)
-        if len(self._in_turn) > SIZE:
-            del self._sorted[bisect_left(self._sorted, self._in_turn.popleft())]
-        self.p95 = self._sorted[ceil(SHARE * len(self._sorted)) - 1]
+        self._latest.append(seconds)
+
+    @property
+    def p95(self) -> float | None:
+        """Sorts: it costs some microseconds."""
+        count = len(self._latest)
+        return sorted(self._latest)[ceil(SHARE * count) - 1] if count else None
