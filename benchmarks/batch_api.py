@@ -95,6 +95,7 @@ def open_batches(url: str) -> BatchApi:
         name="t",
         provider="anthropic",
         model="claude-haiku-5-5",
+        price=None,
         calls=SimpleNamespace(timeout_s=120.0),
     )
     assert has_batches(task)

@@ -169,6 +169,7 @@ def operation() -> BatchOperation:
         schema=None,
         dimension=None,
         input_type=None,
+        price=None,
         calls=SimpleNamespace(timeout_s=60.0),
     )
     caller = make_caller(task, None, environ={"ANTHROPIC_API_KEY": "sk-ant-bench"})

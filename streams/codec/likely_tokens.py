@@ -10,7 +10,7 @@ from typing import Final
 
 ASCII_CHARACTERS: Final = 3.5
 """To a token, in a text of ASCII alone: English prose, code, JSON. Older tokenizers take 4."""
-MIXED_CHARACTERS: Final = 3.2
+MIXED_CHARACTERS: Final = 3.4
 """The same for the ASCII part of any other text, which is seldom English: words of other languages
 are cut into more tokens."""
 OTHER_BYTES: Final = 3.0

@@ -18,7 +18,7 @@ from streams.codec.likely_tokens import ASCII_CHARACTERS, likely_tokens
 FRAME_CHARACTERS: Final = 11.5
 """Of a record beside its members: braces, the id of one or two digits, a comma."""
 SENTENCE_CHARACTERS: Final = 200
-PHRASE_CHARACTERS: Final = 12
+PHRASE_CHARACTERS: Final = 10
 FORMAT_CHARACTERS: Final = 16
 NUMBER_CHARACTERS: Final = 2
 LIST_VALUES: Final = 1.5

@@ -199,8 +199,11 @@ async def test_a_ledger_that_is_deleted_or_refuses_stops_nothing_and_is_told_onc
             await delete_topic(broker.bootstrap, ledger_of(source))
         else:
             await set_topic(broker.bootstrap, ledger_of(source), {"max.message.bytes": "100"})
-        positions += await publish(broker.bootstrap, source, items(2000, 2))
-        await done(broker, process, source, [1100] * 2)
+        each = 100
+        while "cannot be written" not in process.log and each < 20_000:  # until it has taken effect
+            positions += await publish(broker.bootstrap, source, items(2000, 2))
+            each += 1000
+            await done(broker, process, source, [each] * 2)
         await logged(process, "cannot be written")
         assert process.stop() == 0, process.log
         assert process.log.count("cannot be written") == 1
@@ -208,7 +211,7 @@ async def test_a_ledger_that_is_deleted_or_refuses_stops_nothing_and_is_told_onc
     assert judged == (0, 0, 0)
     with worker(broker, source, settings=LEDGER) as process:  # it is made anew
         positions += await publish(broker.bootstrap, source, items(20, 2))
-        await done(broker, process, source, [1110] * 2)
+        await done(broker, process, source, [each + 10] * 2)
         assert process.stop() == 0, process.log
 
 

@@ -66,7 +66,7 @@ class Paid(OwnWork):
         self.output = output
         self.fault = fault
         self.has_price = True
-        self.account = None
+        self.account = self.money = None
         self.timeout_s = None
         self.faults: list[CallError] = []
 

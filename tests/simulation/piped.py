@@ -36,6 +36,7 @@ class ApiStage(OwnWork):
     name = "api"
     has_price = True
     account = None
+    money = None
 
     def __init__(self, world: World, member: Member, limits: Limits) -> None:
         self.__name__ = API
