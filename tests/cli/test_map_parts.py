@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from streams.errors import UsageError
 from streams.jobs.map_file.answer_fields import Fields
 from streams.jobs.map_file.journal_file import JournalFile
+from streams.jobs.map_file.map_job import MapJob
 from streams.jobs.map_file.map_journal import (
     Earlier,
     Paid,
@@ -24,12 +25,15 @@ from streams.jobs.map_file.map_journal import (
     parsed,
     survey,
 )
+from streams.jobs.map_file.mapping import options_of
 from streams.jobs.map_file.row_layouts import CsvLayout, JsonLayout, cells_of
 from streams.jobs.map_file.row_queue import WINDOW_ROWS, Entry, Row, RowQueue
 from streams.operations.classify import Classify
 from streams.operations.embed import Embed
 from streams.operations.extract import Extract
 from streams.operations.generate import Generate
+from streams.policies.demand import PerMinute
+from streams.settings import ProviderSettings, TaskSettings
 
 JOURNAL = Path("out.csv.journal")
 
@@ -258,3 +262,25 @@ def test_a_parquet_column_refuses_a_number_that_it_cannot_hold() -> None:
     assert arrow_value(whole, b"null") is None
     with pytest.raises(ValueError, match="integers of 64 bits"):
         arrow_value(whole, b"9400111899223100012345")
+
+
+# -- the limits ------------------------------------------------------------------------------------
+
+
+def test_a_tasks_limits_hold_for_a_file_too() -> None:
+    task = TaskSettings.model_validate(
+        {
+            "name": "label",
+            "source": "in",
+            "sink": "out",
+            "operation": "classify",
+            "labels": ["a", "b"],
+            "batch": {"adaptive": False},
+            "limits": {"requests_per_minute": 50, "output_tokens_per_minute": 8000},
+        }
+    )
+    provider = ProviderSettings(limit_share=0.5)
+    options = options_of(MapJob(task=task, provider=provider, environ={}, path=None))
+    assert options.limits is not None
+    assert options.limits.per_minute == PerMinute(50, None, 8000)
+    assert (options.limits.share, options.adaptive) == (0.5, False)

@@ -24,6 +24,7 @@ from streams.jobs.map_file.row_map import RowMap
 from streams.operations import make_operation
 from streams.providers import TaskCaller
 from streams.providers.registry import can_price
+from streams.running.api_limits import Limits
 from streams.running.map_run import MapRun
 from streams.running.work import Options, work_of
 
@@ -52,18 +53,31 @@ async def map_file(job: MapJob, progress: MapProgress) -> None:
         remove_state(job.out)
 
 
+def options_of(job: MapJob) -> Options:
+    """As the task's worker calls, but for its budget, which is the worker's alone."""
+    calls, limits = job.task.calls, job.task.limits
+    return Options(
+        max_in_flight=calls.max_in_flight,
+        max_attempts=calls.max_attempts,
+        max_wait_s=MAX_WAIT_S,
+        adaptive=job.task.batch.adaptive,
+        limits=Limits(
+            requests_per_minute=limits.requests_per_minute,
+            input_tokens_per_minute=limits.input_tokens_per_minute,
+            output_tokens_per_minute=limits.output_tokens_per_minute,
+            share=1.0 if job.provider is None else job.provider.limit_share,
+        ),
+    )
+
+
 async def _map(job: MapJob, source: Source, caller: TaskCaller, progress: MapProgress) -> None:
     fields = job.fields(make_operation(job.task))
     reading = job.reading(source, fields)
     if not can_price(job.task):
         progress.tell(f"the price of {job.task.model} is not known: no cost is told")
     rows = RowMap(job, source, reading, facts_of(job, source, caller), progress)
-    calls = job.task.calls
-    options = Options(
-        max_in_flight=calls.max_in_flight, max_attempts=calls.max_attempts, max_wait_s=MAX_WAIT_S
-    )
     run = MapRun(
-        work_of(process_of(job.task, caller), options),
+        work_of(process_of(job.task, caller), options_of(job)),
         rows.texts(),
         on_pause=lambda pause, _: rows.paused(pause, run),
     )
