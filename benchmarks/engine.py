@@ -71,7 +71,7 @@ def run(
         max_wait_s=0.05,
         max_tokens=10**9,
         max_bytes=10**9,
-        max_in_flight=16,
+        max_in_flight=10,
         order=order,  # type: ignore[arg-type]
         max_beyond_bytes=MAX_BEYOND_BYTES,
     )
