@@ -29,8 +29,15 @@ def draw(path: Path, looks: Mapping[str, Sequence[Any]], warm_up_s: float) -> No
         panel.set_ylim(bottom=0)
         panel.set_ylabel(label)
         panel.grid(alpha=0.3)
+    save(figure, axes, path, "minutes")
+
+
+def save(figure: Any, axes: Any, path: Path, along: str) -> None:
+    """Panels below each other, as a file. `along`: the unit of their common axis."""
+    from matplotlib import pyplot
+
     axes[0].legend(loc="lower right")
-    axes[-1].set_xlabel("minutes")
+    axes[-1].set_xlabel(along)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import matplotlib
 
+from benchmarks.chart import save
 from benchmarks.limited_calls import PER_MINUTE, Journal
 
-matplotlib.use("Agg")
 matplotlib.rcParams["svg.hashsalt"] = "limits"  # the same picture for the same run
-matplotlib.rcParams["svg.fonttype"] = "none"  # text as text: a tenth of the size
 
 STEP_S = 2.0
 
@@ -40,8 +39,4 @@ def draw(
         panel.set_ylim(0, 1.05 * max(1.0, *(max(values) for _, values in lines)))
         panel.set_ylabel(label)
         panel.grid(alpha=0.3)
-    axes[0].legend(loc="lower right")
-    axes[-1].set_xlabel("seconds")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
+    save(figure, axes, path, "seconds")

@@ -23,7 +23,7 @@ from streams.providers import (
     warn_of_price,
 )
 from streams.running.accounts import account_of_caller
-from streams.running.api_limits import Limits as ApiLimits
+from streams.running.api_limits import limits_of_task
 from streams.running.pipeline import Pipeline
 from streams.running.pipeline_caller import (
     CALL_BYTES,
@@ -90,18 +90,14 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
     limits = _limits(task) if pipeline is None else _limits_of_pipeline(task, pipeline)
     if isinstance(caller, TaskCaller):
         limits = caller.fitted(limits)
-    truncates = task.too_large == "truncate"
+    provider = settings.provider.get(task.provider)
+    allowed = limits_of_task(task.limits, provider, settings.limit_groups)
     return TaskParts(
         name=task.name,
         source=task.source,
         limits=limits,
         timeout_s=task.calls.timeout_s if pipeline is None else None,
-        decoder=Decoder(
-            text=task.text,
-            id=task.id,
-            tombstones=task.tombstones,
-            limit=TextLimit(task.batch.max_tokens, task.batch.max_bytes) if truncates else None,
-        ),
+        decoder=decoder_of(task),
         encoder=Encoder(
             task=task.name,
             model=task.model or None,
@@ -112,7 +108,7 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
         ),
         caller=caller,
         fingerprint=digest,
-        account=account_of_caller(caller.account, limits, allowed_by(task, settings)),
+        account=account_of_caller(caller.account, limits, allowed),
         has_price=can_price(task),
         call_bytes=0 if pipeline is None else CALL_BYTES,
         # What a replay does again was to be back long ago: its windows fill as those of any item.
@@ -120,16 +116,11 @@ def parts_of(plan: Plan, caller: Any, settings: Settings, *, run: str = "") -> T
     )
 
 
-def allowed_by(task: TaskSettings, settings: Settings) -> ApiLimits:
-    """What the task's account allows, as far as the configuration says it."""
-    provider = settings.provider.get(task.provider)
-    return ApiLimits(
-        requests_per_minute=task.limits.requests_per_minute,
-        input_tokens_per_minute=task.limits.input_tokens_per_minute,
-        output_tokens_per_minute=task.limits.output_tokens_per_minute,
-        share=1.0 if provider is None else provider.limit_share,
-        groups=settings.limit_groups,
-    )
+def decoder_of(task: TaskSettings) -> Decoder:
+    """What makes items of the records of its source."""
+    truncates = task.too_large == "truncate"
+    limit = TextLimit(task.batch.max_tokens, task.batch.max_bytes) if truncates else None
+    return Decoder(text=task.text, id=task.id, tombstones=task.tombstones, limit=limit)
 
 
 def _limits(task: TaskSettings) -> Limits:

@@ -25,7 +25,7 @@ class BatchOperation(NamedTuple):
     has_price: bool
 
 
-class CallTerms(Protocol):
+class OperationTerms(Protocol):
     """What a task, or a door's use of an operation, says of its calls."""
 
     @property
@@ -38,7 +38,7 @@ class CallTerms(Protocol):
     def has_price(self) -> bool: ...
 
 
-def operation_of(caller: TaskCaller, terms: CallTerms) -> BatchOperation:
+def operation_of(caller: TaskCaller, terms: OperationTerms) -> BatchOperation:
     """Both halves of a call, and the whole of it, under these terms."""
     return BatchOperation(
         request=caller.request,

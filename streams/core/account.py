@@ -2,7 +2,7 @@
 the next call. When calls may start at all is in `pauses.py`; what the limits per minute allow, in
 `rate_line.py`.
 
-Each engine is a member and has a `Member`. Rules:
+Each engine is a member and has a `Seat` (`seat.py`). Rules:
 1. `reserve` grants a call, or names the time to ask again; inf: only an event can tell that time.
 2. A member that asks and must wait stands in line, and the next call is that of the member whose
    turn it is (`line.py`). Equals take turns; and so do all with probes, whatever their priority, or
@@ -161,10 +161,13 @@ class Account:
         if cap is None:
             return
         if error.fault is Fault.TIMEOUT:
-            cap.timed_out(reservation.number, self.calls, self.in_flight, now)
+            is_cut = cap.timed_out(reservation.number, self.calls, self.in_flight, now)
         elif error.fault is Fault.THROTTLED and error.rate_limits is None:
-            cap.refused(reservation.number, self.calls, self.in_flight, now)
-        self.bound_calls()
+            is_cut = cap.refused(reservation.number, self.calls, self.in_flight, now)
+        else:
+            return
+        if is_cut:
+            self.bound_calls()
 
     def wake_others(self, handled: Member) -> None:
         """Wakes whoever has news; `handled` looks again by itself."""

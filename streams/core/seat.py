@@ -226,17 +226,15 @@ class Seat:
         self, reservation: Reservation, error: CallError, took: Demand, now: float
     ) -> None:
         """The same of a call that failed."""
-        account = self.account
+        account, grant = self.account, reservation.grant
         if not self.has_left:
             account.cut(reservation, error, now)
         is_refused = error.fault is Fault.THROTTLED
-        if account.rates is None or reservation.grant is None or self.has_left:
-            account.rate_limits = error.rate_limits or account.rate_limits
-        elif is_refused and error.status != OVERLOADED:
-            account.rate_limits = error.rate_limits or account.rate_limits
-            account.rates.refused(self, reservation.grant, error, now)
-        else:
+        if not is_refused or error.status == OVERLOADED or grant is None or self.has_left:
             self.learn(reservation, NOTHING if is_refused else took, error.rate_limits, now)
+        elif account.rates is not None:
+            account.rate_limits = error.rate_limits or account.rate_limits
+            account.rates.refused(self, grant, error, now)
 
     def is_probe(self, reservation: Reservation) -> bool:
         """Whether the account waits for this call of the member."""

@@ -21,7 +21,7 @@ class Waits:
     def end(self, now: float) -> None:
         """It waits no longer."""
         if self.reason is not None:
-            self.seconds[self.reason] = self.until(now)[self.reason]
+            self.seconds[self.reason] = self.seconds.get(self.reason, 0.0) + now - self._since
             self.reason = None
 
     def until(self, now: float) -> dict[str, float]:

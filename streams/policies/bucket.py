@@ -140,23 +140,25 @@ class Bucket:
         need = min(amount, self._burst(pace))
         at = _full_at(need - self.own, pace * self.per_s, max(now, self._own_at))
         if self.api is not None:
-            margin = max(self._margin_s, (1 - self._share) * BURST_S) * (self._learned or 0.0) / 60
-            need = min(amount + min(margin, self._highest / 2), self._highest)
-            per_s = self._api_per_s
-            late = max(0.0, self._pending - per_s * call_s)
-            at = max(at, _full_at(need + late - self.api, per_s, now))
+            need = min(amount + self._margin, self._highest) + self._late_amount(call_s)
+            at = max(at, _full_at(need - self.api, self._api_per_s, now))
         return at
 
     def room(self, call_s: float) -> float:
         """What a call may take now in any case, at full pace; both levels are up to date."""
-        if self.per_s == inf and self.api is None:
-            return inf
-        room = self.own
-        if self.api is not None:
-            margin = max(self._margin_s, (1 - self._share) * BURST_S) * (self._learned or 0.0) / 60
-            late = max(0.0, self._pending - self._api_per_s * call_s)
-            room = min(room, self.api - min(margin, self._highest / 2) - late)
-        return room
+        if self.api is None:
+            return self.own
+        return min(self.own, self.api - self._margin - self._late_amount(call_s))
+
+    @property
+    def _margin(self) -> float:
+        """What is left at the API, by rule 5 and for our share."""
+        margin_s = max(self._margin_s, (1 - self._share) * BURST_S)
+        return min(margin_s * (self._learned or 0.0) / 60, self._highest / 2)
+
+    def _late_amount(self, call_s: float) -> float:
+        """What calls under way will take at their reply, by rule 1."""
+        return max(0.0, self._pending - self._api_per_s * call_s)
 
     def take(self, amount: float) -> None:
         """A call starts."""

@@ -31,6 +31,7 @@ from typing import Final, Literal, NamedTuple
 OnBudget = Literal["pause", "slow", "dead_letter"]
 
 PERIODS_S: Final[Mapping[str, float]] = {"hour": 3600.0, "day": 86400.0, "total": inf}
+NANO_USD: Final = 1_000_000_000
 LENGTHS_S: Final = tuple(PERIODS_S.values())
 
 
@@ -49,6 +50,12 @@ class Budgets(NamedTuple):
     hour: int | None = None
     day: int | None = None
     total: int | None = None
+
+
+def budgets_in_usd(hour: float | None, day: float | None, total: float | None) -> Budgets:
+    """None: no such budget."""
+    usd = (hour, day, total)
+    return Budgets(*(None if each is None else round(each * NANO_USD) for each in usd))
 
 
 class Spent(NamedTuple):

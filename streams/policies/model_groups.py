@@ -21,6 +21,11 @@ MODEL_GROUPS: Final[Mapping[str, str]] = {
 _DATED: Final = re.compile(r"-\d{8}$")
 
 
+def undated(model: str) -> str:
+    """A model's name without the date at its end, under which limits and prices are listed."""
+    return _DATED.sub("", model)
+
+
 def model_group(model: str, overrides: Mapping[str, str] | None = None) -> str:
     """The name of the group. `overrides`: group by the beginning of a model's name; the longest
     beginning counts, and one of the overrides before any of ours."""
@@ -28,4 +33,4 @@ def model_group(model: str, overrides: Mapping[str, str] | None = None) -> str:
         rows = [start for start in table if model.startswith(start)]
         if rows:
             return table[max(rows, key=len)]
-    return _DATED.sub("", model)
+    return undated(model)

@@ -7,10 +7,9 @@ Reading order: `port` (what a provider must do), `batch_port` (what takes reques
 `task_caller` (one call) with `call_shape`, `anthropic` and `voyage` (the two APIs), `egress` (their
 way out: `addresses`, `proxies`, `api_key`), `sdk_faults` and `connection_faults` (what each means),
 `response_headers` (waits and limits), `redirects` (which are followed), `prices` (what a call
-costs), `secrecy` (what no message may hold), `registry`
-(which providers there are), `functions` (custom functions; those that block run in `threads`).
-Message Batches: `anthropic_batches`, `batch_status`, `result_lines` and `batch_results`. SDKs are
-imported when needed.
+costs), `secrecy` (what no message may hold), `registry` (which providers there are), `functions`
+(custom functions; those that block run in `threads`). Message Batches: `anthropic_batches`,
+`batch_status`, `result_lines` and `batch_results`. SDKs are imported when needed.
 """
 
 from streams.providers.functions import FunctionCaller, function_caller

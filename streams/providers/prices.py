@@ -7,12 +7,13 @@ notice, and here by hand, or in a configuration: `[prices."model"]` goes before 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from streams.model import Usage
+from streams.policies.call_costs import CallCosts
+from streams.policies.model_groups import undated
 
 AS_OF: Final = "2026-11-22"
 
@@ -83,6 +84,10 @@ class Price(NamedTuple):
             pico = int(pico * self.long_factor)
         return (int(pico * self.batch) if in_batch else pico) // 1000
 
+    def call_costs(self) -> CallCosts:
+        """What a task's next calls cost, before the first of them."""
+        return CallCosts(self.input / 1000, self.output / 1000)
+
 
 def usd(
     input: float,
@@ -124,13 +129,6 @@ _PRICES: Final[Mapping[str, Price]] = {
 
 UNKNOWN: Final = Usage(0, 0, None)
 """Of a reply that does not say what it used."""
-
-_DATED: Final = re.compile(r"-\d{8}$")
-
-
-def undated(model: str) -> str:
-    """A model's name without the date at its end, under which prices are listed."""
-    return _DATED.sub("", model)
 
 
 def price_of(model: str, given: GivenPrice | None = None) -> Price | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from streams.policies.budget import OnBudget
 from streams.policies.demand import PerMinute
@@ -65,3 +66,35 @@ class Limits:
         return PerMinute(
             self.requests_per_minute, self.input_tokens_per_minute, self.output_tokens_per_minute
         )
+
+
+class LimitTable(Protocol):
+    """`[task.limits]`, as far as the account is concerned."""
+
+    @property
+    def requests_per_minute(self) -> int | None: ...
+    @property
+    def input_tokens_per_minute(self) -> int | None: ...
+    @property
+    def output_tokens_per_minute(self) -> int | None: ...
+
+
+class ShareTable(Protocol):
+    """`[provider.<name>]`."""
+
+    @property
+    def limit_share(self) -> float: ...
+
+
+def limits_of_task(
+    table: LimitTable, provider: ShareTable | None, groups: Mapping[str, str] | None = None
+) -> Limits:
+    """What a task's account allows, as far as a configuration says it. Without its budgets: those
+    are the worker's."""
+    return Limits(
+        requests_per_minute=table.requests_per_minute,
+        input_tokens_per_minute=table.input_tokens_per_minute,
+        output_tokens_per_minute=table.output_tokens_per_minute,
+        share=1.0 if provider is None else provider.limit_share,
+        groups=groups or {},
+    )

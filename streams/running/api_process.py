@@ -138,9 +138,11 @@ class ApiProcess(OwnWork, Generic[R]):
 
     def work(self, options: Options) -> ApiWork:
         self.check(options)
-        timeout_s = self._suits.timeout_s if options.timeout_s is None else options.timeout_s
         allowed = options.limits or self._allowed
-        return ApiWork(self, self.limits(options), timeout_s, allowed)
+        return ApiWork(self, self.limits(options), self._timeout_s(options), allowed)
+
+    def _timeout_s(self, options: Options) -> float:
+        return self._suits.timeout_s if options.timeout_s is None else options.timeout_s
 
     def batches(self) -> BatchApi:
         """The Message Batches of its account, to be closed by the caller. Raises ConfigError where
@@ -159,8 +161,7 @@ class ApiProcess(OwnWork, Generic[R]):
             max_tokens=suits.max_tokens,
             max_bytes=suits.max_bytes,
         )
-        timeout_s = suits.timeout_s if options.timeout_s is None else options.timeout_s
-        return replace(limits, adaptive=options.adaptive, slow_s=timeout_s / 2)
+        return replace(limits, adaptive=options.adaptive, slow_s=self._timeout_s(options) / 2)
 
     # -- for its works -------------------------------------------------------------------------
 

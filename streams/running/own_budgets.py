@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from streams.core.call_money import CallMoney
-from streams.policies.budget import Budget, Budgets
-from streams.policies.call_costs import CallCosts
+from streams.policies.budget import Budget, budgets_in_usd
 from streams.running.api_limits import Limits
 
 if TYPE_CHECKING:
     from streams.providers.prices import Price
-
-NANO_USD: Final = 1_000_000_000
 
 _budgets: WeakKeyDictionary[Limits, Budget] = WeakKeyDictionary()
 
@@ -37,8 +34,9 @@ def money_of(allowed: Limits | None, price: Price | None) -> CallMoney | None:
         return None
     now = asyncio.get_running_loop().time()
     if allowed not in _budgets:
-        usd = (allowed.budget_usd_per_hour, allowed.budget_usd_per_day, allowed.budget_usd)
-        budgets = Budgets(*(None if each is None else round(each * NANO_USD) for each in usd))
+        budgets = budgets_in_usd(
+            allowed.budget_usd_per_hour, allowed.budget_usd_per_day, allowed.budget_usd
+        )
         epoch_s = time.time() - now
         _budgets[allowed] = Budget(budgets, allowed.on_budget, now, epoch_s=epoch_s)
-    return CallMoney(_budgets[allowed], CallCosts(price.input / 1000, price.output / 1000))
+    return CallMoney(_budgets[allowed], price.call_costs())

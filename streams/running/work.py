@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from operator import index
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
@@ -170,7 +171,7 @@ class FunctionWork:
         self.caller = UserFunction(process, split=self.limits.split)
         self._tokens = _counts(options.tokens, options.max_tokens)
 
-    @property
+    @cached_property
     def account(self) -> Account | None:
         return account_of_caller(None, self.limits, self._allowed)
 

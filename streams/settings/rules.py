@@ -150,20 +150,20 @@ def _budgets(raw: Mapping[str, Any]) -> Found:
     if len(name) > MAX_TOPIC_CHARACTERS:
         what = f"is too long for {{id}}.budget; allowed: {MAX_TOPIC_CHARACTERS} characters"
         yield ("worker", "id"), what
-    for index, task in tasks:
-        for role in ("source", "sink", "dead_letter"):
-            if task.get(role) == name:
-                what = f"{shown(name)} is where workers share their budgets; take another topic"
-                yield ("task", index, role), what
+    yield from _kept_free(raw, name, "their budgets")
 
 
 def _shared_limits(raw: Mapping[str, Any]) -> Found:
     """The group's topic of limits, too."""
-    name = limit_topic(str(_table(raw, "worker").get("id")))
+    yield from _kept_free(raw, limit_topic(str(_table(raw, "worker").get("id"))), "limits")
+
+
+def _kept_free(raw: Mapping[str, Any], topic: str, shared: str) -> Found:
+    """No task has the topic through which workers share something."""
     for index, task in tasks_of(raw):
         for role in ("source", "sink", "dead_letter"):
-            if task.get(role) == name:
-                what = f"{shown(name)} is where workers share limits; take another topic"
+            if task.get(role) == topic:
+                what = f"{shown(topic)} is where workers share {shared}; take another topic"
                 yield ("task", index, role), what
 
 

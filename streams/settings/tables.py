@@ -7,7 +7,6 @@ than one key are in `rules.py` and `task_rules.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -21,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from streams.policies.model_groups import undated
 from streams.settings import values
 from streams.settings.keys import Table, choice, number, string, table, truth, whole
 from streams.settings.limit_tables import LimitSettings, PriceSettings
@@ -31,7 +31,6 @@ Operation = Literal["classify", "extract", "embed", "generate", "custom"]
 Order = Literal["partition", "key", "none"]
 
 FILE = "the name of a file"
-DATED = re.compile(r"-\d{8}$")
 
 
 def directory_of(info: ValidationInfo) -> Path:
@@ -286,7 +285,7 @@ class Settings(Table):
 
     def price_of(self, model: str) -> PriceSettings | None:
         """What the user says a model costs; None: nothing."""
-        return self.prices.get(model) or self.prices.get(DATED.sub("", model))
+        return self.prices.get(model) or self.prices.get(undated(model))
 
     def priced(self, task: TaskSettings) -> TaskSettings:
         """A task that does not stand in the file, with the price of its model."""

@@ -16,8 +16,7 @@ from typing import Final
 
 from streams.codec.budget_records import BudgetRecord
 from streams.core.call_money import CallMoney
-from streams.policies.budget import Budget, Budgets
-from streams.policies.call_costs import CallCosts
+from streams.policies.budget import Budget, budgets_in_usd
 from streams.policies.shared_budget import SharedBudget
 from streams.providers.prices import Price
 from streams.settings import TaskSettings
@@ -25,13 +24,6 @@ from streams.worker.budget_log import BudgetLog
 from streams.worker.group_topic import LAST_WITHIN_S, GroupTopic
 
 LOOK_EVERY_S: Final = 0.1
-NANO_USD: Final = 1_000_000_000
-
-
-def budgets_of(task: TaskSettings) -> Budgets:
-    limits = task.limits
-    usd = (limits.budget_usd_per_hour, limits.budget_usd_per_day, limits.budget_usd)
-    return Budgets(*(None if each is None else round(each * NANO_USD) for each in usd))
 
 
 class TaskBudgets:
@@ -49,19 +41,19 @@ class TaskBudgets:
 
     def add(self, task: TaskSettings, price: Price, *, shared: bool) -> CallMoney:
         """The money of a task that has a budget."""
-        now, budgets, on_budget = self._loop.time(), budgets_of(task), task.limits.on_budget
-        budget = Budget(budgets, on_budget, now, epoch_s=self._epoch_s)
+        limits, now, epoch_s = task.limits, self._loop.time(), self._epoch_s
+        budgets = budgets_in_usd(
+            limits.budget_usd_per_hour, limits.budget_usd_per_day, limits.budget_usd
+        )
+        budget: Budget
         if shared:
+            ask = self._asked.set
             budget = SharedBudget(
-                budgets,
-                on_budget,
-                now,
-                worker=self._worker,
-                ask=self._asked.set,
-                epoch_s=self._epoch_s,
+                budgets, limits.on_budget, now, worker=self._worker, ask=ask, epoch_s=epoch_s
             )
-        costs = CallCosts(price.input / 1000, price.output / 1000)
-        money = self._money[task.name] = CallMoney(budget, costs)
+        else:
+            budget = Budget(budgets, limits.on_budget, now, epoch_s=epoch_s)
+        money = self._money[task.name] = CallMoney(budget, price.call_costs())
         self._logs[task.name] = BudgetLog(task.name)
         return money
 

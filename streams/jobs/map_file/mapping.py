@@ -24,7 +24,7 @@ from streams.jobs.map_file.row_map import RowMap
 from streams.operations import make_operation
 from streams.providers import TaskCaller
 from streams.providers.registry import can_price
-from streams.running.api_limits import Limits
+from streams.running.api_limits import limits_of_task
 from streams.running.map_run import MapRun
 from streams.running.work import Options, work_of
 
@@ -55,18 +55,13 @@ async def map_file(job: MapJob, progress: MapProgress) -> None:
 
 def options_of(job: MapJob) -> Options:
     """As the task's worker calls, but for its budget, which is the worker's alone."""
-    calls, limits = job.task.calls, job.task.limits
+    calls = job.task.calls
     return Options(
         max_in_flight=calls.max_in_flight,
         max_attempts=calls.max_attempts,
         max_wait_s=MAX_WAIT_S,
         adaptive=job.task.batch.adaptive,
-        limits=Limits(
-            requests_per_minute=limits.requests_per_minute,
-            input_tokens_per_minute=limits.input_tokens_per_minute,
-            output_tokens_per_minute=limits.output_tokens_per_minute,
-            share=1.0 if job.provider is None else job.provider.limit_share,
-        ),
+        limits=limits_of_task(job.task.limits, job.provider),
     )
 
 

@@ -7,11 +7,12 @@ from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 from streams.codec.call_terms import CallTerms
-from streams.codec.records import Decoder, TextLimit
+from streams.codec.records import Decoder
 from streams.jobs.call_estimate import Estimate
 from streams.jobs.replay.range_scan import RangeScanner
 from streams.jobs.replay.where_filter import Where
 from streams.kafka.extents import Extent
+from streams.plans import decoder_of
 from streams.settings import TaskSettings
 
 SAMPLE_OFFSETS: Final = 10_000
@@ -47,12 +48,6 @@ def _around(middles: list[int], whole: list[Piece], ends: list[int]) -> Iterator
         begin = end - (ends[place] - middle) - PIECE_OFFSETS // 2
         begin = max(first, min(begin, end - PIECE_OFFSETS))
         yield Piece(partition, Extent(begin, min(begin + PIECE_OFFSETS, end)))
-
-
-def decoder_of(task: TaskSettings) -> Decoder:
-    truncates = task.too_large == "truncate"
-    limit = TextLimit(task.batch.max_tokens, task.batch.max_bytes) if truncates else None
-    return Decoder(text=task.text, id=task.id, tombstones=task.tombstones, limit=limit)
 
 
 async def add_range(

@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from streams.jobs.call_estimate import NO_CORRECTION, CallModel, Correction
-from streams.jobs.replay.range_sample import decoder_of
 from streams.jobs.replay.range_scan import RangeScanner
 from streams.kafka.extents import Extent
+from streams.plans import decoder_of
 from streams.settings import TaskSettings
 
 RESULTS: Final = 2_000
