@@ -46,7 +46,7 @@ class Window:
         self._packing, self._lead = packing, lead
         self.max_bytes = inf if limits.max_bytes is None else limits.max_bytes
         # A slot taken out of turn stays in its queue, one taken in turn stays in _deadlines, until
-        # it is seen there; its state tells that it no longer waits.
+        # it is seen there; its state tells that it no longer waits. The head of a queue waits.
         self._queues: dict[Lane, deque[Slot]] = {}
         self._rotation: deque[Lane] = deque()  # the keys of _queues; the next cut starts at [0]
         self._deadlines: list[tuple[float, int, Slot]] = []  # a heap
@@ -181,14 +181,8 @@ class Window:
     def _take_smaller(self, cut: Cut) -> None:
         """As rule 4 has it."""
         look_at = max(1, LOOK_AHEAD // len(self._rotation))
-        for lane in list(islice(self._rotation, LOOK_AHEAD)):
-            queue = self._queues[lane]
-            cut.take_smaller(queue, look_at)
-            while queue and queue[0].state is not WAITING:
-                queue.popleft()
-            if not queue:
-                self._rotation.remove(lane)
-                del self._queues[lane]
+        for lane in islice(self._rotation, LOOK_AHEAD):
+            cut.take_smaller(self._queues[lane], look_at)
 
     def _take_round(self, cut: Cut, left: int, weight: float) -> int:
         """Every lane's equal share of the room; how many slots were taken."""
@@ -222,12 +216,20 @@ class Window:
         """After slots have left."""
         self.flush_by = self._next_deadline() if self._deadlines else inf
         wait_until = inf
-        for queue in self._queues.values():
+        for lane in list(self._rotation):
+            queue = self._queues[lane]
             while queue and queue[0].state is not WAITING:
                 queue.popleft()
             if queue:
                 wait_until = min(wait_until, queue[0].arrived_at + self.limits.max_wait_s)
+            else:
+                self._forget(lane)
         self.wait_until = wait_until
+
+    def _forget(self, lane: Lane) -> None:
+        """Nothing of the lane waits."""
+        self._rotation.remove(lane)
+        del self._queues[lane]
 
     def _next_deadline(self) -> float:
         """The earliest `flush_by` of what waits; forgets those of slots that were taken."""

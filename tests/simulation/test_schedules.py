@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tests.simulation.mutants import MUTANTS
-from tests.simulation.schedule import explain, run
+from tests.simulation.schedule import Run, explain, run
 
 SCHEDULES = 300
 PARTS = 6
@@ -28,6 +28,7 @@ FOUND = {
     2972479406: "a stop among commits that fail was held to be one without a reason (simulation)",
     3729669322: "an answer of the moment in which a call began counted as one before (simulation)",
     1653318057: "a pipeline that lets few records begin left none to tell whose a failure is",
+    3250445239: "a lane of which nothing waited stayed in the window until the next cut",
     881150395: "a bad reply between two failures hid the answers before it (simulation)",
 }
 
@@ -53,13 +54,19 @@ def test_the_same_seed_is_the_same_run(seed: int) -> None:
 
 
 def test_schedules_differ_and_things_happen_in_them(seed: int) -> None:
-    """A simulation in which nothing is repeated or written keeps every promise, too."""
-    runs = [run(each) for each in range(seed, seed + 60)]
+    """A simulation in which nothing is repeated or written keeps every promise, too. Something is
+    delivered twice in 6 of 100 schedules, the rarest of the three."""
+    runs: list[Run] = []
+    while len(runs) < 60 or not _all_happened(runs):
+        assert len(runs) < 600, "nothing twice, no transaction failed, or the ledger of no use"
+        runs.append(run(seed + len(runs)))
     assert len({(made.calls, made.written, made.ended_at_s) for made in runs}) > 50
     assert all(made.written and made.calls for made in runs)
-    assert sum(made.duplicates for made in runs) > 0, "nobody was ever killed after a delivery"
-    assert sum(made.aborted for made in runs) > 0, "no transaction ever failed"
-    assert sum(made.recalled for made in runs) > 0, "the ledger was never of use"
+
+
+def _all_happened(runs: list[Run]) -> bool:
+    outcomes = ((each.duplicates, each.aborted, each.recalled) for each in runs)
+    return all(map(any, zip(*outcomes, strict=True)))
 
 
 def test_a_broken_promise_is_told_with_the_items_whole_history(monkeypatch) -> None:
