@@ -33,8 +33,7 @@ from streams.core.reservation import Reservation
 from streams.errors import CallError, Fault
 from streams.model import RateLimits
 from streams.policies.concurrency import Concurrency
-from streams.policies.demand import Demand
-from streams.policies.rate import Grant
+from streams.policies.demand import Demand, Grant
 from streams.policies.retry import Backoff
 
 
@@ -96,6 +95,11 @@ class Account:
     @property
     def in_flight(self) -> int:
         return sum(len(seat.reservations) for seat in self.seats)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many calls are in flight as may be."""
+        return self.in_flight >= min(self.max_in_flight, self.pauses.cap)
 
     @property
     def max_in_flight(self) -> int:

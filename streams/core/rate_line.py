@@ -19,8 +19,8 @@ from typing import Protocol
 from streams.core.line import Line
 from streams.errors import CallError
 from streams.model import RateLimits
-from streams.policies.demand import KINDS, Demand, Use
-from streams.policies.rate import Grant, Rate
+from streams.policies.demand import KINDS, Demand, Grant, Use
+from streams.policies.rate import Rate
 
 
 class Waiting(Protocol):
@@ -87,11 +87,14 @@ class RateLine:
         self.rate.learn(limits, grant, now)
         self._wake_first(member)
 
-    def refused(self, member: Waiting, grant: Grant, error: CallError, now: float) -> None:
-        """The API refused a call for its limits."""
-        self.rate.refused(grant, error.retry_after_s, now)
+    def refused(self, member: Waiting, grant: Grant, error: CallError, now: float) -> bool:
+        """The API refused a call for its limits; whether those per minute are known to be meant."""
+        is_for_rate = self.rate.refused(
+            grant, error.retry_after_s, now, says_limits=error.rate_limits is not None
+        )
         self.rate.learn(error.rate_limits, grant, now)
         self._wake_first(member)
+        return is_for_rate
 
     def _wake_first(self, handled: Waiting | None = None) -> None:
         if len(self.line) and (first := self.line.turns()[0]) is not handled:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streams.policies.demand import Demand
-from streams.policies.rate import Grant
+from streams.policies.demand import Demand, Grant
 
 
 @dataclass(slots=True, eq=False)

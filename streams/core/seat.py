@@ -227,14 +227,15 @@ class Seat:
     ) -> None:
         """The same of a call that failed."""
         account, grant = self.account, reservation.grant
-        if not self.has_left:
-            account.cut(reservation, error, now)
+        is_for_rate = False
         is_refused = error.fault is Fault.THROTTLED
         if not is_refused or error.status == OVERLOADED or grant is None or self.has_left:
             self.learn(reservation, NOTHING if is_refused else took, error.rate_limits, now)
         elif account.rates is not None:
             account.rate_limits = error.rate_limits or account.rate_limits
-            account.rates.refused(self, grant, error, now)
+            is_for_rate = account.rates.refused(self, grant, error, now)
+        if not self.has_left and (not is_for_rate or account.is_full):
+            account.cut(reservation, error, now)
 
     def is_probe(self, reservation: Reservation) -> bool:
         """Whether the account waits for this call of the member."""

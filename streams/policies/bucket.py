@@ -37,6 +37,8 @@ from streams.model import Quota
 
 BURST_S: Final = 2.0
 """So many seconds' worth of a limit may be taken at once."""
+FOUND_BURST_S: Final = 1.0
+"""The same of a limit that the API never says: nor does it say what may come at once."""
 MARGIN_S: Final = 0.25
 """So many seconds' worth of a limit are left at the API."""
 CALM_S: Final = 60.0
@@ -70,6 +72,7 @@ class Bucket:
         self._learned_from = -inf
         self._share = share
         self._late = late
+        self._bound = inf
         self.part = 1.0
         self.used = 0.0
         self._slack = (0.0, 1.0) if rounded_to == 1 else (rounded_to / 2, rounded_to / 2)
@@ -98,8 +101,15 @@ class Bucket:
         self._set_pace()
         return part / before
 
+    def bound(self, per_s: float) -> None:
+        """No more than this is ours from now on; inf: that is not known."""
+        self._bound = per_s
+        self._set_pace()
+        if self.own == inf > self.per_s:
+            self.own = 0.0
+
     def _set_pace(self) -> None:
-        self.per_s = self.whole_per_s * self.part
+        self.per_s = min(self._bound, self.whole_per_s * self.part)
 
     @property
     def whole_per_s(self) -> float:
@@ -118,7 +128,8 @@ class Bucket:
         return 0.0 if self.api is None else self.api - self._shift
 
     def _burst(self, pace: float) -> float:
-        return max(1.0, BURST_S * pace * self.per_s)
+        burst_s = BURST_S if self._bound == inf else FOUND_BURST_S
+        return max(1.0, burst_s * pace * self.per_s)
 
     def advance(self, now: float, pace: float) -> None:
         """Refills both levels up to now, at this pace (a part of the limit)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 
@@ -44,3 +45,14 @@ class Use(NamedTuple):
     amount: float
     waits: bool
     limit_per_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Grant:
+    """The right to start one call. `number`: counts the calls from 1. `paths`: of each bucket,
+    after the call took its estimate; None: what its response says is passed by."""
+
+    number: int
+    demand: Demand
+    started_at: float
+    paths: tuple[float, ...] | None

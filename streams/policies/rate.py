@@ -22,7 +22,8 @@ Rules:
 8. At full pace the buckets are looked at every `LOOK_S` alone, and whenever they may not have
    enough. In between only sums are kept, and what responses say is passed by: at thousands of calls
    a second all say the same.
-9. Workers of a group share the limits (`limit_parts.py`). A part that grows is approached as a
+9. Where the API never says its limits, its refusals do (`found_limit.py`).
+10. Workers of a group share the limits (`limit_parts.py`). A part that grows is approached as a
    limit that rises is.
 
 Accounts whose models share limits share one `Rate` (`streams.core.rate_line`). A call that failed
@@ -32,13 +33,14 @@ in another way, or was cancelled, took what it reserved, as far as we know: the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf, log
 from typing import Final
 
 from streams.model import RateLimits
 from streams.policies.bucket import Bucket
-from streams.policies.demand import KINDS, Demand, PerMinute, Use
+from streams.policies.demand import KINDS, Demand, Grant, PerMinute, Use
+from streams.policies.found_limit import FoundLimit
+from streams.policies.look_sums import Sums
 from streams.policies.retry import MAX_WAIT_S, requested_wait_s
 
 SLOW_START: Final = 0.1
@@ -52,28 +54,6 @@ FIRST_CALLS: Final = 5
 LOOK_S: Final = 0.01
 CALL_SHARE: Final = 0.1
 """Weight of the latest call in the mean time of calls."""
-
-
-@dataclass(slots=True, eq=False)
-class Grant:
-    """The right to start one call. `number`: counts the calls from 1. `paths`: of each bucket,
-    after the call took its estimate; None: what its response says is passed by."""
-
-    number: int
-    demand: Demand
-    started_at: float
-    paths: tuple[float, ...] | None
-
-
-class _Sums:
-    """What calls took, and what they were expected to, since the buckets heard of it."""
-
-    __slots__ = ("expected", "room", "started", "took")
-
-    def __init__(self) -> None:
-        self.started, self.expected, self.took = ([0.0] * len(KINDS) for _ in range(3))
-        self.room = [0.0] * len(KINDS)
-        """What calls may take before the buckets are to be asked; 0: not at full pace."""
 
 
 class Rate:
@@ -108,8 +88,9 @@ class Rate:
         self._call_s = 0.0
         self._is_blind = says_limits and None in configured
         self._calls = self._calls_at_refusal = 0
-        self._sums = _Sums()
+        self._sums = Sums()
         self._look_at = -inf
+        self._found: FoundLimit | None = FoundLimit()
         self._waits = dict.fromkeys(KINDS, False)
         self._buckets = tuple(
             Bucket(limit, now, share=limit_share, **kind._asdict())
@@ -135,7 +116,7 @@ class Rate:
     def reserve(self, demand: Demand, now: float) -> Grant | float:
         """The right to start a call now, which takes this much by estimate; or the time to ask
         again, later than now: asking then is granted unless something happened meanwhile."""
-        if now < self._look_at and self._fits(demand):
+        if now < self._look_at and self._sums.fits(demand):
             self._calls += 1
             return Grant(self._calls, demand, now, None)
         at = self.ready_at(demand, now)
@@ -152,6 +133,8 @@ class Rate:
             bucket.take(amount)
         self._granted_at = now
         self._calls += 1
+        if self._found is not None:
+            self._found.began(self._used, now)
         if self.pace == 1.0:
             self._look_at = now + LOOK_S
             self._sums.room = [each.room(self._call_s) for each in self._buckets]
@@ -173,23 +156,10 @@ class Rate:
         pairs = zip(self._buckets, waits.values(), strict=True)
         return [Use(bucket.used, waited, bucket.whole_per_s) for bucket, waited in pairs]
 
-    def _fits(self, demand: Demand) -> bool:
-        """Whether there is surely enough; then it is taken."""
-        sums = self._sums
-        (room_0, room_1, room_2), (need_0, need_1, need_2) = sums.room, demand
-        if need_0 > room_0 or need_1 > room_1 or need_2 > room_2:
-            return False
-        sums.room = [room_0 - need_0, room_1 - need_1, room_2 - need_2]
-        started = sums.started
-        started[0] += need_0
-        started[1] += need_1
-        started[2] += need_2
-        return True
-
     def _hear(self) -> None:
         """Tells the buckets what the sums hold; they are at full pace no longer, until a look."""
         if self._look_at > -inf:
-            sums, self._sums, self._look_at = self._sums, _Sums(), -inf
+            sums, self._sums, self._look_at = self._sums, Sums(), -inf
             rows = zip(self._buckets, sums.started, sums.expected, sums.took, strict=True)
             for bucket, began, expected, took in rows:
                 bucket.take(began)
@@ -217,11 +187,7 @@ class Rate:
         """What the call will take by a better estimate, just after its `reserve`."""
         before, grant.demand = grant.demand, demand
         if grant.paths is None:
-            started, room = self._sums.started, self._sums.room
-            for n in range(len(KINDS)):
-                more = demand[n] - before[n]
-                started[n] += more
-                room[n] -= more
+            self._sums.amend(before, demand)
             return
         for bucket, amount, earlier in zip(self._buckets, demand, before, strict=True):
             bucket.take(amount - earlier)
@@ -232,10 +198,7 @@ class Rate:
         Before `learn` of the same response."""
         self._is_blind = False
         if took is not None and grant.paths is None and now < self._look_at:
-            reserved, used = self._sums.expected, self._sums.took
-            for n in range(len(KINDS)):
-                reserved[n] += grant.demand[n]
-                used[n] += took[n]
+            self._sums.correct(grant.demand, took)
             return
         self._advance(now)
         if took is not None:
@@ -252,29 +215,57 @@ class Rate:
         rose = 1.0
         for bucket, quota, path in zip(self._buckets, limits, grant.paths, strict=True):
             if quota is not None:
+                self._found = None
                 rose = max(rose, bucket.learn(quota, path, grant.started_at, now))
         if rose > 1:
             self.pace = max(SLOW_START, self.pace / rose)
 
-    def refused(self, grant: Grant, retry_after_s: float | None, now: float) -> None:
+    def refused(
+        self, grant: Grant, retry_after_s: float | None, now: float, *, says_limits: bool = True
+    ) -> bool:
         """The API refused the call by a 429: it took nothing, and nobody starts one before
-        `retry_after_s` is over (None: the API does not say)."""
+        `retry_after_s` is over (None: the API does not say). `says_limits`: whether that refusal
+        does. Whether the rate of calls is known to be the reason."""
         self.correct(grant, None, now)
         until = now + min(MAX_WAIT_S, requested_wait_s(retry_after_s) or 0.0)
+        found = None if says_limits else self._found
+        is_for_rate = found is None
         if grant.number > self._calls_at_refusal:
             self._calls_at_refusal = self._calls
             if self.pace < 1:
                 self.pace, self._doubling_s = self.pace / 2, DOUBLING_S * AFTER_SIGNAL
-        elif until <= self.blocked_until:
-            return
+            if found is not None:
+                is_for_rate = self._find(found, now)
+        else:
+            if found is not None:
+                found.refused_too(grant.demand, grant.started_at)
+            if until <= self.blocked_until:
+                return is_for_rate
         self._slow_down(until - max(now, self.blocked_until), now)
         self.blocked_until = max(self.blocked_until, until)
         self._granted_at = max(self._granted_at, self.blocked_until)
         for bucket in self._buckets:
             bucket.empty(self.blocked_until)
+        return is_for_rate
+
+    def _find(self, found: FoundLimit, now: float) -> bool:
+        """A limit that the API does not say."""
+        is_first = found.ceiling is None
+        is_for_rate = found.refused(self._used, now)
+        if is_first and is_for_rate:
+            self.pace = 1.0  # calls went as fast until now
+        return is_for_rate
+
+    @property
+    def _used(self) -> list[float]:
+        return [bucket.used for bucket in self._buckets]
 
     def _advance(self, now: float) -> None:
         self._hear()
+        if self._found is not None and self._found.ceiling is not None:
+            pairs = zip(self._buckets, self._found.per_s(self._used), strict=True)
+            for bucket, per_s in pairs:
+                bucket.bound(per_s)
         pace = max(self.pace, self._least_pace)
         for bucket in self._buckets:
             bucket.advance(now, pace)

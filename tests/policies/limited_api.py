@@ -17,8 +17,8 @@ from typing import Literal
 
 from streams.model import Quota, RateLimits
 from streams.policies.concurrency import Concurrency
-from streams.policies.demand import Demand, PerMinute
-from streams.policies.rate import Grant, Rate
+from streams.policies.demand import Demand, Grant, PerMinute
+from streams.policies.rate import Rate
 
 Limits = tuple[float, float, float]
 MINUTE_LIMITS: Limits = (1_000, 2_000_000, 400_000)
@@ -233,9 +233,10 @@ class Client:
     def _refuses(self, grant: Grant, wait_s: float, headers: RateLimits | None, now: float) -> None:
         self.course.refused.append(now)
         # Where the API does not say how long, the account pauses by itself, half a second at first.
-        self.rate.refused(grant, wait_s if headers else 0.5, now)
+        says = headers is not None
+        is_for_rate = self.rate.refused(grant, wait_s if says else 0.5, now, says_limits=says)
         self.rate.learn(headers, grant, now)
-        if headers is None:
+        if not says and (not is_for_rate or self.in_flight >= self.cap.limit):
             self.cap.refused(grant.number, self.begun, self.in_flight, now)
         self._ends(now)
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from streams.model import Quota, RateLimits
 from streams.policies.bucket import BURST_S
-from streams.policies.demand import Demand, PerMinute
+from streams.policies.demand import Demand, Grant, PerMinute
 from streams.policies.model_groups import model_group
-from streams.policies.rate import FIRST_CALLS, SLOW_START, Grant, Rate
+from streams.policies.rate import FIRST_CALLS, SLOW_START, Rate
 
 CALL = Demand(1, 100, 10)
 LIMITS = PerMinute(6_000, 1_000_000, 1_000_000)  # 100 requests a second bind

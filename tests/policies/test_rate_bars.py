@@ -104,8 +104,29 @@ def test_the_cap_rests_where_the_api_has_a_fixed_number_of_places() -> None:
     assert course.refused_share(120, 400) <= 0.02
 
 
-def test_a_limit_that_nobody_tells_is_found_within_a_minute() -> None:
-    api = Api(burst_s=5.0, says_limits=False)
-    course = Client(api, Random(SEED)).run(250.0)
+@pytest.mark.parametrize(
+    ("burst_s", "latency_s"), [(1.0, 0.1), (5.0, 0.1), (60.0, 0.3), (5.0, 1.0), (1.0, 4.0)]
+)
+def test_a_limit_that_nobody_tells_is_found_within_a_minute(
+    burst_s: float, latency_s: float
+) -> None:
+    api = Api(burst_s=burst_s, says_limits=False)
+    course = Client(api, Random(SEED), latency_s=latency_s).run(250.0)
     assert course.used(0, 60, 240) >= 900
     assert course.refused_share(0, 240) <= 0.02
+
+
+def test_the_same_where_tokens_bind() -> None:
+    api = Api(burst_s=5.0, says_limits=False)
+    course = Client(api, Random(SEED), typical=LONG_TEXT, latency_s=0.3).run(250.0)
+    assert course.used(1, 60, 240) >= 0.9 * MINUTE_LIMITS[1]
+    assert course.refused_share(0, 240) <= 0.02
+
+
+def test_one_that_changes_untold_is_found_again() -> None:
+    api = Api(burst_s=5.0, says_limits=False)
+    changes = {100.0: lambda now: api.change(0.5, now), 300.0: lambda now: api.change(1.0, now)}
+    course = Client(api, Random(SEED), latency_s=0.3, at=changes).run(600.0)
+    assert course.used(0, 130, 300) == pytest.approx(500, rel=0.1)
+    assert course.used(0, 420, 600) >= 900
+    assert course.refused_share(0, 600) <= 0.02

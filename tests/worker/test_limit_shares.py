@@ -12,9 +12,9 @@ import pytest
 
 from streams.core.rate_line import RateLine
 from streams.errors import BrokerError
-from streams.policies.demand import Demand, PerMinute
+from streams.policies.demand import Demand, Grant, PerMinute
 from streams.policies.limit_parts import FRESH_S
-from streams.policies.rate import Grant, Rate
+from streams.policies.rate import Rate
 from streams.worker.limit_shares import LOOK_S, TELL_S, LimitShares
 
 PARTITIONS = 12
