@@ -28,8 +28,9 @@ def company_s(call_s: float) -> float:
 
 def bound_s(given: Parameters) -> float:
     """`max_attempts` x (call + back-off), where a call may take ten times as long as usual. Where
-    others come less often to the item's worker, it is their answers that an attempt waits for."""
-    call_s = min(given.call_s * 10, given.timeout_s)
+    others come less often to the item's worker, it is their answers that an attempt waits for; and
+    their calls, where there is one at a time."""
+    call_s = min(given.call_s * 10, given.timeout_s) * (1 + (given.max_in_flight == 1))
     readers = min(given.workers, given.partitions)
     attempts = max(given.max_attempts, LEAST_ATTEMPTS.get(given.alone or "", 4))
     attempt_s = max(call_s + BACKOFF_S, readers * company_s(given.call_s))
