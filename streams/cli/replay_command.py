@@ -46,7 +46,8 @@ def replay(
         float | None,
         typer.Option(
             metavar="0-1",
-            help="live: this part of the account at any time; default: what live traffic leaves.",
+            help="live: this part of the account at any time; default: what live traffic leaves, "
+            "but one second in ten at least.",
         ),
     ] = None,
     deadline: Annotated[

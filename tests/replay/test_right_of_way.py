@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streams.jobs.replay.right_of_way import (
+    MAX_LOOK_S,
     MAX_SEEN,
     LiveTraffic,
     Remaining,
+    Tenth,
     Way,
     decide,
     undisturbed_s,
@@ -129,3 +135,103 @@ def test_a_limit_that_says_nothing_holds_nothing() -> None:
     remaining.learn(RateLimits(requests=Quota(600, 60, None)), 1.0)
     assert remaining.share(1.0) == pytest.approx(0.1)
     assert remaining.share(31.0) == pytest.approx(0.6)
+
+
+LOOK_S = 0.25
+FREE, WAITS = way(), way(age_s=99.0)
+
+
+class Stretches:
+    """Applies the tenth at each look; `gone_s`: how long the replay went, of `now` seconds."""
+
+    def __init__(self) -> None:
+        self.tenth, self.now, self.gone_s = Tenth(), 0.0, 0.0
+        self.went = [True]
+        self.found = self.tenth.apply(FREE, 0.0)
+
+    def look(self, asked: Way, after_s: float = LOOK_S) -> Way:
+        self.now += after_s
+        if not self.found.hold:
+            self.gone_s += after_s
+        self.found = self.tenth.apply(asked, self.now)
+        self.went.append(not self.found.hold)
+        return self.found
+
+    def looks(self, asked: Way, seconds: float) -> None:
+        for _ in range(round(seconds / LOOK_S)):
+            self.look(asked)
+
+
+def test_a_replay_that_must_wait_all_the_time_has_a_tenth_of_it_in_stretches_of_a_second() -> None:
+    run = Stretches()
+    run.looks(WAITS, 1000)
+    assert 0.09 <= run.gone_s / run.now <= 0.12
+    stretches_s = [len(list(looks)) * LOOK_S for went, looks in groupby(run.went) if went]
+    assert all(0.9 <= each <= 1.3 for each in stretches_s[1:-1])
+
+
+def test_the_first_nine_seconds_that_it_must_wait_it_waits() -> None:
+    run = Stretches()
+    run.looks(WAITS, 9)
+    assert not any(run.went[1:])
+
+
+def test_it_says_that_it_goes_all_the_same_and_keeps_to_its_calls_at_once() -> None:
+    run = Stretches()
+    while (found := run.look(way(share=0.5, remaining=0.1))).hold:
+        assert run.now < 11
+    assert found == Way(
+        False, 5, "its share of the limits is used, but one second in ten is the replay's"
+    )
+    assert run.look(FREE) == FREE
+
+
+def test_a_hold_right_after_it_went_freely_holds_at_once() -> None:
+    """Also one that comes while it has nearly earned its second, or right after that second."""
+    for waited_s in range(30):
+        run = Stretches()
+        run.looks(WAITS, waited_s)
+        run.look(FREE)
+        assert run.look(WAITS) == WAITS
+    run.looks(FREE, 2)
+    run.looks(WAITS, 9)
+    assert not any(run.went[-round(9 / LOOK_S) :])
+
+
+def test_a_look_that_hung_for_minutes_earns_no_second() -> None:
+    run = Stretches()
+    run.look(WAITS)
+    assert run.look(WAITS, after_s=600.0) == WAITS
+    run.looks(WAITS, 5)
+    assert not any(run.went[1:])
+
+
+def test_a_look_that_hung_in_its_second_ends_it_and_is_made_up_for() -> None:
+    run = Stretches()
+    while run.look(WAITS).hold:
+        pass
+    assert run.look(WAITS, after_s=MAX_LOOK_S) == WAITS
+    run.looks(WAITS, 25)
+    assert not any(run.went[-100:])
+
+
+def test_holds_that_come_and_go_leave_it_a_tenth_too() -> None:
+    run = Stretches()
+    for _ in range(100):
+        run.looks(WAITS, 9.5)
+        run.look(FREE)
+    assert run.gone_s / run.now >= 0.09
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0.25, 1.0)), min_size=1, max_size=300))
+def test_whatever_holds_come_it_goes_for_a_tenth_and_what_it_has_earned(
+    looks: list[tuple[bool, float]],
+) -> None:
+    run, free_s = Stretches(), 0.0
+    for holds, after_s in looks:
+        if run.found == FREE:
+            free_s += after_s
+        run.look(WAITS if holds else FREE, after_s)
+    losses_s = 0.1 * len(list(groupby(run.went)))  # what a look earns beyond a second
+    assert run.gone_s >= 0.1 * run.now - 1.0 - losses_s
+    assert run.gone_s - free_s <= 0.1 * run.now + 1.0

@@ -16,7 +16,15 @@ from aiokafka.errors import KafkaError
 
 from streams.errors import BrokerError
 from streams.jobs.replay.range_shell import RangeShell
-from streams.jobs.replay.right_of_way import LiveTraffic, Remaining, Way, decide, undisturbed_s
+from streams.jobs.replay.right_of_way import (
+    MAX_LOOK_S,
+    LiveTraffic,
+    Remaining,
+    Tenth,
+    Way,
+    decide,
+    undisturbed_s,
+)
 from streams.jobs.replay.run_context import RunContext
 from streams.kafka.admin import Admin
 from streams.kafka.client import connected
@@ -47,24 +55,31 @@ class GivingWay:
         self._context, self._shell = context, shell
         self._admin, self._group = admin, group
         self._on_way = on_way
-        self._traffic, self._remaining = LiveTraffic(), Remaining()
+        self._traffic, self._remaining, self._tenth = LiveTraffic(), Remaining(), Tenth()
         self._places: list[TopicPartition] = []
         self._lives, self._asked_at = False, float("-inf")
         self._max_in_flight = shell.parts.limits.max_in_flight
+        self._way = Way(False, self._max_in_flight)
         self._trouble = RepeatLog(logger)
 
     async def watch(self) -> None:
         """Look again and again until cancelled. While the broker does not say, the last decision
-        counts."""
+        counts, and its tenth."""
+        clock = asyncio.get_running_loop().time
         while True:
+            # a look ends the replay's second: one that hangs must not make a minute of it
+            within_s = MAX_LOOK_S if self._tenth.goes_all_the_same else None
             try:
-                self._apply(await self._way())
+                async with asyncio.timeout(within_s):
+                    self._way = await self._look()
                 self._trouble.over()
             except (KafkaError, BrokerError, TimeoutError) as error:
-                self._trouble.say(f"live traffic cannot be seen: {error}", REPEAT_AFTER_S)
+                found = str(error) or "no answer"
+                self._trouble.say(f"live traffic cannot be seen: {found}", REPEAT_AFTER_S)
+            self._apply(self._tenth.apply(self._way, clock()))
             await asyncio.sleep(POLL_S)
 
-    async def _way(self) -> Way:
+    async def _look(self) -> Way:
         clock = asyncio.get_running_loop().time
         share = self._context.facts.share
         age_s = None

@@ -1,7 +1,7 @@
 """When a live replay may call: live traffic of the same account goes first. Pure.
 
     ends of the source, commits of the live group ─► LiveTraffic.age_s ─┐
-    limits that the account reports ─► Remaining.share ─────────────────┴─► decide ─► Way
+    limits that the account reports ─► Remaining.share ─────────────────┴─► decide ─► Tenth ─► Way
 
 An age instead of a count: with steady traffic something is always in flight, and that is not
 waiting. Only what is older than an undisturbed item ever gets waits for something, and that may be
@@ -26,6 +26,16 @@ CALL_FACTOR = 1.5
 
 FIRST_CALL_S = 1.0
 """The assumed time of a call before the first one."""
+
+TENTH = 0.1
+"""The part of the time that a replay has while it must wait: it is never starved."""
+
+STRETCH_S = 1.0
+"""It has it in stretches of so long: long enough for full microbatches, and rare enough that a hold
+of a few seconds is a hold."""
+
+MAX_LOOK_S = 3.0
+"""A look counts as no longer than that: one that hung earns no burst."""
 
 MAX_SEEN = 1000
 """Ends that are remembered for each partition; of later ones the oldest age counts."""
@@ -130,3 +140,38 @@ def decide(
     if remaining < RESERVE:
         return Way(True, max_in_flight, "the rest of the limits is for live traffic")
     return Way(False, max_in_flight)
+
+
+class Tenth:
+    """Lets a replay go for a tenth of the time in which it must wait.
+
+        waits ── its credit has reached a stretch ──► goes all the same ── it is used up ──► waits
+
+    Each look earns a tenth of its time, and going spends it. What passes beyond the credit before a
+    look ends the stretch is a debt. Going freely spends it, too, and leaves no debt: the next hold
+    holds at once.
+    """
+
+    def __init__(self) -> None:
+        self._credit_s = 0.0
+        self._looked_at: float | None = None
+        self._goes_freely = False
+        self.goes_all_the_same = False
+        """Since the last look, though a hold is asked for."""
+
+    def apply(self, way: Way, now: float) -> Way:
+        """What holds until the next look. `way`: what `decide` says."""
+        self._count(now)
+        goes_on = self.goes_all_the_same and self._credit_s > 0
+        self.goes_all_the_same = way.hold and (goes_on or self._credit_s >= STRETCH_S)
+        self._goes_freely = not way.hold
+        if not self.goes_all_the_same:
+            return way
+        return Way(False, way.max_in_flight, f"{way.why}, but one second in ten is the replay's")
+
+    def _count(self, now: float) -> None:
+        look_s = 0.0 if self._looked_at is None else min(now - self._looked_at, MAX_LOOK_S)
+        self._looked_at = now
+        goes = self._goes_freely or self.goes_all_the_same
+        credit_s = self._credit_s + TENTH * look_s - (look_s if goes else 0.0)
+        self._credit_s = min(STRETCH_S, max(0.0, credit_s) if self._goes_freely else credit_s)
