@@ -254,7 +254,13 @@ class Rate:
         is_for_rate = found.refused(self._used, now)
         if is_first and is_for_rate:
             self.pace = 1.0  # calls went as fast until now
+        self._bound(found)
         return is_for_rate
+
+    def _bound(self, found: FoundLimit) -> None:
+        if found.ceiling is not None:
+            for bucket, per_s in zip(self._buckets, found.per_s(self._used), strict=True):
+                bucket.bound(per_s)
 
     @property
     def _used(self) -> list[float]:
@@ -262,10 +268,8 @@ class Rate:
 
     def _advance(self, now: float) -> None:
         self._hear()
-        if self._found is not None and self._found.ceiling is not None:
-            pairs = zip(self._buckets, self._found.per_s(self._used), strict=True)
-            for bucket, per_s in pairs:
-                bucket.bound(per_s)
+        if self._found is not None:
+            self._bound(self._found)
         pace = max(self.pace, self._least_pace)
         for bucket in self._buckets:
             bucket.advance(now, pace)
