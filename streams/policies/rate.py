@@ -212,10 +212,13 @@ class Rate:
         if limits is None or grant.paths is None:
             return
         self._advance(now)
+        if self._found is not None and any(limits):
+            self._found = None
+            for bucket in self._buckets:
+                bucket.bound(inf)
         rose = 1.0
         for bucket, quota, path in zip(self._buckets, limits, grant.paths, strict=True):
             if quota is not None:
-                self._found = None
                 rose = max(rose, bucket.learn(quota, path, grant.started_at, now))
         if rose > 1:
             self.pace = max(SLOW_START, self.pace / rose)
@@ -229,7 +232,7 @@ class Rate:
         self.correct(grant, None, now)
         until = now + min(MAX_WAIT_S, requested_wait_s(retry_after_s) or 0.0)
         found = None if says_limits else self._found
-        is_for_rate = found is None
+        is_for_rate = says_limits
         if grant.number > self._calls_at_refusal:
             self._calls_at_refusal = self._calls
             if self.pace < 1:

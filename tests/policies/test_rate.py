@@ -319,3 +319,17 @@ def test_users_override_groups_and_the_longest_beginning_counts() -> None:
     table = {"claude-": "all", "claude-opus": "opus"}
     assert model_group("claude-opus-4-1", table) == "opus"
     assert model_group("claude-haiku-5-5", table) == "all"
+
+
+def test_what_was_found_counts_no_more_once_the_api_says_its_limits() -> None:
+    rate = Rate(PerMinute(), 0.0, says_limits=False)
+    for n in range(20):
+        grant = rate.reserve(Demand(1, 100, 10), n / 10)
+        assert isinstance(grant, Grant)
+        rate.correct(grant, grant.demand, n / 10)
+    assert rate.refused(grant, None, 2.0, says_limits=False)
+    assert rate.per_minute.requests == pytest.approx(550, rel=0.1)
+    last = rate.reserve(Demand(1, 100, 10), 4.0)
+    assert isinstance(last, Grant)
+    rate.learn(RateLimits(requests=Quota(1_000, 900, 0.1)), last, 4.0)
+    assert rate.per_minute == PerMinute(1_000)
