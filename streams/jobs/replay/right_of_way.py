@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from math import ceil
+from math import ceil, inf
 from typing import NamedTuple
 
 from streams.model import Quota, RateLimits
@@ -54,7 +54,7 @@ class LiveTraffic:
     """How long the oldest item has waited that the live group has not committed.
 
     Told at each look where the source ends and what is committed. When an end was first seen is
-    when its last record came, at the latest.
+    when its last record came, at the latest; what waits at the first look is taken for old.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,9 @@ class LiveTraffic:
         for partition, end in ends.items():
             committed = commits.get(partition, end)
             seen = self._seen.setdefault(partition, deque())
-            if not seen or end > seen[-1][1]:
+            if not seen:
+                seen.append((-inf, end))
+            elif end > seen[-1][1]:
                 since = seen.pop()[0] if len(seen) >= MAX_SEEN else now
                 seen.append((since, end))
             while len(seen) > 1 and seen[0][1] <= committed:  # the last one tells what is new
