@@ -160,6 +160,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     item.stash[MARKS] = {name: broker.log_marks() for name, broker in running}
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Closes brokers that the next test does not use, where those that use them come in a row: an
+    idle node takes 2 % of a processor."""
+    if nextitem is not None and parallel.has_groups(item.config):
+        own, used = item.config.stash[OWN], _brokers(nextitem)
+        for name, broker in list(own.items()):
+            if broker is not None and name not in used:
+                del own[name]
+                broker.close()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
