@@ -14,6 +14,7 @@ server itself, and its whole process group, ends with the controller (`TiedProce
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -26,18 +27,34 @@ import socket
 import struct
 import sys
 import threading
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 SIZE = struct.Struct(">I")
 
 MODULES = (
     "anthropic.resources.messages",
+    "faust.assignor.partition_assignor",
+    "faust.events",
+    "faust.stores.base",
+    "faust.tables.objects",
     "faust.transport.drivers.aiokafka",
+    "faust.worker",
+    "httpx",
+    "httpcore2",
+    "jmespath",
     "prometheus_client",
     "rich.progress",
     "streams.app",
     "streams.cli.main",
+    "streams.cli.replay_request",
+    "streams.cli.replay_runs",
+    "streams.cli.replay_tasks",
+    "streams.cli.stopping",
+    "streams.jobs.map_file",
+    "streams.jobs.replay",
     "streams.process",
+    "streams.providers.anthropic",
+    "streams.running.map",
     "streams.simulator",
 )
 """With what they import: nearly everything that a worker or a command comes to need."""
@@ -73,7 +90,26 @@ def main(address: str) -> None:
         os.close(file)
     sys.argv = [job.module, *job.arguments]
     sys.path[0] = job.directory
-    runpy.run_module(job.module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(job.module, run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise  # a message: the interpreter prints it
+        _end(end.code or 0)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    """As the interpreter ends, but for the modules."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # nobody reads, or it is closed: the interpreter says so
+        sys.exit(code)
+    os._exit(code)
 
 
 class _Server:

@@ -60,6 +60,11 @@ def is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
+def has_groups(config: pytest.Config) -> bool:
+    """Not with `--thorough`: one worker would have nearly everything."""
+    return is_worker(config) and not config.option.thorough
+
+
 def keep_together(item: pytest.Item, fixtures: set[str]) -> None:
     """Marks tests with a broker of their own, unless the test says with whom it belongs."""
     for name in OWN:
@@ -74,7 +79,7 @@ def arrange(config: pytest.Config, items: list[pytest.Item], longest: set[str]) 
     if not is_worker(config):
         return
     items.sort(key=lambda item: not longest & set(getattr(item, "fixturenames", ())))
-    if not config.option.thorough:  # or one worker would have nearly everything
+    if has_groups(config):
         names = {i.nodeid: mark.args[0] for i in items for mark in i.iter_markers("together")}
         access(config).take_groups(names)
 

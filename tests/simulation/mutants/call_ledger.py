@@ -29,7 +29,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Ledger, "record", lambda self, batch, slots, answers: None)
 
 
-@mutant("what a call answers whose lane is gone is not recorded", recorded, found_by=398)
+@mutant("what a call answers whose lane is gone is not recorded", recorded, found_by=37)
 def _(patch: Patch) -> None:
     def kept(batch: Any, slots: Sequence[Any], answers: Sequence[Any]) -> list[Any]:
         return [slot for slot in slots if slot.call is batch]
@@ -37,7 +37,7 @@ def _(patch: Patch) -> None:
     patch.setattr(shell, "paid_slots", kept)
 
 
-@mutant("a call is cancelled with its lane, though it is paid", recorded, found_by=96)
+@mutant("a call is cancelled with its lane, though it is paid", recorded, found_by=37)
 def _(patch: Patch) -> None:
     begin = Runner.__init__
 
@@ -47,7 +47,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Runner, "__init__", cancelling)
 
 
-@mutant("a commit names the end of the ledger", recorded, found_by=75)
+@mutant("a commit names the end of the ledger", recorded, found_by=45)
 def _(patch: Patch) -> None:
     patch.setattr(Trail, "begin", lambda self, watermark: self._end)
 

@@ -43,12 +43,12 @@ def _ended(patch: Patch, otherwise: dict[Ended, Ended]) -> None:
     patch.setattr(LaneWriter, "_look_again", looked)
 
 
-@mutant("a commit whose answer was lost is taken for an abort", exactly_once, found_by=81)
+@mutant("a commit whose answer was lost is taken for an abort", exactly_once, found_by=424)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.DONE: Ended.UNDONE})
 
 
-@mutant("a commit whose answer was lost is taken for somebody else's", exactly_once, found_by=81)
+@mutant("a commit whose answer was lost is taken for somebody else's", exactly_once, found_by=199)
 def _(patch: Patch) -> None:
     _ended(patch, {Ended.DONE: Ended.LOST})
 

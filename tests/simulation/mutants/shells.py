@@ -30,7 +30,7 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "progress", further)
 
 
-@mutant("what a revoked lane has queued is still written", found_by=36)
+@mutant("what a revoked lane has queued is still written", found_by=95)
 def _(patch: Patch) -> None:
     close = TaskShell.close
 
@@ -64,7 +64,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Worker, "on_revoked", uncommitted)
 
 
-@mutant("a revocation does not wait for what is on its way")
+@mutant("a revocation does not wait for what is on its way", found_by=108)
 def _(patch: Patch) -> None:
     async def hasty(self: Settling, within_s: float, **_: Any) -> None:
         await asyncio.sleep(0)
@@ -97,7 +97,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Runner, "_set_timer", lambda self: None)
 
 
-@mutant("a commit that failed counts as made")
+@mutant("a commit that failed counts as made", found_by=47)
 def _(patch: Patch) -> None:
     from tests.simulation.consumer import Consumer
 
@@ -160,7 +160,7 @@ def _(patch: Patch) -> None:
     patch.setattr(TaskShell, "arrived", to_the_last)
 
 
-@mutant("a partition that others have had goes on as it was", found_by=140)
+@mutant("a partition that others have had goes on as it was", found_by=191)
 def _(patch: Patch) -> None:
     resume = TaskShell.resume
 

@@ -46,7 +46,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Producers, "renew", same)
 
 
-@mutant("a batch that was not accepted is forgotten")
+@mutant("a batch that was not accepted is forgotten", found_by=19)
 def _(patch: Patch) -> None:
     offer = OrderedQueue._offer
 
