@@ -3,6 +3,7 @@ once more, where that item is as healthy as they are."""
 
 from __future__ import annotations
 
+from streams.core.verdict import PATIENCE_S
 from tests.simulation.ledger import Item, Ledger
 from tests.simulation.parameters import Parameters
 
@@ -29,12 +30,14 @@ def company_s(call_s: float) -> float:
 def bound_s(given: Parameters) -> float:
     """`max_attempts` x (call + back-off), where a call may take ten times as long as usual. Where
     others come less often to the item's worker, it is their answers that an attempt waits for; and
-    their calls, where there is one at a time."""
+    their calls, where there is one at a time. One of which answers say little is tried for
+    `PATIENCE_S`, and once more."""
     call_s = min(given.call_s * 10, given.timeout_s) * (1 + (given.max_in_flight == 1))
     readers = min(given.workers, given.partitions)
     attempts = max(given.max_attempts, LEAST_ATTEMPTS.get(given.alone or "", 4))
     attempt_s = max(call_s + BACKOFF_S, readers * company_s(given.call_s))
-    return SLACK.get(given.alone or "", 1.0) * attempts * attempt_s
+    tried_s = SLACK.get(given.alone or "", 1.0) * attempts * attempt_s
+    return max(tried_s, PATIENCE_S + attempt_s)
 
 
 def latest(with_it: Ledger, without: Ledger) -> tuple[float, Item | None]:

@@ -29,6 +29,7 @@ FOUND = {
     3729669322: "an answer of the moment in which a call began counted as one before (simulation)",
     1653318057: "a pipeline that lets few records begin left none to tell whose a failure is",
     645617781: "the bound for lateness forgot that others' calls come between (simulation)",
+    2732019119: "nor the time for which an item is tried of which answers say little (simulation)",
     3250445239: "a lane of which nothing waited stayed in the window until the next cut",
     881150395: "a bad reply between two failures hid the answers before it (simulation)",
 }
