@@ -14,7 +14,8 @@ two refusals the API let through what refilled, so the mean of that time is the 
 Rules:
 1. The mean is of the time since the last ceiling was found, `WINDOW_S` at most, and of
    `LEAST_CALLS` at least; fewer say nothing. Time without calls does not count, a pause after a
-   refusal does.
+   refusal does. Tokens are uncertain until replies come, and follow requests: of them `SLACK` times
+   the mean is left, or of what calls like the one that was refused would take.
 2. Refusals with nothing between them for `OUTAGE_S` are an outage: the mean begins anew.
 3. A refusal far below the ceiling, some time after that was found, may not be for the rate: there
    may be too many calls at once (`concurrency.py`). Both give way.
@@ -33,6 +34,7 @@ WINDOW_S: Final = 20.0
 FIRST_WINDOW_S: Final = 5.0
 """The same before the first ceiling: until then calls at once become more and more."""
 LEAST_CALLS: Final = 4
+SLACK: Final = 1.25
 BUSY_GAP_S: Final = 2.0
 """Calls that begin within so much of each other are one busy time."""
 REFUSED_GAP_S: Final = 5.0
@@ -71,9 +73,9 @@ class FoundLimit:
             while len(samples) > 1 and here.busy_s - samples[1].busy_s >= WINDOW_S:
                 samples.popleft()
 
-    def refused(self, used: list[float], now: float) -> bool:
-        """A call was refused, the first of its burst; `used` is without it. Whether that is for the
-        rate of calls."""
+    def refused(self, used: list[float], demand: Sequence[float], now: float) -> bool:
+        """A call was refused, the first of its burst; `used` is without its `demand`. Whether that
+        is for the rate of calls."""
         here = self._go_on(used, now)
         self._gap_s = REFUSED_GAP_S
         if used[0] > self._passed.used[0]:
@@ -81,7 +83,7 @@ class FoundLimit:
         elif here.busy_s - self._passed.busy_s >= OUTAGE_S:  # rule 2
             self._passed, self._samples = here, deque([here])
             return False
-        means = self._means(here)
+        means = self._means(here, demand)
         if means is None:
             return self.ceiling is not None
         is_for_rate = here.busy_s - self._found.busy_s < SOON_S or self._is_near(means)
@@ -114,12 +116,14 @@ class FoundLimit:
         pairs = zip(means, self.ceiling or [0.0] * len(means), strict=True)
         return any(mean > FAR_BELOW * ceiling for mean, ceiling in pairs)
 
-    def _means(self, here: _Sample) -> list[float] | None:
+    def _means(self, here: _Sample, demand: Sequence[float]) -> list[float] | None:
         """What calls took a second, as rule 1 has it; None: too few calls."""
         window_s = FIRST_WINDOW_S if self.ceiling is None else WINDOW_S
         start = here.busy_s - window_s
         first = next((each for each in self._samples if each.busy_s >= start), here)
-        busy_s = here.busy_s - first.busy_s
-        if here.used[0] - first.used[0] < LEAST_CALLS or busy_s <= 0:
+        calls, busy_s = here.used[0] - first.used[0], here.busy_s - first.busy_s
+        if calls < LEAST_CALLS or busy_s <= 0:
             return None
-        return [(now - then) / busy_s for now, then in zip(here.used, first.used, strict=True)]
+        pairs = zip(here.used, first.used, demand, strict=True)
+        took = [max(now - then, calls * each) for now, then, each in pairs]
+        return [calls / busy_s, *(SLACK * tokens / busy_s for tokens in took[1:])]

@@ -238,7 +238,7 @@ class Rate:
             if self.pace < 1:
                 self.pace, self._doubling_s = self.pace / 2, DOUBLING_S * AFTER_SIGNAL
             if found is not None:
-                is_for_rate = self._find(found, now)
+                is_for_rate = self._find(found, grant.demand, now)
         else:
             if found is not None:
                 found.refused_too(grant.demand, grant.started_at)
@@ -251,10 +251,10 @@ class Rate:
             bucket.empty(self.blocked_until)
         return is_for_rate
 
-    def _find(self, found: FoundLimit, now: float) -> bool:
+    def _find(self, found: FoundLimit, demand: Demand, now: float) -> bool:
         """A limit that the API does not say."""
         is_first = found.ceiling is None
-        is_for_rate = found.refused(self._used, now)
+        is_for_rate = found.refused(self._used, demand, now)
         if is_first and is_for_rate:
             self.pace = 1.0  # calls went as fast until now
         self._bound(found)

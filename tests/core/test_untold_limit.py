@@ -58,7 +58,7 @@ def test_a_refusal_bounds_the_rate_and_leaves_the_calls_at_once_where_places_wer
         caller.pass_(caller.begin())
     caller.refuse(caller.begin())
     assert caller.per_minute.requests == pytest.approx(600, rel=0.1)
-    assert caller.per_minute.input_tokens == pytest.approx(60_000, rel=0.1)
+    assert caller.per_minute.input_tokens == pytest.approx(75_000, rel=0.1)
     assert caller.calls_at_once == 10
 
 
