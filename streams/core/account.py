@@ -97,11 +97,6 @@ class Account:
         return sum(len(seat.reservations) for seat in self.seats)
 
     @property
-    def is_full(self) -> bool:
-        """Whether as many calls are in flight as may be."""
-        return self.in_flight >= min(self.max_in_flight, self.pauses.cap)
-
-    @property
     def max_in_flight(self) -> int:
         """What its members allow themselves, together."""
         return sum(seat.max_in_flight for seat in self.seats)
@@ -159,18 +154,21 @@ class Account:
             self.wake_others(seat)
         return reservation
 
-    def cut(self, reservation: Reservation, error: CallError, now: float) -> None:
-        """What a failure says about how many calls at once the API takes."""
-        cap = self.concurrency
+    def cut(
+        self, reservation: Reservation, error: CallError, now: float, *, is_for_rate: bool
+    ) -> None:
+        """What a failure says about how many calls at once the API takes. `is_for_rate`: too many
+        calls a minute explain it."""
+        cap, call = self.concurrency, (reservation.number, self.calls, self.in_flight, now)
         if cap is None:
             return
         if error.fault is Fault.TIMEOUT:
-            is_cut = cap.timed_out(reservation.number, self.calls, self.in_flight, now)
+            has_changed = cap.timed_out(*call)
         elif error.fault is Fault.THROTTLED and error.rate_limits is None:
-            is_cut = cap.refused(reservation.number, self.calls, self.in_flight, now)
+            has_changed = cap.refused(*call, is_for_rate=is_for_rate)
         else:
             return
-        if is_cut:
+        if has_changed:
             self.bound_calls()
 
     def wake_others(self, handled: Member) -> None:

@@ -234,8 +234,8 @@ class Seat:
         elif account.rates is not None:
             account.rate_limits = error.rate_limits or account.rate_limits
             is_for_rate = account.rates.refused(self, grant, error, now)
-        if not self.has_left and (not is_for_rate or account.is_full):
-            account.cut(reservation, error, now)
+        if not self.has_left:
+            account.cut(reservation, error, now, is_for_rate=is_for_rate)
 
     def is_probe(self, reservation: Reservation) -> bool:
         """Whether the account waits for this call of the member."""

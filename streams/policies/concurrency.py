@@ -8,11 +8,14 @@
 
 Rules:
 1. Only successes count at which the cap was reached, and only refusals at which it was used by
-   half or more: what nobody uses says nothing about it. So probes during a pause cut nothing.
+   half or more: what nobody uses says nothing about it. So probes during a pause cut nothing. Of
+   refusals that the rate of calls explains, those alone at which it was reached.
 2. Calls that had begun before a cut and are refused too belong to its burst: one cut.
 3. Never on latency: a model's time follows its output. A timeout may be its items' fault; two
    without a full step of successes between them count as a refusal.
-4. A 429 with headers is about the limits per minute (`streams.policies.rate`), not about this.
+4. If the first call after a cut is refused too, all by itself, the cut is taken back: it was an
+   outage, or for the rate.
+5. A 429 with headers is about the limits per minute (`streams.policies.rate`), not about this.
 """
 
 from __future__ import annotations
@@ -43,6 +46,7 @@ class Concurrency:
         self._ceiling_at = -inf
         self._probing = False
         self._begun_at_cut = 0
+        self._before_cut: tuple[float, float | None, float] | None = None
         self._successes = 0
         self._timeouts = 0
 
@@ -80,11 +84,19 @@ class Concurrency:
             self.ceiling, self._ceiling_at, self._probing = bound, now, False
         return bound
 
-    def refused(self, number: int, begun: int, in_flight: int, now: float) -> bool:
+    def refused(
+        self, number: int, begun: int, in_flight: int, now: float, *, is_for_rate: bool = False
+    ) -> bool:
         """Call `number` was refused, or is the second that timed out; `begun`: the number of the
-        last call that has begun; `in_flight`: with it. True: that cuts the cap."""
-        if number <= self._begun_at_cut or 2 * in_flight < self.limit:
+        last call that has begun; `in_flight`: with it. `is_for_rate`: too many calls a minute
+        explain it. True: the cap has changed."""
+        if self._before_cut and number == self._begun_at_cut + 1 and in_flight == 1:
+            self._cap, self.ceiling, self._ceiling_at = self._before_cut
+            self._before_cut = None
+            return True
+        if number <= self._begun_at_cut or in_flight < self.limit * (1.0 if is_for_rate else 0.5):
             return False
+        self._before_cut = self._cap, self.ceiling, self._ceiling_at
         self._begun_at_cut, self._successes, self._timeouts = begun, 0, 0
         if self._probing and self.ceiling is not None:
             self._cap = SETTLED * self.ceiling

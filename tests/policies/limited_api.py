@@ -236,8 +236,9 @@ class Client:
         says = headers is not None
         is_for_rate = self.rate.refused(grant, wait_s if says else 0.5, now, says_limits=says)
         self.rate.learn(headers, grant, now)
-        if not says and (not is_for_rate or self.in_flight >= self.cap.limit):
-            self.cap.refused(grant.number, self.begun, self.in_flight, now)
+        if not says:
+            call = grant.number, self.begun, self.in_flight, now
+            self.cap.refused(*call, is_for_rate=is_for_rate)
         self._ends(now)
 
     def _ends(self, now: float) -> None:

@@ -54,13 +54,30 @@ def test_a_refusal_takes_a_quarter_away() -> None:
     assert after_cut().cap.limit == 75
 
 
+def test_a_cut_is_taken_back_if_the_next_call_is_refused_all_by_itself() -> None:
+    calls = after_cut()
+    assert calls.cap.refused(calls.begun, calls.begun, 1, calls.now)
+    assert (calls.cap.limit, calls.cap.ceiling) == (100, None)
+
+
+def test_a_cut_stays_if_the_next_call_passes() -> None:
+    calls = after_cut().succeed(1, in_flight=1)
+    assert not calls.cap.refused(calls.begun, calls.begun, 1, calls.now)
+    assert calls.cap.limit == 75
+
+
+def test_what_the_rate_of_calls_explains_cuts_only_where_the_cap_was_reached() -> None:
+    cap = after_cut().cap
+    assert not cap.refused(1_001, 1_001, 74, 0.0, is_for_rate=True)
+    assert cap.refused(1_001, 1_001, 75, 0.0, is_for_rate=True)
+
+
 def test_fifty_refusals_at_once_are_one_cut() -> None:
     assert Calls(200).succeed(180).refuse(50).cap.limit == 75
 
 
 def test_a_refusal_of_a_later_call_is_another_cut() -> None:
     calls = after_cut()
-    calls.begun += 1
     assert calls.refuse().cap.limit == 56
 
 
