@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from streams.running.coalesce import coalesce
     from streams.running.coalescer import Coalescer, Overloaded
     from streams.running.map import map_batches_iter
+    from streams.running.model_price import ModelPrice
     from streams.running.pipeline import Pipeline
     from streams.running.processes import classify, embed, extract, generate
     from streams.running.stages import expand, gather, stage
@@ -56,6 +57,7 @@ __all__ = [
     "Item",
     "ItemError",
     "Limits",
+    "ModelPrice",
     "Overloaded",
     "Pipeline",
     "Position",
@@ -77,6 +79,7 @@ _LATER = {
     "App": "streams.app",
     "Coalescer": "streams.running.coalescer",
     "Limits": "streams.running.api_limits",
+    "ModelPrice": "streams.running.model_price",
     "Overloaded": "streams.running.coalescer",
     "Pipeline": "streams.running.pipeline",
     "chunk": "streams.running.chunks",

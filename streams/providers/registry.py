@@ -96,8 +96,7 @@ def make_caller(
         problems.extend(_misfit(task, provider))
     if operation is None or provider is None or problems:
         raise ConfigError(problems)
-    own_price = None if task.provider in _BUILT_IN else task_price(task)
-    return TaskCaller(operation, provider, task.calls.timeout_s, price=own_price)
+    return TaskCaller(operation, provider, task.calls.timeout_s, price=untold_price(task))
 
 
 class BatchTask(TaskApi, Protocol):
@@ -138,6 +137,12 @@ def task_price(task: TaskApi) -> Price | None:
     if task.provider not in _BUILT_IN and task.price is None:
         return None
     return price_of(task.model, task.price)
+
+
+def untold_price(task: TaskApi) -> Price | None:
+    """What replies cost that do not say it: those of a registered provider; None: it is not
+    known."""
+    return None if task.provider in _BUILT_IN else task_price(task)
 
 
 def price_problem(task: TaskApi) -> str | None:

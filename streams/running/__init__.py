@@ -9,7 +9,7 @@ a door runs) with `user_function`. The doors: `map` (an iterable in, a list or a
 `chunks`, `pipeline_run`, `stage_run` and `parts` (what moves between the stages). In a task of
 Kafka: `pipeline_caller`, with `task_stages`, `trips` (one item's way, and what it takes) and
 `expanding` (what a stage that makes parts may take). `processes` makes operations on an API into
-processes (`api_process`, `item_texts`), whose `accounts` are shared (`api_limits`, `own_budgets`).
-`tally` counts calls and outcomes (`histograms`), `logs` limits repeated messages, `collector` is
-for the garbage collector.
+processes (`api_process`, `item_texts`, `model_price`), whose `accounts` are shared (`api_limits`,
+`own_budgets`). `tally` counts calls and outcomes (`histograms`), `logs` limits repeated messages,
+`collector` is for the garbage collector.
 """

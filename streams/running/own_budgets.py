@@ -24,7 +24,9 @@ def check_price(allowed: Limits | None, price: Price | None) -> None:
     """Raises ValueError for a budget where nobody knows what a call costs."""
     if allowed is not None and allowed.has_budget and price is None:
         raise ValueError(
-            "limits: a budget needs a known price; this model, or a function of your own, has none"
+            "limits: a budget needs a known price, and this model has none: add price="
+            "streams.ModelPrice(input=..., output=...), in USD per million tokens; a function of "
+            "your own can have no budget"
         )
 
 

@@ -18,10 +18,17 @@ from streams.model import Answer, Item, Unanswered
 from streams.operations import make_operation
 from streams.operations.exchange import Operation, Request, Response
 from streams.providers.batch_port import BatchApi
-from streams.providers.registry import can_price, make_batch_api, make_provider, task_price
+from streams.providers.registry import (
+    can_price,
+    make_batch_api,
+    make_provider,
+    task_price,
+    untold_price,
+)
 from streams.providers.task_caller import TaskCaller
 from streams.running.api_limits import Limits
 from streams.running.api_process import ApiProcess, Suits
+from streams.running.model_price import ModelPrice
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -48,7 +55,8 @@ class ApiOptions(TypedDict, total=False):
     None, the default: items are strings. `provider`: "anthropic", for `embed` "voyage", or a
     registered one. `base_url`: None: what `ANTHROPIC_BASE_URL` or `VOYAGE_BASE_URL` names,
     else the API's own. `api_key_file`: None: the key is in `ANTHROPIC_API_KEY` or `VOYAGE_API_KEY`.
-    `limits`: what the account allows; None: what the API's responses say.
+    `limits`: what the account allows; None: what the API's responses say. `price`: what the model
+    costs; None: as in the price list.
     """
 
     text: str | None
@@ -56,6 +64,7 @@ class ApiOptions(TypedDict, total=False):
     base_url: str | None
     api_key_file: str | os.PathLike[str] | None
     limits: Limits | None
+    price: ModelPrice | None
 
 
 class _Api(NamedTuple):
@@ -66,6 +75,7 @@ class _Api(NamedTuple):
     base_url: str | None = None
     api_key_file: str | os.PathLike[str] | None = None
     limits: Limits | None = None
+    price: ModelPrice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +90,7 @@ class _Task:
     schema: Any = None
     dimension: int | None = None
     input_type: str | None = None
-    price: None = None
+    price: ModelPrice | None = None
 
     @property
     def name(self) -> str:
@@ -196,12 +206,12 @@ def _process(
 ) -> ApiProcess[R]:
     api = _Api(**options)
     suits = SUITS[task.operation]
-    named = replace(task, provider=api.provider or task.provider)
+    named = replace(task, provider=api.provider or task.provider, price=api.price)
 
     def make_caller() -> TaskCaller:
         with _told_without_table(task):
             provider = make_provider(named, api, os.environ)
-        return TaskCaller(operation, provider, suits.timeout_s)
+        return TaskCaller(operation, provider, suits.timeout_s, price=untold_price(named))
 
     def make_batches() -> BatchApi:
         with _told_without_table(task):

@@ -115,3 +115,29 @@ async def test_a_budget_needs_a_price() -> None:
         await streams.map_batches(same, [1], limits=budget)
     with pytest.raises(ValueError, match="a budget needs a known price"):
         streams.classify(["a", "b"], model="claude-of-tomorrow", limits=budget)
+
+
+async def test_a_price_of_ones_own_goes_before_the_list(api: Simulator) -> None:
+    listed = streams.classify(["good", "bad"])
+    tenfold = streams.classify(["good", "bad"], price=streams.ModelPrice(input=1.0, output=5.0))
+    for label in (listed, tenfold):
+        await label(["a text"] * 20)
+    assert listed.usage.cost_usd is not None
+    assert tenfold.usage.cost_usd == pytest.approx(10 * listed.usage.cost_usd)
+
+
+async def test_with_a_price_of_its_own_any_model_has_a_budget(api: Simulator) -> None:
+    label = streams.classify(
+        ["good", "bad"],
+        model="claude-of-tomorrow",
+        price=streams.ModelPrice(input=1.0, output=5.0),
+        limits=streams.Limits(budget_usd=0.0),
+    )
+    results = await label(["a text"])
+    assert [each.code for each in results if isinstance(each, streams.ItemError)] == ["budget"]
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("nan"), float("inf")])
+def test_a_price_is_a_number_from_0_on(wrong: float) -> None:
+    with pytest.raises(ValueError, match="output must be from 0 to"):
+        streams.ModelPrice(input=1.0, output=wrong)
