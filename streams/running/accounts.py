@@ -27,10 +27,12 @@ Key = tuple[str, ...]
 
 
 class _Shared(NamedTuple):
-    """Of one event loop. `lines`: by the account's key, with the group in place of the model."""
+    """Of one event loop. `lines`: by the account's key, with the group in place of the model;
+    `lines_of_functions`: by what they were given."""
 
     accounts: dict[Key, Account]
     lines: dict[Key, RateLine]
+    lines_of_functions: WeakKeyDictionary[ApiLimits, RateLine]
 
 
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shared] = WeakKeyDictionary()
@@ -40,17 +42,23 @@ def account_of_caller(
     key: Key | None, limits: Limits, allowed: ApiLimits | None = None
 ) -> Account | None:
     """The account of a caller's `account`, in the running loop; None: one of its own, without
-    limits. `key`: provider, address, key and model; None: a function's, which shares with nobody.
-    The first that asks decides its back-off. `allowed`: what the caller says of the limits; of what
-    several say the lowest counts."""
+    limits. `key`: provider, address, key and model; None: a function's, which shares the limits
+    with those that are given the same object, and nothing else. The first that asks decides its
+    back-off. `allowed`: what the caller says of the limits; of what several say the lowest
+    counts."""
     allowed = allowed or ApiLimits()
-    now = asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    now = loop.time()
+    shared = _by_loop.setdefault(loop, _Shared({}, {}, WeakKeyDictionary()))
     if key is None:
         if allowed.per_minute == PerMinute():
             return None
-        line = RateLine(Rate(allowed.per_minute, now, says_limits=False))
-        return Account(limits.backoff, limits.account_backoff, random, rates=line)
-    accounts, lines = _by_loop.setdefault(asyncio.get_running_loop(), _Shared({}, {}))
+        of_functions = shared.lines_of_functions
+        if allowed not in of_functions:
+            of_functions[allowed] = RateLine(Rate(allowed.per_minute, now, says_limits=False))
+        backoffs = limits.backoff, limits.account_backoff
+        return Account(*backoffs, random, rates=of_functions[allowed])
+    accounts, lines = shared.accounts, shared.lines
     group = (*key[:-1], model_group(key[-1], allowed.groups))
     if group not in lines:
         rate = Rate(PerMinute(), now, says_limits=key[0] in SAY_LIMITS)

@@ -51,6 +51,17 @@ async def test_a_function_of_ones_own_has_limits_too() -> None:
     assert await streams.map_batches(same, [1, 2, 3], limits=allowed) == [1, 2, 3]
 
 
+async def test_functions_that_are_given_the_same_object_share_its_limits() -> None:
+    allowed = streams.Limits(requests_per_minute=600)
+    one, other = (account_of_caller(None, Limits(), allowed) for _ in range(2))
+    alone = account_of_caller(None, Limits(), streams.Limits(requests_per_minute=600))
+    assert one is not None
+    assert other is not None
+    assert alone is not None
+    assert one.rates is other.rates is not alone.rates
+    assert one.pauses is not other.pauses, "what refuses one says nothing about the other"
+
+
 async def test_calls_never_cost_more_than_the_budget_and_what_is_left_are_errors(
     api: Simulator,
 ) -> None:
