@@ -78,6 +78,7 @@ def test_fifty_refusals_at_once_are_one_cut() -> None:
 
 def test_a_refusal_of_a_later_call_is_another_cut() -> None:
     calls = after_cut()
+    calls.begun += 1
     assert calls.refuse().cap.limit == 56
 
 
