@@ -54,9 +54,10 @@ _ASKED_S: Final = 1e-6
 class Bucket:
     """`configured`: per minute; None: only the API says. `share`: of the limit that is ours.
     `rounded_to`: of the API's `remaining`. `late`: the API charges at the reply.
-    `per_s`: the lower of what is configured and what the API says, our share and part of it; inf:
-    neither. `part`: of our share, without the workers that have the others. `used`: by all calls so
-    far. `others_per_s`: what other programs use. All times are seconds of one clock."""
+    `per_s`: the lowest of what is configured, what the API says, our share and part of it, and what
+    was found; inf: none of them, and `own` is inf, too. `part`: of our share, without the workers
+    that have the others. `used`: by all calls so far. `others_per_s`: what other programs use. All
+    times are seconds of one clock."""
 
     def __init__(
         self,
@@ -105,7 +106,9 @@ class Bucket:
         """No more than this is ours from now on; inf: that is not known."""
         self._bound = per_s
         self._set_pace()
-        if self.own == inf > self.per_s:
+        if self.per_s == inf:
+            self.own = inf
+        elif self.own == inf:
             self.own = 0.0
 
     def _set_pace(self) -> None:
@@ -238,7 +241,9 @@ class Bucket:
 
     def empty(self, until: float) -> None:
         """The API refused a call: our level starts from nothing at `until`, the API's from now."""
-        self.own, self._own_at = min(self.own, 0.0), max(self._own_at, until)
+        self._own_at = max(self._own_at, until)
+        if self.per_s < inf:
+            self.own = min(self.own, 0.0)
         if self.api is not None and self.api > 0:
             self._shift -= self.api
             self.api = 0.0

@@ -333,3 +333,17 @@ def test_what_was_found_counts_no_more_once_the_api_says_its_limits() -> None:
     assert isinstance(last, Grant)
     rate.learn(RateLimits(requests=Quota(1_000, 900, 0.1)), last, 4.0)
     assert rate.per_minute == PerMinute(pytest.approx(1_000))  # type: ignore[arg-type]
+
+
+def test_after_a_refusal_the_buckets_are_not_asked_for_each_call_where_a_kind_has_no_limit() -> (
+    None
+):
+    rate = ready(PerMinute(6_000))
+    (last,) = flood(rate, 100.0, 100.01)
+    rate.refused(last, 1.0, 100.0)
+    flood(rate, 100.0, 120.0)
+    first, second = (rate.reserve(CALL, at) for at in (121.0, 121.001))
+    assert isinstance(first, Grant)
+    assert isinstance(second, Grant)
+    assert first.paths is not None
+    assert second.paths is None
