@@ -159,9 +159,10 @@ class Account:
     ) -> None:
         """What a failure says about how many calls at once the API takes. `is_for_rate`: too many
         calls a minute explain it."""
-        cap, call = self.concurrency, (reservation.number, self.calls, self.in_flight, now)
+        cap = self.concurrency
         if cap is None:
             return
+        call = (reservation.number, self.calls, self.in_flight, now)
         if error.fault is Fault.TIMEOUT:
             has_changed = cap.timed_out(*call)
         elif error.fault is Fault.THROTTLED and error.rate_limits is None:

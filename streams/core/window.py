@@ -78,10 +78,10 @@ class Window:
 
     def remove(self, lane: Lane) -> list[Slot]:
         """Takes a lane out; returns its waiting slots, in order."""
-        queue = self._queues.pop(lane, None)
+        queue = self._queues.get(lane)
         if queue is None:
             return []
-        self._rotation.remove(lane)
+        self._forget(lane)
         slots = [slot for slot in queue if slot.state is WAITING]
         self._deadlines = [entry for entry in self._deadlines if entry[2].home is not lane]
         heapify(self._deadlines)
@@ -193,8 +193,7 @@ class Window:
             queue = self._queues[lane]
             took = cut.take(queue, share)
             if not queue:
-                self._rotation.popleft()
-                del self._queues[lane]
+                self._forget(lane)
             elif took:  # one whose head did not fit and that gave nothing begins the next cut
                 self._rotation.rotate(-1)
             if cut.full:

@@ -86,7 +86,8 @@ class FoundLimit:
         means = self._means(here, demand)
         if means is None:
             return self.ceiling is not None
-        is_for_rate = here.busy_s - self._found.busy_s < SOON_S or self._is_near(means)
+        is_soon = here.busy_s - self._found.busy_s < SOON_S
+        is_for_rate = self.ceiling is None or is_soon or _is_near(means, self.ceiling)
         self.ceiling, self._found, self._samples = means, here, deque([here])
         return is_for_rate
 
@@ -111,11 +112,6 @@ class FoundLimit:
         self._now = _Sample(now, last.busy_s + min(now - last.at, self._gap_s), used)
         return self._now
 
-    def _is_near(self, means: list[float]) -> bool:
-        """Whether they are not far below the ceiling; without one they are not."""
-        pairs = zip(means, self.ceiling or [0.0] * len(means), strict=True)
-        return any(mean > FAR_BELOW * ceiling for mean, ceiling in pairs)
-
     def _means(self, here: _Sample, demand: Sequence[float]) -> list[float] | None:
         """What calls took a second, as rule 1 has it; None: too few calls."""
         window_s = FIRST_WINDOW_S if self.ceiling is None else WINDOW_S
@@ -127,3 +123,9 @@ class FoundLimit:
         pairs = zip(here.used, first.used, demand, strict=True)
         took = [max(now - then, calls * each) for now, then, each in pairs]
         return [calls / busy_s, *(SLACK * tokens / busy_s for tokens in took[1:])]
+
+
+def _is_near(means: list[float], ceiling: list[float]) -> bool:
+    """Whether they are not far below it."""
+    pairs = zip(means, ceiling, strict=True)
+    return any(mean > FAR_BELOW * most for mean, most in pairs)

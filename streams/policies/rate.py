@@ -24,7 +24,7 @@ Rules:
    a second all say the same.
 9. Where the API never says its limits, its refusals do (`found_limit.py`).
 10. Workers of a group share the limits (`limit_parts.py`). A part that grows is approached as a
-   limit that rises is.
+    limit that rises is.
 
 Accounts whose models share limits share one `Rate` (`streams.core.rate_line`). A call that failed
 in another way, or was cancelled, took what it reserved, as far as we know: the API began it.
@@ -231,19 +231,14 @@ class Rate:
         does. Whether the rate of calls is known to be the reason."""
         self.correct(grant, None, now)
         until = now + min(MAX_WAIT_S, requested_wait_s(retry_after_s) or 0.0)
-        found = None if says_limits else self._found
-        is_for_rate = says_limits
-        if grant.number > self._calls_at_refusal:
+        begins = grant.number > self._calls_at_refusal
+        if begins:
             self._calls_at_refusal = self._calls
             if self.pace < 1:
                 self.pace, self._doubling_s = self.pace / 2, DOUBLING_S * AFTER_SIGNAL
-            if found is not None:
-                is_for_rate = self._find(found, grant.demand, now)
-        else:
-            if found is not None:
-                found.refused_too(grant.demand, grant.started_at)
-            if until <= self.blocked_until:
-                return is_for_rate
+        is_for_rate = says_limits or self._find(grant, now, begins=begins)
+        if not begins and until <= self.blocked_until:
+            return is_for_rate
         self._slow_down(until - max(now, self.blocked_until), now)
         self.blocked_until = max(self.blocked_until, until)
         self._granted_at = max(self._granted_at, self.blocked_until)
@@ -251,10 +246,16 @@ class Rate:
             bucket.empty(self.blocked_until)
         return is_for_rate
 
-    def _find(self, found: FoundLimit, demand: Demand, now: float) -> bool:
-        """A limit that the API does not say."""
+    def _find(self, grant: Grant, now: float, *, begins: bool) -> bool:
+        """A refusal that says no limit may show one, if it `begins` a burst; as `refused`."""
+        found = self._found
+        if found is None:
+            return False
+        if not begins:
+            found.refused_too(grant.demand, grant.started_at)
+            return False
         is_first = found.ceiling is None
-        is_for_rate = found.refused(self._used, demand, now)
+        is_for_rate = found.refused(self._used, grant.demand, now)
         if is_first and is_for_rate:
             self.pace = 1.0  # calls went as fast until now
         self._bound(found)
